@@ -1,0 +1,77 @@
+# The house's build rules: one static library a folder, tests beside their sources.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g -DNDEBUG")
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+
+find_package(Threads REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Werror -fno-omit-frame-pointer)
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  add_compile_options(-Wthread-safety -Wthread-safety-beta)
+endif()
+
+if(UZSWAP_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=vptr -O1)
+  add_link_options(-fsanitize=address,undefined)
+elseif(UZSWAP_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -O1)
+  add_link_options(-fsanitize=thread)
+elseif(UZSWAP_SANITIZE STREQUAL "fuzzer")
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+                      -fno-sanitize=vptr -O1)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+# uz_library(NAME SOURCES a.cc ... DEPS other ...): the library `uz_NAME` of one folder.
+# Core code has no exceptions and no run-time types: it runs on threads of foreign programs.
+function(uz_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LINKS" ${ARGN})
+  add_library(uz_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(uz_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  target_compile_options(uz_${name} PRIVATE -fno-exceptions -fno-rtti)
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(uz_${name} PUBLIC uz_${dep})
+  endforeach()
+  target_link_libraries(uz_${name} PUBLIC ${ARG_LINKS})
+endfunction()
+
+# uz_test(NAME SOURCES a_test.cc ... DEPS lib ... LABELS l ... [TIMEOUT s]): one test program.
+# Labels: unit, concurrency (run under the thread sanitizer too), uffd (needs userfaultfd),
+# system (whole programs).
+function(uz_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(${name} PRIVATE uz_${dep})
+  endforeach()
+  target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main Threads::Threads)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# uz_bench(NAME SOURCES ... DEPS ...): a Google Benchmark program, built but never run as a test.
+function(uz_bench name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(${name} PRIVATE uz_${dep})
+  endforeach()
+  target_link_libraries(${name} PRIVATE benchmark::benchmark)
+endfunction()

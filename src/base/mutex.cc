@@ -1,0 +1,41 @@
+#include "base/mutex.h"
+
+namespace uzswap {
+
+void Mutex::LockContended() {
+  // Marking the lock contended even when we get it keeps a possible second sleeper awake-able.
+  while (state_.exchange(kContended, std::memory_order_acquire) != kFree) {
+    state_.wait(kContended, std::memory_order_relaxed);
+  }
+}
+
+#ifndef NDEBUG
+namespace internal {
+namespace {
+
+constexpr int kHeldMax = 16;
+thread_local LockRank t_held[kHeldMax];
+thread_local int t_held_count = 0;
+
+}  // namespace
+
+void NoteAcquire(LockRank rank) {
+  for (int i = 0; i < t_held_count; ++i) UZ_CHECK_LT(t_held[i], rank);
+  UZ_CHECK_LT(t_held_count, kHeldMax);
+  t_held[t_held_count++] = rank;
+}
+
+void NoteRelease(LockRank rank) {
+  for (int i = t_held_count - 1; i >= 0; --i) {
+    if (t_held[i] != rank) continue;
+    for (int j = i; j + 1 < t_held_count; ++j) t_held[j] = t_held[j + 1];
+    --t_held_count;
+    return;
+  }
+  Panic(__FILE__, __LINE__, "a lock was released that this thread does not hold");
+}
+
+}  // namespace internal
+#endif
+
+}  // namespace uzswap

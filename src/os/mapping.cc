@@ -1,0 +1,102 @@
+#include "os/mapping.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+#include "base/mutex.h"
+
+namespace uzswap::os {
+namespace {
+
+struct OwnRange {
+  uint64_t start = 0;
+  uint64_t end = 0;
+};
+
+Mutex g_own_mutex(LockRank::kLeaf);
+OwnRange g_own[kOwnRangesMax] UZ_GUARDED_BY(g_own_mutex);
+int g_own_count UZ_GUARDED_BY(g_own_mutex) = 0;
+
+bool AddOwn(uint64_t start, uint64_t end) UZ_EXCLUDES(g_own_mutex) {
+  MutexLock lock(g_own_mutex);
+  if (g_own_count == kOwnRangesMax) return false;
+  g_own[g_own_count++] = {start, end};
+  return true;
+}
+
+void RemoveOwn(uint64_t start) UZ_EXCLUDES(g_own_mutex) {
+  MutexLock lock(g_own_mutex);
+  for (int i = 0; i < g_own_count; ++i) {
+    if (g_own[i].start != start) continue;
+    g_own[i] = g_own[--g_own_count];
+    return;
+  }
+  Panic(__FILE__, __LINE__, "a mapping is not in the list of own ranges");
+}
+
+}  // namespace
+
+Mapping::Mapping(Mapping&& other) noexcept { *this = std::move(other); }
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(outer_, other.outer_);
+  std::swap(outer_size_, other.outer_size_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (outer_ == nullptr) return;
+  RemoveOwn(reinterpret_cast<uint64_t>(outer_));
+  UZ_CHECK_EQ(munmap(outer_, outer_size_), 0);
+}
+
+Result<Mapping> Mapping::Create(Bytes size, const char* what, size_t alignment) {
+  UZ_CHECK(alignment >= kPageSize && (alignment & (alignment - 1)) == 0);
+  const size_t inner = RoundUpToPage(size.raw());
+  const size_t outer = inner + 2 * kPageSize + (alignment - kPageSize);
+  void* raw = mmap(nullptr, outer, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (raw == MAP_FAILED) return Error{errno, what};
+
+  Mapping mapping;
+  mapping.outer_ = static_cast<std::byte*>(raw);
+  mapping.outer_size_ = outer;
+  if (!AddOwn(reinterpret_cast<uint64_t>(raw), reinterpret_cast<uint64_t>(raw) + outer)) {
+    munmap(raw, outer);
+    mapping.outer_ = nullptr;
+    return Error{ENOMEM, "the list of own ranges is full"};
+  }
+  const uint64_t first = reinterpret_cast<uint64_t>(raw) + kPageSize;
+  const uint64_t aligned = (first + alignment - 1) & ~(alignment - 1);
+  mapping.data_ = reinterpret_cast<std::byte*>(aligned);
+  mapping.size_ = inner;
+  if (inner != 0 && mprotect(mapping.data_, inner, PROT_READ | PROT_WRITE) != 0) {
+    return Error{errno, what};  // the destructor unmaps
+  }
+  return mapping;
+}
+
+void Mapping::Discard(size_t offset, size_t length) {
+  UZ_CHECK_LE(offset + length, size_);
+  UZ_CHECK_EQ(madvise(data_ + offset, length, MADV_DONTNEED), 0);
+}
+
+void Mapping::Protect(size_t offset, size_t length, bool accessible) {
+  UZ_CHECK_LE(offset + length, size_);
+  const int protection = accessible ? PROT_READ | PROT_WRITE : PROT_NONE;
+  UZ_CHECK_EQ(mprotect(data_ + offset, length, protection), 0);
+}
+
+bool IsOwnRange(uint64_t start, uint64_t length) {
+  MutexLock lock(g_own_mutex);
+  for (int i = 0; i < g_own_count; ++i) {
+    if (start < g_own[i].end && g_own[i].start < start + length) return true;
+  }
+  return false;
+}
+
+}  // namespace uzswap::os

@@ -1,0 +1,53 @@
+// VirtualArray<T>: a table with a fixed bound, zero-filled, that costs only what is touched.
+//
+// Reserves address space for `capacity` elements in a Mapping; the kernel supplies zero pages
+// on first touch. Elements never move, so references stay valid for the array's life, and
+// there is nothing to grow on a path where allocation is forbidden. T must be usable when
+// all its bytes are zero, and is neither constructed nor destroyed.
+#ifndef UZSWAP_OS_VIRTUAL_ARRAY_H_
+#define UZSWAP_OS_VIRTUAL_ARRAY_H_
+
+#include <type_traits>
+#include <utility>
+
+#include "os/mapping.h"
+
+namespace uzswap::os {
+
+template <typename T>
+class VirtualArray {
+  static_assert(std::is_trivially_destructible_v<T>);
+
+ public:
+  VirtualArray() = default;
+
+  static Result<VirtualArray> Create(size_t capacity, const char* what) {
+    Result<Mapping> mapping = Mapping::Create(Bytes(capacity * sizeof(T)), what);
+    if (!mapping.ok()) return mapping.error();
+    VirtualArray array;
+    array.mapping_ = std::move(mapping).value();
+    array.capacity_ = capacity;
+    return array;
+  }
+
+  [[nodiscard]] size_t capacity() const { return capacity_; }
+  T& operator[](size_t index) {
+    UZ_DCHECK_LT(index, capacity_);
+    return data()[index];
+  }
+  const T& operator[](size_t index) const {
+    UZ_DCHECK_LT(index, capacity_);
+    return data()[index];
+  }
+  [[nodiscard]] T* data() const { return reinterpret_cast<T*>(mapping_.data()); }
+  [[nodiscard]] const Mapping& mapping() const { return mapping_; }
+  [[nodiscard]] Mapping& mapping() { return mapping_; }
+
+ private:
+  Mapping mapping_;
+  size_t capacity_ = 0;
+};
+
+}  // namespace uzswap::os
+
+#endif  // UZSWAP_OS_VIRTUAL_ARRAY_H_
