@@ -1,0 +1,37 @@
+// ZstdCodec: the dense one (Zstandard frames without the magic number, no checksum).
+//
+//   workspace   | Layout | compression context | decompression context |
+//
+// Both contexts are made inside the workspace by zstd's static initialisers, which hand out
+// contexts that cannot allocate: a call that would need more memory fails instead, and a
+// failed compression is merely an incompressible page. See codec.h for the face.
+#ifndef UZSWAP_CODEC_ZSTD_CODEC_H_
+#define UZSWAP_CODEC_ZSTD_CODEC_H_
+
+#include "codec/codec.h"
+
+namespace uzswap {
+
+inline constexpr int kZstdDefaultLevel = 1;
+
+class ZstdCodec final : public Codec {
+ public:
+  constexpr explicit ZstdCodec(int level) : level_(level) {}
+  [[nodiscard]] const char* name() const override { return "zstd"; }
+  [[nodiscard]] CodecId id() const override { return CodecId::kZstd; }
+  [[nodiscard]] int level() const { return level_; }
+
+ private:
+  [[nodiscard]] size_t WorkspaceSize() const override;
+  [[nodiscard]] bool Prepare(std::span<std::byte> workspace) const override;
+  [[nodiscard]] size_t Deflate(std::span<std::byte> workspace, std::span<const std::byte> unit,
+                               std::span<std::byte> out) const override;
+  [[nodiscard]] bool Inflate(std::span<std::byte> workspace, std::span<const std::byte> object,
+                             std::span<std::byte> unit) const override;
+
+  int level_;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_CODEC_ZSTD_CODEC_H_
