@@ -35,11 +35,13 @@ class Rng {
   // Uniform in [0, bound). Requires: bound > 0. The bias is below bound / 2^64.
   constexpr uint64_t Below(uint64_t bound) {
     UZ_DCHECK(bound > 0);
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * bound) >> 64);
+    return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64);
   }
   constexpr bool OneIn(uint64_t n) { return Below(n) == 0; }
 
  private:
+  __extension__ typedef unsigned __int128 Wide;
+
   uint64_t state_[4] = {};
 };
 
