@@ -151,6 +151,7 @@ class FrameArena {
   // Frames for which the kernel holds memory: in use or warm.
   [[nodiscard]] PageCount frames_populated() const;
   [[nodiscard]] FrameAccess access() const { return access_; }
+  [[nodiscard]] static constexpr size_t descriptor_size() { return sizeof(Descriptor); }
   // No more than `limit` frames are in use or promised from now on; those above it stay until
   // freed. Initially the capacity.
   void SetLimit(PageCount limit);

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -270,16 +271,15 @@ TEST_P(FrameArenaDeathTest, UnpinnedFramesAreOutOfReachWhenGuarded) {
   arena_.Free(frame);
 }
 
+std::string AccessName(const testing::TestParamInfo<FrameAccess>& access) {
+  return access.param == FrameAccess::kAlways ? "Always" : "WhilePinned";
+}
 INSTANTIATE_TEST_SUITE_P(Access, FrameArenaTest,
                          testing::Values(FrameAccess::kAlways, FrameAccess::kWhilePinned),
-                         [](const auto& info) {
-                           return info.param == FrameAccess::kAlways ? "Always" : "WhilePinned";
-                         });
+                         AccessName);
 INSTANTIATE_TEST_SUITE_P(Access, FrameArenaDeathTest,
                          testing::Values(FrameAccess::kAlways, FrameAccess::kWhilePinned),
-                         [](const auto& info) {
-                           return info.param == FrameAccess::kAlways ? "Always" : "WhilePinned";
-                         });
+                         AccessName);
 
 }  // namespace
 }  // namespace uzswap
