@@ -45,6 +45,11 @@ class LatencyHistogram {
     for (int i = 0; i < kBuckets; ++i) buckets_[i].Add(other.buckets_[i].Get());
     max_.RaiseTo(other.max_.Get());
   }
+  // Requires: nobody records meanwhile (readers may look).
+  void Clear() {
+    for (RelaxedCounter& bucket : buckets_) bucket.Set(0);
+    max_.Set(0);
+  }
   [[nodiscard]] uint64_t Count() const {
     uint64_t count = 0;
     for (const RelaxedCounter& bucket : buckets_) count += bucket.Get();

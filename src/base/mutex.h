@@ -30,6 +30,7 @@ enum class LockRank : uint8_t {
   kFrameLru = 60,       // pool frames by age
   kPoolClass = 70,      // one size class of a pool
   kHandleTable = 80,    // handle free list
+  kFrameMagazine = 85,  // a thread's stock of free frames
   kFrameArena = 90,     // frame free lists and descriptors
   kBackingStore = 100,  // segments and slots
   kLeaf = 110,          // holds nothing else

@@ -91,6 +91,11 @@ void Mapping::Protect(size_t offset, size_t length, bool accessible) {
   UZ_CHECK_EQ(mprotect(data_ + offset, length, protection), 0);
 }
 
+void Mapping::ForbidHugePages() {
+  // EINVAL: built without huge pages, so there is nothing to forbid.
+  if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);
+}
+
 bool IsOwnRange(uint64_t start, uint64_t length) {
   MutexLock lock(g_own_mutex);
   for (int i = 0; i < g_own_count; ++i) {

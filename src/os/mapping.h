@@ -41,6 +41,9 @@ class Mapping {
   void Discard(size_t offset, size_t length);
   // Makes a page-aligned part inaccessible or accessible again.
   void Protect(size_t offset, size_t length, bool accessible);
+  // Asks the kernel never to back this with huge pages, which would populate neighbours of what
+  // was touched. A kernel without huge pages has nothing to forbid.
+  void ForbidHugePages();
 
  private:
   std::byte* data_ = nullptr;

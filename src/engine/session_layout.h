@@ -1,0 +1,79 @@
+// The bytes of a session (engine/session.h has the picture). For session.cc and its tests.
+//
+// Everything another process may look at while it changes is atomic and relaxed, except the
+// slot words: storing kLive is a release, reading a word an acquire, so whoever sees a slot
+// live also sees who claimed it. All-zero memory is an empty table.
+#ifndef UZSWAP_ENGINE_SESSION_LAYOUT_H_
+#define UZSWAP_ENGINE_SESSION_LAYOUT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/counter.h"
+#include "base/statistics.h"
+#include "base/units.h"
+#include "engine/session.h"
+
+namespace uzswap::internal {
+
+inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
+// Raise with every change of this file or of Statistics.
+inline constexpr uint32_t kSessionVersion = 1;
+inline constexpr int kNameWords = 3;
+
+// The slot word.
+constexpr uint64_t MakeWord(uint64_t generation, SlotState state, uint32_t pid) {
+  return generation << 40 | static_cast<uint64_t>(state) << 32 | pid;
+}
+constexpr uint64_t GenerationOf(uint64_t word) { return word >> 40; }
+constexpr SlotState StateOf(uint64_t word) { return static_cast<SlotState>(word >> 32 & 0xFF); }
+constexpr uint32_t PidOf(uint64_t word) { return static_cast<uint32_t>(word); }
+constexpr uint64_t WithState(uint64_t word, SlotState state) {
+  return MakeWord(GenerationOf(word), state, PidOf(word));
+}
+static_assert(StateOf(MakeWord(0xFFFFFF, SlotState::kDead, 0xFFFFFFFF)) == SlotState::kDead);
+static_assert(GenerationOf(MakeWord(5, SlotState::kFree, 7)) == 5);
+static_assert(MakeWord(0, SlotState::kFree, 0) == 0);
+
+struct alignas(kCacheLineSize) SlotEntry {
+  std::atomic<uint64_t> word;
+  std::atomic<uint64_t> start_time;
+  std::atomic<uint64_t> pid_namespace;
+  RelaxedCounter usage_bytes;
+  RelaxedCounter pool_bytes;
+  std::atomic<uint64_t> name[kNameWords];  // zero-padded text
+};
+static_assert(sizeof(SlotEntry) == kCacheLineSize);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+struct SessionHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t layout_bytes;
+  // Written by the creator before anybody else looks, then constant.
+  uint64_t limit_bytes;
+  uint32_t codec;
+  uint32_t pool;
+
+  // Slots at or above this number were never claimed: scans stop there.
+  std::atomic<uint32_t> slots_used;
+  std::atomic<uint32_t> warnings_given;  // a bit per Warning
+  RelaxedCounter claims;
+  RelaxedCounter refused_claims;
+  RelaxedCounter usage_peak;
+  RelaxedCounter pool_peak;
+  Statistics exited;
+};
+
+struct SessionLayout {
+  alignas(kPageSize) SessionHeader header;
+  alignas(kPageSize) SlotEntry slots[kSessionSlots];
+  struct alignas(kCacheLineSize) PaddedStatistics {
+    Statistics figures;
+  } statistics[kSessionSlots];
+};
+
+}  // namespace uzswap::internal
+
+#endif  // UZSWAP_ENGINE_SESSION_LAYOUT_H_

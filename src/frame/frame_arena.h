@@ -1,0 +1,276 @@
+// FrameArena: a fixed number of page frames with their descriptors kept out of line.
+//
+//   memory        | frame 0 | frame 1 | frame 2 | ...          plain private anonymous memory
+//   descriptors   | d0 | d1 | d2 | ...                         16 bytes each, another mapping
+//   free frames   bitmap "warm" (the kernel still holds memory for them) and bitmap "cold"
+//   magazines     a few free frames for each shard of threads, so that most calls meet no lock
+//                 that another thread wants
+//
+// A frame is named by its FrameId, never by its address: outside of a pin its memory may be
+// inaccessible (FrameAccess::kWhilePinned, the analogue of the kernel's high memory, default in
+// debug builds), and its bytes may be moved to another frame by its owner.
+//
+// States of a frame (FrameKind):
+//
+//              Allocate / Reserve+Take                 ReclaimRange finds it free,
+//     kFree ---------------------------> kPool etc.     or its owner frees it meanwhile
+//       ^  ^------------- Free --------------+  +----------------------------> kIsolated
+//       +------------------------- IsolatedRange ends ---------------------------+
+//
+// Invariants:
+//   - only frames of a kind other than kFree can be pinned, and a pinned frame is never freed;
+//   - a FrameReserve of n frames can be taken n times without fail: free frames that are
+//     promised are handed to nobody else;
+//   - memory is touched only when a frame is used; a freed frame stays warm for reuse until
+//     ReleaseFreeFrames gives it back to the kernel. The lowest warm frames are used first.
+//
+// Any thread may call anything except Init, SetOwner and the destructor. Nothing allocates from
+// the heap. Pin and Unpin make a system call only with FrameAccess::kWhilePinned, and then under
+// a leaf lock. Running out of frames is an outcome (an invalid FrameId); misuse (double free,
+// free of a pinned frame) ends the process with a message that names it.
+#ifndef UZSWAP_FRAME_FRAME_ARENA_H_
+#define UZSWAP_FRAME_FRAME_ARENA_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "frame/frame_bitmap.h"
+#include "frame/frame_owner.h"
+#include "frame/frame_range.h"
+#include "os/mapping.h"
+#include "os/virtual_array.h"
+
+namespace uzswap {
+
+enum class FrameKind : uint8_t {
+  kFree,       // in a bitmap or a magazine
+  kPool,       // objects of a pool
+  kSwapCache,  // an uncompressed page
+  kBuffer,     // scratch of an operation; has no owner and does not move
+  kIsolated,   // held by an IsolatedRange
+};
+
+enum class FrameAccess : uint8_t {
+  kAlways,       // frames are accessible at all times
+  kWhilePinned,  // frames are inaccessible unless pinned: finds every access outside a pin
+};
+
+#ifdef NDEBUG
+inline constexpr FrameAccess kDefaultFrameAccess = FrameAccess::kAlways;
+#else
+inline constexpr FrameAccess kDefaultFrameAccess = FrameAccess::kWhilePinned;
+#endif
+
+struct FrameArenaOptions {
+  PageCount capacity;
+  FrameAccess access = kDefaultFrameAccess;
+  size_t alignment = size_t{2} << 20;  // of frame 0, so that aligned ranges are huge pages
+};
+
+// Who to ask about a frame; 0 is nobody.
+using FrameOwnerId = uint8_t;
+inline constexpr int kFrameOwnersMax = 16;
+
+class FrameArena;
+
+// A promise of frames. Move-only; returns what was not taken.
+class [[nodiscard]] FrameReserve {
+ public:
+  FrameReserve() = default;
+  FrameReserve(FrameReserve&& other) noexcept { *this = std::move(other); }
+  FrameReserve& operator=(FrameReserve&& other) noexcept {
+    std::swap(arena_, other.arena_);
+    std::swap(count_, other.count_);
+    return *this;
+  }
+  ~FrameReserve();
+
+  [[nodiscard]] PageCount left() const { return PageCount(count_); }
+  // Cannot fail. Requires: left() > 0.
+  FrameId Take(FrameKind kind, FrameOwnerId owner = 0, uint64_t tag = 0);
+
+ private:
+  friend class FrameArena;
+  FrameReserve(FrameArena* arena, uint64_t count) : arena_(arena), count_(count) {}
+
+  FrameArena* arena_ = nullptr;
+  uint64_t count_ = 0;
+};
+
+class FrameArena {
+ public:
+  FrameArena() = default;
+  FrameArena(const FrameArena&) = delete;
+  FrameArena& operator=(const FrameArena&) = delete;
+  // Requires: every frame is free and no reserve is out.
+  ~FrameArena();
+
+  // Fails if the kernel grants no address space.
+  Result<void> Init(const FrameArenaOptions& options);
+
+  // --- Frames ---
+  // An invalid id if no frame is free (or the limit is met). The bytes are unspecified.
+  // `tag` is the owner's to use, see tag().
+  [[nodiscard]] FrameId Allocate(FrameKind kind, FrameOwnerId owner = 0, uint64_t tag = 0);
+  // Requires: in use, not pinned. The memory stays warm.
+  void Free(FrameId frame);
+  // An empty reserve if that many cannot be promised now.
+  FrameReserve Reserve(PageCount count);
+
+  // Keeps the frame where it is and its memory accessible until Unpin. Pins count.
+  // Requires: in use.
+  [[nodiscard]] std::byte* Pin(FrameId frame);
+  void Unpin(FrameId frame);
+  // The memory of a frame that somebody has pinned.
+  [[nodiscard]] std::byte* AddressOfPinned(FrameId frame) {
+    UZ_DCHECK(pins(frame) > 0);
+    return memory_.data() + (size_t{frame.raw()} << kPageShift);
+  }
+
+  // --- Queries; hints unless the caller holds what keeps the frame in its state ---
+  [[nodiscard]] uint32_t pins(FrameId frame) const;
+  [[nodiscard]] FrameKind kind(FrameId frame) const;
+  [[nodiscard]] FrameOwnerId owner(FrameId frame) const;
+  // 64 bits for the owner, such as its own number for what lives in the frame.
+  [[nodiscard]] uint64_t tag(FrameId frame) const;
+  void SetTag(FrameId frame, uint64_t tag);
+
+  // --- Owners ---
+  // Requires: no frame of that owner is in use. At most kFrameOwnersMax - 1 owners.
+  [[nodiscard]] FrameOwnerId AddOwner(FrameOwner* owner);
+  void RemoveOwner(FrameOwnerId id);
+
+  // --- Levels ---
+  [[nodiscard]] PageCount capacity() const { return PageCount(capacity_); }
+  [[nodiscard]] PageCount frames_in_use() const;
+  // Frames for which the kernel holds memory: in use or warm.
+  [[nodiscard]] PageCount frames_populated() const;
+  [[nodiscard]] FrameAccess access() const { return access_; }
+  [[nodiscard]] static constexpr size_t descriptor_size() { return sizeof(Descriptor); }
+  // No more than `limit` frames are in use or promised from now on; those above it stay until
+  // freed. Initially the capacity.
+  void SetLimit(PageCount limit);
+
+  // Gives up to `max` warm free frames back to the kernel, long runs first, from the top.
+  // Returns how many. Makes system calls, without holding a lock.
+  PageCount ReleaseFreeFrames(PageCount max);
+
+  // --- Contiguous ranges, see frame/frame_range.h ---
+  ReclaimRangeResult ReclaimRange(FrameId first, PageCount count);
+
+  // Lets the nth Allocate or Reserve from now fail once (1: the next one; 0: none).
+  void FailNthForTest(uint64_t nth) { fail_in_.store(nth, std::memory_order_relaxed); }
+  // Complete check of free lists against descriptors. Requires: no other thread is active.
+  void Audit();
+
+ private:
+  friend class FrameReserve;
+  friend class IsolatedRange;
+
+  struct Descriptor {
+    // Changed by any thread; orders nothing by itself (the owner's protocol does), except that
+    // Free's check of 0 must see earlier Unpins: acquire and release.
+    std::atomic<uint32_t> pins;
+    // Kind, owner: written by Allocate and Free, read by anyone. Release by the writer, so that
+    // whoever sees the kind sees the tag.
+    std::atomic<FrameKind> kind;
+    std::atomic<uint8_t> owner;
+    // kInRange, kCold: written under mutex_.
+    std::atomic<uint8_t> flags;
+    uint8_t unused;
+    std::atomic<uint64_t> tag;
+  };
+  static_assert(sizeof(Descriptor) == 16);
+  static constexpr uint8_t kInRange = 1;  // freed while ReclaimRange works on it: to be isolated
+  static constexpr uint8_t kCold = 2;     // isolated without memory behind it
+
+  static constexpr int kMagazineMax = 32;
+  struct alignas(kCacheLineSize) Magazine {
+    Mutex mutex{LockRank::kFrameMagazine};
+    std::atomic<uint32_t> count{0};  // written under mutex, read by anyone as a hint
+    uint32_t frames[kMagazineMax] UZ_GUARDED_BY(mutex) = {};
+  };
+  static constexpr int kMagazines = 8;
+  struct alignas(kCacheLineSize) PinStripe {
+    Mutex mutex{LockRank::kLeaf};
+  };
+  static constexpr int kPinStripes = 16;
+
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  bool InjectedFailure();
+  uint32_t TakeFromMagazine(Magazine& magazine);
+  void RefillLocked(Magazine& magazine) UZ_REQUIRES(magazine.mutex) UZ_EXCLUDES(mutex_);
+  void DrainMagazines() UZ_EXCLUDES(mutex_);
+  uint32_t TakeFreeLocked() UZ_REQUIRES(mutex_);
+  void PutFreeLocked(uint32_t frame) UZ_REQUIRES(mutex_);
+  void Adopt(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag);
+  uint64_t SpareLocked() const UZ_REQUIRES(mutex_);
+  void PublishLevelsLocked() UZ_REQUIRES(mutex_);
+  std::byte* Address(uint32_t frame) { return memory_.data() + (size_t{frame} << kPageShift); }
+  std::byte* PinGuarded(FrameId frame);
+  void UnpinGuarded(FrameId frame);
+  FrameBitmap::Run TakeWarmRun(size_t below, size_t at_least, size_t at_most);
+  void ReturnReserve(uint64_t count);
+  FrameId TakeReserved(FrameKind kind, FrameOwnerId owner, uint64_t tag);
+
+  // frame_range.cc
+  bool IsolateFree(uint64_t first, uint64_t count, RangeReport& report);
+  uint64_t MigrateOnce(uint64_t first, uint64_t count, RangeReport& report);
+  RangeLeft MoveOne(uint32_t frame, RangeReport& report);
+  void EndRange(uint64_t first, uint64_t count, bool discard);
+
+  os::Mapping memory_;
+  os::VirtualArray<Descriptor> descriptors_;
+  uint64_t capacity_ = 0;
+  FrameAccess access_ = kDefaultFrameAccess;
+
+  Mutex mutex_{LockRank::kFrameArena};
+  FrameBitmap warm_ UZ_GUARDED_BY(mutex_);
+  FrameBitmap cold_ UZ_GUARDED_BY(mutex_);
+  uint64_t taken_ UZ_GUARDED_BY(mutex_) = 0;     // out of the bitmaps: in use or in a magazine
+  uint64_t reserved_ UZ_GUARDED_BY(mutex_) = 0;  // promised, still in the bitmaps
+  uint64_t limit_ UZ_GUARDED_BY(mutex_) = 0;
+  uint64_t isolated_cold_ UZ_GUARDED_BY(mutex_) = 0;  // isolated frames without memory
+  // Copies of the levels for readers without the lock: relaxed, statistics only.
+  std::atomic<uint64_t> taken_seen_{0};
+  std::atomic<uint64_t> cold_seen_{0};
+
+  std::atomic<uint64_t> fail_in_{0};  // a test's; relaxed
+  std::atomic<FrameOwner*> owners_[kFrameOwnersMax] = {};
+  Magazine magazines_[kMagazines];
+  PinStripe pin_stripes_[kPinStripes];
+};
+
+// A pin as a scope.
+class [[nodiscard]] PinnedFrame {
+ public:
+  PinnedFrame() = default;
+  PinnedFrame(FrameArena& arena, FrameId frame)
+      : arena_(&arena), frame_(frame), data_(arena.Pin(frame)) {}
+  PinnedFrame(PinnedFrame&& other) noexcept { *this = std::move(other); }
+  PinnedFrame& operator=(PinnedFrame&& other) noexcept {
+    std::swap(arena_, other.arena_);
+    std::swap(frame_, other.frame_);
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  ~PinnedFrame() {
+    if (arena_ != nullptr) arena_->Unpin(frame_);
+  }
+  [[nodiscard]] std::byte* data() const { return data_; }
+
+ private:
+  FrameArena* arena_ = nullptr;
+  FrameId frame_;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_FRAME_FRAME_ARENA_H_

@@ -1,0 +1,285 @@
+#include "frame/frame_arena.h"
+
+#include <atomic>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/rng.h"
+
+namespace uzswap {
+namespace {
+
+constexpr uint64_t kCapacity = 1024;
+
+// Every test runs over plain frames and over frames that are inaccessible unless pinned.
+class FrameArenaTest : public testing::TestWithParam<FrameAccess> {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(arena_.Init({.capacity = PageCount(kCapacity), .access = GetParam()}).ok());
+  }
+  FrameId Take() { return arena_.Allocate(FrameKind::kBuffer); }
+
+  FrameArena arena_;
+};
+
+TEST_P(FrameArenaTest, HandsOutEachFrameOnceAndThenNone) {
+  std::vector<bool> seen(kCapacity);
+  std::vector<FrameId> frames;
+  for (FrameId frame = Take(); frame.valid(); frame = Take()) {
+    EXPECT_FALSE(seen[frame.raw()]);
+    seen[frame.raw()] = true;
+    frames.push_back(frame);
+  }
+  EXPECT_EQ(frames.size(), kCapacity);
+  EXPECT_EQ(arena_.frames_in_use().raw(), kCapacity);
+  arena_.Audit();
+  for (FrameId frame : frames) arena_.Free(frame);
+  EXPECT_EQ(arena_.frames_in_use().raw(), 0u);
+  arena_.Audit();
+}
+
+TEST_P(FrameArenaTest, FreedFramesAreReusedBeforeFreshOnes) {
+  for (int i = 0; i < 1000; ++i) arena_.Free(Take());
+  EXPECT_LE(arena_.frames_populated().raw(), 32u);
+}
+
+TEST_P(FrameArenaTest, PinsCountAndBytesStay) {
+  const FrameId frame = Take();
+  {
+    PinnedFrame outer(arena_, frame);
+    PinnedFrame inner(arena_, frame);
+    EXPECT_EQ(arena_.pins(frame), 2u);
+    std::memset(outer.data(), 7, kPageSize);
+  }
+  EXPECT_EQ(arena_.pins(frame), 0u);
+  EXPECT_EQ(PinnedFrame(arena_, frame).data()[4095], std::byte{7});
+  arena_.Free(frame);
+}
+
+TEST_P(FrameArenaTest, ReservedFramesCannotBeTakenByOthers) {
+  FrameReserve reserve = arena_.Reserve(PageCount(kCapacity - 10));
+  ASSERT_EQ(reserve.left().raw(), kCapacity - 10);
+  std::vector<FrameId> frames;
+  for (FrameId frame = Take(); frame.valid(); frame = Take()) frames.push_back(frame);
+  EXPECT_EQ(frames.size(), 10u);
+  EXPECT_EQ(arena_.Reserve(PageCount(1)).left().raw(), 0u);
+  while (reserve.left().raw() > 0) frames.push_back(reserve.Take(FrameKind::kBuffer));
+  EXPECT_EQ(frames.size(), kCapacity);
+  for (FrameId frame : frames) arena_.Free(frame);
+  EXPECT_EQ(arena_.Reserve(PageCount(kCapacity)).left().raw(), kCapacity);
+}
+
+TEST_P(FrameArenaTest, TheLimitBoundsUseAndCanBeRaised) {
+  arena_.SetLimit(PageCount(5));
+  std::vector<FrameId> frames;
+  for (FrameId frame = Take(); frame.valid(); frame = Take()) frames.push_back(frame);
+  EXPECT_EQ(frames.size(), 5u);
+  arena_.SetLimit(PageCount(6));
+  frames.push_back(Take());
+  EXPECT_TRUE(frames.back().valid());
+  EXPECT_FALSE(Take().valid());
+  for (FrameId frame : frames) arena_.Free(frame);
+}
+
+TEST_P(FrameArenaTest, TheNthRequestFailsOnDemand) {
+  arena_.FailNthForTest(2);
+  const FrameId first = Take();
+  EXPECT_TRUE(first.valid());
+  EXPECT_FALSE(Take().valid());
+  const FrameId third = Take();
+  EXPECT_TRUE(third.valid());
+  arena_.FailNthForTest(1);
+  EXPECT_EQ(arena_.Reserve(PageCount(1)).left().raw(), 0u);
+  arena_.Free(first);
+  arena_.Free(third);
+}
+
+TEST_P(FrameArenaTest, ReleasedFramesReadAsZeroAndCountAsCold) {
+  std::vector<FrameId> frames;
+  for (int i = 0; i < 100; ++i) {
+    frames.push_back(Take());
+    std::memset(PinnedFrame(arena_, frames.back()).data(), 9, kPageSize);
+  }
+  const FrameId kept = frames.back();
+  frames.pop_back();
+  for (FrameId frame : frames) arena_.Free(frame);
+  const uint64_t populated = arena_.frames_populated().raw();
+  EXPECT_EQ(arena_.ReleaseFreeFrames(PageCount(50)).raw(), 50u);
+  EXPECT_EQ(arena_.frames_populated().raw(), populated - 50);
+  while (arena_.ReleaseFreeFrames(PageCount(kCapacity)).raw() > 0) {
+  }
+  EXPECT_EQ(arena_.frames_populated().raw(), 1u);
+  arena_.Audit();
+  EXPECT_EQ(PinnedFrame(arena_, kept).data()[0], std::byte{9});
+  arena_.Free(kept);
+  const FrameId fresh = arena_.Reserve(PageCount(2)).Take(FrameKind::kBuffer);
+  arena_.Free(fresh);
+}
+
+// An owner that moves its frames unless told otherwise; the tag is checked by the test.
+class FakeOwner : public FrameOwner {
+ public:
+  explicit FakeOwner(FrameArena& arena) : arena_(arena) {}
+  MigrateOutcome TryMigrateFrame(FrameId from, FrameId to) override {
+    if (answer != MigrateOutcome::kMoved) return answer;
+    if (arena_.pins(from) != 0) return MigrateOutcome::kPinned;
+    {
+      PinnedFrame source(arena_, from);
+      PinnedFrame target(arena_, to);
+      std::memcpy(target.data(), source.data(), kPageSize);
+    }
+    arena_.SetTag(to, arena_.tag(from));
+    where[arena_.tag(from)] = to;
+    arena_.Free(from);
+    return MigrateOutcome::kMoved;
+  }
+
+  MigrateOutcome answer = MigrateOutcome::kMoved;
+  std::vector<FrameId> where;
+
+ private:
+  FrameArena& arena_;
+};
+
+TEST_P(FrameArenaTest, ARangeIsEmptiedAndGivenBack) {
+  FakeOwner owner(arena_);
+  const FrameOwnerId id = arena_.AddOwner(&owner);
+  for (uint64_t i = 0; i < 300; ++i) {
+    owner.where.push_back(arena_.Allocate(FrameKind::kPool, id, i));
+    std::memset(PinnedFrame(arena_, owner.where[i]).data(), static_cast<int>(i % 251), kPageSize);
+  }
+  const uint64_t populated = arena_.frames_populated().raw();
+  ReclaimRangeResult result = arena_.ReclaimRange(FrameId(0), PageCount(256));
+  ASSERT_TRUE(result.complete());
+  EXPECT_GT(result.report.moved, 200u);
+  EXPECT_EQ(result.report.left_total(), 0u);
+  EXPECT_EQ(result.report.freed_meanwhile, 0u);
+  for (uint64_t i = 0; i < 300; ++i) {
+    EXPECT_GE(owner.where[i].raw(), 256u);
+    EXPECT_EQ(PinnedFrame(arena_, owner.where[i]).data()[4095], std::byte(i % 251));
+  }
+  result.range.Discard();
+  EXPECT_LE(arena_.frames_populated().raw(), populated + 16);
+  arena_.Audit();
+  for (FrameId frame : owner.where) arena_.Free(frame);
+  arena_.RemoveOwner(id);
+}
+
+TEST_P(FrameArenaTest, ARangeThatCannotBeEmptiedSaysWhy) {
+  FakeOwner owner(arena_);
+  const FrameOwnerId id = arena_.AddOwner(&owner);
+  const FrameId movable = arena_.Allocate(FrameKind::kPool, id, 0);
+  owner.where.push_back(movable);
+  ASSERT_LT(movable.raw(), 64u);
+  {
+    PinnedFrame pin(arena_, movable);
+    const ReclaimRangeResult result = arena_.ReclaimRange(FrameId(0), PageCount(64));
+    EXPECT_FALSE(result.complete());
+    EXPECT_EQ(result.report.left_pinned, 1u);
+    EXPECT_EQ(result.report.left[0].frame, movable);
+    EXPECT_EQ(result.report.left[0].why, RangeLeft::kPinned);
+  }
+  owner.answer = MigrateOutcome::kUnmovable;
+  EXPECT_EQ(arena_.ReclaimRange(FrameId(0), PageCount(64)).report.left_unmovable, 1u);
+  owner.answer = MigrateOutcome::kMoved;
+  const FrameReserve everything = arena_.Reserve(PageCount(kCapacity - 1));
+  EXPECT_GT(arena_.ReclaimRange(FrameId(0), PageCount(64)).report.left_no_space, 0u);
+  arena_.Audit();
+  arena_.Free(owner.where[0]);
+  arena_.RemoveOwner(id);
+}
+
+TEST_P(FrameArenaTest, RangesDoNotOverlap) {
+  ReclaimRangeResult first = arena_.ReclaimRange(FrameId(0), PageCount(64));
+  ASSERT_TRUE(first.complete());
+  EXPECT_EQ(arena_.ReclaimRange(FrameId(63), PageCount(2)).report.left_busy, 1u);
+  ReclaimRangeResult beside = arena_.ReclaimRange(FrameId(64), PageCount(64));
+  EXPECT_TRUE(beside.complete());
+  const FrameId outside = Take();
+  EXPECT_GE(outside.raw(), 128u);
+  arena_.Free(outside);
+}
+
+TEST_P(FrameArenaTest, ThreadsShareTheArenaWithReleasesAndRanges) {
+  std::vector<std::thread> threads;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    threads.emplace_back([this, seed] {
+      Rng rng(seed);
+      std::vector<FrameId> mine;
+      for (int i = 0; i < 3000; ++i) {
+        if (mine.size() < 200 && rng.OneIn(2)) {
+          const FrameId frame = Take();
+          if (!frame.valid()) continue;
+          PinnedFrame(arena_, frame).data()[0] = std::byte(seed);
+          mine.push_back(frame);
+        } else if (!mine.empty()) {
+          EXPECT_EQ(PinnedFrame(arena_, mine.back()).data()[0], std::byte(seed));
+          arena_.Free(mine.back());
+          mine.pop_back();
+        }
+      }
+      for (FrameId frame : mine) arena_.Free(frame);
+    });
+  }
+  for (int i = 0; i < 50; ++i) {
+    static_cast<void>(arena_.ReleaseFreeFrames(PageCount(20)));
+    ReclaimRangeResult result = arena_.ReclaimRange(FrameId(512), PageCount(512));
+    if (result.complete()) result.range.Discard();
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(arena_.frames_in_use().raw(), 0u);
+  arena_.Audit();
+}
+
+using FrameArenaDeathTest = FrameArenaTest;
+
+TEST_P(FrameArenaDeathTest, MisuseIsNamed) {
+  const FrameId frame = Take();
+  EXPECT_DEATH(
+      {
+        arena_.Free(frame);
+        arena_.Free(frame);
+      },
+      "double free of a frame");
+  EXPECT_DEATH(
+      {
+        PinnedFrame pin(arena_, frame);
+        arena_.Free(frame);
+      },
+      "free of a pinned frame");
+  EXPECT_DEATH(arena_.Unpin(frame), "unpin of a frame that is not pinned");
+  FrameReserve none;
+  EXPECT_DEATH(static_cast<void>(none.Take(FrameKind::kBuffer)), "a reserve of frames is spent");
+  EXPECT_DEATH(
+      {
+        FrameArena other;
+        static_cast<void>(other.Init({.capacity = PageCount(4)}));
+        static_cast<void>(other.Allocate(FrameKind::kBuffer));
+      },
+      "arena destroyed with frames in use");
+  arena_.Free(frame);
+}
+
+TEST_P(FrameArenaDeathTest, UnpinnedFramesAreOutOfReachWhenGuarded) {
+  if (GetParam() != FrameAccess::kWhilePinned) GTEST_SKIP() << "frames are accessible";
+  const FrameId frame = Take();
+  std::byte* address = PinnedFrame(arena_, frame).data();
+  EXPECT_DEATH(address[0] = std::byte{1}, "");
+  arena_.Free(frame);
+}
+
+std::string AccessName(const testing::TestParamInfo<FrameAccess>& access) {
+  return access.param == FrameAccess::kAlways ? "Always" : "WhilePinned";
+}
+INSTANTIATE_TEST_SUITE_P(Access, FrameArenaTest,
+                         testing::Values(FrameAccess::kAlways, FrameAccess::kWhilePinned),
+                         AccessName);
+INSTANTIATE_TEST_SUITE_P(Access, FrameArenaDeathTest,
+                         testing::Values(FrameAccess::kAlways, FrameAccess::kWhilePinned),
+                         AccessName);
+
+}  // namespace
+}  // namespace uzswap

@@ -1,0 +1,77 @@
+#include "os/shared_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace uzswap::os {
+namespace {
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+}  // namespace
+
+SharedMemory::SharedMemory(SharedMemory&& other) noexcept { *this = std::move(other); }
+
+SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+SharedMemory::~SharedMemory() {
+  if (data_ != nullptr) UZ_CHECK_EQ(munmap(data_, size_), 0);
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+Result<SharedMemory> SharedMemory::Map(int descriptor, size_t size, int flags) {
+  void* raw = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  if (raw == MAP_FAILED) return Error{errno, "mmap of shared memory"};
+  SharedMemory memory;
+  memory.data_ = static_cast<std::byte*>(raw);
+  memory.size_ = size;
+  return memory;
+}
+
+Result<SharedMemory> SharedMemory::Create(const char* name, Bytes size) {
+  const size_t rounded = RoundUpToPage(size.raw());
+  const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return Error{errno, "memfd_create"};
+  if (ftruncate(fd, static_cast<off_t>(rounded)) != 0 || fcntl(fd, F_ADD_SEALS, kSeals) != 0) {
+    const int failure = errno;
+    close(fd);
+    return Error{failure, "sizing and sealing shared memory"};
+  }
+  Result<SharedMemory> memory = Map(fd, rounded, MAP_SHARED);
+  if (memory.ok()) {
+    memory.value().descriptor_ = fd;
+  } else {
+    close(fd);
+  }
+  return memory;
+}
+
+Result<SharedMemory> SharedMemory::CreatePrivate(Bytes size) {
+  return Map(-1, RoundUpToPage(size.raw()), MAP_SHARED | MAP_ANONYMOUS);
+}
+
+Result<SharedMemory> SharedMemory::OpenPath(const char* path, Bytes size) {
+  const size_t rounded = RoundUpToPage(size.raw());
+  const int fd = open(path, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return Error{errno, "open of shared memory"};
+  struct stat status = {};
+  const bool ours = fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) == rounded &&
+                    (fcntl(fd, F_GET_SEALS) & kSeals) == kSeals;
+  Result<SharedMemory> memory = ours
+                                    ? Map(fd, rounded, MAP_SHARED)
+                                    : Result<SharedMemory>(Error{EPROTO, "not a session's memory"});
+  close(fd);
+  return memory;
+}
+
+}  // namespace uzswap::os

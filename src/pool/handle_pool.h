@@ -1,0 +1,71 @@
+// HandlePool: what every pool with indirect handles shares, above the way it packs.
+//
+// It owns the handle table and turns a live handle into pinned bytes: pin the record, ask the
+// packing where the object lies (Locate), pin those frames. A packing derives from it and
+// implements placement, lists and moves; see HandleTable for the protocol between readers,
+// movers and frees.
+#ifndef UZSWAP_POOL_HANDLE_POOL_H_
+#define UZSWAP_POOL_HANDLE_POOL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/counter.h"
+#include "frame/frame_arena.h"
+#include "pool/handle_table.h"
+#include "pool/pool.h"
+
+namespace uzswap {
+
+struct PoolOptions {
+  FrameArena* arena = nullptr;  // outlives the pool; may be shared by several
+  uint64_t max_objects = 0;     // 0: 32 for each frame of the arena
+};
+
+class HandlePool : public Pool {
+ public:
+  PinnedObject Pin(Handle handle) final;
+  PinnedObject TryPin(Handle handle) final;
+  void Write(Handle handle, std::span<const std::byte> bytes) final;
+  AllocateResult Allocate(size_t size, uint64_t owner_key) final;
+  AllocateResult Store(std::span<const std::byte> bytes, uint64_t owner_key) final;
+  void Free(Handle handle) final;
+  size_t SizeOf(Handle handle) final;
+  uint64_t OwnerOf(Handle handle) final;
+  size_t MaxObjectSize() const final { return kPageSize; }
+
+ protected:
+  HandlePool() = default;
+  Result<void> InitHandles(const PoolOptions& options);
+  // Panics if objects are live.
+  void Finish(uint64_t live_objects);
+
+  // Finds room and publishes the object with `pins` pins. Requires: 0 < size <= max.
+  virtual AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) = 0;
+  virtual RetireOutcome RetireAndRemove(Handle handle) = 0;
+  // Requires: the object is pinned or being moved by the caller.
+  virtual Extent Locate(Place place, size_t size) = 0;
+  // Returns when the move that holds this object is over.
+  virtual void WaitForMove(uint32_t index) = 0;
+
+  // Copies between two places of which the caller is the mover.
+  void CopyBytes(const Extent& from, const Extent& to);
+  void CopyFrame(FrameId from, FrameId to);
+  [[nodiscard]] ObjectInfo Describe(uint32_t index) const;
+  [[nodiscard]] FreeOutcome TryFree(Handle handle) final;
+
+  FrameArena* arena_ = nullptr;
+  FrameOwnerId owner_id_ = 0;
+  HandleTable handles_;
+  RelaxedCounter pin_waits_;
+
+ private:
+  friend class PinnedObject;
+  PinnedObject MakePin(uint32_t index);
+  static void CopyIn(const PinnedObject& pin, std::span<const std::byte> bytes);
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_POOL_HANDLE_POOL_H_

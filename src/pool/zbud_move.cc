@@ -1,0 +1,260 @@
+// Everything that takes objects or frames of a zbud pool from one place to another: reclaim by
+// whole frame, compaction in pairs, migration of frames.
+#include <algorithm>
+#include <bit>
+
+#include "pool/zbud_pool.h"
+
+namespace uzswap {
+
+// --- Reclaim ---
+
+ReclaimUnit ZbudPool::BeginReclaim(std::span<ObjectInfo> objects) {
+  for (uint32_t attempt = 0; attempt < kShards; ++attempt) {
+    Shard* oldest = nullptr;
+    uint64_t stamp = UINT64_MAX;
+    for (Shard& shard : shards_) {
+      const uint64_t here = shard.oldest.load(std::memory_order_relaxed);
+      if (here >= stamp) continue;
+      stamp = here;
+      oldest = &shard;
+    }
+    if (oldest == nullptr) return {};
+    MutexLock lock(oldest->mutex);
+    Bud* bud = oldest->ages.back();
+    if (bud != nullptr) return Detach(*oldest, *bud, objects);
+  }
+  return {};
+}
+
+ReclaimUnit ZbudPool::BeginReclaimOf(FrameId frame, std::span<ObjectInfo> objects) {
+  if (arena_->kind(frame) != FrameKind::kPool || arena_->owner(frame) != owner_id_) return {};
+  const uint64_t unit = arena_->tag(frame);
+  if (unit == 0 || unit >= buds_.capacity()) return {};
+  Shard& shard = LockUnit(static_cast<uint32_t>(unit));
+  shard.mutex.AssertHeld();
+  Bud& bud = buds_[unit];
+  ReclaimUnit result;
+  if (bud.state == BudState::kListed && bud.frame == frame.raw()) {
+    result = Detach(shard, bud, objects);
+  }
+  shard.mutex.Unlock();
+  return result;
+}
+
+ReclaimUnit ZbudPool::Detach(Shard& shard, Bud& bud, std::span<ObjectInfo> objects) {
+  UnlistFit(shard, bud);
+  shard.ages.Remove(bud);
+  bud.state = BudState::kUnderReclaim;
+  PublishOldest(shard);
+  const size_t count = List(bud, objects);
+  UZ_CHECK_LE(count, objects.size());
+  return {UnitOf(bud), 1, static_cast<uint32_t>(count)};
+}
+
+uint32_t ZbudPool::EndReclaim(const ReclaimUnit& unit) {
+  UZ_CHECK(unit.valid());
+  Shard& shard = LockUnit(unit.unit);
+  shard.mutex.AssertHeld();
+  Bud& bud = buds_[unit.unit];
+  UZ_CHECK(bud.state == BudState::kUnderReclaim);
+  const uint32_t frame = bud.frame;
+  const bool empty = HoleOf(bud) == kChunks;
+  if (empty) {
+    Retire(shard, bud);
+    ++shard.counts.units_reclaimed;
+  } else {
+    bud.state = BudState::kListed;
+    Relist(shard, bud);
+    MakeYoungest(shard, bud);
+  }
+  shard.mutex.Unlock();
+  if (empty) Release(unit.unit, frame);
+  return empty ? 1 : 0;
+}
+
+// --- Moving one object ---
+
+// Requires: `to` has one vacant side and a hole that is large enough.
+bool ZbudPool::MoveObject(Shard& shard, Bud& from, int side, Bud& to) {
+  const uint32_t index = from.object[side];
+  if (!handles_.TryBeginMove(index)) {
+    ++shard.counts.moves_refused;
+    return false;
+  }
+  const size_t size = handles_.SizeOf(index);
+  const int free_side = to.object[0] == 0 ? 0 : 1;
+  const Place source{UnitOf(from), static_cast<uint16_t>(side)};
+  const Place target{UnitOf(to), static_cast<uint16_t>(free_side)};
+  CopyBytes(Locate(source, size), Locate(target, size));
+  const uint32_t chunks = from.chunks[side];
+  // A survivor's frame keeps its age: moving is not use.
+  to.object[free_side] = index;
+  to.chunks[free_side] = static_cast<uint8_t>(chunks);
+  Relist(shard, to);
+  RemoveObject(shard, from, side);
+  handles_.EndMove(index, target);
+  ++shard.counts.objects_moved;
+  return true;
+}
+
+MoveOutcome ZbudPool::TryMoveOut(Handle handle) {
+  Shard* home = LockHome(handle);
+  if (home == nullptr) return MoveOutcome::kStale;
+  Shard& shard = *home;
+  shard.mutex.AssertHeld();
+  const Place place = handles_.PlaceOf(handle.index());
+  Bud& from = buds_[place.unit];
+  MoveOutcome outcome = MoveOutcome::kNoRoom;
+  if (from.state == BudState::kUnderReclaim) {
+    Bud* to = FindHole(shard, from.chunks[place.slot], nullptr);
+    if (to != nullptr) {
+      outcome =
+          MoveObject(shard, from, place.slot, *to) ? MoveOutcome::kMoved : MoveOutcome::kPinned;
+    }
+  }
+  shard.mutex.Unlock();
+  return outcome;
+}
+
+// --- Compaction ---
+
+// The largest single object that fits beside the one in `bud`; nullptr if none does.
+ZbudPool::Bud* ZbudPool::PairFor(Shard& shard, Bud& bud) {
+  // An object of c chunks leaves a hole of kChunks - c, so c <= hole means a hole of at least:
+  return FindHole(shard, kChunks - bud.hole, &bud);
+}
+
+// Pairs the largest single object with the largest that fits beside it, and so on downwards:
+// with two objects to a frame this leaves the fewest frames. Returns true if nothing was left.
+bool ZbudPool::CompactShard(Shard& shard, uint32_t budget, CompactOutcome& outcome) {
+  uint32_t hole = 1;
+  while (hole < kChunks) {
+    uint32_t freed[kMovesPerHold][2];
+    uint32_t freed_count = 0;
+    {
+      MutexLock lock(shard.mutex);
+      while (hole < kChunks && freed_count < kMovesPerHold && outcome.objects_moved < budget) {
+        Bud* to = shard.fits[hole].front();
+        Bud* from = to != nullptr ? PairFor(shard, *to) : nullptr;
+        if (from == nullptr) {
+          ++hole;  // whoever has this hole finds no mate
+          continue;
+        }
+        const int side = from->object[0] != 0 ? 0 : 1;
+        if (!MoveObject(shard, *from, side, *to)) {
+          ++hole;  // pinned: leave the rest of this length to the next call
+          continue;
+        }
+        freed[freed_count][0] = UnitOf(*from);
+        freed[freed_count][1] = from->frame;
+        ++freed_count;
+        ++outcome.objects_moved;
+        ++shard.counts.frames_freed;
+        Retire(shard, *from);
+      }
+    }
+    for (uint32_t i = 0; i < freed_count; ++i) Release(freed[i][0], freed[i][1]);
+    outcome.frames_freed += freed_count;
+    if (outcome.objects_moved >= budget) return false;
+  }
+  return true;
+}
+
+// Brings the single objects of other shards to one, so that they can be paired. Between the
+// two locks a bud is as one under reclaim: on no list, and left alone by frees.
+void ZbudPool::GatherSingles(Shard& into) {
+  const auto number = static_cast<uint32_t>(&into - shards_);
+  for (Shard& shard : shards_) {
+    if (&shard == &into) continue;
+    while (shard.fit_mask.load(std::memory_order_relaxed) != 0) {
+      uint32_t unit = 0;
+      {
+        MutexLock lock(shard.mutex);
+        Bud* bud = FindHole(shard, 1, nullptr);
+        if (bud == nullptr) break;
+        unit = UnitOf(*bud);
+        UnlistFit(shard, *bud);
+        shard.ages.Remove(*bud);
+        bud->state = BudState::kUnderReclaim;
+        PublishOldest(shard);
+        bud->shard.store(number, std::memory_order_relaxed);
+      }
+      Adopt(into, unit);
+    }
+  }
+}
+
+// Lists a bud that came from another shard, at the end where its age puts it.
+void ZbudPool::Adopt(Shard& into, uint32_t unit) {
+  Bud& bud = buds_[unit];
+  bool empty = false;
+  uint32_t frame = 0;
+  {
+    MutexLock lock(into.mutex);
+    frame = bud.frame;
+    empty = HoleOf(bud) == kChunks;
+    bud.state = BudState::kListed;
+    if (empty) {
+      Retire(into, bud);
+    } else {
+      Relist(into, bud);
+      const bool older =
+          bud.stamp.load(std::memory_order_relaxed) <= into.oldest.load(std::memory_order_relaxed);
+      if (older) into.ages.PushBack(bud);
+      if (!older) into.ages.PushFront(bud);
+      PublishOldest(into);
+    }
+  }
+  if (empty) Release(unit, frame);
+}
+
+CompactOutcome ZbudPool::CompactStep(uint32_t budget) {
+  CompactOutcome outcome;
+  for (Shard& shard : shards_) {
+    if (!CompactShard(shard, budget, outcome)) return outcome;
+  }
+  // What found no mate in its own shard may find one among the rest.
+  GatherSingles(shards_[0]);
+  outcome.done = CompactShard(shards_[0], budget, outcome);
+  return outcome;
+}
+
+// --- Migration of frames ---
+
+MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
+  const uint64_t unit = arena_->tag(from);
+  if (unit == 0 || unit >= buds_.capacity()) return MigrateOutcome::kBusy;
+  Shard& shard = LockUnit(static_cast<uint32_t>(unit));
+  shard.mutex.AssertHeld();
+  Bud& bud = buds_[unit];
+  // Freed meanwhile, or taken and not yet listed: the caller looks again.
+  if (bud.state == BudState::kUnused || bud.frame != from.raw()) {
+    shard.mutex.Unlock();
+    return MigrateOutcome::kGone;
+  }
+  bool held[2] = {};
+  bool all = true;
+  for (int side = 0; side < 2; ++side) {
+    if (bud.object[side] == 0) continue;
+    held[side] = handles_.TryBeginMove(bud.object[side]);
+    all = all && held[side];
+  }
+  if (all) {
+    CopyFrame(from, to);
+    arena_->SetTag(to, unit);
+    bud.frame = to.raw();
+    ++shard.counts.frames_migrated;
+  } else {
+    ++shard.counts.moves_refused;
+  }
+  for (uint16_t side = 0; side < 2; ++side) {
+    if (held[side]) handles_.EndMove(bud.object[side], {static_cast<uint32_t>(unit), side});
+  }
+  shard.mutex.Unlock();
+  if (!all) return MigrateOutcome::kPinned;
+  arena_->Free(from);
+  return MigrateOutcome::kMoved;
+}
+
+}  // namespace uzswap

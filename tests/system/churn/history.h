@@ -1,0 +1,64 @@
+// History: what each thread did last, and the report when a byte is wrong.
+//
+// One ring of operations a thread, in shared memory: a pager that manages private memory never
+// touches it, a forked child's entries are seen by all, and it survives a wrong page elsewhere.
+#ifndef UZSWAP_TESTS_SYSTEM_CHURN_HISTORY_H_
+#define UZSWAP_TESTS_SYSTEM_CHURN_HISTORY_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "system/churn/pattern.h"
+
+namespace uzswap::churn {
+
+inline constexpr uint32_t kThreadsMax = 64;
+
+struct Operation {
+  uint64_t time_ns;
+  const char* what;
+  uint32_t region;
+  uint32_t first;
+  uint32_t count;
+  uint32_t version;
+  pid_t pid;
+};
+
+struct ThreadHistory {
+  static constexpr size_t kEntries = size_t{1} << 14;
+  std::atomic<uint64_t> next;            // written by its thread and its children
+  std::atomic<uint64_t> operations;      // whole operations, for the watchdog and the last line
+  std::atomic<const char*> in_progress;  // nullptr between operations
+  Operation entries[kEntries];
+};
+
+// Must be called once before the threads exist.
+void CreateHistory();
+ThreadHistory& HistoryOf(uint32_t thread);
+
+// The thread whose history takes Note()s; inherited by a forked child.
+void SetCurrentThread(uint32_t thread);
+
+void Note(const char* what, uint32_t region, uint32_t first, uint32_t count, uint32_t version);
+
+// Operations the kernel refused with good reason: no failure, but worth knowing when many.
+void CountDeclined();
+uint64_t Declined();
+
+// The ends. Each prints the seed line it was given, its findings, and leaves with status 1.
+void SetBanner(const char* banner);
+[[noreturn]] void FailPage(const char* where, uint32_t region, uint32_t page,
+                           const std::byte* address, const PageImage& expected,
+                           const PageImage& found);
+[[noreturn]] void FailBytes(const char* where, uint64_t tag, const std::byte* address,
+                            size_t offset, size_t length);
+// A system call that must not fail did; `what` names it.
+[[noreturn]] void FailCall(const char* what);
+[[noreturn]] void Fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace uzswap::churn
+
+#endif  // UZSWAP_TESTS_SYSTEM_CHURN_HISTORY_H_

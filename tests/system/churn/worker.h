@@ -1,0 +1,135 @@
+// Worker: one thread of the churn with its own regions, heap blocks and kernel roads.
+//
+// World: what the threads share. Each worker holds its own lock during an operation; whoever
+// holds the world's lock and then all of theirs has stopped the world between operations.
+#ifndef UZSWAP_TESTS_SYSTEM_CHURN_WORKER_H_
+#define UZSWAP_TESTS_SYSTEM_CHURN_WORKER_H_
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "system/churn/heap_bag.h"
+#include "system/churn/region.h"
+#include "system/churn/transfer.h"
+
+namespace uzswap::churn {
+
+struct Options {
+  uint32_t threads = 4;
+  size_t memory = size_t{64} << 20;
+  double seconds = 10;
+  uint64_t operations = 0;  // per thread; 0: until the time is over
+  uint64_t seed = 1;
+  unsigned random_percent = 5;
+  unsigned children = 2;
+  unsigned hang_seconds = 120;
+  std::string folder = "/var/tmp";
+  std::string only;     // a comma-separated list of operations, all when empty
+  std::string without;  // left out
+  bool verbose = false;
+  bool sabotage = false;  // spoil pages behind the model's back: the churn must find it
+};
+
+class Worker;
+
+// Words that all threads add to: a lost update shows in the sum.
+class SharedSums {
+ public:
+  SharedSums();
+  void Add(Rng& rng);  // counts into the caller's own total as well
+  void Check(uint64_t total) const;
+  static constexpr size_t kPages = 256;
+
+ private:
+  std::atomic<uint64_t>* words_;
+};
+
+struct World {
+  explicit World(const Options& given);
+
+  const Options& options;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::mutex lock;
+  std::atomic<uint32_t> next_region{1};
+  std::atomic<unsigned> children{0};
+  std::atomic<bool> stop{false};
+  SharedSums sums;
+  Rng rng;  // for what follows; under `lock`
+  // Written once, read by everybody and by signal handlers.
+  Region quiet;
+  // Pieces of the program break, lowest first. Under the stopped world.
+  std::vector<std::unique_ptr<Region>> breaks;
+};
+
+class Worker {
+ public:
+  Worker(World& world, uint32_t index);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void Start();
+  void Join();
+  void VerifyEverything(const char* where) const;
+  void VerifyInChild() const;
+  // In a child, alone: changes its copies and checks them.
+  void ChangeInChild();
+
+  [[nodiscard]] uint64_t added() const { return added_; }
+  [[nodiscard]] pthread_t thread() const { return thread_; }
+  [[nodiscard]] std::mutex& lock() { return lock_; }
+  [[nodiscard]] const std::vector<uint64_t>& counts() const { return counts_; }
+  [[nodiscard]] const Transfer& transfer() const { return transfer_; }
+
+ private:
+  friend struct Catalogue;
+
+  void Run();
+  void Step();
+  [[nodiscard]] bool Enough() const;
+  [[nodiscard]] Region& AnyRegion();
+  [[nodiscard]] uint32_t PagesTarget() const;
+  void NewRegion();
+  // A few ordinary operations on memory other than `busy`.
+  void WorkElsewhere(const Region& busy);
+
+  // Operations (see Catalogue in worker.cc).
+  void Sabotage();
+  void Resize();
+  void Recreate();
+  void Fork(bool everything);
+  [[noreturn]] void Child(bool everything);
+  void SpawnProcess();
+  void SpawnThread();
+  void SignalSibling();
+  void MoveBreak();
+
+  World& world_;
+  uint32_t index_;
+  Rng rng_;
+  HeapBag bag_;
+  Transfer transfer_;
+  std::vector<std::unique_ptr<Region>> regions_;
+  std::vector<uint64_t> counts_;
+  uint64_t added_ = 0;
+  uint64_t steps_ = 0;
+  std::unique_ptr<std::byte[]> signal_stack_;
+  std::mutex lock_;
+  pthread_t thread_{};
+};
+
+// Names of the operations, in the order of counts().
+std::vector<const char*> OperationNames();
+
+// The handler of SIGUSR1, which reads quiet pages from the world given.
+void InstallSignalHandler(World& world);
+
+}  // namespace uzswap::churn
+
+#endif  // UZSWAP_TESTS_SYSTEM_CHURN_WORKER_H_
