@@ -1,0 +1,67 @@
+// Cleaning: the part of BackingStore that rewrites what lives in sparse segments.
+//
+// A record moves as it lies, sealed or not: its bytes do not depend on its place. The old copy
+// stays valid until the new one is written and the owner has taken it, so a failure anywhere
+// costs nothing but the attempt.
+#include <cstring>
+
+#include "backing/backing_store.h"
+
+namespace uzswap {
+
+CleanOutcome BackingStore::Clean(uint32_t permille) {
+  const uint32_t segment = segments_.PickSparse(permille, batches_.OldestSerial());
+  if (segment == SegmentTable::kNone) return CleanOutcome::kNothing;
+  const uint32_t used = segments_.UsedOf(segment);
+  const std::span<std::byte> bytes(clean_buffer_.data(), used);
+  const int64_t got = port_->Read(uint64_t{segment} * segment_size_, bytes);
+  if (got < static_cast<int64_t>(used)) {
+    counters_.read_errors.Add();
+    // Not again before everything now on its way has ended.
+    segments_.MarkDraining(segment, batches_.next_serial());
+    return CleanOutcome::kReadFailed;
+  }
+  const CleanOutcome outcome = RecopyAll(segment, bytes);
+  // The last survivor may still be in the batch that fills. A damaged segment is left alone.
+  segments_.MarkDraining(
+      segment, outcome == CleanOutcome::kReadFailed ? UINT64_MAX : batches_.next_serial() - 1);
+  if (outcome == CleanOutcome::kCleaned) counters_.cleaned_segments.Add();
+  return outcome;
+}
+
+CleanOutcome BackingStore::RecopyAll(uint32_t segment, std::span<const std::byte> bytes) {
+  const std::span<std::byte> scratch(clean_buffer_.data() + segment_size_, kRecordBytesMax);
+  for (uint32_t offset = 0; offset < bytes.size();) {
+    const RecordView view = ReadRecord(bytes.subspan(offset), sealer(), scratch);
+    if (view.outcome == RecordOutcome::kEnd) break;
+    if (view.outcome != RecordOutcome::kOk) {
+      // Damaged: nothing behind it can be found either. Who wants it will be told on reading.
+      counters_.corrupt_objects.Add();
+      return CleanOutcome::kReadFailed;
+    }
+    const AppendOutcome outcome = Recopy(segment, offset, view, bytes.subspan(offset, view.bytes));
+    if (outcome != AppendOutcome::kAppended) return CleanOutcome::kBlocked;
+    offset += view.bytes;
+  }
+  return CleanOutcome::kCleaned;
+}
+
+AppendOutcome BackingStore::Recopy(uint32_t segment, uint32_t offset, const RecordView& view,
+                                   std::span<const std::byte> record) {
+  const auto size = static_cast<uint32_t>(view.payload.size());
+  const uint64_t token = owner_->Wanted(view.key, DiskPlace(segment, offset, size));
+  if (token == 0) return AppendOutcome::kAppended;
+  if (const AppendOutcome outcome = Reserve(view.bytes); outcome != AppendOutcome::kAppended) {
+    return outcome;
+  }
+  Batch& batch = *filling_;
+  memcpy(batch.bytes + batch.used, record.data(), view.bytes);
+  batch.items[batch.count++] = {view.key, token, DiskPlace(batch.segment, batch.used, size)};
+  batch.used += view.bytes;
+  segments_.AddLive(batch.segment, view.bytes);
+  counters_.objects_recopied.Add();
+  counters_.recopied_bytes.Add(view.bytes);
+  return AppendOutcome::kAppended;
+}
+
+}  // namespace uzswap

@@ -1,0 +1,133 @@
+// Faults at every call the store makes of its port: nothing that was published turns into wrong
+// bytes, nothing that failed is published, nothing hangs.
+#include <cerrno>
+#include <gtest/gtest.h>
+
+#include "backing/store_fixture.h"
+
+namespace uzswap {
+namespace {
+
+using os::IoFault;
+
+constexpr uint64_t kKeys = 1200;  // about five segments
+
+struct Story {
+  const char* name;
+  IoFault fault;
+  int error;
+  bool sticky;
+};
+
+constexpr Story kStories[] = {
+    {"eio", IoFault::kError, EIO, false},
+    {"eio_for_ever", IoFault::kError, EIO, true},
+    {"enospc", IoFault::kError, ENOSPC, false},
+    {"enospc_for_ever", IoFault::kError, ENOSPC, true},
+    {"short_write", IoFault::kShortWrite, EIO, false},
+    {"short_write_full", IoFault::kShortWrite, ENOSPC, false},
+    {"torn", IoFault::kTorn, 0, false},
+    {"flipped_bit", IoFault::kFlippedBit, 0, false},
+    {"truncated", IoFault::kTruncated, 0, false},
+    {"truncated_for_ever", IoFault::kTruncated, 0, true},
+    {"vanished", IoFault::kVanished, ENODEV, true},
+};
+
+class BackingFaultTest : public testing::TestWithParam<Story> {};
+
+// Writes, drops, cleans and reads, while call `call` fails. Returns how many calls there were.
+uint64_t Live(const Story& story, uint64_t call, bool encrypt) {
+  BackingOptions options;
+  options.encrypt = encrypt;
+  StoreFixture fixture(options, 16 << 20, 4);
+  fixture.port.Plan(story.fault, call, story.error, story.sticky);
+  for (uint64_t key = 0; key < kKeys; ++key) {
+    if (fixture.Put(key) == AppendOutcome::kAppended) continue;
+    // Refused: the object stays where it was, with its owner.
+    EXPECT_FALSE(fixture.owner.entries.at(key).place.valid());
+  }
+  fixture.store.Drain();
+  for (uint64_t key = 0; key < kKeys; ++key) {
+    if (key % 4 != 0) fixture.Drop(key);
+  }
+  for (int step = 0; step < 8; ++step) {
+    static_cast<void>(fixture.store.Clean(900));
+    fixture.store.Reap(false);
+  }
+  fixture.store.Drain();
+  fixture.store.Trim(0);
+  uint64_t unreadable = 0;
+  for (const auto& [key, entry] : fixture.owner.entries) {
+    if (!entry.place.valid()) continue;
+    if (fixture.Get(key) != ReadOutcome::kOk) ++unreadable;  // Get checks the bytes
+  }
+  const bool damages = story.fault == IoFault::kTorn || story.fault == IoFault::kFlippedBit;
+  if (!story.sticky && !damages) {
+    EXPECT_LE(unreadable, 1u) << story.name << " at " << call;
+  }
+  fixture.store.Audit();
+  // Once the device is well again, whatever was kept can be read.
+  fixture.port.Heal();
+  if (!damages) fixture.CheckAll();
+  const BackingCounters& counters = fixture.store.counters();
+  EXPECT_EQ(counters.objects_failed.Get(), fixture.owner.failed);
+  EXPECT_EQ(counters.objects_appended.Get() + counters.objects_recopied.Get(),
+            counters.objects_written.Get() + counters.objects_unwanted.Get() +
+                counters.objects_failed.Get());
+  return fixture.port.calls();
+}
+
+TEST_P(BackingFaultTest, AtEveryCall) {
+  const Story& story = GetParam();
+  const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0, false);
+  ASSERT_GT(calls, 300u);
+  for (uint64_t call = 1; call <= calls; call += call < 20 ? 1 : 37) {
+    Live(story, call, call % 2 == 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BackingFaultTest, testing::ValuesIn(kStories),
+                         [](const auto& each) { return std::string(each.param.name); });
+
+TEST(BackingFaultTest, AFullMediumIsTriedAgainWhenSomethingWasReleased) {
+  StoreFixture fixture;
+  static_cast<void>(fixture.Put(1));
+  fixture.store.Drain();
+  fixture.port.Plan(IoFault::kError, fixture.port.calls() + 1, ENOSPC);
+  static_cast<void>(fixture.Put(2));
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.owner.failed, 1u);
+  EXPECT_EQ(fixture.Put(3), AppendOutcome::kNoSpace);
+  fixture.Drop(1);
+  EXPECT_EQ(fixture.Put(3), AppendOutcome::kAppended);
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.Get(3), ReadOutcome::kOk);
+}
+
+TEST(BackingFaultTest, ASpoiltSegmentIsNotUsedAgain) {
+  StoreFixture fixture;
+  fixture.port.Plan(IoFault::kError, 1, EIO);
+  static_cast<void>(fixture.Put(1));
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.store.segments().StateOf(0), SegmentTable::State::kBad);
+  EXPECT_EQ(fixture.Put(1), AppendOutcome::kAppended);
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.owner.entries.at(1).place.segment(), 1u);
+  EXPECT_FALSE(fixture.store.closed());
+}
+
+TEST(BackingFaultTest, ADeviceThatIsGoneClosesTheStoreButKeepsAnswering) {
+  StoreFixture fixture;
+  static_cast<void>(fixture.Put(1));
+  fixture.store.Drain();
+  fixture.port.Plan(IoFault::kVanished, fixture.port.calls() + 1);
+  static_cast<void>(fixture.Put(2));
+  fixture.store.Drain();
+  EXPECT_TRUE(fixture.store.closed());
+  EXPECT_EQ(fixture.store.last_error(), ENODEV);
+  EXPECT_EQ(fixture.Put(3), AppendOutcome::kClosed);
+  EXPECT_EQ(fixture.Get(1), ReadOutcome::kIoError);
+}
+
+}  // namespace
+}  // namespace uzswap

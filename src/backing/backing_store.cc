@@ -1,0 +1,249 @@
+#include "backing/backing_store.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace uzswap {
+namespace {
+
+constexpr uint64_t kSegmentsMax = uint64_t{1} << DiskPlace::kSegmentBits;
+
+constexpr bool IsPowerOfTwo(uint32_t value) { return (value & (value - 1)) == 0; }
+constexpr uint32_t RoundUpToIo(uint32_t bytes) {
+  return (bytes + os::kIoAlignment - 1) & ~uint32_t{os::kIoAlignment - 1};
+}
+constexpr bool DeviceIsGone(int error) {
+  return error == ENODEV || error == ENXIO || error == EROFS || error == EBADF;
+}
+
+}  // namespace
+
+Result<void> ReadContext::Init() {
+  Result<os::Mapping> memory =
+      os::Mapping::Create(Bytes(kWindow + RoundUpToPage(kRecordBytesMax)), "read window");
+  if (!memory.ok()) return memory.error();
+  memory_ = std::move(memory).value();
+  return {};
+}
+
+BackingStore::~BackingStore() {
+  UZ_CHECK_EQ(batches_.in_flight(), 0u);
+  UZ_CHECK(filling_ == nullptr);
+}
+
+Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
+                                const BackingOptions& options) {
+  UZ_CHECK(port_ == nullptr);
+  UZ_CHECK(IsPowerOfTwo(options.segment_size) && options.segment_size >= (64 << 10) &&
+           options.segment_size <= DiskPlace::kUnit << DiskPlace::kUnitBits);
+  const uint64_t bytes = std::min(options.size_max, port.capacity());
+  const uint64_t count = std::min(bytes / options.segment_size, kSegmentsMax - 1);
+  if (count < 2) return Error{ENOSPC, "the backing store is smaller than two segments"};
+  const uint32_t depth = std::min(port.depth(), BatchSet::kBatchesMax);
+  if (Result<void> done = segments_.Init(static_cast<uint32_t>(count)); !done.ok()) return done;
+  if (Result<void> done = batches_.Init(depth, options.segment_size); !done.ok()) return done;
+  Result<os::Mapping> buffer = os::Mapping::Create(
+      Bytes(options.segment_size + RoundUpToPage(kRecordBytesMax)), "buffer for cleaning segments");
+  if (!buffer.ok()) return buffer.error();
+  if (options.encrypt) {
+    if (Result<void> done = sealer_.Init(); !done.ok()) return done;
+  }
+  clean_buffer_ = std::move(buffer).value();
+  segment_size_ = options.segment_size;
+  encrypt_ = options.encrypt;
+  port.Prepare(batches_.buffers(), options.segment_size);
+  owner_ = &owner;
+  port_ = &port;
+  return {};
+}
+
+AppendOutcome BackingStore::Refuse(AppendOutcome outcome) {
+  switch (outcome) {
+    case AppendOutcome::kAppended:
+      break;
+    case AppendOutcome::kNoBuffer:
+      counters_.no_buffer.Add();
+      break;
+    case AppendOutcome::kNoSpace:
+      counters_.no_space.Add();
+      break;
+    case AppendOutcome::kOverBudget:
+      counters_.over_budget.Add();
+      break;
+    case AppendOutcome::kClosed:
+      counters_.refused_closed.Add();
+      break;
+  }
+  return outcome;
+}
+
+AppendOutcome BackingStore::Reserve(uint32_t bytes) {
+  if (closed()) return Refuse(AppendOutcome::kClosed);
+  if (filling_ != nullptr) {
+    const bool fits =
+        filling_->used + bytes <= segment_size_ && filling_->count < BatchSet::kItemsMax;
+    if (fits) return AppendOutcome::kAppended;
+    Flush();
+  }
+  if (!wear_.Allows()) return Refuse(AppendOutcome::kOverBudget);
+  if (full_at_released_ == released_.Get()) return Refuse(AppendOutcome::kNoSpace);
+  Batch* batch = batches_.TakeIdle();
+  if (batch == nullptr) return Refuse(AppendOutcome::kNoBuffer);
+  batch->segment = segments_.Take();
+  if (batch->segment == SegmentTable::kNone) {
+    batches_.PutIdle(*batch);
+    return Refuse(AppendOutcome::kNoSpace);
+  }
+  filling_ = batch;
+  return AppendOutcome::kAppended;
+}
+
+AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, CodecId codec,
+                                   const ObjectView& object) {
+  UZ_CHECK(token != 0);
+  const auto size = static_cast<uint32_t>(object.size());
+  const uint32_t bytes = RecordBytes(size, encrypt_);
+  if (const AppendOutcome outcome = Reserve(bytes); outcome != AppendOutcome::kAppended) {
+    return outcome;
+  }
+  Batch& batch = *filling_;
+  WriteRecord({batch.bytes + batch.used, bytes}, key, codec, object, sealer());
+  batch.items[batch.count++] = {key, token, DiskPlace(batch.segment, batch.used, size)};
+  batch.used += bytes;
+  segments_.AddLive(batch.segment, bytes);
+  counters_.objects_appended.Add();
+  counters_.payload_bytes.Add(size);
+  return AppendOutcome::kAppended;
+}
+
+void BackingStore::Flush() {
+  if (filling_ == nullptr) return;
+  Batch& batch = *filling_;
+  filling_ = nullptr;
+  Submit(batch);
+}
+
+void BackingStore::Submit(Batch& batch) {
+  const uint32_t length = RoundUpToIo(batch.used);
+  memset(batch.bytes + batch.used, 0, length - batch.used);
+  batch.request.offset = uint64_t{batch.segment} * segment_size_;
+  batch.request.length = length;
+  wear_.Charge(length);
+  counters_.write_requests.Add();
+  counters_.bytes_written.Add(length);
+  batches_.NoteSubmitted();
+  counters_.deepest_queue.RaiseTo(batches_.in_flight());
+  const bool accepted = port_->Submit(batch.request);
+  UZ_CHECK(accepted);  // there are no more batches than the port takes
+}
+
+uint32_t BackingStore::Reap(bool wait) {
+  uint32_t ended = 0;
+  while (os::IoRequest* request = port_->Reap(wait && ended == 0)) {
+    Batch& batch = Batch::Of(*request);
+    batches_.NoteReaped();
+    if (request->error == 0) {
+      End(batch);
+    } else {
+      EndFailed(batch);
+    }
+    batches_.PutIdle(batch);
+    ++ended;
+  }
+  return ended;
+}
+
+void BackingStore::End(Batch& batch) {
+  spoilt_in_a_row_ = 0;
+  segments_.Seal(batch.segment, batch.request.length);
+  for (uint32_t i = 0; i < batch.count; ++i) {
+    const BatchItem& item = batch.items[i];
+    if (owner_->Written(item.key, item.token, item.place)) {
+      counters_.objects_written.Add();
+    } else {
+      counters_.objects_unwanted.Add();
+      Release(item.place);
+    }
+  }
+}
+
+void BackingStore::EndFailed(Batch& batch) {
+  const int error = batch.request.error;
+  last_error_.store(error, std::memory_order_relaxed);
+  counters_.write_errors.Add();
+  counters_.objects_failed.Add(batch.count);
+  segments_.Spoil(batch.segment, error != ENOSPC);
+  if (error == ENOSPC) {
+    full_at_released_ = released_.Get();
+  } else if (DeviceIsGone(error) || ++spoilt_in_a_row_ == kSpoiltInARowMax) {
+    Close(error);
+  }
+  for (uint32_t i = 0; i < batch.count; ++i) {
+    owner_->WriteFailed(batch.items[i].key, batch.items[i].token);
+  }
+}
+
+void BackingStore::Drain() {
+  Flush();
+  while (Reap(true) > 0) {
+  }
+}
+
+void BackingStore::Trim(uint32_t keep) {
+  for (;;) {
+    const uint32_t segment = segments_.Trim(keep);
+    if (segment == SegmentTable::kNone) return;
+    port_->Discard(uint64_t{segment} * segment_size_, segment_size_);
+    counters_.trimmed_segments.Add();
+  }
+}
+
+void BackingStore::SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns) {
+  wear_.Limit(bytes, period_ns, now_ns);
+}
+
+void BackingStore::Close(int error) {
+  last_error_.store(error, std::memory_order_relaxed);
+  closed_.store(true, std::memory_order_relaxed);
+}
+
+void BackingStore::Release(DiskPlace place) {
+  segments_.Release(place.segment(), RecordBytes(place.size(), encrypt_));
+  released_.Add();
+}
+
+ReadResult BackingStore::Read(DiskPlace place, uint64_t key, ReadContext& context) {
+  const uint32_t bytes = RecordBytes(place.size(), encrypt_);
+  const uint64_t at = uint64_t{place.segment()} * segment_size_ + place.offset();
+  const uint64_t first = at & ~uint64_t{os::kIoAlignment - 1};
+  const auto skip = static_cast<size_t>(at - first);
+  const size_t length = RoundUpToPage(skip + bytes);
+  UZ_CHECK_LE(length, ReadContext::kWindow);
+  counters_.reads.Add();
+  const std::span<std::byte> window(context.memory_.data(), length);
+  const int64_t got = port_->Read(first, window);
+  if (got < static_cast<int64_t>(skip + bytes)) {
+    const int error = got < 0 ? static_cast<int>(-got) : ENODATA;
+    counters_.read_errors.Add();
+    last_error_.store(error, std::memory_order_relaxed);
+    return {ReadOutcome::kIoError, error, CodecId::kNone, {}};
+  }
+  const std::span<std::byte> scratch(context.memory_.data() + ReadContext::kWindow,
+                                     kRecordBytesMax);
+  const RecordView view = ReadRecord(window.subspan(skip, bytes), sealer(), scratch);
+  if (view.outcome != RecordOutcome::kOk || view.payload.size() != place.size()) {
+    counters_.corrupt_objects.Add();
+    return {ReadOutcome::kCorrupt, 0, CodecId::kNone, {}};
+  }
+  if (view.key != key) {
+    counters_.misplaced_objects.Add();
+    return {ReadOutcome::kMisplaced, 0, CodecId::kNone, {}};
+  }
+  return {ReadOutcome::kOk, 0, view.codec, view.payload};
+}
+
+void BackingStore::Audit() { segments_.Audit(); }
+
+}  // namespace uzswap

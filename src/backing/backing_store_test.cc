@@ -1,0 +1,212 @@
+#include "backing/backing_store.h"
+
+#include <gtest/gtest.h>
+
+#include "backing/store_fixture.h"
+#include "base/testing/heap_watch.h"
+
+namespace uzswap {
+namespace {
+
+BackingOptions Sealed() {
+  BackingOptions options;
+  options.encrypt = true;
+  return options;
+}
+
+TEST(BackingStoreTest, WhatIsWrittenIsRead) {
+  for (const BackingOptions& options : {BackingOptions{}, Sealed()}) {
+    StoreFixture fixture(options);
+    for (uint64_t key = 0; key < 3000; ++key) {
+      ASSERT_EQ(fixture.Put(key), AppendOutcome::kAppended);
+    }
+    fixture.store.Drain();
+    EXPECT_EQ(fixture.CheckAll(), 3000u);
+    fixture.store.Audit();
+    const BackingCounters& counters = fixture.store.counters();
+    EXPECT_EQ(counters.objects_written.Get(), 3000u);
+    EXPECT_GE(counters.bytes_written.Get() / counters.write_requests.Get(), 64u << 10);
+    EXPECT_LE(static_cast<double>(counters.bytes_written.Get()),
+              1.10 * static_cast<double>(counters.payload_bytes.Get()));
+  }
+}
+
+TEST(BackingStoreTest, NothingIsWrittenBeforeItMustBe) {
+  StoreFixture fixture;
+  EXPECT_EQ(fixture.port.writes(), 0u);
+  static_cast<void>(fixture.Put(1));
+  EXPECT_EQ(fixture.port.writes(), 0u);
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.port.writes(), 1u);
+  EXPECT_EQ(fixture.port.bytes_written(), RoundUpToPage(fixture.port.bytes_written()));
+  EXPECT_EQ(fixture.Get(1), ReadOutcome::kOk);
+}
+
+TEST(BackingStoreTest, AnObjectDroppedInFlightIsNotPublished) {
+  StoreFixture fixture;
+  fixture.port.Hold();
+  static_cast<void>(fixture.Put(1));
+  static_cast<void>(fixture.Put(2));
+  fixture.store.Flush();
+  EXPECT_EQ(fixture.store.in_flight(), 1u);
+  fixture.Drop(1);
+  fixture.port.Release();
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.store.counters().objects_unwanted.Get(), 1u);
+  EXPECT_EQ(fixture.CheckAll(), 1u);
+}
+
+TEST(BackingStoreTest, DepthIsReachedAndThenABatchMustEnd) {
+  StoreFixture fixture({}, 64 << 20, 16);
+  fixture.port.Hold();
+  uint64_t key = 0;
+  AppendOutcome outcome = AppendOutcome::kAppended;
+  while (outcome == AppendOutcome::kAppended) {
+    const std::vector<std::byte> object = ObjectOf(key, 1);
+    outcome = fixture.store.Append(key++, 1, CodecId::kLz4, {object, {}});
+  }
+  EXPECT_EQ(outcome, AppendOutcome::kNoBuffer);
+  EXPECT_EQ(fixture.store.in_flight(), 16u);
+  EXPECT_EQ(fixture.store.Reap(false), 0u);
+  fixture.port.Release(1);
+  EXPECT_EQ(fixture.store.Reap(true), 1u);
+  EXPECT_EQ(fixture.store.counters().deepest_queue.Get(), 16u);
+}
+
+TEST(BackingStoreTest, EmptySegmentsAreUsedBeforeTheFileGrows) {
+  StoreFixture fixture;
+  for (int round = 0; round < 20; ++round) {
+    for (uint64_t key = 0; key < 1000; ++key) static_cast<void>(fixture.Put(key));
+    fixture.store.Drain();
+  }
+  // 1000 objects are about four segments; one more round may be alive while the next is written.
+  EXPECT_LE(fixture.store.segments().held_bytes(), 14u * (256 << 10));
+  fixture.store.Audit();
+  for (uint64_t key = 0; key < 1000; ++key) fixture.Drop(key);
+  fixture.store.Trim(0);
+  EXPECT_EQ(fixture.store.segments().held_bytes(), 0u);
+  EXPECT_EQ(fixture.store.segments().live_bytes(), 0u);
+  fixture.store.Audit();
+}
+
+TEST(BackingStoreTest, CleaningLeavesLittleMoreThanWhatLives) {
+  for (const BackingOptions& options : {BackingOptions{}, Sealed()}) {
+    StoreFixture fixture(options);
+    Rng rng(3);
+    for (uint64_t key = 0; key < 8000; ++key) static_cast<void>(fixture.Put(key));
+    for (uint64_t key = 0; key < 8000; ++key) {
+      if (!rng.OneIn(3)) fixture.Drop(key);
+    }
+    for (int step = 0; step < 200; ++step) {
+      const CleanOutcome outcome = fixture.store.Clean(950);
+      if (outcome == CleanOutcome::kNothing) break;
+      ASSERT_EQ(outcome, CleanOutcome::kCleaned);
+      fixture.store.Reap(false);
+    }
+    fixture.store.Drain();
+    fixture.store.Trim(0);
+    fixture.CheckAll();
+    fixture.store.Audit();
+    uint64_t payload = 0;
+    for (const auto& [key, entry] : fixture.owner.entries) payload += entry.place.size();
+    EXPECT_LE(static_cast<double>(fixture.store.segments().held_bytes()),
+              1.10 * static_cast<double>(payload));
+  }
+}
+
+TEST(BackingStoreTest, TheSizeBoundHoldsAndReleasingHelps) {
+  BackingOptions options;
+  options.size_max = 4 * (256 << 10);
+  StoreFixture fixture(options);
+  uint64_t key = 0;
+  while (fixture.Put(key) == AppendOutcome::kAppended) ++key;
+  EXPECT_EQ(fixture.store.counters().no_space.Get(), 1u);
+  fixture.store.Drain();
+  EXPECT_LE(fixture.store.segments().held_bytes(), options.size_max);
+  for (uint64_t dropped = 0; dropped <= key; ++dropped) fixture.Drop(dropped);
+  EXPECT_EQ(fixture.Put(0), AppendOutcome::kAppended);
+}
+
+TEST(BackingStoreTest, TheWearLimitRefusesUntilTheNextPeriod) {
+  StoreFixture fixture;
+  fixture.store.SetWearLimit(1 << 20, 1'000'000, 0);
+  uint64_t key = 0;
+  while (fixture.Put(key) == AppendOutcome::kAppended) ++key;
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.store.counters().over_budget.Get(), 1u);
+  const uint64_t written = fixture.port.bytes_written();
+  EXPECT_GE(written, (1u << 20) - (256u << 10));
+  EXPECT_LE(written, (1u << 20) + (256u << 10)) << "overdrawn by one request at most";
+  fixture.store.Tick(0);
+  EXPECT_EQ(fixture.Put(key), AppendOutcome::kOverBudget);
+  fixture.store.Tick(2'000'000);
+  EXPECT_EQ(fixture.Put(key), AppendOutcome::kAppended);
+}
+
+TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
+  StoreFixture fixture;
+  for (uint64_t key = 0; key < 10; ++key) static_cast<void>(fixture.Put(key));
+  fixture.store.Drain();
+  const DiskPlace place = fixture.owner.entries.at(3).place;
+  EXPECT_EQ(fixture.store.Read(place, 4, fixture.context).outcome, ReadOutcome::kMisplaced);
+  const DiskPlace beside(place.segment(), place.offset() + 8, place.size());
+  EXPECT_EQ(fixture.store.Read(beside, 3, fixture.context).outcome, ReadOutcome::kCorrupt);
+}
+
+TEST(BackingStoreTest, AsksNobodyForMemory) {
+  StoreFixture fixture(Sealed());
+  const std::vector<std::byte> object = ObjectOf(1, 1);
+  const uint64_t before = HeapCalls();
+  ASSERT_GT(before, 0u);
+  for (int i = 0; i < 2000; ++i) {
+    // The owner knows nothing of key 1, so every place comes back at once.
+    if (fixture.store.Append(1, 1, CodecId::kLz4, {object, {}}) == AppendOutcome::kNoBuffer) {
+      fixture.store.Reap(true);
+    }
+  }
+  fixture.store.Drain();
+  static_cast<void>(fixture.store.Clean(900));
+  fixture.store.Trim(1);
+  static_cast<void>(fixture.store.Read(DiskPlace(0, 0, 100), 1, fixture.context));
+  EXPECT_EQ(HeapCalls(), before);
+}
+
+// Put, drop, read, flush, reap, clean, trim in any order; a model knows what must be there.
+TEST(BackingStoreTest, RandomOperationsAgreeWithTheModel) {
+  const char* wish = getenv("UZSWAP_TEST_OPS");
+  const uint64_t operations = wish != nullptr ? strtoull(wish, nullptr, 10) : 60'000;
+  const uint64_t seed = 7;
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  Rng rng(seed);
+  StoreFixture fixture({}, 16 << 20, 4);
+  for (uint64_t i = 0; i < operations; ++i) {
+    const uint64_t key = rng.Below(4000);
+    const uint64_t dice = rng.Below(1000);
+    const bool known = fixture.owner.entries.count(key) != 0;
+    if (dice < 500) {
+      if (fixture.Put(key) != AppendOutcome::kAppended) fixture.Drop(key);
+    } else if (dice < 700) {
+      fixture.Drop(key);
+    } else if (dice < 980) {
+      if (known && fixture.owner.entries.at(key).place.valid()) {
+        ASSERT_EQ(fixture.Get(key), ReadOutcome::kOk);
+      }
+    } else if (dice < 985) {
+      fixture.store.Flush();
+    } else if (dice < 993) {
+      fixture.store.Reap(rng.OneIn(2));
+    } else if (dice < 998) {
+      static_cast<void>(fixture.store.Clean(static_cast<uint32_t>(rng.Below(1000))));
+    } else {
+      fixture.store.Trim(static_cast<uint32_t>(rng.Below(3)));
+    }
+    if (i % 10'000 == 0) fixture.store.Audit();
+  }
+  fixture.store.Drain();
+  EXPECT_GT(fixture.CheckAll(), 500u);
+  EXPECT_GT(fixture.store.counters().objects_recopied.Get(), 0u);
+  fixture.store.Audit();
+}
+
+}  // namespace
+}  // namespace uzswap

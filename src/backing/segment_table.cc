@@ -1,0 +1,144 @@
+#include "backing/segment_table.h"
+
+#include <utility>
+
+namespace uzswap {
+
+Result<void> SegmentTable::Init(uint32_t segments) {
+  Result<os::VirtualArray<Row>> rows = os::VirtualArray<Row>::Create(segments, "segment table");
+  if (!rows.ok()) return rows.error();
+  rows_ = std::move(rows).value();
+  capacity_ = segments;
+  return {};
+}
+
+uint32_t SegmentTable::Take() {
+  uint32_t segment = kNone;
+  MutexLock lock(mutex_);
+  if (emptied_ != kNone) {
+    segment = emptied_;
+    emptied_ = rows_[segment].next;
+    --emptied_count_;
+    held_bytes_.Sub(rows_[segment].used);
+  } else if (free_ != kNone) {
+    segment = free_;
+    free_ = rows_[segment].next;
+  } else if (grown_ < capacity_) {
+    segment = grown_++;
+  } else {
+    return kNone;
+  }
+  Row& row = rows_[segment];
+  UZ_CHECK_EQ(row.live.load(std::memory_order_relaxed), 0u);
+  row.used = 0;
+  row.draining_since = 0;
+  row.state.store(State::kFilling, std::memory_order_release);
+  in_use_.Add();
+  return segment;
+}
+
+void SegmentTable::Seal(uint32_t segment, uint32_t bytes) {
+  Row& row = rows_[segment];
+  UZ_CHECK_EQ(row.state.load(std::memory_order_relaxed), State::kFilling);
+  {
+    MutexLock lock(mutex_);
+    row.used = bytes;
+    held_bytes_.Add(bytes);
+    row.state.store(State::kSealed, std::memory_order_release);
+  }
+  ReleaseIfEmpty(segment);
+}
+
+void SegmentTable::Spoil(uint32_t segment, bool bad) {
+  Row& row = rows_[segment];
+  UZ_CHECK_EQ(row.state.load(std::memory_order_relaxed), State::kFilling);
+  live_bytes_.Sub(row.live.exchange(0, std::memory_order_relaxed));
+  in_use_.Sub();
+  MutexLock lock(mutex_);
+  row.state.store(bad ? State::kBad : State::kFree, std::memory_order_release);
+  if (bad) return;
+  row.next = free_;
+  free_ = segment;
+}
+
+void SegmentTable::AddLive(uint32_t segment, uint32_t bytes) {
+  rows_[segment].live.fetch_add(bytes, std::memory_order_relaxed);
+  live_bytes_.Add(bytes);
+}
+
+void SegmentTable::Release(uint32_t segment, uint32_t bytes) {
+  const uint32_t before = rows_[segment].live.fetch_sub(bytes, std::memory_order_acq_rel);
+  UZ_CHECK_GE(before, bytes);
+  live_bytes_.Sub(bytes);
+  if (before == bytes) ReleaseIfEmpty(segment);
+}
+
+void SegmentTable::ReleaseIfEmpty(uint32_t segment) {
+  Row& row = rows_[segment];
+  MutexLock lock(mutex_);
+  // Of the last releaser and the sealer, whoever comes second finds both conditions here. By
+  // now the segment may be somebody else's: states change under this lock, and the live bytes
+  // of a sealed segment only fall, so what is seen together is true together.
+  if (row.state.load(std::memory_order_relaxed) != State::kSealed) return;
+  if (row.live.load(std::memory_order_acquire) != 0) return;
+  row.state.store(State::kEmptied, std::memory_order_release);
+  in_use_.Sub();
+  row.next = emptied_;
+  emptied_ = segment;
+  ++emptied_count_;
+}
+
+uint32_t SegmentTable::Trim(uint32_t keep) {
+  MutexLock lock(mutex_);
+  if (emptied_count_ <= keep) return kNone;
+  const uint32_t segment = emptied_;
+  Row& row = rows_[segment];
+  emptied_ = row.next;
+  --emptied_count_;
+  held_bytes_.Sub(row.used);
+  row.state.store(State::kFree, std::memory_order_release);
+  row.next = free_;
+  free_ = segment;
+  return segment;
+}
+
+uint32_t SegmentTable::PickSparse(uint32_t permille, uint64_t oldest_batch) const {
+  uint32_t best = kNone;
+  uint64_t best_share = permille;
+  for (uint32_t segment = 0; segment < grown_; ++segment) {
+    const Row& row = rows_[segment];
+    if (row.state.load(std::memory_order_relaxed) != State::kSealed || row.used == 0) continue;
+    if (row.draining_since != 0 && row.draining_since >= oldest_batch) continue;
+    const uint64_t share = row.live.load(std::memory_order_relaxed) * uint64_t{1000} / row.used;
+    if (share >= best_share) continue;
+    best = segment;
+    best_share = share;
+  }
+  return best;
+}
+
+void SegmentTable::MarkDraining(uint32_t segment, uint64_t batch) {
+  rows_[segment].draining_since = batch;
+}
+
+void SegmentTable::Audit() {
+  uint64_t live = 0;
+  uint64_t held = 0;
+  uint32_t emptied = 0;
+  for (uint32_t segment = 0; segment < grown_; ++segment) {
+    const Row& row = rows_[segment];
+    const State state = row.state.load(std::memory_order_relaxed);
+    live += row.live.load(std::memory_order_relaxed);
+    if (state == State::kSealed || state == State::kEmptied) held += row.used;
+    if (state == State::kEmptied) ++emptied;
+    if (state != State::kSealed && state != State::kFilling) {
+      UZ_CHECK_EQ(row.live.load(std::memory_order_relaxed), 0u);
+    }
+  }
+  UZ_CHECK_EQ(live, live_bytes_.Get());
+  UZ_CHECK_EQ(held, held_bytes_.Get());
+  MutexLock lock(mutex_);
+  UZ_CHECK_EQ(emptied, emptied_count_);
+}
+
+}  // namespace uzswap

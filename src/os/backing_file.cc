@@ -1,0 +1,178 @@
+#include "os/backing_file.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "os/io_port.h"
+
+namespace uzswap::os {
+namespace {
+
+constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+constexpr mode_t kMode = 0600;
+constexpr size_t kPathMax = 4096;
+constexpr const char* kTemplate = "/.uzswap-XXXXXX";
+
+bool Repeatable(int error) { return error == EINTR || error == EAGAIN; }
+
+// For file systems that do not know O_TMPFILE.
+Result<int> CreateUnlinked(const char* directory) {
+  char path[kPathMax];
+  const size_t length = strlen(directory);
+  if (length + strlen(kTemplate) + 1 > sizeof(path)) {
+    return Error{ENAMETOOLONG, "the backing directory"};
+  }
+  memcpy(path, directory, length);
+  memcpy(path + length, kTemplate, strlen(kTemplate) + 1);
+  const int fd = mkostemp(path, O_CLOEXEC);
+  if (fd < 0) return Error{errno, "creating a file in the backing directory"};
+  if (unlink(path) != 0) {
+    const int error = errno;
+    close(fd);
+    return Error{error, "unlinking the backing file"};
+  }
+  return fd;
+}
+
+Result<int> OpenInDirectory(const char* directory) {
+  const int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, kMode);
+  if (fd >= 0) return fd;
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
+    return Error{errno, "creating an unlinked file in the backing directory"};
+  }
+  return CreateUnlinked(directory);
+}
+
+Result<int> OpenPath(const char* path) {
+  struct stat status = {};
+  if (stat(path, &status) != 0) {
+    if (errno != ENOENT) return Error{errno, "looking at the backing path"};
+    const int fd = open(path, kFlags | O_CREAT | O_EXCL, kMode);
+    if (fd < 0) return Error{errno, "creating the backing file"};
+    return fd;
+  }
+  if (S_ISDIR(status.st_mode)) return OpenInDirectory(path);
+  if (S_ISREG(status.st_mode) && status.st_size != 0) {
+    return Error{EEXIST, "the backing file exists and is not empty"};
+  }
+  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+    return Error{EINVAL, "the backing path is neither a directory, a file nor a block device"};
+  }
+  // O_EXCL without O_CREAT on a block device: fail if the system uses it.
+  const int fd = open(path, kFlags | (S_ISBLK(status.st_mode) ? O_EXCL : 0));
+  if (fd < 0) return Error{errno, "opening the backing file"};
+  return fd;
+}
+
+}  // namespace
+
+BackingFile::BackingFile(BackingFile&& other) noexcept { *this = std::move(other); }
+
+BackingFile& BackingFile::operator=(BackingFile&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(direct_, other.direct_);
+  std::swap(is_device_, other.is_device_);
+  std::swap(capacity_, other.capacity_);
+  return *this;
+}
+
+BackingFile::~BackingFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Result<BackingFile> BackingFile::Open(const char* path, bool allow_direct) {
+  Result<int> fd = OpenPath(path);
+  if (!fd.ok()) return fd.error();
+  BackingFile file;
+  file.fd_ = fd.value();
+  if (Result<void> measured = file.Measure(); !measured.ok()) return measured.error();
+  if (allow_direct) file.TryDirect();
+  return file;
+}
+
+Result<void> BackingFile::Measure() {
+  struct stat status = {};
+  if (fstat(fd_, &status) != 0) return Error{errno, "fstat of the backing file"};
+  is_device_ = S_ISBLK(status.st_mode);
+  // Between stat and open somebody may have put something else there.
+  if (!is_device_ && (!S_ISREG(status.st_mode) || status.st_size != 0)) {
+    return Error{EEXIST, "the backing file changed while it was opened"};
+  }
+  if (!is_device_) return {};
+  uint64_t bytes = 0;
+  if (ioctl(fd_, BLKGETSIZE64, &bytes) != 0) return Error{errno, "size of the backing device"};
+  capacity_ = bytes;
+  return {};
+}
+
+void BackingFile::TryDirect() {
+  struct statx status = {};
+  if (statx(fd_, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0) return;
+  if ((status.stx_mask & STATX_DIOALIGN) == 0) return;
+  const bool fits = status.stx_dio_mem_align != 0 && status.stx_dio_mem_align <= kIoAlignment &&
+                    status.stx_dio_offset_align != 0 && status.stx_dio_offset_align <= kIoAlignment;
+  const int flags = fcntl(fd_, F_GETFL);
+  if (!fits || flags < 0) return;
+  direct_ = fcntl(fd_, F_SETFL, flags | O_DIRECT) == 0;
+}
+
+int64_t BackingFile::Read(uint64_t offset, std::span<std::byte> to) const {
+  size_t got = 0;
+  for (uint32_t attempt = 0; attempt < kIoAttemptsMax && got < to.size();) {
+    const ssize_t bytes =
+        pread(fd_, to.data() + got, to.size() - got, static_cast<off_t>(offset + got));
+    if (bytes == 0) break;
+    if (bytes > 0) {
+      got += static_cast<size_t>(bytes);
+    } else if (!Repeatable(errno)) {
+      return -errno;
+    } else {
+      ++attempt;
+    }
+    // Direct reads that stop off the alignment stop at the end of the file.
+    if (got % kIoAlignment != 0) break;
+  }
+  return static_cast<int64_t>(got);
+}
+
+int BackingFile::Write(uint64_t offset, std::span<const std::byte> from) const {
+  size_t put = 0;
+  for (uint32_t attempt = 0; put < from.size();) {
+    const ssize_t bytes =
+        pwrite(fd_, from.data() + put, from.size() - put, static_cast<off_t>(offset + put));
+    if (bytes > 0) {
+      put += static_cast<size_t>(bytes);
+      continue;
+    }
+    if (bytes < 0 && !Repeatable(errno)) return errno;
+    if (++attempt == kIoAttemptsMax) return bytes == 0 ? ENOSPC : EIO;
+  }
+  return 0;
+}
+
+void BackingFile::Discard(uint64_t offset, uint64_t length) const {
+  // A hint: where holes cannot be made the space is simply used again.
+  if (is_device_) {
+    uint64_t range[2] = {offset, length};
+    static_cast<void>(ioctl(fd_, BLKDISCARD, range));
+  } else {
+    static_cast<void>(fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                static_cast<off_t>(offset), static_cast<off_t>(length)));
+  }
+}
+
+uint64_t BackingFile::Occupied() const {
+  struct stat status = {};
+  if (fstat(fd_, &status) != 0) return 0;
+  return is_device_ ? capacity_ : static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+}  // namespace uzswap::os

@@ -1,0 +1,258 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/rng.h"
+#include "os/backing_file.h"
+#include "os/fake_io_port.h"
+#include "os/thread_port.h"
+#include "os/uring_port.h"
+
+namespace uzswap::os {
+namespace {
+
+constexpr size_t kChunk = 64 << 10;
+constexpr uint32_t kDepth = 8;
+
+// A directory of our own that disappears with the test.
+class TempDirectory {
+ public:
+  TempDirectory() {
+    const char* root = getenv("TMPDIR");
+    path_ = std::string(root != nullptr ? root : "/var/tmp") + "/uzswap-test-XXXXXX";
+    if (mkdtemp(path_.data()) == nullptr) abort();
+  }
+  ~TempDirectory() {
+    for (const char* name : {"/named", "/full"}) unlink((path_ + name).c_str());
+    rmdir(path_.c_str());
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TEST(BackingFileTest, InADirectoryTheFileHasNoName) {
+  TempDirectory directory;
+  Result<BackingFile> file = BackingFile::Open(directory.path().c_str());
+  ASSERT_TRUE(file.ok()) << file.error().what;
+  struct stat status = {};
+  ASSERT_EQ(fstat(file.value().fd(), &status), 0);
+  EXPECT_EQ(status.st_nlink, 0u);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  EXPECT_EQ(file.value().capacity(), UINT64_MAX);
+}
+
+TEST(BackingFileTest, ANamedFileIsPrivateAndStays) {
+  TempDirectory directory;
+  const std::string path = directory.path() + "/named";
+  ASSERT_TRUE(BackingFile::Open(path.c_str()).ok());
+  struct stat status = {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  EXPECT_TRUE(BackingFile::Open(path.c_str()).ok()) << "empty, so it may be used again";
+}
+
+TEST(BackingFileTest, ContentIsNeverOverwritten) {
+  TempDirectory directory;
+  const std::string path = directory.path() + "/full";
+  std::ofstream(path) << "precious";
+  Result<BackingFile> file = BackingFile::Open(path.c_str());
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().errno_value, EEXIST);
+  EXPECT_EQ(BackingFile::Open("/dev/null").error().errno_value, EINVAL);
+  EXPECT_EQ(BackingFile::Open("/no/such/directory/file").error().errno_value, ENOENT);
+}
+
+class PortTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    Result<BackingFile> file = BackingFile::Open(directory_.path().c_str());
+    ASSERT_TRUE(file.ok());
+    file_ = std::move(file).value();
+    Result<Mapping> memory = Mapping::Create(Bytes(kDepth * kChunk), "buffers");
+    ASSERT_TRUE(memory.ok());
+    memory_ = std::move(memory).value();
+    const std::string kind = GetParam();
+    if (kind == "uring") {
+      if (Result<void> done = uring_.Init(file_, kDepth); !done.ok()) {
+        GTEST_SKIP() << "io_uring refused: " << strerror(done.error().errno_value);
+      }
+      port_ = &uring_;
+    } else if (kind == "fake") {
+      ASSERT_TRUE(fake_.Init(64 << 20, kDepth).ok());
+      port_ = &fake_;
+    } else {
+      threads_.Init(file_, kDepth);
+      port_ = &threads_;
+      const int servers = kind == "threads" ? 2 : 0;
+      for (int i = 0; i < servers; ++i) servers_.emplace_back([this] { threads_.Serve(); });
+    }
+    port_->Prepare({memory_.data(), memory_.size()}, kChunk);
+  }
+  void TearDown() override {
+    threads_.Stop();
+    for (std::thread& server : servers_) server.join();
+  }
+  IoRequest Write(uint32_t slot, uint64_t offset, uint8_t value) {
+    memset(memory_.data() + slot * kChunk, value, kChunk);
+    IoRequest request;
+    request.offset = offset;
+    request.data = memory_.data() + slot * kChunk;
+    request.length = kChunk;
+    request.buffer = slot;
+    return request;
+  }
+
+  TempDirectory directory_;
+  BackingFile file_;
+  Mapping memory_;
+  UringPort uring_;
+  ThreadPort threads_;
+  FakeIoPort fake_;
+  IoPort* port_ = nullptr;
+  std::vector<std::thread> servers_;
+};
+
+TEST_P(PortTest, WritesLandAndAreReadBack) {
+  constexpr uint32_t kRounds = 40;
+  IoRequest requests[kDepth];
+  uint32_t landed = 0;
+  for (uint32_t i = 0; i < kRounds; ++i) {
+    const uint32_t slot = i % kDepth;
+    if (i >= kDepth) {
+      // Any completed request frees a slot; take all, so that this slot is free for certain.
+      while (IoRequest* done = port_->Reap(true)) {
+        EXPECT_EQ(done->error, 0);
+        ++landed;
+        if (landed % kDepth == 0) break;
+      }
+    }
+    if (i % kDepth == 0) {
+      while (IoRequest* done = port_->Reap(true)) landed += done->error == 0 ? 1 : 0;
+    }
+    requests[slot] = Write(slot, uint64_t{i} * kChunk, static_cast<uint8_t>(i + 1));
+    ASSERT_TRUE(port_->Submit(requests[slot]));
+  }
+  while (IoRequest* done = port_->Reap(true)) {
+    EXPECT_EQ(done->error, 0);
+    ++landed;
+  }
+  EXPECT_EQ(landed, kRounds);
+  EXPECT_EQ(port_->Reap(true), nullptr) << "waiting for nothing must not hang";
+  const std::span<std::byte> back(memory_.data(), kChunk);
+  for (uint32_t i = 0; i < kRounds; ++i) {
+    ASSERT_EQ(port_->Read(uint64_t{i} * kChunk, back), static_cast<int64_t>(kChunk));
+    EXPECT_EQ(back[0], static_cast<std::byte>(i + 1));
+    EXPECT_EQ(back[kChunk - 1], static_cast<std::byte>(i + 1));
+  }
+  EXPECT_GE(port_->Occupied(), kRounds * kChunk);
+}
+
+TEST_P(PortTest, DepthIsABound) {
+  IoRequest requests[kDepth + 1];
+  if (port_ == &fake_) fake_.Hold();
+  uint32_t accepted = 0;
+  for (uint32_t i = 0; i < kDepth; ++i) {
+    requests[i] = Write(i, uint64_t{i} * kChunk, 7);
+    accepted += port_->Submit(requests[i]) ? 1 : 0;
+  }
+  EXPECT_EQ(accepted, kDepth);
+  requests[kDepth] = Write(0, 0, 7);
+  EXPECT_FALSE(port_->Submit(requests[kDepth]));
+  if (port_ == &fake_) {
+    EXPECT_EQ(port_->Reap(false), nullptr);
+    fake_.Release();
+  }
+  uint32_t reaped = 0;
+  while (port_->Reap(true) != nullptr) ++reaped;
+  EXPECT_EQ(reaped, kDepth);
+}
+
+TEST_P(PortTest, ReadsBeyondTheEndAreShort) {
+  std::vector<std::byte> page(2 * kIoAlignment);
+  void* aligned = page.data();
+  size_t space = page.size();
+  ASSERT_NE(std::align(kIoAlignment, kIoAlignment, aligned, space), nullptr);
+  EXPECT_EQ(port_->Read(uint64_t{1} << 40, {static_cast<std::byte*>(aligned), kIoAlignment}), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PortTest, testing::Values("uring", "threads", "nothreads", "fake"),
+                         [](const auto& each) { return std::string(each.param); });
+
+TEST(UringPortTest, ErrorsOfTheDeviceComeBackWithTheRequest) {
+  TempDirectory directory;
+  BackingFile file = std::move(BackingFile::Open(directory.path().c_str())).value();
+  UringPort port;
+  if (!port.Init(file, 4).ok()) GTEST_SKIP() << "io_uring refused";
+  Mapping memory = std::move(Mapping::Create(Bytes(kChunk), "buffer")).value();
+  IoRequest request;
+  request.offset = uint64_t{1} << 62;  // beyond what any file may have
+  request.data = memory.data();
+  request.length = kChunk;
+  ASSERT_TRUE(port.Submit(request));
+  ASSERT_EQ(port.Reap(true), &request);
+  EXPECT_EQ(request.error, EFBIG);
+}
+
+TEST(ThreadPortTest, AServerThatLeavesLosesNothing) {
+  TempDirectory directory;
+  BackingFile file = std::move(BackingFile::Open(directory.path().c_str())).value();
+  ThreadPort port;
+  port.Init(file, 4);
+  Mapping memory = std::move(Mapping::Create(Bytes(kChunk), "buffer")).value();
+  IoRequest requests[4];
+  std::thread server([&] { port.Serve(); });
+  for (uint32_t i = 0; i < 4; ++i) {
+    requests[i].offset = i * kChunk;
+    requests[i].data = memory.data();
+    requests[i].length = kChunk;
+    ASSERT_TRUE(port.Submit(requests[i]));
+    if (i == 1) port.Stop();
+  }
+  server.join();
+  uint32_t reaped = 0;
+  while (IoRequest* done = port.Reap(true)) {
+    EXPECT_EQ(done->error, 0);
+    ++reaped;
+  }
+  EXPECT_EQ(reaped, 4u);
+}
+
+TEST(FakeIoPortTest, FaultsStrikeTheCallTheyWerePlannedFor) {
+  FakeIoPort port;
+  ASSERT_TRUE(port.Init(1 << 20, 4).ok());
+  Mapping memory = std::move(Mapping::Create(Bytes(kIoAlignment), "buffer")).value();
+  memset(memory.data(), 9, kIoAlignment);
+  const auto write = [&] {
+    IoRequest request;
+    request.data = memory.data();
+    request.length = kIoAlignment;
+    EXPECT_TRUE(port.Submit(request));
+    EXPECT_EQ(port.Reap(true), &request);
+    return request.error;
+  };
+  port.Plan(IoFault::kError, 2, EIO);
+  EXPECT_EQ(write(), 0);
+  EXPECT_EQ(write(), EIO);
+  EXPECT_EQ(write(), 0);
+  port.Plan(IoFault::kVanished, 4);
+  EXPECT_EQ(write(), ENODEV);
+  EXPECT_EQ(port.Read(0, {memory.data(), kIoAlignment}), -ENODEV);
+  port.Heal();
+  port.Plan(IoFault::kFlippedBit, 6);
+  EXPECT_EQ(port.Read(0, {memory.data(), kIoAlignment}), static_cast<int64_t>(kIoAlignment));
+  EXPECT_EQ(memory.data()[kIoAlignment / 3], std::byte{13});
+}
+
+}  // namespace
+}  // namespace uzswap::os

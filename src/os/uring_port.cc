@@ -1,0 +1,112 @@
+#include "os/uring_port.h"
+
+#include <sys/uio.h>
+
+#include <cerrno>
+
+namespace uzswap::os {
+namespace {
+
+constexpr size_t kBuffersMax = 256;
+
+bool Repeatable(int error) { return error == EINTR || error == EAGAIN; }
+
+}  // namespace
+
+UringPort::~UringPort() {
+  UZ_CHECK_EQ(in_flight_, 0u);
+  Close();
+}
+
+Result<void> UringPort::Init(const BackingFile& file, uint32_t depth) {
+  UZ_CHECK_EQ(depth_, 0u);
+  const int result = io_uring_queue_init(depth, &ring_, IORING_SETUP_CLAMP);
+  if (result < 0) return Error{-result, "io_uring_setup"};
+  file_ = &file;
+  depth_ = depth;
+  return {};
+}
+
+void UringPort::Close() {
+  if (depth_ != 0) io_uring_queue_exit(&ring_);
+  depth_ = 0;
+  in_flight_ = 0;
+  registered_ = false;
+}
+
+void UringPort::Prepare(std::span<std::byte> buffers, size_t buffer_size) {
+  iovec vectors[kBuffersMax];
+  const size_t count = buffers.size() / buffer_size;
+  if (count > kBuffersMax) return;
+  for (size_t i = 0; i < count; ++i) {
+    vectors[i] = {buffers.data() + i * buffer_size, buffer_size};
+  }
+  registered_ = io_uring_register_buffers(&ring_, vectors, static_cast<unsigned>(count)) == 0;
+}
+
+bool UringPort::Submit(IoRequest& request) {
+  if (in_flight_ == depth_) return false;
+  request.error = 0;
+  request.written = 0;
+  request.attempts = 0;
+  ++in_flight_;
+  Enter(request);
+  return true;
+}
+
+void UringPort::Enter(IoRequest& request) {
+  io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+  UZ_CHECK(entry != nullptr);  // the ring holds depth_ and every Enter submits
+  std::byte* const data = request.data + request.written;
+  const uint32_t length = request.length - request.written;
+  const uint64_t offset = request.offset + request.written;
+  if (registered_ && request.buffer != IoRequest::kNoBuffer) {
+    io_uring_prep_write_fixed(entry, file_->fd(), data, length, offset,
+                              static_cast<int>(request.buffer));
+  } else {
+    io_uring_prep_write(entry, file_->fd(), data, length, offset);
+  }
+  io_uring_sqe_set_data(entry, &request);
+  int result = io_uring_submit(&ring_);
+  for (uint32_t i = 0; i < kIoAttemptsMax && result < 0 && Repeatable(-result); ++i) {
+    result = io_uring_submit(&ring_);
+  }
+  // What stays in the submission ring would be submitted by the next call, when its owner has
+  // long been told of the failure. Every entry is therefore taken by the kernel or fatal.
+  UZ_CHECK(result >= 0);
+}
+
+bool UringPort::Finish(IoRequest& request, int result) {
+  if (result > 0) {
+    request.written += static_cast<uint32_t>(result);
+    if (request.written >= request.length) return true;
+  } else if (result < 0 && !Repeatable(-result)) {
+    request.error = -result;
+    return true;
+  }
+  if (++request.attempts == kIoAttemptsMax) {
+    request.error = result == 0 ? ENOSPC : EIO;
+    return true;
+  }
+  Enter(request);
+  return false;
+}
+
+IoRequest* UringPort::Reap(bool wait) {
+  while (in_flight_ > 0) {
+    io_uring_cqe* entry = nullptr;
+    const int result = wait ? io_uring_wait_cqe(&ring_, &entry) : io_uring_peek_cqe(&ring_, &entry);
+    if (result == -EINTR) continue;
+    if (result == -EAGAIN) return nullptr;
+    UZ_CHECK_EQ(result, 0);
+    auto* request = static_cast<IoRequest*>(io_uring_cqe_get_data(entry));
+    const int written = entry->res;
+    io_uring_cqe_seen(&ring_, entry);
+    if (!Finish(*request, written)) continue;
+    --in_flight_;
+    return request;
+  }
+  return nullptr;
+}
+
+}  // namespace uzswap::os

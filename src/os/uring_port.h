@@ -1,0 +1,56 @@
+// UringPort: writes through io_uring, reads through pread. See os/io_port.h for the face.
+//
+//   Submit -> submission ring -> kernel -> completion ring -> Reap
+//
+// The ring has room for exactly depth() requests, so neither side can overflow. Buffers are
+// registered if the limit on locked memory allows it; otherwise writes name plain memory.
+// Init fails with EPERM or ENOSYS where io_uring is forbidden (seccomp, io_uring_disabled):
+// the owner then takes a ThreadPort.
+#ifndef UZSWAP_OS_URING_PORT_H_
+#define UZSWAP_OS_URING_PORT_H_
+
+#include <liburing.h>
+
+#include "os/backing_file.h"
+#include "os/io_port.h"
+
+namespace uzswap::os {
+
+class UringPort final : public IoPort {
+ public:
+  UringPort() = default;
+  ~UringPort();
+
+  // `file` must outlive the port. Once, or again after Close.
+  Result<void> Init(const BackingFile& file, uint32_t depth);
+  // Requires: nothing in flight, or a freshly forked child, where nothing of it is ours.
+  void Close();
+
+  [[nodiscard]] const char* name() const override { return "io_uring"; }
+  [[nodiscard]] uint32_t depth() const override { return depth_; }
+  [[nodiscard]] uint64_t capacity() const override { return file_->capacity(); }
+  void Prepare(std::span<std::byte> buffers, size_t buffer_size) override;
+  [[nodiscard]] bool Submit(IoRequest& request) override;
+  [[nodiscard]] IoRequest* Reap(bool wait) override;
+  [[nodiscard]] int64_t Read(uint64_t offset, std::span<std::byte> to) override {
+    return file_->Read(offset, to);
+  }
+  void Discard(uint64_t offset, uint64_t length) override { file_->Discard(offset, length); }
+  [[nodiscard]] uint64_t Occupied() override { return file_->Occupied(); }
+
+  [[nodiscard]] bool buffers_registered() const { return registered_; }
+
+ private:
+  void Enter(IoRequest& request);
+  [[nodiscard]] bool Finish(IoRequest& request, int result);
+
+  const BackingFile* file_ = nullptr;
+  io_uring ring_ = {};
+  uint32_t depth_ = 0;
+  uint32_t in_flight_ = 0;
+  bool registered_ = false;
+};
+
+}  // namespace uzswap::os
+
+#endif  // UZSWAP_OS_URING_PORT_H_
