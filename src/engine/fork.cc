@@ -34,7 +34,7 @@ void Engine::Obey() {
             pager_.RescueFrozen(forking_thread_.load(std::memory_order_relaxed));
           }
           pager_.Thaw();
-          WakeKeeper(this);  // what waited meanwhile
+          pager_.ServeWaiting();
           continue;
         }
         // Nothing to freeze; but the keeper must not become active while the child is made.

@@ -30,6 +30,7 @@
 
 #include "base/mutex.h"
 #include "base/result.h"
+#include "base/rng.h"
 #include "base/statistics.h"
 #include "base/thread_annotations.h"
 #include "codec/codec.h"
@@ -69,6 +70,9 @@ class Pager final : private RegionMap::Relocation {
   // Sleeps until there is a message (or the time is over) and serves all that wait.
   // Returns the thread whose fault was served last, 0 if none.
   uint32_t ServeOnce(int timeout_ms) UZ_EXCLUDES(mutex_);
+  // The same without sleeping first. Whoever reads messages outside ServeOnce calls it after:
+  // the pager thread does not wake for messages that somebody else has read.
+  uint32_t ServeWaiting() UZ_EXCLUDES(mutex_);
 
   // Takes the parts of [start, end) that are not in care yet into care. Parts the kernel
   // refuses stay outside. Returns whether anything was added.
@@ -124,6 +128,7 @@ class Pager final : private RegionMap::Relocation {
   static constexpr size_t kReadBatch = 16;
   static constexpr size_t kTakeBatch = 64;      // pages in one MOVE
   static constexpr size_t kCompressBatch = 16;  // pages in flight at once
+  static constexpr size_t kHandTakes = 64;      // pages before the hand jumps
   static constexpr size_t kDrainPages = 64;
   static constexpr size_t kSweepWords = 1 << 18;  // words looked at under one hold of the lock
 
@@ -163,6 +168,7 @@ class Pager final : private RegionMap::Relocation {
 
   // pager_reclaim.cc
   size_t TakeLocked(size_t want) UZ_REQUIRES(mutex_);
+  void JumpHand() UZ_REQUIRES(mutex_);
   size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
   size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
   size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
@@ -193,6 +199,9 @@ class Pager final : private RegionMap::Relocation {
 
   // The clock's hand: an address, so that it survives changes of the region map.
   uint64_t hand_ UZ_GUARDED_BY(mutex_) = 0;
+  // Pages the hand may still take before it jumps.
+  size_t hand_left_ UZ_GUARDED_BY(mutex_) = 0;
+  Rng rng_ UZ_GUARDED_BY(mutex_){0x757a73776170};
   size_t resident_ UZ_GUARDED_BY(mutex_) = 0;
   size_t compressing_ UZ_GUARDED_BY(mutex_) = 0;
   // Pages refused as incompressible since one was last stored.

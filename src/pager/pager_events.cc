@@ -81,10 +81,14 @@ void Pager::Discard(PageNumber number) {
 }
 
 bool Pager::Adopt(uint64_t start, uint64_t end) {
-  MutexLock lock(mutex_);
+  mutex_.Lock();
   // What the program unmapped before the mapping list was read must leave the map first.
   ReadLocked();
-  return AdoptLocked(start, end);
+  const bool added = AdoptLocked(start, end);
+  const bool waiting = parked_count_ > 0;
+  mutex_.Unlock();
+  if (waiting) ServeWaiting();
+  return added;
 }
 
 bool Pager::AdoptLocked(uint64_t start, uint64_t end) {

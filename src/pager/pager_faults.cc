@@ -12,6 +12,10 @@ using os::UserFaultEvent;
 
 uint32_t Pager::ServeOnce(int timeout_ms) {
   parts_.port->WaitReadable(timeout_ms);
+  return ServeWaiting();
+}
+
+uint32_t Pager::ServeWaiting() {
   uint32_t thread = 0;
   while (true) {
     mutex_.Lock();

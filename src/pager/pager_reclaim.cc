@@ -20,9 +20,12 @@ size_t Pager::Take(size_t want) {
   return TakeLocked(want);
 }
 
-// The clock: passes over the program's pages in the order of their addresses. A page with heat
-// is left alone and cools by one; a cold one is taken, together with cold neighbours, because
-// one MOVE of a run costs little more than of a page.
+// The clock: passes over the program's pages. A page with heat is left alone and cools by one;
+// a cold one is taken, together with cold neighbours, because one MOVE of a run costs little
+// more than of a page. After kHandTakes pages the hand jumps to a random place: a hand that
+// went on in the order of addresses would run ahead of a program that walks through more
+// memory than it has, at the same speed, and take just what is needed next
+// (docs/decisions/0002-random-hand.md).
 size_t Pager::TakeLocked(size_t want) {
   size_t taken = 0;
   size_t looked = 0;
@@ -30,9 +33,9 @@ size_t Pager::TakeLocked(size_t want) {
   sweep_failed_ = false;
   while (taken < want && looked < kSweepWords && !stop && regions_.count() > 0) {
     size_t index = regions_.IndexFrom(hand_);
-    if (index == regions_.count()) {
-      index = 0;
-      hand_ = regions_.at(0).start;
+    if (hand_left_ == 0 || index == regions_.count()) {
+      JumpHand();
+      index = regions_.IndexFrom(hand_);
     }
     const Region& region = regions_.at(index);
     if (hand_ < region.start) hand_ = region.start;
@@ -46,11 +49,27 @@ size_t Pager::TakeLocked(size_t want) {
       ++looked;
       continue;
     }
-    taken += TakeRun(region, want - taken, &stop);
+    const size_t run = TakeRun(region, want - taken, &stop);
+    taken += run;
+    hand_left_ -= run < hand_left_ ? run : hand_left_;
     ++looked;
   }
   if (taken == 0 && looked >= kSweepWords) sweep_failed_ = true;
   return taken;
+}
+
+// To a page of any region, each with the same chance.
+void Pager::JumpHand() {
+  hand_left_ = kHandTakes;
+  uint64_t offset = rng_.Below(regions_.bytes().raw() >> kPageShift) << kPageShift;
+  for (size_t i = 0; i < regions_.count(); ++i) {
+    const Region& region = regions_.at(i);
+    if (offset < region.end - region.start) {
+      hand_ = region.start + offset;
+      return;
+    }
+    offset -= region.end - region.start;
+  }
 }
 
 // Cold pages that stand together from the hand on.

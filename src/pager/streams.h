@@ -1,9 +1,9 @@
 // Streams: recognises threads that walk through memory, to bring pages ahead of them.
 //
-// A fault at the address where an earlier run ended continues that stream, and its window
-// doubles; any other fault takes over the stream that has been silent longest, with a window
-// of one page. So a random fault never brings a neighbour along, and a scan soon moves
-// kWindowMax pages for the price of one fault. Not synchronised.
+// A fault at the address where an earlier run ended, or a little beyond it, continues that
+// stream, and its window doubles; any other fault takes over the stream that has been silent
+// longest, with a window of one page. So a random fault never brings a neighbour along, and a scan
+// soon moves kWindowMax pages for the price of one fault. Not synchronised.
 #ifndef UZSWAP_PAGER_STREAMS_H_
 #define UZSWAP_PAGER_STREAMS_H_
 
@@ -21,7 +21,7 @@ class Streams {
     ++clock_;
     Stream* oldest = &streams_[0];
     for (Stream& stream : streams_) {
-      if (stream.next == address && address != 0) {
+      if (address - stream.next < kReach) {
         current_ = &stream;
         stream.used = clock_;
         stream.window = stream.window * 2 < kWindowMax ? stream.window * 2 : kWindowMax;
@@ -38,9 +38,10 @@ class Streams {
 
  private:
   static constexpr size_t kStreams = 8;
+  static constexpr uint64_t kReach = 8 << 12;
 
   struct Stream {
-    uint64_t next = 0;
+    uint64_t next = UINT64_MAX;
     size_t window = 1;
     uint64_t used = 0;
   };
