@@ -173,6 +173,14 @@ class Cgroup:
             return False
         return True
 
+    def enter_command(self) -> list[str]:
+        """The shell enters the cgroup and becomes the command: no page is charged elsewhere."""
+        script = 'echo $$ > "$0" && exec "$@"'
+        return ["/bin/sh", "-c", script, str(self.path / "cgroup.procs")]
+
+    def sampler_arguments(self, _: subprocess.Popen[bytes]) -> list[str]:
+        return ["--cgroup", str(self.path)]
+
     def pids(self) -> list[int]:
         return [int(word) for word in read_words(self.path / "cgroup.procs")]
 
@@ -189,11 +197,62 @@ class Cgroup:
                 return int(value)
         return 0
 
+    def anon(self) -> int:
+        """The anonymous memory charged now."""
+        key = "total_rss" if self.version == 1 else "anon"
+        words = read_words(self.path / "memory.stat")
+        return int(words[words.index(key) + 1]) if key in words else 0
+
     def peak(self) -> int:
         """All memory ever charged at once, file cache included; 0 where not told."""
         name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
         words = read_words(self.path / name)
         return int(words[0]) if words else 0
+
+
+class NoCgroup:
+    """Stands in where cgroups cannot be used: no limit, and peaks of processes only."""
+
+    def __enter__(self) -> NoCgroup:
+        self._leader: subprocess.Popen[bytes] | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_all()
+
+    def enter_command(self) -> list[str]:
+        return []
+
+    def sampler_arguments(self, leader: subprocess.Popen[bytes]) -> list[str]:
+        self._leader = leader
+        return ["--pid", str(leader.pid)]
+
+    def pids(self) -> list[int]:
+        alive = self._leader is not None and self._leader.poll() is None
+        return [self._leader.pid] if alive and self._leader is not None else []
+
+    def kill_all(self) -> None:
+        if self._leader is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._leader.pid, signal.SIGKILL)
+
+    def oom_kills(self) -> int:
+        return 0
+
+    def peak(self) -> int:
+        return 0
+
+    def anon(self) -> int:
+        total = 0
+        for pid in self.pids():
+            words = read_words(Path(f"/proc/{pid}/statm"))
+            if words:
+                total += (int(words[1]) - int(words[2])) * os.sysconf("SC_PAGESIZE")
+        return total
+
+
+Group = Cgroup | NoCgroup
+Client = Callable[[Group, "subprocess.Popen[bytes]"], None]
 
 
 # --- what the machine offers -------------------------------------------------------------------
@@ -290,13 +349,11 @@ def stacks_of(pids: list[int]) -> str:
 
 
 @contextlib.contextmanager
-def sampling(cgroup: Cgroup) -> Iterator[dict[str, float]]:
+def sampling(arguments: list[str]) -> Iterator[dict[str, float]]:
     """Fills the dictionary with the sampler's findings when the block ends."""
     findings: dict[str, float] = {}
     sampler = subprocess.Popen(
-        [bin_folder() / "sampler", "--cgroup", cgroup.path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        [bin_folder() / "sampler", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         yield findings
@@ -314,71 +371,74 @@ class ClientFailed(Exception):
 
 
 def client_failure(
-    process: subprocess.Popen[bytes], cgroup: Cgroup, errors: IO[bytes], cause: Exception
+    process: subprocess.Popen[bytes], group: Group, errors: IO[bytes], cause: Exception
 ) -> ClientFailed:
     """Gathers what there is to know and ends the command."""
-    kills = cgroup.oom_kills()
+    kills = group.oom_kills()
     # A server that dies closes its socket some time before it can be waited for.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(1)
     ended = process.returncode
-    state = f"ended with {ended}" if ended is not None else "lives:\n" + stacks_of(cgroup.pids())
-    cgroup.kill_all()
+    state = f"ended with {ended}" if ended is not None else "lives:\n" + stacks_of(group.pids())
+    group.kill_all()
     process.wait(60)
     errors.seek(0)
     text = errors.read().decode(errors="replace")[-2000:]
     return ClientFailed(kills, f"client: {cause!r}; kernel kills: {kills}; it {state}\n{text}")
 
 
-# The shell enters the cgroup and becomes the command, so that not one page is charged elsewhere.
-ENTER = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"']
+def wait_for(process: subprocess.Popen[bytes], group: Group, deadline: float) -> bool:
+    """Waits for the end; True if it did not come, and the processes were killed for it."""
+    try:
+        process.wait(deadline)
+        return False
+    except subprocess.TimeoutExpired:
+        print(f"no end after {deadline:.0f} s:\n{stacks_of(group.pids())}", flush=True)
+        group.kill_all()
+        process.wait(60)
+        return True
 
 
 def run(
     command: list[str],
-    hierarchy: Hierarchy,
+    hierarchy: Hierarchy | None,
     limit: int | None = None,
-    environment: dict[str, str] | None = None,
     deadline: float = DEADLINE_S,
     folder: Path | None = None,
-    during: Callable[[], None] | None = None,
+    during: Client | None = None,
 ) -> Run:
-    """Runs a command in a fresh memory cgroup, to its end or the kernel's; `during` is what a
-    client of it does meanwhile, outside the cgroup."""
-    timed_out = False
-    with Cgroup(hierarchy, limit) as cgroup, tempfile.TemporaryFile() as output:
-        with tempfile.TemporaryFile() as errors, sampling(cgroup) as samples:
-            start = time.monotonic()
-            process = subprocess.Popen(
-                [*ENTER, str(cgroup.path / "cgroup.procs"), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                cwd=folder,
-                env={**os.environ, **(environment or {})},
-            )
+    """Runs a command in a fresh memory cgroup (in none, where there is no hierarchy) to its end
+    or the kernel's; `during` is what a client of it does meanwhile, outside the cgroup."""
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(Cgroup(hierarchy, limit) if hierarchy else NoCgroup())
+        output = stack.enter_context(tempfile.TemporaryFile())
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [*group.enter_command(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            cwd=folder,
+            start_new_session=True,
+        )
+        with sampling(group.sampler_arguments(process)) as samples:
             try:
                 if during is not None:
-                    during()
-                status = process.wait(deadline)
-            except subprocess.TimeoutExpired:
-                timed_out = True
-                print(f"no end after {deadline:.0f} s:\n{stacks_of(cgroup.pids())}", flush=True)
-                cgroup.kill_all()
-                status = process.wait(60)
+                    during(group, process)
             except (OSError, RuntimeError, ValueError) as cause:
-                raise client_failure(process, cgroup, errors, cause) from cause
+                raise client_failure(process, group, errors, cause) from cause
+            timed_out = wait_for(process, group, deadline)
             seconds = time.monotonic() - start
-            errors.seek(0)
-            error_text = errors.read().decode(errors="replace")
+        errors.seek(0)
         output.seek(0)
         return Run(
-            status=status,
+            status=process.returncode,
             output=output.read(),
-            errors=error_text,
+            errors=errors.read().decode(errors="replace"),
             seconds=seconds,
-            oom_kills=cgroup.oom_kills(),
-            cgroup_peak=cgroup.peak(),
+            oom_kills=group.oom_kills(),
+            cgroup_peak=group.peak(),
             cgroup_anon=int(samples["peak_cgroup_anon"]),
             process_anon=int(samples["peak_process_anon"]),
             samples_per_second=samples["samples_per_second"],
@@ -393,12 +453,12 @@ def uzswap_command(limit: int, stats: Path, options: list[str] | None = None) ->
 
 def run_limited(
     command: list[str],
-    hierarchy: Hierarchy,
+    hierarchy: Hierarchy | None,
     limit: int,
     options: list[str] | None = None,
     deadline: float = DEADLINE_S,
     folder: Path | None = None,
-    during: Callable[[], None] | None = None,
+    during: Client | None = None,
     bounded: bool = True,
 ) -> Run:
     """Runs a command under uzswap, if `bounded` in a cgroup of the limit and the headroom."""

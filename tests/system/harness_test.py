@@ -17,7 +17,12 @@ from harness import MIB, Hierarchy
 sys.path.insert(0, str(Path(__file__).resolve().parent / "workloads"))
 import corpus  # noqa: E402
 
-HOLD = "x = bytearray(b'x') * (int(%d) << 20); print(len(x))"
+# Holds for a while what it has, so that the peak is there to be seen.
+HOLD = (
+    "import time; x = bytearray(b'x') * (%d << 20); end = time.monotonic() + 0.2\n"
+    "while time.monotonic() < end: pass\n"
+    "print(len(x))"
+)
 PYTHON = "/usr/bin/python3"
 
 
@@ -46,6 +51,11 @@ class HarnessTest(unittest.TestCase):
             self.assertGreater(peak, 95 * MIB)
             self.assertLess(peak, 130 * MIB)
 
+    def test_measures_without_a_cgroup(self) -> None:
+        result = harness.run([PYTHON, "-c", HOLD % 100], None)
+        self.assertEqual((result.status, result.cgroup_anon), (0, 0))
+        self.assertGreater(result.process_anon, 95 * MIB)
+
     def test_sees_a_kill(self) -> None:
         result = harness.run([PYTHON, "-c", HOLD % 100], self.hierarchy, limit=50 * MIB)
         self.assertTrue(result.killed)
@@ -53,8 +63,8 @@ class HarnessTest(unittest.TestCase):
         self.assertLessEqual(result.cgroup_peak, 50 * MIB)
 
     def test_sees_a_kill_below_the_first_process(self) -> None:
-        script = f'{PYTHON} -c "{HOLD % 100}"; echo status $?'
-        result = harness.run(["/bin/sh", "-c", script], self.hierarchy, limit=50 * MIB)
+        command = ["/bin/sh", "-c", '"$@"; echo status $?', "-", PYTHON, "-c", HOLD % 100]
+        result = harness.run(command, self.hierarchy, limit=50 * MIB)
         self.assertTrue(result.killed)
         self.assertEqual(result.output, b"status 137\n")
 
@@ -79,7 +89,7 @@ class HarnessTest(unittest.TestCase):
         harness.run(["/bin/sh", "-c", "sleep 600 & sleep 600 & exit 3"], self.hierarchy)
 
     def test_a_failing_client_ends_the_command(self) -> None:
-        def client() -> None:
+        def client(*_: object) -> None:
             raise ConnectionError("gone")
 
         with self.assertRaises(harness.ClientFailed):

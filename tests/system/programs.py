@@ -256,7 +256,7 @@ def run_program(
     during = program.during
     played: list[bytes] = []
 
-    def play() -> None:
+    def play(*_: object) -> None:
         if during is not None:
             played.append(during(scene))
 
