@@ -4,7 +4,7 @@
 //                             keeper polls                  keeper reclaims, pager serves
 //
 //   keeper   sleeps for as long as the program cannot outgrow what is left of the budget, then
-//            looks at its memory; adopts, takes, compresses and releases; starts the pager
+//            looks at its memory; adopts, takes, compresses and drains; starts the pager
 //   pager    follows the processor of the thread that faults, and serves
 //
 // While watching nothing is registered and nothing is paid beyond a few looks a second. Both
@@ -81,9 +81,9 @@ class Engine {
   void WarnIfOver(Bytes tree);
   void Look();
   void ScanIfGrown(int64_t anonymous_pages);
-  // Brings the tree down by `pages`. False if nothing more can be gained.
+  // Brings the process down by `pages`. False if nothing more can be gained.
   bool Reclaim(int64_t pages);
-  void KeepStock();
+  void KeepRoom();
   void Obey();
 
   // fork.cc

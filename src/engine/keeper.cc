@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kScanPages = 64;              // growth outside care that asks for a scan
 constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
 constexpr size_t kBatch = 64;
+constexpr size_t kCompressed = 16;
+constexpr size_t kFruitlessMax = 8;
 // Processes smaller than this are not worth a pager.
 constexpr uint64_t kActivePagesMin = 512;
 
@@ -24,7 +26,7 @@ void Engine::Keep() {
   while (true) {
     Obey();
     Look();
-    if (active_) KeepStock();
+    if (active_ && headroom_.Get() < levels_.room_low) KeepRoom();
     SleepFor(PollIntervalNs(headroom_pages_ * static_cast<int64_t>(kPageSize)));
   }
 }
@@ -90,38 +92,30 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
                      static_cast<int64_t>(picture.resident.raw());
 }
 
-// Frames on probation are compressed oldest first, and fresh victims take their place, so that
+// Pages on probation are compressed oldest first, and fresh victims take their place, so that
 // a page has a while to be touched before it costs a compression.
 bool Engine::Reclaim(int64_t pages) {
   int64_t left = pages;
-  size_t fruitless = 0;
-  while (left > 0 && fruitless < 8) {
+  for (size_t fruitless = 0; left > 0 && fruitless < kFruitlessMax;) {
     Obey();
     const Pager::Picture picture = pager_.Look();
-    const auto spare = static_cast<int64_t>(picture.free);
-    if (spare > 0) {
-      const size_t released = pager_.ReleaseFree(static_cast<size_t>(std::min(spare, left)));
-      left -= static_cast<int64_t>(released);
-      if (left <= 0) break;
-    }
     size_t gained = 0;
     if (picture.cached < levels_.inactive) gained += pager_.Take(kBatch);
-    for (size_t done = 0; done < kBatch; done += 16) {
-      gained += pager_.CompressOldest(context_, 16);
+    for (size_t done = 0; done < kBatch; done += kCompressed) {
+      gained += pager_.CompressOldest(context_, kCompressed);
     }
+    left -= static_cast<int64_t>(pager_.Drain(kBatch));
     fruitless = gained == 0 ? fruitless + 1 : 0;
   }
   return left <= 0;
 }
 
-// Frames for the faults to come.
-void Engine::KeepStock() {
-  for (int round = 0; round < 64; ++round) {
-    const Pager::Picture picture = pager_.Look();
-    if (headroom_.Get() > static_cast<int64_t>(levels_.free_high)) return;
-    if (picture.free >= levels_.free_high || picture.cached == 0) return;
-    if (picture.free >= levels_.free_low && picture.cached <= levels_.inactive) return;
-    if (pager_.CompressOldest(context_, 16) == 0) return;
+// Room for the faults to come, made before they come.
+void Engine::KeepRoom() {
+  while (headroom_.Get() < levels_.room_high) {
+    if (pager_.Look().cached == 0) return;
+    const size_t gained = pager_.CompressOldest(context_, kCompressed);
+    if (pager_.Drain(kBatch) == 0 && gained == 0) return;
     Obey();
   }
 }

@@ -4,13 +4,14 @@
 //     program's mappings            SwapFrames                 PageStore
 //    +------------------+  MOVE   +-----------+   compress   +-----------+
 //    | Resident pages   | ------> | Cached    | -----------> | pool      |
-//    |                  | <------ |           |              | objects   |
-//    |                  |  MOVE   | Free      | <----------- |           |
-//    +------------------+ <------ +-----------+  decompress  +-----------+
+//    |                  | <------ | Spent     |              | objects   |
+//    |                  |  MOVE   +-----------+  decompress  |           |
+//    +------------------+ <--------------------------------- +-----------+
+//                             COPY                 Spent frames drain to the kernel
 //
 // Threads:
 //   the pager thread   ServeOnce in a loop: faults, events, and taking pages when room is short
-//   the keeper         Adopt, Reclaim, CompressOldest, ReleaseFree
+//   the keeper         Adopt, Take, CompressOldest, Drain
 //   program threads    only the fork calls, from fork handlers
 //
 // One lock, held for bounded work, guards everything; it is never held while a page is
@@ -83,15 +84,15 @@ class Pager final : private RegionMap::Relocation {
   // Moves up to `want` cold pages into the swap cache. Returns how many it took.
   size_t Take(size_t want) UZ_EXCLUDES(mutex_);
   // Compresses up to `max` of the oldest cached pages, outside the lock. Returns how many
-  // frames became free. One caller at a time per context.
+  // frames were spent. One caller at a time per context.
   size_t CompressOldest(CodecContext& context, size_t max) UZ_EXCLUDES(mutex_);
-  // Gives up to `max` free frames back to the kernel. Returns how many.
-  size_t ReleaseFree(size_t max) UZ_EXCLUDES(mutex_);
+  // Gives up to `max` spent frames back to the kernel. Returns how many.
+  size_t Drain(size_t max) UZ_EXCLUDES(mutex_);
 
   struct Picture {
     PageCount resident;  // pages of the program in care and present
     size_t cached = 0;   // frames of the swap cache, by state
-    size_t free = 0;
+    size_t spent = 0;
     size_t populated = 0;
     bool reclaim_useless = false;  // the last sweeps gained nothing
   };
@@ -149,7 +150,6 @@ class Pager final : private RegionMap::Relocation {
   Served CopyBack(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Supply(const Region& region, uint64_t address, bool write, size_t window)
       UZ_REQUIRES(mutex_);
-  Served SupplyByCopy(PageNumber number, uint64_t address, size_t want) UZ_REQUIRES(mutex_);
   Served SupplyZero(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
   size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
@@ -174,7 +174,8 @@ class Pager final : private RegionMap::Relocation {
   size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
   bool FinishCompress(FrameId frame, const StoreOutcome& outcome) UZ_REQUIRES(mutex_);
   void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);
-  bool DirectReclaim() UZ_REQUIRES(mutex_);
+  void DirectReclaim() UZ_REQUIRES(mutex_);
+  size_t DrainLocked(size_t max) UZ_REQUIRES(mutex_);
 
   // pager_fork.cc
   void ApplyDeferred() UZ_REQUIRES(mutex_);

@@ -13,6 +13,9 @@ namespace {
 // So many refusals in a row, and reclaim by faults stops trying: the data do not compress.
 constexpr size_t kPoorStreakMax = 256;
 
+// Pages that a fault compresses when it has to.
+constexpr size_t kDirectBatch = 8;
+
 }  // namespace
 
 size_t Pager::Take(size_t want) {
@@ -173,7 +176,7 @@ size_t Pager::CompressOldest(CodecContext& context, size_t max) {
   return freed;
 }
 
-// Back under the lock: is the frame still the page's? Returns whether the frame became free.
+// Back under the lock: is the frame still the page's? Returns whether the frame is spent now.
 bool Pager::FinishCompress(FrameId frame, const StoreOutcome& outcome) {
   Statistics& statistics = *parts_.statistics;
   const PageNumber owner = frames_.owner(frame);
@@ -232,13 +235,13 @@ void Pager::GiveBackPoor(FrameId frame) {
   ++resident_;
 }
 
-// No free frame and no room: the fault has to wait until something is compressed. Bounded:
-// one batch. Returns whether a frame is free now.
-bool Pager::DirectReclaim() {
-  if (poor_streak_ > kPoorStreakMax) return false;
+// Far beyond the room there is: the fault has to wait until something is compressed. Bounded:
+// one batch.
+void Pager::DirectReclaim() {
+  if (poor_streak_ > kPoorStreakMax) return;
   parts_.statistics->direct_reclaims.Add();
   if (frames_.cached_count() == 0) TakeLocked(kTakeBatch);
-  for (size_t i = 0; i < kCompressBatch && frames_.free_count() == 0; ++i) {
+  for (size_t i = 0; i < kDirectBatch; ++i) {
     FrameId frame;
     if (BeginCompress(&frame, 1) == 0) break;
     const StoreOutcome outcome =
@@ -246,24 +249,29 @@ bool Pager::DirectReclaim() {
     FinishCompress(frame, outcome);
     --compressing_;
   }
-  return frames_.free_count() > 0;
+  DrainLocked(kDrainPages);
 }
 
-size_t Pager::ReleaseFree(size_t max) {
+size_t Pager::Drain(size_t max) {
   MutexLock lock(mutex_);
-  size_t released = 0;
+  return DrainLocked(max);
+}
+
+size_t Pager::DrainLocked(size_t max) {
+  size_t drained = 0;
   const auto drain_address = reinterpret_cast<uint64_t>(drain_.data());
   // Twice as many tries as pages: each may first have to be made our own.
-  for (size_t tries = 2 * max; tries > 0 && released < max && !forking_; --tries) {
-    const size_t want = max - released < kDrainPages ? max - released : kDrainPages;
-    const SwapFrames::Run run = frames_.FindFree(want);
+  for (size_t tries = 2 * max; tries > 0 && drained < max && !forking_; --tries) {
+    const size_t want = max - drained < kDrainPages ? max - drained : kDrainPages;
+    const SwapFrames::Run run = frames_.FindSpent(want);
     if (run.count == 0) break;
     const PortResult result = parts_.drain_port->Move(drain_address, frames_.AddressOf(run.first),
                                                       run.count << kPageShift);
     const size_t done = result.done_bytes >> kPageShift;
     for (size_t i = 0; i < done; ++i) {
-      frames_.NoteGivenAway(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
+      frames_.NoteDrained(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
     }
+    drained += done;
     if (done > 0) {
       drain_.Discard(0, done << kPageShift);
     } else if (result.outcome == PortOutcome::kBusy) {
@@ -273,10 +281,9 @@ size_t Pager::ReleaseFree(size_t max) {
       parts_.statistics->retries.Add();
       break;
     }
-    released += done;
   }
-  parts_.headroom->Give(static_cast<int64_t>(released));
-  return released;
+  parts_.headroom->Give(static_cast<int64_t>(drained));
+  return drained;
 }
 
 }  // namespace uzswap
