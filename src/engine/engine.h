@@ -79,6 +79,9 @@ class Engine {
   void Keep();
   void SleepFor(uint64_t ns);
   void WarnIfOver(Bytes tree);
+  // What this process holds: its share where memory is shared with forked relatives.
+  Bytes Usage(Bytes anonymous);
+  void Unshare();
   void Look();
   void ScanIfGrown(int64_t anonymous_pages);
   // Brings the process down by `pages`. False if nothing more can be gained.
@@ -98,6 +101,7 @@ class Engine {
   char name_[32] = {};
 
   os::MemoryReader memory_;
+  os::ShareReader share_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault port_;
   os::LinuxUserFault drain_port_;
@@ -114,6 +118,11 @@ class Engine {
   bool child_ = false;   // forked: the slot and the ports must be made anew
   int64_t unadopted_pages_ = 0;
   uint64_t scanned_ns_ = 0;
+
+  // Set by forks, in parent and child; cleared when nothing is shared any more.
+  std::atomic<bool> sharing_{false};
+  uint64_t shared_ns_ = 0;    // when the share was read last
+  int64_t shared_bytes_ = 0;  // what was subtracted then
   int64_t headroom_pages_ = 0;
 
   // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.

@@ -89,6 +89,13 @@ class Pager final : private RegionMap::Relocation {
   // Gives up to `max` spent frames back to the kernel. Returns how many.
   size_t Drain(size_t max) UZ_EXCLUDES(mutex_);
 
+  // The oldest pages that the kernel refused to move because they are, or were, shared with a
+  // forked child. Whoever writes to them (MADV_POPULATE_WRITE) makes them movable again.
+  // Forgets what it returns.
+  size_t BusyPages(uint64_t* addresses, size_t capacity) UZ_EXCLUDES(mutex_);
+  // These pages may be taken again without delay.
+  void CoolDown(const uint64_t* addresses, size_t count) UZ_EXCLUDES(mutex_);
+
   struct Picture {
     PageCount resident;  // pages of the program in care and present
     size_t cached = 0;   // frames of the swap cache, by state
@@ -126,6 +133,7 @@ class Pager final : private RegionMap::Relocation {
 
   static constexpr size_t kParkedMax = 512;
   static constexpr size_t kDeferredMax = 256;
+  static constexpr size_t kBusyMax = 256;
   static constexpr size_t kReadBatch = 16;
   static constexpr size_t kTakeBatch = 64;      // pages in one MOVE
   static constexpr size_t kCompressBatch = 16;  // pages in flight at once
@@ -208,6 +216,8 @@ class Pager final : private RegionMap::Relocation {
   // Pages refused as incompressible since one was last stored.
   size_t poor_streak_ UZ_GUARDED_BY(mutex_) = 0;
   bool sweep_failed_ UZ_GUARDED_BY(mutex_) = false;
+  uint64_t busy_[kBusyMax] UZ_GUARDED_BY(mutex_) = {};
+  size_t busy_count_ UZ_GUARDED_BY(mutex_) = 0;
   bool forking_ UZ_GUARDED_BY(mutex_) = false;
 };
 

@@ -130,6 +130,8 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
     const uint64_t edge = here ? entry.end : mapped ? entry.start : UINT64_MAX;
     at = edge < region.end ? edge : region.end;
     if (here && parts_.port->Register(start, at - start).ok()) {
+      // Wiped by fork: what the parent has stored is not the child's.
+      if (entry.wiped) DiscardRange(start, at);
       AbortIfTouchedEarly(start, at);
     } else {
       // Kept from children by the parent, or unmapped while it forked.

@@ -124,6 +124,7 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
     case PortOutcome::kBusy:
       parts_.statistics->busy_pages.Add();
       refused.SetHeat(PageWord::kHeatMax);
+      if (busy_count_ < kBusyMax) busy_[busy_count_++] = hand_;
       break;
     case PortOutcome::kRefused:
       parts_.statistics->refused_pages.Add();
@@ -250,6 +251,22 @@ void Pager::DirectReclaim() {
     --compressing_;
   }
   DrainLocked(kDrainPages);
+}
+
+size_t Pager::BusyPages(uint64_t* addresses, size_t capacity) {
+  MutexLock lock(mutex_);
+  const size_t count = busy_count_ < capacity ? busy_count_ : capacity;
+  for (size_t i = 0; i < count; ++i) addresses[i] = busy_[i];
+  busy_count_ = 0;
+  return count;
+}
+
+void Pager::CoolDown(const uint64_t* addresses, size_t count) {
+  MutexLock lock(mutex_);
+  for (size_t i = 0; i < count; ++i) {
+    const Region* region = regions_.Find(addresses[i]);
+    if (region != nullptr) regions_.word(region->NumberOf(addresses[i])).SetHeat(0);
+  }
 }
 
 size_t Pager::Drain(size_t max) {
