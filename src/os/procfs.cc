@@ -107,6 +107,13 @@ Bytes MemoryReader::AnonymousBytes() const {
   return ToBytes(PageCount(resident > shared ? resident - shared : 0));
 }
 
+Result<void> MapsReader::Begin(const char* path, bool detailed) {
+  begin_ = end_ = 0;
+  finished_ = false;
+  detailed_ = detailed;
+  return file_.Open(path);
+}
+
 void MapsReader::Rewind() {
   UZ_CHECK_EQ(syscall(SYS_lseek, file_.descriptor(), 0L, SEEK_SET), 0L);
   begin_ = end_ = 0;

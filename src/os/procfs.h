@@ -78,12 +78,9 @@ class ShareReader {
 
 class MapsReader {
  public:
-  Result<void> Open() { return file_.Open("/proc/self/maps"); }
+  Result<void> Open() { return Begin("/proc/self/maps", false); }
   // Reads smaps instead, which knows more and costs a walk over all pages.
-  Result<void> OpenDetailed() {
-    detailed_ = true;
-    return file_.Open("/proc/self/smaps");
-  }
+  Result<void> OpenDetailed() { return Begin("/proc/self/smaps", true); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
   // Starts over with the state of now.
@@ -92,6 +89,7 @@ class MapsReader {
   bool Next(MapsEntry* entry);
 
  private:
+  Result<void> Begin(const char* path, bool detailed);
   bool Fill();
   bool NextLine(const char** line, size_t* length);
 

@@ -116,6 +116,7 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   CountInChild();
   os::MapsEntry entry;
   bool mapped = parts_.address_space->FindOnward(0, &entry);
+  if (!mapped) return Error{0, "the list of the child's mappings cannot be read"};
   uint64_t at = 0;
   while (true) {
     const size_t index = regions_.IndexFrom(at);

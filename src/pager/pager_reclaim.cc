@@ -16,6 +16,9 @@ constexpr size_t kPoorStreakMax = 256;
 // Pages that a fault compresses when it has to.
 constexpr size_t kDirectBatch = 8;
 
+// Each refusal costs a system call.
+constexpr size_t kRefusalsMax = 64;
+
 }  // namespace
 
 size_t Pager::Take(size_t want) {
@@ -32,9 +35,11 @@ size_t Pager::Take(size_t want) {
 size_t Pager::TakeLocked(size_t want) {
   size_t taken = 0;
   size_t looked = 0;
+  size_t refused = 0;
   bool stop = forking_;
   sweep_failed_ = false;
-  while (taken < want && looked < kSweepWords && !stop && regions_.count() > 0) {
+  while (taken < want && looked < kSweepWords && refused < kRefusalsMax && !stop &&
+         regions_.count() > 0) {
     size_t index = regions_.IndexFrom(hand_);
     if (hand_left_ == 0 || index == regions_.count()) {
       JumpHand();
@@ -54,10 +59,12 @@ size_t Pager::TakeLocked(size_t want) {
     }
     const size_t run = TakeRun(region, want - taken, &stop);
     taken += run;
+    refused += run == 0 ? 1 : 0;
     hand_left_ -= run < hand_left_ ? run : hand_left_;
     ++looked;
   }
-  if (taken == 0 && looked >= kSweepWords) sweep_failed_ = true;
+  // Faults stop trying; the keeper tries again at its next look.
+  if (taken == 0 && (looked >= kSweepWords || refused >= kRefusalsMax)) sweep_failed_ = true;
   return taken;
 }
 
@@ -241,7 +248,7 @@ void Pager::GiveBackPoor(FrameId frame) {
 void Pager::DirectReclaim() {
   if (poor_streak_ > kPoorStreakMax) return;
   parts_.statistics->direct_reclaims.Add();
-  if (frames_.cached_count() == 0) TakeLocked(kTakeBatch);
+  if (frames_.cached_count() == 0 && !sweep_failed_) TakeLocked(kTakeBatch);
   for (size_t i = 0; i < kDirectBatch; ++i) {
     FrameId frame;
     if (BeginCompress(&frame, 1) == 0) break;
