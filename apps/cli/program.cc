@@ -45,10 +45,13 @@ int ExecuteErrno(const std::string& path) {
   return S_ISREG(status.st_mode) ? 0 : EACCES;
 }
 
+// A folder of PATH that may not be searched hides whether the file is there.
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
 Refusal NotExecutable(const std::string& path, int failure) {
   if (failure == EISDIR) return {kCannotExecute, Quoted(path) + " is a directory", ""};
   return {kCannotExecute, Quoted(path) + " cannot be executed: " + strerror(failure),
-          failure == EACCES ? "chmod +x " + path : ""};
+          failure == EACCES && Exists(path) ? "chmod +x " + path : ""};
 }
 
 bool MeansAbsent(int failure) {
@@ -73,7 +76,7 @@ OrRefusal<std::string> LookUp(const std::string& name, const std::string& search
     const std::string path = (folder.empty() ? "." : folder) + "/" + name;
     const int failure = ExecuteErrno(path);
     if (failure == 0) return path;
-    if (failure == EACCES && !remembered) remembered = NotExecutable(path, failure);
+    if (failure == EACCES && !remembered && Exists(path)) remembered = NotExecutable(path, failure);
     if (colon == std::string_view::npos) break;
     rest.remove_prefix(colon + 1);
   }
