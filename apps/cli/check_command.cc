@@ -32,10 +32,13 @@ void PrintUserfaultfd(const os::UffdProbe& probe, const os::UffdSurroundings& ar
   Line("  sysctl", around.sysctl ? "vm.unprivileged_userfaultfd = " + std::to_string(*around.sysctl)
                                  : "vm.unprivileged_userfaultfd does not exist");
   if (around.seccomp_filter) Line("  seccomp", "a filter is active");
+  if (!probe.reachable()) {
+    Line("UFFDIO_MOVE, events", "unknown while userfaultfd is closed");
+    return;
+  }
   constexpr uint64_t kEvents = os::kUffdFeaturesNeeded & ~os::abi::kUffdFeatureMove;
   Line("UFFDIO_MOVE", YesNo((probe.features & os::abi::kUffdFeatureMove) != 0));
   Line("events", YesNo((probe.features & kEvents) == kEvents));
-  Line("PAGEMAP_SCAN", YesNo(os::ProbePagemapScan()));
 }
 
 void PrintMemory() {
@@ -64,6 +67,7 @@ int CheckCommand() {
   printf("What this machine offers uzswap:\n");
   Line("kernel", kernel);
   PrintUserfaultfd(probe, around);
+  Line("PAGEMAP_SCAN", YesNo(os::ProbePagemapScan()));
   PrintMemory();
   const Refusal* missing = RefusalOf(preload);
   Line("preload library", missing != nullptr ? "not found" : std::get<std::string>(preload));

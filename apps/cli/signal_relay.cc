@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -35,6 +36,14 @@ sigset_t Watched() {
   sigaddset(&set, SIGCHLD);
   sigaddset(&set, SIGPIPE);
   return set;
+}
+
+// A SIGCONT for the whole group has reached `child` before we look. Sending it on all the same
+// could undo a stop that came in between: what it did since its last stop we heard of says.
+bool ContinuedOrStoppedAnew(pid_t child) {
+  siginfo_t info = {};
+  const int options = WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT;
+  return waitid(P_PID, static_cast<id_t>(child), &info, options) == 0 && info.si_pid == child;
 }
 
 // Raises `signal` on ourselves with its default effect, then blocks it again.
@@ -82,6 +91,8 @@ bool SignalRelay::Relay(pid_t child) const {
     const bool from_child = static_cast<pid_t>(info.ssi_pid) == child && info.ssi_code <= 0;
     if (signal == SIGCHLD) {
       child_changed = true;
+    } else if (signal == SIGCONT && ContinuedOrStoppedAnew(child)) {
+      continue;
     } else if (IsRelayed(signal) && !from_kernel && !from_child) {
       kill(child, signal);
     }

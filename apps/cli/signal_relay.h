@@ -11,7 +11,7 @@
 //
 // Somebody who signals the whole group by kill -- -PGID reaches CMD twice.
 // When CMD is stopped by its terminal, the runner stops too, or the shell would not notice;
-// its continuation is sent on.
+// its continuation is sent on, unless it reached CMD already.
 //
 // One per process, on its only thread.
 #ifndef UZSWAP_APPS_CLI_SIGNAL_RELAY_H_

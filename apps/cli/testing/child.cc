@@ -1,6 +1,7 @@
 // A program for the tests to run under uzswap.
 //
 //   child wait-signal       says "ready", then ends with 100 + the signal it gets
+//   child list-signals      says "ready", then prints each signal it gets until SIGUSR1
 //   child wait-input        says "ready", then ends when standard input does
 //   child raise N           dies by signal N
 //   child open-descriptors  prints how many it was born with
@@ -25,6 +26,15 @@ void AwaitInputEnd() {
   }
 }
 
+void ListSignals(const sigset_t& all) {
+  int signal = 0;
+  while (signal != SIGUSR1) {
+    sigwait(&all, &signal);
+    printf("signal %d\n", signal);
+    fflush(stdout);
+  }
+}
+
 int CountDescriptors() {
   DIR* folder = opendir("/proc/self/fd");
   int count = -1;  // the folder's own
@@ -46,6 +56,12 @@ int main(int argc, char** argv) {
     int signal = 0;
     sigwait(&all, &signal);
     return 100 + signal;
+  }
+  if (strcmp(mode, "list-signals") == 0) {
+    sigprocmask(SIG_BLOCK, &all, nullptr);
+    SayReady();
+    ListSignals(all);
+    return 0;
   }
   if (strcmp(mode, "wait-input") == 0) {
     SayReady();
