@@ -44,6 +44,10 @@ struct Prepared {
 
 // The order decides which of several causes is told: the command itself first.
 OrRefusal<Prepared> Prepare(const RunRequest& request) {
+  if (access("/proc/self/exe", F_OK) != 0) {
+    return Refusal{kCannotDo, "/proc is not mounted here; processes find each other through it",
+                   "as root: mount -t proc proc /proc"};
+  }
   Prepared prepared;
   const std::vector<os::CgroupLimit> cgroup = os::FindCgroupLimits();
   auto limit = DecideLimit(request.limit, os::Tightest(cgroup), os::MachineMemory());
