@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "system/churn/history.h"
 
@@ -46,6 +49,38 @@ void MovePages(std::byte* from, size_t bytes, std::byte* to) {
   }
 }
 
+// The parts of [begin, end) that the kernel has as writable mappings.
+std::vector<std::pair<std::byte*, std::byte*>> WritableParts(std::byte* begin, std::byte* end) {
+  std::vector<std::pair<std::byte*, std::byte*>> parts;
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  if (maps == nullptr) FailCall("/proc/self/maps");
+  char line[512];
+  while (std::fgets(line, sizeof(line), maps) != nullptr) {
+    char* next = nullptr;
+    auto* first = reinterpret_cast<std::byte*>(std::strtoull(line, &next, 16));
+    auto* last = reinterpret_cast<std::byte*>(std::strtoull(next + 1, &next, 16));
+    first = std::max(first, begin);
+    last = std::min(last, end);
+    if (first < last && std::strncmp(next, " rw", 3) == 0) parts.emplace_back(first, last);
+  }
+  std::fclose(maps);
+  return parts;
+}
+
+// A move to a fixed address (an inaccessible reservation) that was refused half way. Puts back
+// what had gone, and gives the reservation back.
+void UndoMove(std::byte* old, std::byte* target, size_t bytes) {
+  for (const auto& [first, last] : WritableParts(target, target + bytes)) {
+    for (std::byte* page = first; page < last; page += kPageBytes) {
+      std::byte* home = old + (page - target);
+      if (mremap(page, kPageBytes, kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, home) != home) {
+        FailCall("mremap to undo a move");
+      }
+    }
+  }
+  Unmap(target, bytes);
+}
+
 // The part of the mapping that the handler below may open to writing, a page at a time.
 struct BarrierRange {
   std::byte* begin = nullptr;
@@ -56,7 +91,7 @@ thread_local volatile BarrierRange t_barrier;
 void OnSegv(int, siginfo_t* info, void*) {
   auto* address = static_cast<std::byte*>(info->si_addr);
   if (address < t_barrier.begin || address >= t_barrier.end) {
-    Fail("unexpected SIGSEGV at %p", info->si_addr);
+    FailAccess(info->si_addr, info->si_code);
   }
   const auto page = reinterpret_cast<uintptr_t>(address) & ~(kPageBytes - 1);
   if (mprotect(reinterpret_cast<void*>(page), kPageBytes, kReadWrite) != 0) {
@@ -248,10 +283,7 @@ void Region::Move(bool leave_old) {
   }
   constexpr int kFlags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
   void* moved = mremap(old, bytes, bytes, kFlags, target);
-  if (moved == MAP_FAILED && IsSplit()) {
-    Unmap(target, bytes);
-    return;
-  }
+  if (moved == MAP_FAILED && IsSplit()) return UndoMove(old, target, bytes);
   if (moved == MAP_FAILED) FailCall("mremap to move");
   base_ = static_cast<std::byte*>(moved);
   const PageImage zero{};
