@@ -129,6 +129,8 @@ class Pager final : private RegionMap::Relocation {
   void Audit() UZ_EXCLUDES(mutex_);
 
  private:
+  friend class PagerTestPeer;
+
   enum class Served : uint8_t { kDone, kLater };
 
   static constexpr size_t kParkedMax = 512;
@@ -144,6 +146,15 @@ class Pager final : private RegionMap::Relocation {
   struct Parked {
     os::UserFaultEvent fault;
     uint64_t read_ns = 0;
+  };
+
+  // Pages on their way into the pool: begun and finished under the lock, stored without it.
+  struct CompressBatch {
+    FrameId frames[kCompressBatch];
+    const std::byte* pages[kCompressBatch];
+    PageNumber owners[kCompressBatch];  // when it began: only the pool's key
+    StoreOutcome outcomes[kCompressBatch];
+    size_t count = 0;
   };
 
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
@@ -179,6 +190,9 @@ class Pager final : private RegionMap::Relocation {
   void JumpHand() UZ_REQUIRES(mutex_);
   size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
   size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
+  void BeginBatch(size_t max, CompressBatch* batch) UZ_EXCLUDES(mutex_);
+  void StoreBatch(CodecContext& context, CompressBatch* batch) UZ_EXCLUDES(mutex_);
+  size_t FinishBatch(const CompressBatch& batch) UZ_EXCLUDES(mutex_);
   size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
   bool FinishCompress(FrameId frame, const StoreOutcome& outcome) UZ_REQUIRES(mutex_);
   void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);

@@ -159,26 +159,35 @@ size_t Pager::BeginCompress(FrameId* frames, size_t max) {
 }
 
 size_t Pager::CompressOldest(CodecContext& context, size_t max) {
-  FrameId frames[kCompressBatch];
-  StoreOutcome outcomes[kCompressBatch];
-  mutex_.Lock();
-  const size_t count = BeginCompress(frames, max < kCompressBatch ? max : kCompressBatch);
-  PageNumber owners[kCompressBatch];
-  std::byte* pages[kCompressBatch];
-  for (size_t i = 0; i < count; ++i) {
-    owners[i] = frames_.owner(frames[i]);
-    pages[i] = frames_.data(frames[i]);
-  }
-  mutex_.Unlock();
+  CompressBatch batch;
+  BeginBatch(max, &batch);
+  StoreBatch(context, &batch);
+  return FinishBatch(batch);
+}
 
-  for (size_t i = 0; i < count; ++i) {
-    outcomes[i] = parts_.store->Store(context, {pages[i], kPageSize}, owners[i]);
+void Pager::BeginBatch(size_t max, CompressBatch* batch) {
+  MutexLock lock(mutex_);
+  batch->count = BeginCompress(batch->frames, max < kCompressBatch ? max : kCompressBatch);
+  for (size_t i = 0; i < batch->count; ++i) {
+    batch->owners[i] = frames_.owner(batch->frames[i]);
+    batch->pages[i] = frames_.data(batch->frames[i]);
   }
+}
 
+void Pager::StoreBatch(CodecContext& context, CompressBatch* batch) {
+  for (size_t i = 0; i < batch->count; ++i) {
+    batch->outcomes[i] =
+        parts_.store->Store(context, {batch->pages[i], kPageSize}, batch->owners[i]);
+  }
+}
+
+size_t Pager::FinishBatch(const CompressBatch& batch) {
   MutexLock lock(mutex_);
   size_t freed = 0;
-  for (size_t i = 0; i < count; ++i) freed += FinishCompress(frames[i], outcomes[i]) ? 1 : 0;
-  compressing_ -= count;
+  for (size_t i = 0; i < batch.count; ++i) {
+    freed += FinishCompress(batch.frames[i], batch.outcomes[i]) ? 1 : 0;
+  }
+  compressing_ -= batch.count;
   parts_.statistics->pool_total_size.Set(parts_.store->PoolBytes().raw());
   parts_.statistics->pool_total_size_peak.RaiseTo(parts_.store->PoolBytes().raw());
   return freed;
