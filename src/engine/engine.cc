@@ -45,7 +45,7 @@ void Engine::BeginAsChild() {
   child_ = false;
   slot_ = session_->Claim(name_);
   if (!active_) return;
-  store_.Init(&pool_.pool(), &statistics());
+  store_.Init(&pool_.pool(), &pool_.arena(), &statistics());
   Result<void> done = OpenPorts();
   if (done.ok()) done = pager_.RebuildInChild(MakeParts());
   if (done.ok()) {
@@ -85,7 +85,7 @@ Result<void> Engine::Activate() {
   if (!done.ok()) return done;
   done = pool_.Init(options.pool, options.limit);
   if (!done.ok()) return done;
-  store_.Init(&pool_.pool(), &statistics());
+  store_.Init(&pool_.pool(), &pool_.arena(), &statistics());
   const Pager::Parts parts = MakeParts();
   done = context_.Init(*parts.codec);
   if (!done.ok()) return done;

@@ -84,9 +84,9 @@ class Engine {
   void Unshare();
   void Look();
   void ScanIfGrown(int64_t anonymous_pages);
-  // Brings the process down by `pages`. False if nothing more can be gained.
-  bool Reclaim(int64_t pages);
-  void KeepRoom();
+  uint64_t Interval();
+  bool MustMakeRoom();
+  bool MakeRoom();
   void TrimPool();
   void Obey();
 
@@ -122,9 +122,16 @@ class Engine {
 
   // Set by forks, in parent and child; cleared when nothing is shared any more.
   std::atomic<bool> sharing_{false};
-  uint64_t shared_ns_ = 0;    // when the share was read last
-  int64_t shared_bytes_ = 0;  // what was subtracted then
-  int64_t headroom_pages_ = 0;
+  uint64_t shared_ns_ = 0;      // when the share was read last
+  int64_t shared_bytes_ = 0;    // what was subtracted then
+  Bytes tree_;                  // at the last look
+  int64_t headroom_pages_ = 0;  // likewise
+  bool minor_ = false;          // holds much less than the others
+  bool making_room_ = false;
+  int fruitless_ = 0;
+  int quiet_looks_ = 0;
+  uint64_t faults_seen_ = 0;
+  int64_t headroom_seen_ = 0;
 
   // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.
   std::atomic<uint32_t> wake_{0};

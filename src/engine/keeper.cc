@@ -14,10 +14,14 @@ constexpr int64_t kScanPages = 64;              // growth outside care that asks
 constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
 constexpr size_t kBatch = 64;
 constexpr size_t kCompressed = 16;
-constexpr size_t kFruitlessMax = 8;
+constexpr int kFruitlessMax = 64;
 constexpr uint64_t kShareEveryNs = 20'000'000;
 constexpr int64_t kSharedBytesMin = 1 << 20;
 constexpr uint64_t kIdleFrames = 64;
+// A quiet program is looked at less often, though never so seldom that it could leave the
+// tolerance in between.
+constexpr int kQuietLooks = 100;
+constexpr uint64_t kQuietIntervalNs = 2'000'000;
 // Processes smaller than this are not worth a pager.
 constexpr uint64_t kActivePagesMin = 512;
 
@@ -25,13 +29,24 @@ int64_t ToPages(Bytes bytes) { return static_cast<int64_t>(PagesWithin(bytes).ra
 
 }  // namespace
 
+// One look, then one batch of work if there is any: so memory that the program takes without
+// telling is seen, and taken into care, however much there is to reclaim.
 void Engine::Keep() {
   while (true) {
     Obey();
     Look();
-    if (active_ && headroom_.Get() < levels_.room_low) KeepRoom();
-    SleepFor(PollIntervalNs(headroom_pages_ * static_cast<int64_t>(kPageSize)));
+    if (active_ && MustMakeRoom() && MakeRoom()) continue;
+    SleepFor(Interval());
   }
+}
+
+uint64_t Engine::Interval() {
+  const uint64_t interval = PollIntervalNs(headroom_.Get() * static_cast<int64_t>(kPageSize));
+  const uint64_t faults = statistics().faults.Get();
+  quiet_looks_ = faults == faults_seen_ && headroom_pages_ == headroom_seen_ ? quiet_looks_ + 1 : 0;
+  faults_seen_ = faults;
+  headroom_seen_ = headroom_pages_;
+  return quiet_looks_ > kQuietLooks ? std::max(interval, kQuietIntervalNs) : interval;
 }
 
 void Engine::SleepFor(uint64_t ns) {
@@ -48,22 +63,51 @@ void Engine::Look() {
   counts.pool_total_size.Set(pool.raw());
   counts.pool_total_size_peak.RaiseTo(pool.raw());
   const Bytes usage = Usage(anonymous);
-  const Bytes tree = slot_ ? slot_->Publish(usage, pool) : session_->TreeUsage() + usage;
-  headroom_pages_ = ToPages(levels_.target) - ToPages(tree);
+  tree_ = slot_ ? slot_->Publish(usage, pool) : session_->TreeUsage() + usage;
+  headroom_pages_ = ToPages(levels_.target) - ToPages(tree_);
   headroom_.Set(headroom_pages_);
+  // Small ones in a large tree leave the work to those who hold the memory.
+  const uint64_t others = session_->LiveCount();
+  minor_ = usage.raw() * others * 2 < tree_.raw();
 
   if (!active_) {
-    if (tree < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
+    if (tree_ < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
     const Result<void> activated = Activate();
     if (!activated.ok()) GiveUp(activated.error().what, activated.error());
   }
   ScanIfGrown(ToPages(anonymous));
-  if (headroom_pages_ < levels_.room_high) TrimPool();
-  if (headroom_pages_ >= 0) return;
-  if (session_->MarkDead() > 0) return;  // somebody's share came free: look again
-  // Each process gives in proportion to what it holds.
-  const int64_t mine = -headroom_pages_ * ToPages(anonymous) / std::max<int64_t>(1, ToPages(tree));
-  if (!Reclaim(std::max<int64_t>(mine, 1))) WarnIfOver(tree);
+}
+
+bool Engine::MustMakeRoom() {
+  const int64_t room = headroom_.Get();
+  if (room >= levels_.room_high || minor_) making_room_ = false;
+  if (room < levels_.room_low && !minor_) making_room_ = true;
+  if (!making_room_) fruitless_ = 0;
+  return making_room_;
+}
+
+// Pages on probation are compressed oldest first, and fresh victims take their place, so that
+// a page has a while to be touched before it costs a compression. False when nothing came of
+// it: then it is worth a pause.
+bool Engine::MakeRoom() {
+  TrimPool();
+  const Pager::Picture picture = pager_.Look();
+  size_t gained = 0;
+  // The pager takes pages, too, on the processor where that is cheap; this is for growth that
+  // causes no faults.
+  if (picture.cached < levels_.inactive / 2 || headroom_pages_ < 0) gained += pager_.Take(kBatch);
+  for (size_t done = 0; done < kBatch; done += kCompressed) {
+    gained += pager_.CompressOldest(context_, kCompressed);
+  }
+  gained += pager_.Drain(2 * kBatch);
+  if (gained > 0) {
+    fruitless_ = 0;
+    return true;
+  }
+  if (session_->MarkDead() > 0) return true;  // somebody's share came free
+  Unshare();
+  if (++fruitless_ > kFruitlessMax) WarnIfOver(tree_);
+  return false;
 }
 
 // Once a tree: what does not compress stays, and the program goes on above its limit.
@@ -78,7 +122,7 @@ void Engine::WarnIfOver(Bytes tree) {
       .Decimal(tree.raw() >> 20)
       .Text(" MiB, and ")
       .Decimal(statistics().reject_compress_poor.Get())
-      .Text(" pages did not compress; it goes on above the limit\n");
+      .Text(" attempts to compress a page gained nothing; it goes on above the limit\n");
   os::WriteToProgramStderr(line.view());
 }
 
@@ -130,43 +174,13 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
                      static_cast<int64_t>(picture.resident.raw());
 }
 
-// Pages on probation are compressed oldest first, and fresh victims take their place, so that
-// a page has a while to be touched before it costs a compression.
-bool Engine::Reclaim(int64_t pages) {
-  int64_t left = pages;
-  for (size_t fruitless = 0; left > 0 && fruitless < kFruitlessMax;) {
-    Obey();
-    const Pager::Picture picture = pager_.Look();
-    size_t gained = 0;
-    if (picture.cached < levels_.inactive) gained += pager_.Take(kBatch);
-    for (size_t done = 0; done < kBatch; done += kCompressed) {
-      gained += pager_.CompressOldest(context_, kCompressed);
-    }
-    left -= static_cast<int64_t>(pager_.Drain(kBatch));
-    if (gained == 0) Unshare();
-    fruitless = gained == 0 ? fruitless + 1 : 0;
-  }
-  return left <= 0;
-}
-
 // Frames that the pool holds but does not use: a few are kept for what is stored next.
 void Engine::TrimPool() {
   const uint64_t idle =
       pool_.arena().frames_populated().raw() - pool_.arena().frames_in_use().raw();
   if (idle <= kIdleFrames) return;
-  const PageCount released = pool_.arena().ReleaseFreeFrames(PageCount(idle - kIdleFrames));
-  headroom_.Give(static_cast<int64_t>(released.raw()));
-  headroom_pages_ += static_cast<int64_t>(released.raw());
-}
-
-// Room for the faults to come, made before they come.
-void Engine::KeepRoom() {
-  while (headroom_.Get() < levels_.room_high) {
-    if (pager_.Look().cached == 0) return;
-    const size_t gained = pager_.CompressOldest(context_, kCompressed);
-    if (pager_.Drain(kBatch) == 0 && gained == 0) return;
-    Obey();
-  }
+  // The pager sees the difference when it charges the pool the next time.
+  static_cast<void>(pool_.arena().ReleaseFreeFrames(PageCount(idle - kIdleFrames)));
 }
 
 }  // namespace uzswap

@@ -198,6 +198,7 @@ class Pager final : private RegionMap::Relocation {
   void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);
   void DirectReclaim() UZ_REQUIRES(mutex_);
   size_t DrainLocked(size_t max) UZ_REQUIRES(mutex_);
+  void ChargePool() UZ_REQUIRES(mutex_);
 
   // pager_fork.cc
   void ApplyDeferred() UZ_REQUIRES(mutex_);
@@ -227,6 +228,7 @@ class Pager final : private RegionMap::Relocation {
   Rng rng_ UZ_GUARDED_BY(mutex_){0x757a73776170};
   size_t resident_ UZ_GUARDED_BY(mutex_) = 0;
   size_t compressing_ UZ_GUARDED_BY(mutex_) = 0;
+  int64_t pool_pages_ UZ_GUARDED_BY(mutex_) = 0;  // charged to the headroom so far
   // Pages refused as incompressible since one was last stored.
   size_t poor_streak_ UZ_GUARDED_BY(mutex_) = 0;
   bool sweep_failed_ UZ_GUARDED_BY(mutex_) = false;

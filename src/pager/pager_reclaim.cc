@@ -188,9 +188,15 @@ size_t Pager::FinishBatch(const CompressBatch& batch) {
     freed += FinishCompress(batch.frames[i], batch.outcomes[i]) ? 1 : 0;
   }
   compressing_ -= batch.count;
-  parts_.statistics->pool_total_size.Set(parts_.store->PoolBytes().raw());
-  parts_.statistics->pool_total_size_peak.RaiseTo(parts_.store->PoolBytes().raw());
+  ChargePool();
   return freed;
+}
+
+// What the pool took from the kernel since the last time is room no more.
+void Pager::ChargePool() {
+  const auto pages = static_cast<int64_t>(PagesWithin(parts_.store->PoolBytes()).raw());
+  parts_.headroom->Take(pages - pool_pages_);
+  pool_pages_ = pages;
 }
 
 // Back under the lock: is the frame still the page's? Returns whether the frame is spent now.
@@ -266,6 +272,7 @@ void Pager::DirectReclaim() {
     FinishCompress(frame, outcome);
     --compressing_;
   }
+  ChargePool();
   DrainLocked(kDrainPages);
 }
 
