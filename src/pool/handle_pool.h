@@ -1,9 +1,9 @@
 // HandlePool: what every pool with indirect handles shares, above the way it packs.
 //
 // It owns the handle table and turns a live handle into pinned bytes: pin the record, ask the
-// packing where the object lies (Locate), pin those frames. A packing derives from it and
-// implements placement, lists and moves; see HandleTable for the protocol between readers,
-// movers and frees.
+// packing where the object lies (Locate), map those frames (the object's pin keeps them). A packing
+// derives from it and implements placement, lists and moves; see HandleTable for the protocol
+// between readers, movers and frees.
 #ifndef UZSWAP_POOL_HANDLE_POOL_H_
 #define UZSWAP_POOL_HANDLE_POOL_H_
 

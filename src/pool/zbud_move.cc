@@ -6,6 +6,11 @@
 #include "pool/zbud_pool.h"
 
 namespace uzswap {
+namespace {
+
+constexpr int kGatherMax = 65536;
+
+}  // namespace
 
 // --- Reclaim ---
 
@@ -167,7 +172,8 @@ void ZbudPool::GatherSingles(Shard& into) {
   const auto number = static_cast<uint32_t>(&into - shards_);
   for (Shard& shard : shards_) {
     if (&shard == &into) continue;
-    while (shard.fit_mask.load(std::memory_order_relaxed) != 0) {
+    // Bounded, since others may go on filling that shard.
+    for (int i = 0; i < kGatherMax && shard.fit_mask.load(std::memory_order_relaxed) != 0; ++i) {
       uint32_t unit = 0;
       {
         MutexLock lock(shard.mutex);
