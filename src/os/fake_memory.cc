@@ -67,8 +67,12 @@ void FakeMemory::SplitAround(uint64_t start, uint64_t end) {
 
 void FakeMemory::Remove(uint64_t start, uint64_t end) {
   SplitAround(start, end);
-  for (uint64_t page = start; page < end; page += kPageSize) Drop(page);
-  areas_.erase(areas_.lower_bound(start), areas_.lower_bound(end));
+  const auto first = areas_.lower_bound(start);
+  const auto last = areas_.lower_bound(end);
+  for (auto it = first; it != last; ++it) {
+    for (uint64_t page = it->first; page < it->second.end; page += kPageSize) Drop(page);
+  }
+  areas_.erase(first, last);
 }
 
 void FakeMemory::Relocate(uint64_t start, uint64_t end, uint64_t target) {
