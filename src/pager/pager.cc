@@ -6,7 +6,7 @@ namespace uzswap {
 
 Result<void> Pager::Init(const Parts& parts) {
   MutexLock lock(mutex_);
-  parts_ = parts;
+  UseParts(parts);
   Result<void> done = regions_.Init(this);
   if (!done.ok()) return done;
   done = frames_.Init(parts.levels.frames);
@@ -23,6 +23,12 @@ Result<void> Pager::Init(const Parts& parts) {
                               frames_.memory().size());
   if (!done.ok()) return done;
   return parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+}
+
+void Pager::UseParts(const Parts& parts) {
+  parts_ = parts;
+  witness_.Attach(parts.port);
+  parts_.port = &witness_;
 }
 
 // The lock is held by whoever changes the region map; the analysis cannot see that through

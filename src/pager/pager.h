@@ -36,6 +36,7 @@
 #include "codec/codec.h"
 #include "os/address_space.h"
 #include "os/user_fault_port.h"
+#include "pager/late_events.h"
 #include "pager/page_store.h"
 #include "pager/region_map.h"
 #include "pager/streams.h"
@@ -148,6 +149,7 @@ class Pager final : private RegionMap::Relocation {
     size_t count = 0;
   };
 
+  void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
 
   // pager_faults.cc
@@ -170,7 +172,19 @@ class Pager final : private RegionMap::Relocation {
   void BalanceLocked() UZ_REQUIRES(mutex_);
 
   // pager_events.cc
+  struct FormerPiece {
+    uint64_t end = 0;
+    bool in_limbo = false;
+  };
   void ApplyEvent(const os::UserFaultEvent& event) UZ_REQUIRES(mutex_);
+  void SettleLateEvents() UZ_REQUIRES(mutex_);
+  void ApplyUnmap(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void ApplyRemap(uint64_t start, uint64_t end, uint64_t target) UZ_REQUIRES(mutex_);
+  void ForgetFormer(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  FormerPiece FormerFrom(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void MoveRange(uint64_t start, uint64_t end, uint64_t target) UZ_REQUIRES(mutex_);
+  // Drops the pages of a range and takes it out of the map.
+  void ForgetRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void DiscardRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void Discard(PageNumber number) UZ_REQUIRES(mutex_);
   bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
@@ -197,7 +211,9 @@ class Pager final : private RegionMap::Relocation {
   bool IsAwayHere(uint64_t address) UZ_REQUIRES(mutex_);
 
   Mutex mutex_{LockRank::kPager};
-  Parts parts_;
+  Parts parts_;          // its port is the witness
+  WitnessPort witness_;  // around the port that was given
+  OwedUnmaps owed_ UZ_GUARDED_BY(mutex_);
   RegionMap regions_ UZ_GUARDED_BY(mutex_);
   SwapFrames frames_ UZ_GUARDED_BY(mutex_);
   Streams streams_ UZ_GUARDED_BY(mutex_);
