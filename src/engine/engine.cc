@@ -31,6 +31,8 @@ void Engine::KeeperMain(void* self) {
 void Engine::BeginKeeping() {
   Result<void> opened = memory_.Open();
   if (!opened.ok()) GiveUp("opening /proc/self/statm", opened.error());
+  opened = share_.Open();
+  if (!opened.ok()) GiveUp("opening /proc/self/smaps_rollup", opened.error());
   if (child_) BeginAsChild();
   // Release: whoever sees it sees the ports.
   ready_.store(1, std::memory_order_release);

@@ -4,7 +4,7 @@
 //                             keeper polls                  keeper reclaims, pager serves
 //
 //   keeper   sleeps for as long as the program cannot outgrow what is left of the budget, then
-//            looks at its memory; adopts, takes, compresses and releases; starts the pager
+//            looks at its memory; adopts, takes, compresses and drains; starts the pager
 //   pager    follows the processor of the thread that faults, and serves
 //
 // While watching nothing is registered and nothing is paid beyond a few looks a second. Both
@@ -79,11 +79,14 @@ class Engine {
   void Keep();
   void SleepFor(uint64_t ns);
   void WarnIfOver(Bytes tree);
+  // What this process holds: its share where memory is shared with forked relatives.
+  Bytes Usage(Bytes anonymous);
+  void Unshare();
   void Look();
   void ScanIfGrown(int64_t anonymous_pages);
-  // Brings the tree down by `pages`. False if nothing more can be gained.
+  // Brings the process down by `pages`. False if nothing more can be gained.
   bool Reclaim(int64_t pages);
-  void KeepStock();
+  void KeepRoom();
   void Obey();
 
   // fork.cc
@@ -98,6 +101,7 @@ class Engine {
   char name_[32] = {};
 
   os::MemoryReader memory_;
+  os::ShareReader share_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault port_;
   os::LinuxUserFault drain_port_;
@@ -114,6 +118,11 @@ class Engine {
   bool child_ = false;   // forked: the slot and the ports must be made anew
   int64_t unadopted_pages_ = 0;
   uint64_t scanned_ns_ = 0;
+
+  // Set by forks, in parent and child; cleared when nothing is shared any more.
+  std::atomic<bool> sharing_{false};
+  uint64_t shared_ns_ = 0;    // when the share was read last
+  int64_t shared_bytes_ = 0;  // what was subtracted then
   int64_t headroom_pages_ = 0;
 
   // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.

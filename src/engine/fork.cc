@@ -116,6 +116,7 @@ void Engine::PrepareFork() {
 
 void Engine::ParentAfterFork() {
   statistics().forks.Add();
+  sharing_.store(true, std::memory_order_relaxed);
   Give(kThaw);
   order_.store(kNone, std::memory_order_release);
 }
@@ -129,6 +130,9 @@ void Engine::ChildAfterFork() {
   address_space_.Forget();
   adopter_.Forget();
   memory_.Forget();
+  share_.Forget();
+  sharing_.store(true, std::memory_order_relaxed);
+  shared_ns_ = 0;
   order_.store(kNone, std::memory_order_relaxed);
   reached_.store(kNone, std::memory_order_relaxed);
   wake_.store(0, std::memory_order_relaxed);

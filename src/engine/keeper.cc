@@ -13,6 +13,10 @@ namespace {
 constexpr int64_t kScanPages = 64;              // growth outside care that asks for a scan
 constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
 constexpr size_t kBatch = 64;
+constexpr size_t kCompressed = 16;
+constexpr size_t kFruitlessMax = 8;
+constexpr uint64_t kShareEveryNs = 20'000'000;
+constexpr int64_t kSharedBytesMin = 1 << 20;
 // Processes smaller than this are not worth a pager.
 constexpr uint64_t kActivePagesMin = 512;
 
@@ -24,7 +28,7 @@ void Engine::Keep() {
   while (true) {
     Obey();
     Look();
-    if (active_) KeepStock();
+    if (active_ && headroom_.Get() < levels_.room_low) KeepRoom();
     SleepFor(PollIntervalNs(headroom_pages_ * static_cast<int64_t>(kPageSize)));
   }
 }
@@ -40,7 +44,8 @@ void Engine::Look() {
   counts.resident_bytes.Set(anonymous.raw());
   counts.resident_bytes_peak.RaiseTo(anonymous.raw());
   const Bytes pool(counts.pool_total_size.Get());
-  const Bytes tree = slot_ ? slot_->Publish(anonymous, pool) : session_->TreeUsage() + anonymous;
+  const Bytes usage = Usage(anonymous);
+  const Bytes tree = slot_ ? slot_->Publish(usage, pool) : session_->TreeUsage() + usage;
   headroom_pages_ = ToPages(levels_.target) - ToPages(tree);
   headroom_.Set(headroom_pages_);
 
@@ -73,6 +78,37 @@ void Engine::WarnIfOver(Bytes tree) {
   os::WriteToProgramStderr(line.view());
 }
 
+// Pages shared with a parent or child are counted by each of them. As long as there may be any,
+// the kernel is asked for our share of them now and then.
+Bytes Engine::Usage(Bytes anonymous) {
+  if (!sharing_.load(std::memory_order_relaxed)) return anonymous;
+  const uint64_t now = os::MonotonicNanoseconds();
+  if (now - shared_ns_ >= kShareEveryNs) {
+    shared_ns_ = now;
+    const std::optional<Bytes> share = share_.AnonymousShare();
+    const auto all = static_cast<int64_t>(memory_.AnonymousBytes().raw());
+    shared_bytes_ = share ? std::max<int64_t>(0, all - static_cast<int64_t>(share->raw())) : 0;
+    // The last relative has gone, or has copied everything.
+    if (shared_bytes_ < kSharedBytesMin) {
+      shared_bytes_ = 0;
+      sharing_.store(false, std::memory_order_relaxed);
+    }
+  }
+  const auto held = static_cast<int64_t>(anonymous.raw()) - shared_bytes_;
+  return Bytes(static_cast<uint64_t>(std::max<int64_t>(0, held)));
+}
+
+// A page that was shared with a child stays unmovable after the child has gone, until it is
+// written to. Not while it is shared: writing would copy it, and free nothing. The lock is not
+// held, since a page that has left meanwhile must be served by the pager.
+void Engine::Unshare() {
+  if (sharing_.load(std::memory_order_relaxed)) return;
+  uint64_t addresses[kBatch];
+  const size_t count = pager_.BusyPages(addresses, kBatch);
+  for (size_t i = 0; i < count; ++i) os::PopulateWrite(addresses[i], kPageSize);
+  pager_.CoolDown(addresses, count);
+}
+
 void Engine::ScanIfGrown(int64_t anonymous_pages) {
   const Pager::Picture picture = pager_.Look();
   const int64_t known = static_cast<int64_t>(picture.resident.raw() + picture.populated +
@@ -90,38 +126,31 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
                      static_cast<int64_t>(picture.resident.raw());
 }
 
-// Frames on probation are compressed oldest first, and fresh victims take their place, so that
+// Pages on probation are compressed oldest first, and fresh victims take their place, so that
 // a page has a while to be touched before it costs a compression.
 bool Engine::Reclaim(int64_t pages) {
   int64_t left = pages;
-  size_t fruitless = 0;
-  while (left > 0 && fruitless < 8) {
+  for (size_t fruitless = 0; left > 0 && fruitless < kFruitlessMax;) {
     Obey();
     const Pager::Picture picture = pager_.Look();
-    const auto spare = static_cast<int64_t>(picture.free);
-    if (spare > 0) {
-      const size_t released = pager_.ReleaseFree(static_cast<size_t>(std::min(spare, left)));
-      left -= static_cast<int64_t>(released);
-      if (left <= 0) break;
-    }
     size_t gained = 0;
     if (picture.cached < levels_.inactive) gained += pager_.Take(kBatch);
-    for (size_t done = 0; done < kBatch; done += 16) {
-      gained += pager_.CompressOldest(context_, 16);
+    for (size_t done = 0; done < kBatch; done += kCompressed) {
+      gained += pager_.CompressOldest(context_, kCompressed);
     }
+    left -= static_cast<int64_t>(pager_.Drain(kBatch));
+    if (gained == 0) Unshare();
     fruitless = gained == 0 ? fruitless + 1 : 0;
   }
   return left <= 0;
 }
 
-// Frames for the faults to come.
-void Engine::KeepStock() {
-  for (int round = 0; round < 64; ++round) {
-    const Pager::Picture picture = pager_.Look();
-    if (headroom_.Get() > static_cast<int64_t>(levels_.free_high)) return;
-    if (picture.free >= levels_.free_high || picture.cached == 0) return;
-    if (picture.free >= levels_.free_low && picture.cached <= levels_.inactive) return;
-    if (pager_.CompressOldest(context_, 16) == 0) return;
+// Room for the faults to come, made before they come.
+void Engine::KeepRoom() {
+  while (headroom_.Get() < levels_.room_high) {
+    if (pager_.Look().cached == 0) return;
+    const size_t gained = pager_.CompressOldest(context_, kCompressed);
+    if (pager_.Drain(kBatch) == 0 && gained == 0) return;
     Obey();
   }
 }

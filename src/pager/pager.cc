@@ -13,7 +13,7 @@ Result<void> Pager::Init(const Parts& parts) {
   if (!done.ok()) return done;
   done = context_.Init(*parts.codec);
   if (!done.ok()) return done;
-  auto scratch = os::Mapping::Create(Bytes(kPageSize), "the pager's scratch page");
+  auto scratch = os::Mapping::Create(Bytes(Streams::kWindowMax * kPageSize), "the pager's scratch");
   if (!scratch.ok()) return scratch.error();
   scratch_ = std::move(scratch).value();
   auto drain = os::Mapping::Create(Bytes(kDrainPages * kPageSize), "the drain");
@@ -45,7 +45,7 @@ Pager::Picture Pager::Look() {
   Picture picture;
   picture.resident = PageCount(resident_);
   picture.cached = frames_.cached_count();
-  picture.free = frames_.free_count();
+  picture.spent = frames_.spent_count();
   picture.populated = frames_.populated_count();
   picture.reclaim_useless = sweep_failed_;
   parts_.statistics->adopted_bytes.Set(regions_.bytes().raw());

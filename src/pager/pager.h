@@ -4,13 +4,14 @@
 //     program's mappings            SwapFrames                 PageStore
 //    +------------------+  MOVE   +-----------+   compress   +-----------+
 //    | Resident pages   | ------> | Cached    | -----------> | pool      |
-//    |                  | <------ |           |              | objects   |
-//    |                  |  MOVE   | Free      | <----------- |           |
-//    +------------------+ <------ +-----------+  decompress  +-----------+
+//    |                  | <------ | Spent     |              | objects   |
+//    |                  |  MOVE   +-----------+  decompress  |           |
+//    +------------------+ <--------------------------------- +-----------+
+//                             COPY                 Spent frames drain to the kernel
 //
 // Threads:
 //   the pager thread   ServeOnce in a loop: faults, events, and taking pages when room is short
-//   the keeper         Adopt, Reclaim, CompressOldest, ReleaseFree
+//   the keeper         Adopt, Take, CompressOldest, Drain
 //   program threads    only the fork calls, from fork handlers
 //
 // One lock, held for bounded work, guards everything; it is never held while a page is
@@ -84,15 +85,22 @@ class Pager final : private RegionMap::Relocation {
   // Moves up to `want` cold pages into the swap cache. Returns how many it took.
   size_t Take(size_t want) UZ_EXCLUDES(mutex_);
   // Compresses up to `max` of the oldest cached pages, outside the lock. Returns how many
-  // frames became free. One caller at a time per context.
+  // frames were spent. One caller at a time per context.
   size_t CompressOldest(CodecContext& context, size_t max) UZ_EXCLUDES(mutex_);
-  // Gives up to `max` free frames back to the kernel. Returns how many.
-  size_t ReleaseFree(size_t max) UZ_EXCLUDES(mutex_);
+  // Gives up to `max` spent frames back to the kernel. Returns how many.
+  size_t Drain(size_t max) UZ_EXCLUDES(mutex_);
+
+  // The oldest pages that the kernel refused to move because they are, or were, shared with a
+  // forked child. Whoever writes to them (MADV_POPULATE_WRITE) makes them movable again.
+  // Forgets what it returns.
+  size_t BusyPages(uint64_t* addresses, size_t capacity) UZ_EXCLUDES(mutex_);
+  // These pages may be taken again without delay.
+  void CoolDown(const uint64_t* addresses, size_t count) UZ_EXCLUDES(mutex_);
 
   struct Picture {
     PageCount resident;  // pages of the program in care and present
     size_t cached = 0;   // frames of the swap cache, by state
-    size_t free = 0;
+    size_t spent = 0;
     size_t populated = 0;
     bool reclaim_useless = false;  // the last sweeps gained nothing
   };
@@ -128,6 +136,7 @@ class Pager final : private RegionMap::Relocation {
 
   static constexpr size_t kParkedMax = 512;
   static constexpr size_t kDeferredMax = 256;
+  static constexpr size_t kBusyMax = 256;
   static constexpr size_t kReadBatch = 16;
   static constexpr size_t kTakeBatch = 64;      // pages in one MOVE
   static constexpr size_t kCompressBatch = 16;  // pages in flight at once
@@ -162,7 +171,6 @@ class Pager final : private RegionMap::Relocation {
   Served CopyBack(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Supply(const Region& region, uint64_t address, bool write, size_t window)
       UZ_REQUIRES(mutex_);
-  Served SupplyByCopy(PageNumber number, uint64_t address, size_t want) UZ_REQUIRES(mutex_);
   Served SupplyZero(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
   size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
@@ -202,7 +210,8 @@ class Pager final : private RegionMap::Relocation {
   size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
   bool FinishCompress(FrameId frame, const StoreOutcome& outcome) UZ_REQUIRES(mutex_);
   void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);
-  bool DirectReclaim() UZ_REQUIRES(mutex_);
+  void DirectReclaim() UZ_REQUIRES(mutex_);
+  size_t DrainLocked(size_t max) UZ_REQUIRES(mutex_);
 
   // pager_fork.cc
   void ApplyDeferred() UZ_REQUIRES(mutex_);
@@ -237,6 +246,8 @@ class Pager final : private RegionMap::Relocation {
   // Pages refused as incompressible since one was last stored.
   size_t poor_streak_ UZ_GUARDED_BY(mutex_) = 0;
   bool sweep_failed_ UZ_GUARDED_BY(mutex_) = false;
+  uint64_t busy_[kBusyMax] UZ_GUARDED_BY(mutex_) = {};
+  size_t busy_count_ UZ_GUARDED_BY(mutex_) = 0;
   bool forking_ UZ_GUARDED_BY(mutex_) = false;
 };
 

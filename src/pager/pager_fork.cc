@@ -118,6 +118,7 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   CountInChild();
   os::MapsEntry entry;
   bool mapped = parts_.address_space->FindOnward(0, &entry);
+  if (!mapped) return Error{0, "the list of the child's mappings cannot be read"};
   uint64_t at = 0;
   while (true) {
     const size_t index = regions_.IndexFrom(at);
@@ -132,6 +133,8 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
     const uint64_t edge = here ? entry.end : mapped ? entry.start : UINT64_MAX;
     at = edge < region.end ? edge : region.end;
     if (here && parts_.port->Register(start, at - start).ok()) {
+      // Wiped by fork: what the parent has stored is not the child's.
+      if (entry.wiped) DiscardRange(start, at);
       AbortIfTouchedEarly(start, at);
     } else {
       // Kept from children by the parent, or unmapped while it forked.
