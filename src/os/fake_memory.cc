@@ -152,6 +152,10 @@ void FakeMemory::BecomeChild() {
   std::vector<std::pair<uint64_t, uint64_t>> absent;
   for (auto& [start, area] : areas_) {
     area.context = 0;
+    for (uint64_t page = start; area.protection.wiped_in_children && page < area.end;
+         page += kPageSize) {
+      Drop(page);
+    }
     if (area.protection.kept_from_children) absent.emplace_back(start, area.end);
   }
   for (const auto& [start, end] : absent) Remove(start, end);

@@ -40,8 +40,8 @@ class WitnessPort final : public os::UserFaultPort {
   os::PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override {
     return Note(port_->Move(destination, source, length));
   }
-  os::PortResult Copy(uint64_t destination, const void* source) override {
-    return Note(port_->Copy(destination, source));
+  os::PortResult Copy(uint64_t destination, const void* source, uint64_t length) override {
+    return Note(port_->Copy(destination, source, length));
   }
   os::PortResult Zero(uint64_t destination) override { return Note(port_->Zero(destination)); }
   void Wake(uint64_t start, uint64_t length) override { port_->Wake(start, length); }

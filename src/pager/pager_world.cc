@@ -88,8 +88,9 @@ Pager::Parts PagerWorld::MakeParts() {
   parts.codec = options_.codec;
   parts.levels.frames = PageCount(options_.frames);
   parts.levels.inactive = options_.frames / 4;
-  parts.levels.free_low = options_.frames / 16;
-  parts.levels.free_high = options_.frames / 8;
+  parts.levels.room_low = static_cast<int64_t>(options_.frames / 16);
+  parts.levels.room_high = static_cast<int64_t>(options_.frames / 8);
+  parts.levels.overdraft = options_.overdraft;
   parts.wake_keeper = [](void*) {};
   return parts;
 }

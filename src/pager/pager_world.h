@@ -65,6 +65,7 @@ class PagerWorld {
     uint64_t frames = 64;
     uint64_t pool_frames = 256;
     int64_t headroom = 1000;  // pages
+    int64_t overdraft = 16;
     const Codec* codec = nullptr;
   };
 
