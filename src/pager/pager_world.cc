@@ -91,6 +91,7 @@ Pager::Parts PagerWorld::MakeParts() {
   parts.levels.room_low = static_cast<int64_t>(options_.frames / 16);
   parts.levels.room_high = static_cast<int64_t>(options_.frames / 8);
   parts.levels.overdraft = options_.overdraft;
+  parts.levels.working_min = options_.working_min;
   parts.wake_keeper = [](void*) {};
   return parts;
 }

@@ -66,6 +66,7 @@ class PagerWorld {
     uint64_t pool_frames = 256;
     int64_t headroom = 1000;  // pages
     int64_t overdraft = 16;
+    size_t working_min = 0;
     const Codec* codec = nullptr;
   };
 
