@@ -22,6 +22,7 @@ Result<void> Engine::Start(Session session, const char* program_name,
 
 void Engine::KeeperMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
+  os::PreferThisThread();
   engine->BeginKeeping();
   engine->Keep();
 }
@@ -104,6 +105,7 @@ void Engine::GiveUp(const char* what, Error error) {
 // more than all the rest. Where that is, is looked up now and then, not at every fault.
 void Engine::PagerMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
+  os::PreferThisThread();
   constexpr uint32_t kFaultsBetweenLooks = 64;
   int processor = -1;
   uint32_t since = kFaultsBetweenLooks;

@@ -87,6 +87,7 @@ class Engine {
   // Brings the process down by `pages`. False if nothing more can be gained.
   bool Reclaim(int64_t pages);
   void KeepRoom();
+  void TrimPool();
   void Obey();
 
   // fork.cc

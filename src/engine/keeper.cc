@@ -17,6 +17,7 @@ constexpr size_t kCompressed = 16;
 constexpr size_t kFruitlessMax = 8;
 constexpr uint64_t kShareEveryNs = 20'000'000;
 constexpr int64_t kSharedBytesMin = 1 << 20;
+constexpr uint64_t kIdleFrames = 64;
 // Processes smaller than this are not worth a pager.
 constexpr uint64_t kActivePagesMin = 512;
 
@@ -43,7 +44,9 @@ void Engine::Look() {
   Statistics& counts = statistics();
   counts.resident_bytes.Set(anonymous.raw());
   counts.resident_bytes_peak.RaiseTo(anonymous.raw());
-  const Bytes pool(counts.pool_total_size.Get());
+  const Bytes pool = active_ ? store_.PoolBytes() : Bytes(0);
+  counts.pool_total_size.Set(pool.raw());
+  counts.pool_total_size_peak.RaiseTo(pool.raw());
   const Bytes usage = Usage(anonymous);
   const Bytes tree = slot_ ? slot_->Publish(usage, pool) : session_->TreeUsage() + usage;
   headroom_pages_ = ToPages(levels_.target) - ToPages(tree);
@@ -55,6 +58,7 @@ void Engine::Look() {
     if (!activated.ok()) GiveUp(activated.error().what, activated.error());
   }
   ScanIfGrown(ToPages(anonymous));
+  if (headroom_pages_ < levels_.room_high) TrimPool();
   if (headroom_pages_ >= 0) return;
   if (session_->MarkDead() > 0) return;  // somebody's share came free: look again
   // Each process gives in proportion to what it holds.
@@ -143,6 +147,16 @@ bool Engine::Reclaim(int64_t pages) {
     fruitless = gained == 0 ? fruitless + 1 : 0;
   }
   return left <= 0;
+}
+
+// Frames that the pool holds but does not use: a few are kept for what is stored next.
+void Engine::TrimPool() {
+  const uint64_t idle =
+      pool_.arena().frames_populated().raw() - pool_.arena().frames_in_use().raw();
+  if (idle <= kIdleFrames) return;
+  const PageCount released = pool_.arena().ReleaseFreeFrames(PageCount(idle - kIdleFrames));
+  headroom_.Give(static_cast<int64_t>(released.raw()));
+  headroom_pages_ += static_cast<int64_t>(released.raw());
 }
 
 // Room for the faults to come, made before they come.

@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -120,6 +121,11 @@ void UnpinFromProcessor() {
   uint64_t mask[16];
   memset(mask, 0xff, sizeof(mask));
   syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+void PreferThisThread() {
+  constexpr int kNice = -10;
+  syscall(SYS_setpriority, PRIO_PROCESS, 0, kNice);
 }
 
 void YieldProcessor() { syscall(SYS_sched_yield); }
