@@ -13,6 +13,9 @@ Result<void> Pager::Init(const Parts& parts) {
   if (!done.ok()) return done;
   done = context_.Init(*parts.codec);
   if (!done.ok()) return done;
+  auto parked = os::VirtualArray<Parked>::Create(kParkedMax, "faults that wait");
+  if (!parked.ok()) return parked.error();
+  parked_ = std::move(parked).value();
   auto scratch = os::Mapping::Create(Bytes(Streams::kWindowMax * kPageSize), "the pager's scratch");
   if (!scratch.ok()) return scratch.error();
   scratch_ = std::move(scratch).value();

@@ -37,6 +37,7 @@
 #include "codec/codec.h"
 #include "os/address_space.h"
 #include "os/user_fault_port.h"
+#include "os/virtual_array.h"
 #include "pager/late_events.h"
 #include "pager/page_store.h"
 #include "pager/region_map.h"
@@ -134,7 +135,9 @@ class Pager final : private RegionMap::Relocation {
 
   enum class Served : uint8_t { kDone, kLater };
 
-  static constexpr size_t kParkedMax = 512;
+  // A thread waits for one page at a time. All must fit: the kernel hands out events only when
+  // no fault is left to read, and some faults cannot be served before an event was read.
+  static constexpr size_t kParkedMax = 1 << 16;
   static constexpr size_t kDeferredMax = 256;
   static constexpr size_t kBusyMax = 256;
   static constexpr size_t kReadBatch = 16;
@@ -230,7 +233,7 @@ class Pager final : private RegionMap::Relocation {
   os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
   os::Mapping drain_ UZ_GUARDED_BY(mutex_);
 
-  Parked parked_[kParkedMax] UZ_GUARDED_BY(mutex_);
+  os::VirtualArray<Parked> parked_ UZ_GUARDED_BY(mutex_);
   size_t parked_count_ UZ_GUARDED_BY(mutex_) = 0;
   // Events read while frozen, in order.
   os::UserFaultEvent deferred_[kDeferredMax] UZ_GUARDED_BY(mutex_);

@@ -176,14 +176,14 @@ bool Pager::AdoptLocked(uint64_t start, uint64_t end) {
 
 bool Pager::AdoptGap(uint64_t start, uint64_t end) {
   if (os::IsOwnRange(start, end - start)) return false;
-  if (!parts_.port->Register(start, end - start).ok()) {
-    // Gone meanwhile, or of a kind the kernel does not register, or somebody else's.
+  // A mapping that does not fit the tables is not registered: it stays the kernel's.
+  if (!regions_.Add(start, end).ok()) {
     parts_.statistics->refused_pages.Add();
     return false;
   }
-  if (!regions_.Add(start, end).ok()) {
-    // Registered but not in the map: its faults find it in the mapping list, and give zero
-    // pages, which is right as long as nothing is taken from it; and nothing is.
+  if (!parts_.port->Register(start, end - start).ok()) {
+    // Gone meanwhile, or of a kind the kernel does not register, or somebody else's.
+    regions_.Remove(start, end);
     parts_.statistics->refused_pages.Add();
     return false;
   }
