@@ -130,14 +130,18 @@ void PagerWorld::MapAndAdopt(uint64_t page, uint64_t pages) {
 
 void PagerWorld::Fill(uint64_t page, uint64_t pages, PageKind kind, uint64_t seed) {
   for (uint64_t i = 0; i < pages; ++i) {
-    auto content = std::make_unique<Page>();
-    FillPageOf(kind, seed + i, *content);
-    for (int pass = 0; fake.Store(1, At(page + i), *content) != Access::kDone; ++pass) {
-      Pump();
-      if (pass == kPassesMax) return Fail("a page could not be written");
-    }
-    model_[page + i] = std::move(content);
+    Page content;
+    FillPageOf(kind, seed + i, content);
+    FillBytes(page + i, content);
   }
+}
+
+void PagerWorld::FillBytes(uint64_t page, const Page& content) {
+  for (int pass = 0; fake.Store(1, At(page), content) != Access::kDone; ++pass) {
+    Pump();
+    if (pass == kPassesMax) return Fail("a page could not be written");
+  }
+  model_[page] = std::make_unique<Page>(content);
 }
 
 PagerWorld::Access PagerWorld::TryWrite(uint32_t thread, uint64_t page, std::byte value) {
@@ -147,8 +151,17 @@ PagerWorld::Access PagerWorld::TryWrite(uint32_t thread, uint64_t page, std::byt
   std::unique_ptr<Page>& slot = model_[page];
   if (slot == nullptr) slot = std::make_unique<Page>();
   (*slot)[offset] = value;
+  if (UnderDiscard(page)) AcceptEmptied(page, offset, *slot);
   written_[page] = true;
   return access;
+}
+
+// While a discard is under way the page may have been emptied already when it was written to.
+void PagerWorld::AcceptEmptied(uint64_t page, uint64_t offset, Page& expected) {
+  Page emptied = kZeroes;
+  emptied[offset] = expected[offset];
+  Page seen;
+  if (fake.Peek(At(page), seen) && seen == emptied) expected = emptied;
 }
 
 PagerWorld::Access PagerWorld::TryRead(uint32_t thread, uint64_t page) {

@@ -89,6 +89,7 @@ class PagerWorld {
   bool Adopt(uint64_t page, uint64_t pages) { return pager.Adopt(At(page), At(page + pages)); }
   // Fills pages with content of a kind; page i gets seed + i. Pumps while it must wait.
   void Fill(uint64_t page, uint64_t pages, PageKind kind, uint64_t seed);
+  void FillBytes(uint64_t page, const Page& content);
   // One step of an access. A load that is done is compared with the model.
   Access TryWrite(uint32_t thread, uint64_t page, std::byte value);
   Access TryRead(uint32_t thread, uint64_t page);
@@ -147,6 +148,7 @@ class PagerWorld {
 
   Pager::Parts MakeParts();
   const Page& Expected(uint64_t page);
+  void AcceptEmptied(uint64_t page, uint64_t offset, Page& expected);
   void CheckPage(uint64_t page, bool quiet);
   void ForgetModel(uint64_t page, uint64_t pages);
   // The zap took place: what the pages hold now is either nothing, or was written since.
