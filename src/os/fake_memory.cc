@@ -67,8 +67,12 @@ void FakeMemory::SplitAround(uint64_t start, uint64_t end) {
 
 void FakeMemory::Remove(uint64_t start, uint64_t end) {
   SplitAround(start, end);
-  for (uint64_t page = start; page < end; page += kPageSize) Drop(page);
-  areas_.erase(areas_.lower_bound(start), areas_.lower_bound(end));
+  const auto first = areas_.lower_bound(start);
+  const auto last = areas_.lower_bound(end);
+  for (auto it = first; it != last; ++it) {
+    for (uint64_t page = it->first; page < it->second.end; page += kPageSize) Drop(page);
+  }
+  areas_.erase(first, last);
 }
 
 void FakeMemory::Relocate(uint64_t start, uint64_t end, uint64_t target) {
@@ -148,6 +152,10 @@ void FakeMemory::BecomeChild() {
   std::vector<std::pair<uint64_t, uint64_t>> absent;
   for (auto& [start, area] : areas_) {
     area.context = 0;
+    for (uint64_t page = start; area.protection.wiped_in_children && page < area.end;
+         page += kPageSize) {
+      Drop(page);
+    }
     if (area.protection.kept_from_children) absent.emplace_back(start, area.end);
   }
   for (const auto& [start, end] : absent) Remove(start, end);

@@ -32,6 +32,7 @@ struct FakeProtection {
   bool anonymous = true;
   bool locked = false;
   bool kept_from_children = false;
+  bool wiped_in_children = false;
   friend bool operator==(const FakeProtection&, const FakeProtection&) = default;
 };
 

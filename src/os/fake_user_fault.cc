@@ -135,21 +135,31 @@ PortResult FakeUserFault::MoveLocked(int context, uint64_t destination, uint64_t
   return {done == length ? PortOutcome::kDone : PortOutcome::kRetry, done};
 }
 
-PortResult FakeUserFault::SupplyLocked(uint64_t destination, const std::byte* bytes) {
+PortResult FakeUserFault::SupplyLocked(uint64_t destination, const std::byte* bytes,
+                                       uint64_t length) {
   const FakeArea* area = memory_.AreaAt(destination);
-  if (area == nullptr || area->context != kProgramContext) return {PortOutcome::kGone, 0};
-  if (memory_.PageAt(destination) != nullptr) return {PortOutcome::kExists, 0};
-  memory_.Supply(destination, bytes);
-  WakeLocked(destination, kPageSize);
-  return {PortOutcome::kDone, kPageSize};
+  if (area == nullptr || area->context != kProgramContext || destination + length > area->end) {
+    return {PortOutcome::kGone, 0};
+  }
+  uint64_t done = 0;
+  for (; done < length && memory_.PageAt(destination + done) == nullptr; done += kPageSize) {
+    memory_.Supply(destination + done, bytes + done);
+  }
+  if (done == 0) return {PortOutcome::kExists, 0};
+  WakeLocked(destination, done);
+  return {done == length ? PortOutcome::kDone : PortOutcome::kRetry, done};
 }
 
-PortResult FakeUserFault::Copy(uint64_t destination, const void* source) {
+PortResult FakeUserFault::Copy(uint64_t destination, const void* source, uint64_t length) {
+  const auto* bytes = static_cast<const std::byte*>(source);
   MutexLock lock(mutex_);
   const Injection* injection = Count(Call::kCopy);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
-  if (injection != nullptr) return {injection->outcome, 0};
-  return SupplyLocked(destination, static_cast<const std::byte*>(source));
+  if (injection == nullptr) return SupplyLocked(destination, bytes, length);
+  PortResult result;
+  const uint64_t part = injection->done_pages << kPageShift;
+  if (part > 0) result = SupplyLocked(destination, bytes, part);
+  return {injection->outcome, result.done_bytes};
 }
 
 PortResult FakeUserFault::Zero(uint64_t destination) {
@@ -158,7 +168,7 @@ PortResult FakeUserFault::Zero(uint64_t destination) {
   const Injection* injection = Count(Call::kZero);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
   if (injection != nullptr) return {injection->outcome, 0};
-  return SupplyLocked(destination, kZeroes);
+  return SupplyLocked(destination, kZeroes, kPageSize);
 }
 
 void FakeUserFault::Wake(uint64_t start, uint64_t length) {
@@ -223,6 +233,7 @@ MapsEntry FakeUserFault::EntryOf(const FakeArea& area) {
   entry.executable = area.protection.executable;
   entry.shared = area.protection.shared;
   entry.anonymous = area.protection.anonymous;
+  entry.wiped = area.protection.wiped_in_children;
   return entry;
 }
 

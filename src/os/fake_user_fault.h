@@ -8,8 +8,9 @@
 //     fault out of the queue if nobody has read it yet
 //   - while a change of mappings is announced, Move, Copy and Zero answer kRetry; the
 //     announcement is withdrawn when the thread has run again after its event was read
+//   - a Copy across the border of an area answers kGone
 //   - kExists, kGone, kBusy (pinned, shared with a child), kRefused (protection, lock, border of
-//     an area); a Move that stops in the middle answers kRetry with done_bytes > 0
+//     an area); a call that stops in the middle answers kRetry with done_bytes > 0
 //   - mremap reports the unmapping of what lay at its target, then the move, then the unmapping
 //     of its source; growing in place reports nothing
 //
@@ -55,7 +56,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   void WaitReadable(int timeout_ms) override UZ_EXCLUDES(mutex_);
   PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override
       UZ_EXCLUDES(mutex_);
-  PortResult Copy(uint64_t destination, const void* source) override UZ_EXCLUDES(mutex_);
+  PortResult Copy(uint64_t destination, const void* source, uint64_t length) override
+      UZ_EXCLUDES(mutex_);
   PortResult Zero(uint64_t destination) override UZ_EXCLUDES(mutex_);
   void Wake(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
   Result<void> Register(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
@@ -70,8 +72,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
 
   // --- Injection ---
   // Call number `nth` of this kind from now on (1: the next) answers `outcome` and does nothing;
-  // a Move first does `done_pages` of its pages. Calls answered kRetry because of an event
-  // count, but keep that answer.
+  // a Move or a Copy first does `done_pages` of its pages. Calls answered kRetry because of an
+  // event count, but keep that answer.
   void Inject(Call call, uint64_t nth, PortOutcome outcome, uint64_t done_pages = 0)
       UZ_EXCLUDES(mutex_);
   [[nodiscard]] uint64_t calls(Call call) UZ_EXCLUDES(mutex_);
@@ -141,7 +143,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
     size_t Read(std::span<UserFaultEvent>) override { return 0; }
     void WaitReadable(int) override {}
     PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
-    PortResult Copy(uint64_t, const void*) override { return {PortOutcome::kGone, 0}; }
+    PortResult Copy(uint64_t, const void*, uint64_t) override { return {PortOutcome::kGone, 0}; }
     PortResult Zero(uint64_t) override { return {PortOutcome::kGone, 0}; }
     void Wake(uint64_t, uint64_t) override {}
     Result<void> Register(uint64_t start, uint64_t length) override;
@@ -177,7 +179,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
       UZ_REQUIRES(mutex_);
   PortOutcome MayMove(int context, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
-  PortResult SupplyLocked(uint64_t destination, const std::byte* bytes) UZ_REQUIRES(mutex_);
+  PortResult SupplyLocked(uint64_t destination, const std::byte* bytes, uint64_t length)
+      UZ_REQUIRES(mutex_);
   Result<void> RegisterLocked(int context, uint64_t start, uint64_t length, bool engine)
       UZ_REQUIRES(mutex_);
   void WakeLocked(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);

@@ -6,13 +6,16 @@ namespace uzswap {
 
 Result<void> Pager::Init(const Parts& parts) {
   MutexLock lock(mutex_);
-  parts_ = parts;
+  UseParts(parts);
   Result<void> done = regions_.Init(this);
   if (!done.ok()) return done;
   done = frames_.Init(parts.levels.frames);
   if (!done.ok()) return done;
   done = context_.Init(*parts.codec);
   if (!done.ok()) return done;
+  auto parked = os::VirtualArray<Parked>::Create(kParkedMax, "faults that wait");
+  if (!parked.ok()) return parked.error();
+  parked_ = std::move(parked).value();
   auto scratch = os::Mapping::Create(Bytes(Streams::kWindowMax * kPageSize), "the pager's scratch");
   if (!scratch.ok()) return scratch.error();
   scratch_ = std::move(scratch).value();
@@ -23,6 +26,12 @@ Result<void> Pager::Init(const Parts& parts) {
                               frames_.memory().size());
   if (!done.ok()) return done;
   return parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+}
+
+void Pager::UseParts(const Parts& parts) {
+  parts_ = parts;
+  witness_.Attach(parts.port);
+  parts_.port = &witness_;
 }
 
 // The lock is held by whoever changes the region map; the analysis cannot see that through

@@ -37,6 +37,8 @@
 #include "codec/codec.h"
 #include "os/address_space.h"
 #include "os/user_fault_port.h"
+#include "os/virtual_array.h"
+#include "pager/late_events.h"
 #include "pager/page_store.h"
 #include "pager/region_map.h"
 #include "pager/streams.h"
@@ -133,7 +135,9 @@ class Pager final : private RegionMap::Relocation {
 
   enum class Served : uint8_t { kDone, kLater };
 
-  static constexpr size_t kParkedMax = 512;
+  // A thread waits for one page at a time. All must fit: the kernel hands out events only when
+  // no fault is left to read, and some faults cannot be served before an event was read.
+  static constexpr size_t kParkedMax = 1 << 16;
   static constexpr size_t kDeferredMax = 256;
   static constexpr size_t kBusyMax = 256;
   static constexpr size_t kReadBatch = 16;
@@ -157,6 +161,7 @@ class Pager final : private RegionMap::Relocation {
     size_t count = 0;
   };
 
+  void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
 
   // pager_faults.cc
@@ -178,7 +183,19 @@ class Pager final : private RegionMap::Relocation {
   void BalanceLocked() UZ_REQUIRES(mutex_);
 
   // pager_events.cc
+  struct FormerPiece {
+    uint64_t end = 0;
+    bool in_limbo = false;
+  };
   void ApplyEvent(const os::UserFaultEvent& event) UZ_REQUIRES(mutex_);
+  void SettleLateEvents() UZ_REQUIRES(mutex_);
+  void ApplyUnmap(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void ApplyRemap(uint64_t start, uint64_t end, uint64_t target) UZ_REQUIRES(mutex_);
+  void ForgetFormer(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  FormerPiece FormerFrom(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void MoveRange(uint64_t start, uint64_t end, uint64_t target) UZ_REQUIRES(mutex_);
+  // Drops the pages of a range and takes it out of the map.
+  void ForgetRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void DiscardRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void Discard(PageNumber number) UZ_REQUIRES(mutex_);
   bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
@@ -207,7 +224,9 @@ class Pager final : private RegionMap::Relocation {
   bool IsAwayHere(uint64_t address) UZ_REQUIRES(mutex_);
 
   Mutex mutex_{LockRank::kPager};
-  Parts parts_;
+  Parts parts_;          // its port is the witness
+  WitnessPort witness_;  // around the port that was given
+  OwedUnmaps owed_ UZ_GUARDED_BY(mutex_);
   RegionMap regions_ UZ_GUARDED_BY(mutex_);
   SwapFrames frames_ UZ_GUARDED_BY(mutex_);
   Streams streams_ UZ_GUARDED_BY(mutex_);
@@ -215,7 +234,7 @@ class Pager final : private RegionMap::Relocation {
   os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
   os::Mapping drain_ UZ_GUARDED_BY(mutex_);
 
-  Parked parked_[kParkedMax] UZ_GUARDED_BY(mutex_);
+  os::VirtualArray<Parked> parked_ UZ_GUARDED_BY(mutex_);
   size_t parked_count_ UZ_GUARDED_BY(mutex_) = 0;
   // Events read while frozen, in order.
   os::UserFaultEvent deferred_[kDeferredMax] UZ_GUARDED_BY(mutex_);

@@ -98,9 +98,12 @@ Pager::Served Pager::ServeUnknown(const UserFaultEvent& fault) {
     Panic(__FILE__, __LINE__, "the engine touched a hole in its own swap cache");
   }
   os::MapsEntry entry;
-  if (parts_.address_space->Find(fault.start, &entry) && entry.anonymous && !entry.shared &&
-      AdoptLocked(entry.start, entry.end)) {
-    return Served::kLater;  // found next time
+  if (parts_.address_space->Find(fault.start, &entry) && entry.anonymous && !entry.shared) {
+    if (AdoptLocked(entry.start, entry.end)) return Served::kLater;  // found next time
+    // It grew beyond what the tables hold. We have nothing of it, so zeroes are right.
+    const PortOutcome outcome = parts_.port->Zero(fault.start).outcome;
+    if (outcome == PortOutcome::kRetry) return Served::kLater;
+    if (outcome == PortOutcome::kDone) return Served::kDone;
   }
   // The mapping has gone, or became one that is not ours: whoever waits must look again.
   parts_.port->Wake(fault.start, kPageSize);

@@ -101,12 +101,14 @@ void Pager::CountInChild() {
 
 Result<void> Pager::RebuildInChild(const Parts& parts) {
   MutexLock lock(mutex_);
-  parts_ = parts;
+  UseParts(parts);
   // The waiting threads stayed behind, and so did their faults; what the events told is true
   // of the child's memory too.
   parked_count_ = 0;
   forking_ = false;
   ApplyDeferred();
+  // Nor will they tell the rest. Pages in limbo are unmapped below, like all that is not mapped.
+  owed_.Clear();
   Result<void> done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
                                            frames_.memory().size());
   if (!done.ok()) return done;

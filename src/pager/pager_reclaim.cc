@@ -38,6 +38,9 @@ size_t Pager::TakeLocked(size_t want) {
   size_t refused = 0;
   bool stop = forking_;
   sweep_failed_ = false;
+  const size_t working_min = parts_.levels.working_min;
+  const size_t spare = resident_ > working_min ? resident_ - working_min : 0;
+  if (want > spare) want = spare;
   while (taken < want && looked < kSweepWords && refused < kRefusalsMax && !stop &&
          regions_.count() > 0) {
     size_t index = regions_.IndexFrom(hand_);
@@ -102,8 +105,13 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
     return 0;
   }
   const PageNumber first = region.NumberOf(hand_);
-  const PortResult result =
-      parts_.port->Move(frames_.AddressOf(run.first), hand_, run.count << kPageShift);
+  PortResult result;
+  size_t pages = run.count;
+  do {
+    result = parts_.port->Move(frames_.AddressOf(run.first), hand_, pages << kPageShift);
+    pages /= 2;
+    // The border of two mappings may lie in the run: no call reaches across.
+  } while (result.outcome == PortOutcome::kRefused && pages > 0);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
     const auto number = first + static_cast<PageNumber>(i);
