@@ -70,7 +70,7 @@ PagerWorld::PagerWorld(const Options& options) : options_(options) {
   if (options_.codec == nullptr) options_.codec = CodecByName("lz4");
   UZ_CHECK(arena.Init({.capacity = PageCount(options_.pool_frames)}).ok());
   UZ_CHECK(pool.Init({.arena = &arena}).ok());
-  store.Init(&pool, &statistics);
+  store.Init(&pool, &arena, &statistics);
   headroom.Set(options_.headroom);
   UZ_CHECK(context.Init(*options_.codec).ok());
   UZ_CHECK(looking_.Init(*options_.codec).ok());
