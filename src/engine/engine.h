@@ -79,6 +79,7 @@ class Engine {
   void Keep();
   void SleepFor(uint64_t ns);
   void WarnIfOver(Bytes tree);
+  void WarnRefused(Error error);
   // What this process holds: its share where memory is shared with forked relatives.
   Bytes Usage(Bytes anonymous);
   void Unshare();
@@ -115,8 +116,9 @@ class Engine {
   CodecContext context_;  // the keeper's
 
   uint64_t default_stack_bytes_ = 0;
-  bool active_ = false;  // written by the keeper; forking threads read it after Give
-  bool child_ = false;   // forked: the slot and the ports must be made anew
+  bool active_ = false;   // written by the keeper; forking threads read it after Give
+  bool refused_ = false;  // could not become active; watches only
+  bool child_ = false;    // forked: the slot and the ports must be made anew
   int64_t unadopted_pages_ = 0;
   uint64_t scanned_ns_ = 0;
 
@@ -131,7 +133,7 @@ class Engine {
   int fruitless_ = 0;
   int quiet_looks_ = 0;
   uint64_t faults_seen_ = 0;
-  int64_t headroom_seen_ = 0;
+  uint64_t held_seen_ = 0;
 
   // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.
   std::atomic<uint32_t> wake_{0};
