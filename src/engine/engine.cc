@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "os/program_stderr.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -18,6 +19,10 @@ Result<void> Engine::Start(Session session, const char* program_name,
   slot_ = session_->Claim(name_);
   if (!slot_) return Error{0, "the session's table of processes is full"};
   return os::StartServiceThread(KeeperMain, this, os::DescriptorTable::kOwn, "uzswap-keeper");
+}
+
+void Engine::Say(std::string_view line) {
+  if (!session_ || !session_->Say(line)) os::WriteToProgramStderr(line);
 }
 
 void Engine::KeeperMain(void* self) {

@@ -28,6 +28,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/adopter.h"
@@ -53,10 +54,15 @@ class Engine {
   // the C library gives a new thread. Once, before the program runs.
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
 
+  // A line for the person who started the program: by way of the runner, whose standard error is
+  // the program's (a second description of the same file would write over what the program
+  // writes); without a runner, straight to the program's.
+  void Say(std::string_view line);
+
   // From fork handlers, in the forking thread.
-  void PrepareFork();
-  void ParentAfterFork();
-  void ChildAfterFork();
+  void PrepareFork() UZ_ACQUIRE(fork_mutex_);
+  void ParentAfterFork() UZ_RELEASE(fork_mutex_);
+  void ChildAfterFork() UZ_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
   enum Order : uint32_t { kNone = 0, kList, kFreeze, kThaw };
@@ -137,8 +143,10 @@ class Engine {
 
   // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.
   std::atomic<uint32_t> wake_{0};
-  // What a forking thread wants, and what the keeper has reached. The writer of `order_` is
-  // the one forking thread (glibc serialises atfork handlers with its own lock).
+  // Held from the prepare handler to the end: glibc runs the handlers of two threads that fork
+  // at once side by side.
+  Mutex fork_mutex_{LockRank::kEngine};
+  // What the forking thread wants, and what the keeper has reached.
   std::atomic<uint32_t> order_{kNone};
   std::atomic<uint32_t> reached_{kNone};
   std::atomic<uint32_t> forking_thread_{0};

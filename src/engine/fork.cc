@@ -106,6 +106,7 @@ bool Engine::RootsStayed() {
 }
 
 void Engine::PrepareFork() {
+  fork_mutex_.Lock();
   forking_thread_.store(os::ThreadNumber(), std::memory_order_relaxed);
   for (int i = 0;; ++i) {
     Give(kList);
@@ -121,10 +122,12 @@ void Engine::ParentAfterFork() {
   sharing_.store(true, std::memory_order_relaxed);
   Give(kThaw);
   order_.store(kNone, std::memory_order_release);
+  fork_mutex_.Unlock();
 }
 
 void Engine::ChildAfterFork() {
   child_ = true;
+  fork_mutex_.ResetAfterFork();
   os::ForgetServiceThreads();
   pager_.ResetAfterFork();
   port_.Forget();

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/engine.h"
-#include "os/program_stderr.h"
 #include "os/text_line.h"
 #include "os/thread.h"
 
@@ -130,7 +129,7 @@ void Engine::WarnIfOver(Bytes tree) {
       .Text(" MiB, and ")
       .Decimal(statistics().reject_compress_poor.Get())
       .Text(" attempts to compress a page gained nothing; it goes on above the limit\n");
-  os::WriteToProgramStderr(line.view());
+  Say(line.view());
 }
 
 // Nothing has been taken into care yet, so the program can go on as if we were not there.
@@ -143,7 +142,7 @@ void Engine::WarnRefused(Error error) {
     line.Text(" (errno ").Decimal(static_cast<uint64_t>(error.errno_value)).Text(")");
   }
   line.Text("\n");
-  os::WriteToProgramStderr(line.view());
+  Say(line.view());
 }
 
 // Pages shared with a parent or child are counted by each of them. As long as there may be any,
