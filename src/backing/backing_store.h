@@ -160,12 +160,20 @@ class BackingStore {
   // At most `bytes` in each period of `period_ns`; 0 lifts the limit. `now_ns` is any clock.
   void SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns);
   void Tick(uint64_t now_ns) { wear_.Tick(now_ns); }
+  // Batches are numbered as they are opened. All below oldest_batch() have ended; what was just
+  // appended is in latest_batch().
+  [[nodiscard]] uint64_t oldest_batch() const { return batches_.OldestSerial(); }
+  [[nodiscard]] uint64_t latest_batch() const { return batches_.next_serial() - 1; }
 
   // --- Any thread ---
 
   // Requires: `place` is published, and not released before Read returns.
   ReadResult Read(DiskPlace place, uint64_t key, ReadContext& context);
   void Release(DiskPlace place);
+  // What the record at `place` takes up.
+  [[nodiscard]] uint32_t RecordBytesOf(DiskPlace place) const {
+    return RecordBytes(place.size(), encrypt_);
+  }
 
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
   [[nodiscard]] int last_error() const { return last_error_.load(std::memory_order_relaxed); }
