@@ -88,7 +88,10 @@ AppendOutcome BackingStore::Reserve(uint32_t bytes) {
     Flush();
   }
   if (!wear_.Allows()) return Refuse(AppendOutcome::kOverBudget);
-  if (full_at_released_ == released_.Get()) return Refuse(AppendOutcome::kNoSpace);
+  // Others use the medium too: now and then it is tried again without our help.
+  if (full_at_released_ == released_.Get() && ++full_refusals_ % kFullRetryEvery != 0) {
+    return Refuse(AppendOutcome::kNoSpace);
+  }
   Batch* batch = batches_.TakeIdle();
   if (batch == nullptr) return Refuse(AppendOutcome::kNoBuffer);
   batch->segment = segments_.Take();

@@ -20,9 +20,10 @@
 // back. Clean rewrites the survivors of the sparsest segment into the batch being filled.
 //
 // Failing writes: the objects of the batch stay where they were (the owner is told). ENOSPC
-// makes the store full until something is released; EIO spoils the segment, which is never used
-// again; a device that is gone, or four spoilt segments in a row, close the store for writing.
-// Failing reads: kIoError with the errno in last_error(), kCorrupt or kMisplaced; never bytes.
+// makes the store full until something is released (and is tried again now and then); EIO spoils
+// the segment, which is never used again; a device that is gone, or four spoilt segments in a row,
+// close the store for writing. Failing reads: kIoError with the errno in last_error(), kCorrupt or
+// kMisplaced; never bytes.
 //
 // Writer side (Append to Trim, SetWearLimit): one thread at a time, the owner sees to that.
 // Reader side (Read, Release, figures): any thread. No allocation after Init. System calls:
@@ -190,6 +191,7 @@ class BackingStore {
 
  private:
   static constexpr uint32_t kSpoiltInARowMax = 4;
+  static constexpr uint32_t kFullRetryEvery = 256;
 
   [[nodiscard]] const Sealer* sealer() const { return encrypt_ ? &sealer_ : nullptr; }
   [[nodiscard]] Sealer* sealer() { return encrypt_ ? &sealer_ : nullptr; }
@@ -216,6 +218,7 @@ class BackingStore {
   os::Mapping clean_buffer_;
   uint32_t spoilt_in_a_row_ = 0;
   uint64_t full_at_released_ = UINT64_MAX;  // released_ when the medium said ENOSPC
+  uint32_t full_refusals_ = 0;
   RelaxedCounter released_;
   std::atomic<bool> closed_{false};  // set by the writer or Close, read by anybody
   std::atomic<int> last_error_{0};   // the errno of the latest failure, for messages

@@ -107,11 +107,14 @@ class CacheFixture {
   // Begins writing an entry out; the batch is submitted, and held if the port is.
   EvictOutcome BeginWriting(uint64_t offset) {
     const EvictResult begun = cache.BeginWrite(context, Candidate(offset));
-    if (begun.outcome == EvictOutcome::kBegun) {
-      UZ_CHECK(store.Append(EntryKey(At(offset)).raw(), begun.token, begun.codec,
-                            {begun.object, {}}) == AppendOutcome::kAppended);
-      store.Flush();
+    if (begun.outcome != EvictOutcome::kBegun) return begun.outcome;
+    const uint64_t key = EntryKey(At(offset)).raw();
+    if (store.Append(key, begun.token, begun.codec, {begun.object, {}}) !=
+        AppendOutcome::kAppended) {
+      cache.CancelWrite(context, key, begun.token);
+      return EvictOutcome::kGone;
     }
+    store.Flush();
     return begun.outcome;
   }
   // Stores a page and brings it to disk.

@@ -52,6 +52,14 @@ class LoadOperation {
   void Leave();
   [[nodiscard]] LoadOutcome outcome() const { return outcome_; }
 
+  // Whether Fetch, and Leave, would return at once.
+  [[nodiscard]] bool FetchReadyForTest() const {
+    return theirs_ == nullptr || theirs_->state.load() != SwapCacheSlot::State::kFilling;
+  }
+  [[nodiscard]] bool LeaveReadyForTest() const {
+    return theirs_ != nullptr || mine_.users.load() == 0;
+  }
+
  private:
   Next TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot);
   Next Join(LockedLeaf& leaf, SwapCacheSlot& slot);
