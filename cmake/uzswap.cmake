@@ -15,6 +15,8 @@ find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Werror -fno-omit-frame-pointer)
+# Threads of the engine have a thread pointer but no table of dynamic thread-locals.
+add_compile_options(-ftls-model=initial-exec)
 add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   add_compile_options(-Wthread-safety -Wthread-safety-beta)

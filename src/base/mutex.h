@@ -29,6 +29,7 @@ enum class LockRank : uint8_t {
   kSwapCache = 45,      // swap cache slots
   kWriteback = 50,      // batches in flight
   kFrameLru = 60,       // pool frames by age
+  kPoolSetup = 65,      // first use of a part of a pool
   kPoolClass = 70,      // one size class of a pool
   kHandleTable = 80,    // handle free list
   kFrameMagazine = 85,  // a thread's stock of free frames

@@ -222,6 +222,7 @@ class FrameArena {
   // frame_range.cc
   bool IsolateFree(uint64_t first, uint64_t count, RangeReport& report);
   uint64_t MigrateOnce(uint64_t first, uint64_t count, RangeReport& report);
+  FrameId TakeForMove(FrameKind kind, FrameOwnerId owner) UZ_EXCLUDES(mutex_);
   RangeLeft MoveOne(uint32_t frame, RangeReport& report);
   void EndRange(uint64_t first, uint64_t count, bool discard);
 

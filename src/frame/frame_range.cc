@@ -10,6 +10,8 @@ namespace {
 // A pin lasts as long as a decompression, unless its thread loses the processor: each pass
 // without progress gives it up once, so that such a thread can finish.
 constexpr uint32_t kPassesMax = 200;
+// Lack of frames passes only if somebody frees some.
+constexpr uint32_t kPassesWithoutSpaceMax = 8;
 
 void Note(RangeReport& report, uint32_t frame, RangeLeft why) {
   if (report.left_total() < RangeReport::kLeftMax) {
@@ -46,11 +48,15 @@ ReclaimRangeResult FrameArena::ReclaimRange(FrameId first, PageCount count) {
   ReclaimRangeResult result;
   if (!IsolateFree(first.raw(), count.raw(), result.report)) return result;
   uint64_t left = count.raw();
+  uint32_t starved = 0;
   for (uint32_t pass = 0; pass < kPassesMax && left > 0; ++pass) {
     const uint64_t before = left;
     left = MigrateOnce(first.raw(), count.raw(), result.report);
     ++result.report.passes;
     if (result.report.left_unmovable > 0) break;
+    if (left == before && result.report.left_no_space > 0 && ++starved > kPassesWithoutSpaceMax) {
+      break;
+    }
     if (left == before) std::this_thread::yield();
   }
   if (left > 0) {
@@ -112,6 +118,24 @@ uint64_t FrameArena::MigrateOnce(uint64_t first, uint64_t count, RangeReport& re
   return report.left_total();
 }
 
+// The limit does not count here: a move takes one frame and frees another.
+FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner) {
+  if (InjectedFailure()) return FrameId();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (attempt == 1) DrainMagazines();
+    uint32_t frame = kNone;
+    {
+      MutexLock lock(mutex_);
+      if (warm_.count() + cold_.count() <= reserved_) continue;
+      frame = TakeFreeLocked();
+      PublishLevelsLocked();
+    }
+    Adopt(frame, kind, owner, UINT64_MAX);
+    return FrameId(frame);
+  }
+  return FrameId();
+}
+
 RangeLeft FrameArena::MoveOne(uint32_t frame, RangeReport& report) {
   const FrameKind kind = this->kind(FrameId(frame));
   if (kind == FrameKind::kIsolated) return RangeLeft::kNothing;
@@ -122,7 +146,7 @@ RangeLeft FrameArena::MoveOne(uint32_t frame, RangeReport& report) {
   const FrameOwnerId id = owner(FrameId(frame));
   FrameOwner* owner = owners_[id].load(std::memory_order_acquire);
   if (owner == nullptr) return RangeLeft::kUnmovable;
-  const FrameId to = Allocate(kind, id, UINT64_MAX);
+  const FrameId to = TakeForMove(kind, id);
   if (!to.valid()) return RangeLeft::kNoSpace;
   const MigrateOutcome outcome = owner->TryMigrateFrame(FrameId(frame), to);
   if (outcome == MigrateOutcome::kMoved) {

@@ -96,6 +96,11 @@ void Mapping::ForbidHugePages() {
   if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);
 }
 
+Result<void> NoteOwnRange(uint64_t start, uint64_t end) {
+  if (!AddOwn(start, end)) return Error{ENOMEM, "the list of own ranges is full"};
+  return {};
+}
+
 bool IsOwnRange(uint64_t start, uint64_t length) {
   MutexLock lock(g_own_mutex);
   for (int i = 0; i < g_own_count; ++i) {

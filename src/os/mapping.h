@@ -55,6 +55,10 @@ class Mapping {
 // True if [start, start + length) touches a Mapping (guards included).
 bool IsOwnRange(uint64_t start, uint64_t length);
 
+// Enters a range that is ours, or that must be left alone, without being a Mapping: the data
+// of our own library. Fails with ENOMEM when the list is full.
+Result<void> NoteOwnRange(uint64_t start, uint64_t end);
+
 // How many Mappings may exist at once; Create fails with ENOMEM beyond it.
 inline constexpr int kOwnRangesMax = 4096;
 

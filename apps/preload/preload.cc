@@ -1,0 +1,73 @@
+// The preload library: starts the engine inside a program, before the program.
+//
+// Loaded by LD_PRELOAD. Exports nothing. Linked with -z initfirst, so that its constructor runs
+// before any other library's, and its fork handlers are therefore the last to prepare and the
+// first in the child. Without a session and without a limit in the environment it does nothing.
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "engine/engine.h"
+#include "os/program_stderr.h"
+#include "os/text_line.h"
+
+namespace {
+
+using uzswap::Engine;
+
+// Never destroyed: threads of the engine use it until the process is gone.
+alignas(Engine) std::byte g_engine_memory[sizeof(Engine)];
+Engine* g_engine = nullptr;
+
+constexpr int kRefusedStatus = 125;
+
+void Prepare() { g_engine->PrepareFork(); }
+void Parent() { g_engine->ParentAfterFork(); }
+void Child() { g_engine->ChildAfterFork(); }
+
+void LastWords(const char* line, uint64_t length) {
+  uzswap::os::WriteToProgramStderr({line, length});
+}
+
+[[noreturn]] void Refuse(const char* what, uzswap::Error error) {
+  uzswap::os::TextLine<256> line;
+  line.Text("uzswap: ").Text(what).Text(": ").Text(error.what);
+  if (error.errno_value != 0) {
+    line.Text(" (errno ").Decimal(static_cast<uint64_t>(error.errno_value)).Text(")");
+  }
+  line.Text("\n");
+  uzswap::os::WriteToProgramStderr(line.view());
+  _exit(kRefusedStatus);
+}
+
+uint64_t DefaultStackBytes() {
+  constexpr uint64_t kUsual = 8 << 20;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUsual;
+  return limit.rlim_cur;
+}
+
+__attribute__((constructor)) void StartEngine(int argument_count, char** arguments,
+                                              char** environment) {
+  if (!uzswap::FindVariable(environment, uzswap::kSessionVariable) &&
+      !uzswap::FindVariable(environment, uzswap::kLimitVariable)) {
+    return;
+  }
+  uzswap::Result<uzswap::Session> session = uzswap::Session::FromEnvironment(environment);
+  if (!session.ok()) Refuse("no session to join", session.error());
+
+  const char* name = argument_count > 0 && arguments[0] != nullptr ? arguments[0] : "?";
+  if (const char* slash = strrchr(name, '/')) name = slash + 1;
+  uzswap::SetPanicHook(LastWords);
+  g_engine = new (g_engine_memory) Engine;
+  const uzswap::Result<void> started =
+      g_engine->Start(std::move(session).value(), name, DefaultStackBytes());
+  if (!started.ok()) Refuse("the engine cannot start", started.error());
+  pthread_atfork(Prepare, Parent, Child);
+}
+
+}  // namespace

@@ -1,0 +1,132 @@
+// Engine: uzswap inside one process. It watches, and wires the parts together when needed.
+//
+//   constructor --Start--> [ Watching ] --usage nears the budget--> [ Active ]
+//                             keeper polls                  keeper reclaims, pager serves
+//
+//   keeper   sleeps for as long as the program cannot outgrow what is left of the budget, then
+//            looks at its memory; adopts, takes, compresses and releases; starts the pager
+//   pager    follows the processor of the thread that faults, and serves
+//
+// While watching nothing is registered and nothing is paid beyond a few looks a second. Both
+// are service threads (os/thread.h) with one descriptor table of their own; everything that
+// uses a descriptor happens on them. Program threads enter through Start and the three fork
+// calls only, and talk to the keeper through `order_`:
+//
+//   fork:   program thread                       keeper
+//           kList    ------------------------->  lists the threads
+//           touches the roots (fork_roots.h)
+//           kFreeze  ------------------------->  freezes the pager, holds still
+//           fork()
+//           parent: kThaw -------------------->  goes on
+//           child:  starts a keeper of its own, which rebuilds; waits for it
+//
+// One Engine per process, in memory that is never unmapped. Nothing here allocates from the
+// heap. When the engine cannot go on the process is aborted: its memory would be wrong.
+#ifndef UZSWAP_ENGINE_ENGINE_H_
+#define UZSWAP_ENGINE_ENGINE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+#include "engine/adopter.h"
+#include "engine/fork_roots.h"
+#include "engine/pool_holder.h"
+#include "engine/session.h"
+#include "os/address_space.h"
+#include "os/linux_user_fault.h"
+#include "os/procfs.h"
+#include "pager/page_store.h"
+#include "pager/pager.h"
+#include "reclaim/levels.h"
+
+namespace uzswap {
+
+class Engine {
+ public:
+  Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Joins the session, starts the keeper and begins to watch. `default_stack_bytes` is what
+  // the C library gives a new thread. Once, before the program runs.
+  Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
+
+  // From fork handlers, in the forking thread.
+  void PrepareFork();
+  void ParentAfterFork();
+  void ChildAfterFork();
+
+ private:
+  enum Order : uint32_t { kNone = 0, kList, kFreeze, kThaw };
+
+  static void KeeperMain(void* self);
+  static void PagerMain(void* self);
+  static void WakeKeeper(void* self);
+
+  // engine.cc
+  void BeginKeeping();
+  void BeginAsChild();
+  // Where this process counts: its slot, or nowhere if the session's table was full.
+  Statistics& statistics() { return slot_ ? slot_->statistics() : uncounted_; }
+  [[noreturn]] void GiveUp(const char* what, Error error);
+  Result<void> Activate();
+  Result<void> OpenPorts();
+  Pager::Parts MakeParts();
+
+  // keeper.cc
+  void Keep();
+  void SleepFor(uint64_t ns);
+  void WarnIfOver(Bytes tree);
+  void Look();
+  void ScanIfGrown(int64_t anonymous_pages);
+  // Brings the tree down by `pages`. False if nothing more can be gained.
+  bool Reclaim(int64_t pages);
+  void KeepStock();
+  void Obey();
+
+  // fork.cc
+  void Give(Order order);
+  void TouchRoots();
+  bool RootsStayed();
+
+  Levels levels_;
+  std::optional<Session> session_;
+  std::optional<ProcessSlot> slot_;
+  Statistics uncounted_;
+  char name_[32] = {};
+
+  os::MemoryReader memory_;
+  os::LinuxAddressSpace address_space_;
+  os::LinuxUserFault port_;
+  os::LinuxUserFault drain_port_;
+  Headroom headroom_;
+  PoolHolder pool_;
+  PageStore store_;
+  Pager pager_;
+  Adopter adopter_;
+  ForkRoots fork_roots_;
+  CodecContext context_;  // the keeper's
+
+  uint64_t default_stack_bytes_ = 0;
+  bool active_ = false;  // written by the keeper; forking threads read it after Give
+  bool child_ = false;   // forked: the slot and the ports must be made anew
+  int64_t unadopted_pages_ = 0;
+  uint64_t scanned_ns_ = 0;
+  int64_t headroom_pages_ = 0;
+
+  // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.
+  std::atomic<uint32_t> wake_{0};
+  // What a forking thread wants, and what the keeper has reached. The writer of `order_` is
+  // the one forking thread (glibc serialises atfork handlers with its own lock).
+  std::atomic<uint32_t> order_{kNone};
+  std::atomic<uint32_t> reached_{kNone};
+  std::atomic<uint32_t> forking_thread_{0};
+  // The child's first thread waits for 1: its keeper is ready.
+  std::atomic<uint32_t> ready_{0};
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_ENGINE_H_

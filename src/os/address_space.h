@@ -1,0 +1,82 @@
+// AddressSpace: what the pager asks about the program's mappings; a seam like UserFaultPort.
+//
+// LinuxAddressSpace reads /proc/self; the fake in os/fake_user_fault.h answers from its own
+// table. One thread at a time (the pager's lock). Nothing allocates.
+#ifndef UZSWAP_OS_ADDRESS_SPACE_H_
+#define UZSWAP_OS_ADDRESS_SPACE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "os/procfs.h"
+
+namespace uzswap::os {
+
+class AddressSpace {
+ public:
+  // The mapping that holds `address`; false if there is none.
+  virtual bool Find(uint64_t address, MapsEntry* entry) = 0;
+  // For a walk upwards, begun at address 0: the first mapping that ends beyond `address`;
+  // false if there is none. Sees each mapping as it was when the walk reached it.
+  virtual bool FindOnward(uint64_t address, MapsEntry* entry) = 0;
+  // As PagemapReader::Present.
+  virtual Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
+                                 uint64_t* walked) = 0;
+
+ protected:
+  ~AddressSpace() = default;
+};
+
+class LinuxAddressSpace final : public AddressSpace {
+ public:
+  Result<void> Open() {
+    Result<void> maps = maps_.Open();
+    if (!maps.ok()) return maps;
+    return pagemap_.Open();
+  }
+  void Close() {
+    maps_.Close();
+    pagemap_.Close();
+  }
+
+  // In a forked child, see ProcFile.
+  void Forget() {
+    maps_.Forget();
+    pagemap_.Forget();
+  }
+
+  bool Find(uint64_t address, MapsEntry* entry) override {
+    maps_.Rewind();
+    while (maps_.Next(entry)) {
+      if (entry->end > address) return entry->start <= address;
+    }
+    return false;
+  }
+  bool FindOnward(uint64_t address, MapsEntry* entry) override {
+    if (address == 0) {
+      maps_.Rewind();
+      walk_ = MapsEntry();
+    }
+    while (walk_.end <= address) {
+      if (!maps_.Next(&walk_)) return false;
+    }
+    *entry = walk_;
+    return true;
+  }
+  Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
+                         uint64_t* walked) override {
+    return pagemap_.Present(start, end, runs, capacity, walked);
+  }
+  // For a walk over all mappings.
+  MapsReader& maps() { return maps_; }
+
+ private:
+  MapsReader maps_;
+  MapsEntry walk_;
+  PagemapReader pagemap_;
+};
+
+}  // namespace uzswap::os
+
+#endif  // UZSWAP_OS_ADDRESS_SPACE_H_

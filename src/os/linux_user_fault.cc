@@ -1,0 +1,179 @@
+#include "os/linux_user_fault.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/check.h"
+#include "base/units.h"
+#include "os/uffd_abi.h"
+
+namespace uzswap::os {
+namespace {
+
+constexpr size_t kMessagesPerRead = 16;
+
+// syscall() and not the C library's wrappers: those are cancellation points, which look into
+// the thread's descriptor, and the engine's threads have none worth the name.
+int Ioctl(int descriptor, unsigned long request, void* argument) {
+  return static_cast<int>(syscall(SYS_ioctl, descriptor, request, argument));
+}
+
+int OpenContext() {
+  const long direct = syscall(abi::kSysUserfaultfd, O_CLOEXEC | O_NONBLOCK);
+  if (direct >= 0) return static_cast<int>(direct);
+  const int refusal = errno;
+  const long device = syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
+  if (device < 0) {
+    errno = refusal;
+    return -1;
+  }
+  const long made = syscall(SYS_ioctl, device, abi::kUffdioNew, O_CLOEXEC | O_NONBLOCK);
+  const int error = errno;
+  syscall(SYS_close, device);
+  errno = error;
+  return static_cast<int>(made);
+}
+
+PortOutcome OutcomeOf(int error) {
+  switch (error) {
+    case EAGAIN:
+      return PortOutcome::kRetry;
+    case EEXIST:
+      return PortOutcome::kExists;
+    case ENOENT:
+    case ESRCH:
+      return PortOutcome::kGone;
+    case EBUSY:
+      return PortOutcome::kBusy;
+    case EINVAL:
+      return PortOutcome::kRefused;
+    case ENOMEM:
+      return PortOutcome::kNoMemory;
+    default:
+      PanicOperands(__FILE__, __LINE__, "userfaultfd answered an unknown errno",
+                    static_cast<uint64_t>(error), 0);
+  }
+}
+
+// `answer` is the kernel's signed last member: bytes done, or a negative errno.
+PortResult ResultOf(int status, int64_t answer, uint64_t length) {
+  if (status == 0) return {PortOutcome::kDone, length};
+  const int error = errno;
+  return {OutcomeOf(error), answer > 0 ? static_cast<uint64_t>(answer) : 0};
+}
+
+UserFaultEvent Translate(const abi::UffdMessage& message) {
+  UserFaultEvent event;
+  switch (message.event) {
+    case abi::UffdEvent::kPagefault:
+      event.kind = UserFaultEvent::Kind::kPageFault;
+      event.start = RoundDownToPage(message.pagefault.address);
+      event.end = event.start + kPageSize;
+      event.write = (message.pagefault.flags & abi::kUffdPagefaultFlagWrite) != 0;
+      event.thread = message.pagefault.thread_id;
+      return event;
+    case abi::UffdEvent::kUnmap:
+    case abi::UffdEvent::kRemove:
+      event.kind = message.event == abi::UffdEvent::kUnmap ? UserFaultEvent::Kind::kUnmap
+                                                           : UserFaultEvent::Kind::kRemove;
+      event.start = message.remove.start;
+      event.end = message.remove.end;
+      return event;
+    case abi::UffdEvent::kRemap:
+      event.kind = UserFaultEvent::Kind::kRemap;
+      event.start = message.remap.from;
+      event.end = message.remap.from + message.remap.length;
+      event.target = message.remap.to;
+      return event;
+    case abi::UffdEvent::kFork:
+      break;
+  }
+  PanicOperands(__FILE__, __LINE__, "userfaultfd sent an event we did not ask for",
+                static_cast<uint64_t>(message.event), 0);
+}
+
+}  // namespace
+
+Result<void> LinuxUserFault::Open(Events events) {
+  UZ_CHECK(!open());
+  const int descriptor = OpenContext();
+  if (descriptor < 0) return Error{errno, "userfaultfd"};
+  abi::UffdioApi api{};
+  api.api = abi::kUffdApi;
+  api.features = abi::kUffdFeatureMove;
+  if (events == Events::kAll) {
+    api.features |= abi::kUffdFeatureEventRemap | abi::kUffdFeatureEventRemove |
+                    abi::kUffdFeatureEventUnmap | abi::kUffdFeatureThreadId;
+  }
+  if (Ioctl(descriptor, abi::kUffdioApi, &api) != 0) {
+    const int error = errno == EINVAL ? EOPNOTSUPP : errno;
+    syscall(SYS_close, descriptor);
+    return Error{error, "userfaultfd with UFFDIO_MOVE (Linux 6.8)"};
+  }
+  descriptor_ = descriptor;
+  return {};
+}
+
+void LinuxUserFault::Close() {
+  if (descriptor_ >= 0) syscall(SYS_close, descriptor_);
+  descriptor_ = -1;
+}
+
+size_t LinuxUserFault::Read(std::span<UserFaultEvent> events) {
+  abi::UffdMessage messages[kMessagesPerRead];
+  const size_t room = events.size() < kMessagesPerRead ? events.size() : kMessagesPerRead;
+  const long got = syscall(SYS_read, descriptor_, messages, room * sizeof(messages[0]));
+  if (got < 0) {
+    UZ_CHECK(errno == EAGAIN || errno == EINTR);
+    return 0;
+  }
+  const size_t count = static_cast<size_t>(got) / sizeof(messages[0]);
+  for (size_t i = 0; i < count; ++i) events[i] = Translate(messages[i]);
+  return count;
+}
+
+void LinuxUserFault::WaitReadable(int timeout_ms) {
+  pollfd poll_descriptor{descriptor_, POLLIN, 0};
+  timespec timeout{timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
+  // An interrupted sleep is as good as one that ended: the caller reads and sleeps again.
+  syscall(SYS_ppoll, &poll_descriptor, 1, timeout_ms < 0 ? nullptr : &timeout, nullptr, 0);
+}
+
+PortResult LinuxUserFault::Move(uint64_t destination, uint64_t source, uint64_t length) {
+  abi::UffdioMove move{destination, source, length, 0, 0};
+  const int status = Ioctl(descriptor_, abi::kUffdioMove, &move);
+  return ResultOf(status, move.moved, length);
+}
+
+PortResult LinuxUserFault::Copy(uint64_t destination, const void* source) {
+  abi::UffdioCopy copy{destination, reinterpret_cast<uint64_t>(source), kPageSize, 0, 0};
+  const int status = Ioctl(descriptor_, abi::kUffdioCopy, &copy);
+  return ResultOf(status, copy.copied, kPageSize);
+}
+
+PortResult LinuxUserFault::Zero(uint64_t destination) {
+  abi::UffdioZeropage zero{{destination, kPageSize}, 0, 0};
+  const int status = Ioctl(descriptor_, abi::kUffdioZeropage, &zero);
+  return ResultOf(status, zero.zeroed, kPageSize);
+}
+
+void LinuxUserFault::Wake(uint64_t start, uint64_t length) {
+  abi::UffdioRange range{start, length};
+  // A range whose mapping has gone has nobody left to wake.
+  Ioctl(descriptor_, abi::kUffdioWake, &range);
+}
+
+Result<void> LinuxUserFault::Register(uint64_t start, uint64_t length) {
+  abi::UffdioRegister registration{{start, length}, abi::kUffdRegisterModeMissing, 0};
+  if (Ioctl(descriptor_, abi::kUffdioRegister, &registration) != 0) {
+    return Error{errno, "registering a mapping with userfaultfd"};
+  }
+  return {};
+}
+
+}  // namespace uzswap::os

@@ -1,0 +1,249 @@
+#include "os/procfs.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "os/uffd_abi.h"
+
+namespace uzswap::os {
+namespace {
+
+// A cursor over a text that need not end with a zero.
+class Scanner {
+ public:
+  Scanner(const char* text, size_t length) : at_(text), end_(text + length) {}
+
+  bool Hex(uint64_t* value) { return Number(value, 16); }
+  bool Decimal(uint64_t* value) { return Number(value, 10); }
+  bool Character(char expected) {
+    if (at_ == end_ || *at_ != expected) return false;
+    ++at_;
+    return true;
+  }
+  // The next character, or 0 at the end.
+  char Take() { return at_ == end_ ? '\0' : *at_++; }
+  void SkipSpaces() {
+    while (at_ != end_ && *at_ == ' ') ++at_;
+  }
+  void SkipWord() {
+    while (at_ != end_ && *at_ != ' ') ++at_;
+  }
+  [[nodiscard]] bool StartsWith(const char* prefix) const {
+    const size_t length = strlen(prefix);
+    return static_cast<size_t>(end_ - at_) >= length && memcmp(at_, prefix, length) == 0;
+  }
+
+ private:
+  static int DigitOf(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return 99;
+  }
+  bool Number(uint64_t* value, int base) {
+    uint64_t result = 0;
+    const char* begin = at_;
+    while (at_ != end_ && DigitOf(*at_) < base) {
+      result = result * static_cast<uint64_t>(base) + static_cast<uint64_t>(DigitOf(*at_++));
+    }
+    *value = result;
+    return at_ != begin;
+  }
+
+  const char* at_;
+  const char* end_;
+};
+
+// "/proc/self/task/<thread>/<leaf>"
+void TaskPath(uint32_t thread, const char* leaf, char* path) {
+  char* at = path;
+  for (const char* c = "/proc/self/task/"; *c != '\0'; ++c) *at++ = *c;
+  char digits[10];
+  int count = 0;
+  do {
+    digits[count++] = static_cast<char>('0' + thread % 10);
+    thread /= 10;
+  } while (thread != 0);
+  while (count > 0) *at++ = digits[--count];
+  *at++ = '/';
+  for (const char* c = leaf; *c != '\0'; ++c) *at++ = *c;
+  *at = '\0';
+}
+
+}  // namespace
+
+ProcFile::~ProcFile() { Close(); }
+
+Result<void> ProcFile::Open(const char* path) {
+  UZ_CHECK_LT(descriptor_, 0);
+  const long opened = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+  if (opened < 0) return Error{errno, path};
+  descriptor_ = static_cast<int>(opened);
+  return {};
+}
+
+void ProcFile::Close() {
+  if (descriptor_ >= 0) syscall(SYS_close, descriptor_);
+  descriptor_ = -1;
+}
+
+Bytes MemoryReader::AnonymousBytes() const {
+  char text[128];
+  const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return Bytes(0);
+  Scanner scanner(text, static_cast<size_t>(got));
+  uint64_t size = 0;
+  uint64_t resident = 0;
+  uint64_t shared = 0;  // file and shmem pages
+  if (!scanner.Decimal(&size) || !scanner.Character(' ') || !scanner.Decimal(&resident) ||
+      !scanner.Character(' ') || !scanner.Decimal(&shared)) {
+    return Bytes(0);
+  }
+  return ToBytes(PageCount(resident > shared ? resident - shared : 0));
+}
+
+void MapsReader::Rewind() {
+  UZ_CHECK_EQ(syscall(SYS_lseek, file_.descriptor(), 0L, SEEK_SET), 0L);
+  begin_ = end_ = 0;
+  finished_ = false;
+}
+
+bool MapsReader::Fill() {
+  memmove(buffer_, buffer_ + begin_, end_ - begin_);
+  end_ -= begin_;
+  begin_ = 0;
+  const long got = syscall(SYS_read, file_.descriptor(), buffer_ + end_, sizeof(buffer_) - end_);
+  if (got <= 0) return false;
+  end_ += static_cast<size_t>(got);
+  return true;
+}
+
+bool MapsReader::Next(MapsEntry* entry) {
+  while (true) {
+    const char* newline = static_cast<const char*>(memchr(buffer_ + begin_, '\n', end_ - begin_));
+    if (newline == nullptr) {
+      if (finished_ || !Fill()) {
+        finished_ = true;
+        return false;
+      }
+      continue;
+    }
+    const char* line = buffer_ + begin_;
+    begin_ = static_cast<size_t>(newline - buffer_) + 1;
+    if (ParseMapsLine(line, static_cast<size_t>(newline - line), entry)) return true;
+  }
+}
+
+bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry) {
+  Scanner scanner(line, length);
+  MapsEntry result;
+  if (!scanner.Hex(&result.start) || !scanner.Character('-') || !scanner.Hex(&result.end) ||
+      !scanner.Character(' ')) {
+    return false;
+  }
+  result.readable = scanner.Take() == 'r';
+  result.writable = scanner.Take() == 'w';
+  result.executable = scanner.Take() == 'x';
+  result.shared = scanner.Take() == 's';
+  scanner.SkipSpaces();
+  scanner.SkipWord();  // offset
+  scanner.SkipSpaces();
+  scanner.SkipWord();  // device
+  scanner.SkipSpaces();
+  uint64_t inode = 0;
+  if (!scanner.Decimal(&inode)) return false;
+  scanner.SkipSpaces();
+  result.anonymous = inode == 0;
+  result.stack = scanner.StartsWith("[stack]");
+  result.kernel = scanner.StartsWith("[v");
+  *entry = result;
+  return true;
+}
+
+Result<void> PagemapReader::Open() {
+  Result<void> opened = file_.Open("/proc/self/pagemap");
+  if (!opened.ok()) return opened;
+  uint64_t walked = 0;
+  PresentRun run;
+  Result<size_t> probe = Present(kPageSize, 2 * kPageSize, &run, 1, &walked);
+  if (!probe.ok()) return Error{probe.error().errno_value, "PAGEMAP_SCAN (Linux 6.7)"};
+  return {};
+}
+
+Result<size_t> PagemapReader::Present(uint64_t start, uint64_t end, PresentRun* runs,
+                                      size_t capacity, uint64_t* walked) const {
+  constexpr size_t kRunsMax = 64;
+  abi::PagemapRegion regions[kRunsMax];
+  abi::PagemapScan scan{};
+  scan.size = sizeof(scan);
+  scan.start = start;
+  scan.end = end;
+  scan.vector = reinterpret_cast<uint64_t>(regions);
+  scan.vector_length = capacity < kRunsMax ? capacity : kRunsMax;
+  scan.category_anyof_mask = abi::kPageIsPresent | abi::kPageIsSwapped;
+  scan.return_mask = abi::kPageIsPresent | abi::kPageIsSwapped;
+  const long got = syscall(SYS_ioctl, file_.descriptor(), abi::kPagemapScan, &scan);
+  if (got < 0) return Error{errno, "PAGEMAP_SCAN"};
+  for (long i = 0; i < got; ++i) runs[i] = {regions[i].start, regions[i].end};
+  *walked = scan.walk_end;
+  return static_cast<size_t>(got);
+}
+
+Result<void> TaskReader::Open() { return file_.Open("/proc/self/task"); }
+
+void TaskReader::ForEach(void (*visit)(void* context, uint32_t thread), void* context) {
+  struct DirectoryEntry {  // what getdents64 writes
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[1];
+  };
+  syscall(SYS_lseek, file_.descriptor(), 0L, SEEK_SET);
+  while (true) {
+    const long got = syscall(SYS_getdents64, file_.descriptor(), buffer_, sizeof(buffer_));
+    if (got <= 0) return;
+    for (long at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer_ + at);
+      Scanner scanner(entry->name, strlen(entry->name));
+      uint64_t thread = 0;
+      if (scanner.Decimal(&thread)) visit(context, static_cast<uint32_t>(thread));
+      at += entry->length;
+    }
+  }
+}
+
+uint64_t ThreadDescriptorHint(uint32_t thread) {
+  uint64_t head = 0;
+  size_t length = 0;
+  if (syscall(SYS_get_robust_list, thread, &head, &length) != 0) return 0;
+  return head;
+}
+
+int ProcessorOfThread(uint32_t thread) {
+  char path[64];
+  TaskPath(thread, "stat", path);
+  ProcFile file;
+  if (!file.Open(path).ok()) return -1;
+  char text[512];
+  const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return -1;
+  // Fields are counted from the closing parenthesis of the name, which may hold anything.
+  const char* name_end = static_cast<const char*>(memrchr(text, ')', static_cast<size_t>(got)));
+  if (name_end == nullptr) return -1;
+  Scanner scanner(name_end + 1, static_cast<size_t>(text + got - name_end - 1));
+  constexpr int kFieldsBetween = 36;  // state is field 3, processor field 39
+  for (int i = 0; i < kFieldsBetween; ++i) {
+    scanner.SkipSpaces();
+    scanner.SkipWord();
+  }
+  scanner.SkipSpaces();
+  uint64_t processor = 0;
+  return scanner.Decimal(&processor) ? static_cast<int>(processor) : -1;
+}
+
+}  // namespace uzswap::os

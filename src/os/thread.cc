@@ -1,0 +1,145 @@
+#include "os/thread.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <new>
+#include <utility>
+
+#include "os/mapping.h"
+
+namespace uzswap::os {
+namespace {
+
+constexpr size_t kStackBytes = 256 << 10;
+// glibc's surplus for libraries that use initial-exec thread-locals is far below this.
+constexpr size_t kStaticTlsBytes = 64 << 10;
+constexpr size_t kDescriptorBytes = 16 << 10;
+constexpr size_t kCanaryOffset = 0x28;
+constexpr size_t kSelfOffset = 0x10;
+constexpr int kThreadsMax = 16;
+
+struct Start {
+  void (*body)(void*) = nullptr;
+  void* argument = nullptr;
+  DescriptorTable table = DescriptorTable::kOwn;
+  const char* name = nullptr;
+};
+
+// Thread memory is never given back: a service thread ends with the process.
+struct ThreadMemory {
+  Mapping mapping;
+  Start start;
+};
+alignas(ThreadMemory) std::byte g_threads[kThreadsMax][sizeof(ThreadMemory)];
+int g_thread_count = 0;
+
+int Enter(void* raw) {
+  const Start& start = *static_cast<Start*>(raw);
+  if (start.table == DescriptorTable::kOwn) {
+    // clone copied the program's table: holding its pipes open would hide their end from the
+    // readers on the other side.
+    syscall(SYS_close_range, 0u, ~0u, 0u);
+    const long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (null == 0) {
+      syscall(SYS_dup3, 0, 1, 0);
+      syscall(SYS_dup3, 0, 2, 0);
+    }
+  }
+  syscall(SYS_prctl, PR_SET_NAME, start.name, 0, 0, 0);
+  start.body(start.argument);
+  return 0;
+}
+
+void* ThreadPointerOf(const Mapping& mapping) {
+  std::byte* pointer = mapping.data() + kStackBytes + kStaticTlsBytes;
+  const auto self = reinterpret_cast<uint64_t>(pointer);
+  memcpy(pointer, &self, sizeof(self));
+  memcpy(pointer + kSelfOffset, &self, sizeof(self));
+  uint64_t canary = 0;
+  __asm__("mov %%fs:0x28, %0" : "=r"(canary));
+  memcpy(pointer + kCanaryOffset, &canary, sizeof(canary));
+  return pointer;
+}
+
+}  // namespace
+
+Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorTable table,
+                                const char* name) {
+  if (g_thread_count == kThreadsMax) return Error{EAGAIN, "too many service threads"};
+  Result<Mapping> made =
+      Mapping::Create(Bytes(kStackBytes + kStaticTlsBytes + kDescriptorBytes), "a thread's stack");
+  if (!made.ok()) return made.error();
+  auto* memory = new (g_threads[g_thread_count]) ThreadMemory;
+  memory->mapping = std::move(made).value();
+  memory->start = {body, argument, table, name};
+
+  int flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+  if (table == DescriptorTable::kShared) flags |= CLONE_FILES;
+  void* stack_top = memory->mapping.data() + kStackBytes;
+  void* pointer = ThreadPointerOf(memory->mapping);
+
+  // Sixty-four bits of ones: the C library's sigset functions would spare its own signals.
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+  const int made_thread = clone(Enter, stack_top, flags, &memory->start, nullptr, pointer, nullptr);
+  const int error = errno;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  if (made_thread < 0) {
+    memory->~ThreadMemory();
+    return Error{error, "clone of a service thread"};
+  }
+  ++g_thread_count;
+  return {};
+}
+
+void ForgetServiceThreads() {
+  for (int i = 0; i < g_thread_count; ++i) {
+    std::launder(reinterpret_cast<ThreadMemory*>(g_threads[i]))->~ThreadMemory();
+  }
+  g_thread_count = 0;
+}
+
+void PinToProcessor(int processor) {
+  uint64_t mask[16] = {};
+  if (processor < 0 || processor >= 1024) return;
+  mask[processor / 64] = uint64_t{1} << (processor % 64);
+  syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+void UnpinFromProcessor() {
+  uint64_t mask[16];
+  memset(mask, 0xff, sizeof(mask));
+  syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+void YieldProcessor() { syscall(SYS_sched_yield); }
+
+void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns) {
+  timespec timeout{static_cast<time_t>(timeout_ns / 1000000000),
+                   static_cast<long>(timeout_ns % 1000000000)};
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, nullptr, 0);
+}
+
+void FutexWake(const void* word, int count) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
+}
+
+uint64_t MonotonicNanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+uint32_t ThreadNumber() { return static_cast<uint32_t>(syscall(SYS_gettid)); }
+
+}  // namespace uzswap::os

@@ -1,0 +1,77 @@
+#include "pager/pager.h"
+
+#include <utility>
+
+namespace uzswap {
+
+Result<void> Pager::Init(const Parts& parts) {
+  MutexLock lock(mutex_);
+  parts_ = parts;
+  Result<void> done = regions_.Init(this);
+  if (!done.ok()) return done;
+  done = frames_.Init(parts.levels.frames);
+  if (!done.ok()) return done;
+  done = context_.Init(*parts.codec);
+  if (!done.ok()) return done;
+  auto scratch = os::Mapping::Create(Bytes(kPageSize), "the pager's scratch page");
+  if (!scratch.ok()) return scratch.error();
+  scratch_ = std::move(scratch).value();
+  auto drain = os::Mapping::Create(Bytes(kDrainPages * kPageSize), "the drain");
+  if (!drain.ok()) return drain.error();
+  drain_ = std::move(drain).value();
+  done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
+                              frames_.memory().size());
+  if (!done.ok()) return done;
+  return parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+}
+
+// The lock is held by whoever changes the region map; the analysis cannot see that through
+// the Relocation interface.
+void Pager::WordMoved(PageNumber from, PageNumber to,
+                      const PageWord& word) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  if (word.state() != PageState::kCached && word.state() != PageState::kInFlight) return;
+  UZ_CHECK_EQ(frames_.owner(word.frame()), from);
+  frames_.SetOwner(word.frame(), to);
+}
+
+Pager::Picture Pager::Look() {
+  MutexLock lock(mutex_);
+  Picture picture;
+  picture.resident = PageCount(resident_);
+  picture.cached = frames_.cached_count();
+  picture.free = frames_.free_count();
+  picture.populated = frames_.populated_count();
+  picture.reclaim_useless = sweep_failed_;
+  parts_.statistics->adopted_bytes.Set(regions_.bytes().raw());
+  parts_.statistics->swapcache_bytes.Set(picture.populated * kPageSize);
+  return picture;
+}
+
+void Pager::PinResident(uint64_t start, uint64_t end) {
+  MutexLock lock(mutex_);
+  for (uint64_t address = RoundDownToPage(start); address < end; address += kPageSize) {
+    const Region* region = regions_.Find(address);
+    if (region == nullptr) continue;
+    regions_.word(region->NumberOf(address)).Pin();
+  }
+}
+
+void Pager::Audit() {
+  MutexLock lock(mutex_);
+  regions_.Audit();
+  frames_.Audit();
+  size_t resident = 0;
+  for (size_t i = 0; i < regions_.count(); ++i) {
+    const Region& region = regions_.at(i);
+    for (uint64_t page = 0; page < region.pages(); ++page) {
+      const auto number = static_cast<PageNumber>(region.first + page);
+      const PageWord& word = regions_.word(number);
+      if (word.state() == PageState::kResident) ++resident;
+      if (word.state() != PageState::kCached && word.state() != PageState::kInFlight) continue;
+      UZ_CHECK_EQ(frames_.owner(word.frame()), number);
+    }
+  }
+  UZ_CHECK_EQ(resident, resident_);
+}
+
+}  // namespace uzswap

@@ -1,0 +1,215 @@
+// Pager: the program's missing pages. It takes cold pages away, gives touched ones back, and
+// follows what the program does to its mappings.
+//
+//     program's mappings            SwapFrames                 PageStore
+//    +------------------+  MOVE   +-----------+   compress   +-----------+
+//    | Resident pages   | ------> | Cached    | -----------> | pool      |
+//    |                  | <------ |           |              | objects   |
+//    |                  |  MOVE   | Free      | <----------- |           |
+//    +------------------+ <------ +-----------+  decompress  +-----------+
+//
+// Threads:
+//   the pager thread   ServeOnce in a loop: faults, events, and taking pages when room is short
+//   the keeper         Adopt, Reclaim, CompressOldest, ReleaseFree
+//   program threads    only the fork calls, from fork handlers
+//
+// One lock, held for bounded work, guards everything; it is never held while a page is
+// compressed in the background, so a fault never waits for that. Messages are read and applied
+// under the lock, and every MOVE is refused by the kernel while a message waits: so whoever
+// holds the lock knows the address space as it is. Each pair of racers with its winner is in
+// docs/design/races.md.
+//
+// When the kernel refuses something that would make a page's content uncertain, the pager
+// aborts the process: it never continues with a wrong byte.
+#ifndef UZSWAP_PAGER_PAGER_H_
+#define UZSWAP_PAGER_PAGER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/rng.h"
+#include "base/statistics.h"
+#include "base/thread_annotations.h"
+#include "codec/codec.h"
+#include "os/address_space.h"
+#include "os/user_fault_port.h"
+#include "pager/page_store.h"
+#include "pager/region_map.h"
+#include "pager/streams.h"
+#include "pager/swap_frames.h"
+#include "reclaim/levels.h"
+
+namespace uzswap {
+
+class Pager final : private RegionMap::Relocation {
+ public:
+  // What the pager stands on. All outlive it.
+  struct Parts {
+    os::UserFaultPort* port = nullptr;        // the program's mappings and the swap frames
+    os::UserFaultPort* drain_port = nullptr;  // the drain, on a context without events
+    os::AddressSpace* address_space = nullptr;
+    PageStore* store = nullptr;
+    Statistics* statistics = nullptr;
+    Headroom* headroom = nullptr;
+    const Codec* codec = nullptr;
+    Levels levels;
+    // Called, without blocking, when the keeper should compress.
+    void (*wake_keeper)(void* context) = nullptr;
+    void* wake_context = nullptr;
+  };
+
+  Pager() = default;
+  Pager(const Pager&) = delete;
+  Pager& operator=(const Pager&) = delete;
+
+  Result<void> Init(const Parts& parts) UZ_EXCLUDES(mutex_);
+
+  // Sleeps until there is a message (or the time is over) and serves all that wait.
+  // Returns the thread whose fault was served last, 0 if none.
+  uint32_t ServeOnce(int timeout_ms) UZ_EXCLUDES(mutex_);
+  // The same without sleeping first. Whoever reads messages outside ServeOnce calls it after:
+  // the pager thread does not wake for messages that somebody else has read.
+  uint32_t ServeWaiting() UZ_EXCLUDES(mutex_);
+
+  // Takes the parts of [start, end) that are not in care yet into care. Parts the kernel
+  // refuses stay outside. Returns whether anything was added.
+  bool Adopt(uint64_t start, uint64_t end) UZ_EXCLUDES(mutex_);
+  // Keeps the pages of [start, end) resident from now on, as far as they are in care.
+  void PinResident(uint64_t start, uint64_t end) UZ_EXCLUDES(mutex_);
+
+  // Moves up to `want` cold pages into the swap cache. Returns how many it took.
+  size_t Take(size_t want) UZ_EXCLUDES(mutex_);
+  // Compresses up to `max` of the oldest cached pages, outside the lock. Returns how many
+  // frames became free. One caller at a time per context.
+  size_t CompressOldest(CodecContext& context, size_t max) UZ_EXCLUDES(mutex_);
+  // Gives up to `max` free frames back to the kernel. Returns how many.
+  size_t ReleaseFree(size_t max) UZ_EXCLUDES(mutex_);
+
+  struct Picture {
+    PageCount resident;  // pages of the program in care and present
+    size_t cached = 0;   // frames of the swap cache, by state
+    size_t free = 0;
+    size_t populated = 0;
+    bool reclaim_useless = false;  // the last sweeps gained nothing
+  };
+  Picture Look() UZ_EXCLUDES(mutex_);
+
+  // Fork. The keeper freezes the pager (nothing of it changes until Thaw, so the child gets a
+  // consistent copy) while a program thread forks; see docs/design/fork.md.
+  void Freeze() UZ_ACQUIRE(mutex_);
+  void Thaw() UZ_RELEASE(mutex_);
+  // While frozen: serves `thread`, the one that is to fork, if it waits for a page. It cannot
+  // be forking then, so the state may change. Other messages are put aside for Thaw.
+  void RescueFrozen(uint32_t thread) UZ_REQUIRES(mutex_);
+  // Any program thread: is the page of `address` in care and not in the program's memory?
+  bool IsAway(uint64_t address) UZ_EXCLUDES(mutex_);
+  // Any program thread: is `address` in care?
+  bool InCare(uint64_t address) UZ_EXCLUDES(mutex_);
+  // The same while another thread holds the pager frozen for the caller.
+  bool IsAwayFrozen(uint64_t address) UZ_NO_THREAD_SAFETY_ANALYSIS;
+  bool InCareFrozen(uint64_t address) UZ_NO_THREAD_SAFETY_ANALYSIS;
+  // In the child, before any other engine thread exists: the lock's holder stayed behind.
+  void ResetAfterFork() { mutex_.ResetAfterFork(); }
+  // In the child, with ports of its own: registers frames and regions again, drops what the
+  // child does not have. Aborts the child if a page was touched too early: it read zeroes.
+  Result<void> RebuildInChild(const Parts& parts) UZ_EXCLUDES(mutex_);
+
+  // Checks everything against everything. Costly.
+  void Audit() UZ_EXCLUDES(mutex_);
+
+ private:
+  enum class Served : uint8_t { kDone, kLater };
+
+  static constexpr size_t kParkedMax = 512;
+  static constexpr size_t kDeferredMax = 256;
+  static constexpr size_t kReadBatch = 16;
+  static constexpr size_t kTakeBatch = 64;      // pages in one MOVE
+  static constexpr size_t kCompressBatch = 16;  // pages in flight at once
+  static constexpr size_t kHandTakes = 64;      // pages before the hand jumps
+  static constexpr size_t kDrainPages = 64;
+  static constexpr size_t kSweepWords = 1 << 18;  // words looked at under one hold of the lock
+
+  struct Parked {
+    os::UserFaultEvent fault;
+    uint64_t read_ns = 0;
+  };
+
+  void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
+
+  // pager_faults.cc
+  bool ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
+  size_t ReadLocked() UZ_REQUIRES(mutex_);
+  Served ServeFault(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
+  Served ServeUnknown(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
+  Served ServeResident(uint64_t address) UZ_REQUIRES(mutex_);
+  Served ReturnCached(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
+  Served CopyBack(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
+  Served Supply(const Region& region, uint64_t address, bool write, size_t window)
+      UZ_REQUIRES(mutex_);
+  Served SupplyByCopy(PageNumber number, uint64_t address, size_t want) UZ_REQUIRES(mutex_);
+  Served SupplyZero(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
+  Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
+  size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
+  void Fill(const PageWord& word, std::byte* page) UZ_REQUIRES(mutex_);
+  // The page of `number` is in the program now; its stored copy goes.
+  void NoteSupplied(PageNumber number, uint8_t heat) UZ_REQUIRES(mutex_);
+  void BalanceLocked() UZ_REQUIRES(mutex_);
+
+  // pager_events.cc
+  void ApplyEvent(const os::UserFaultEvent& event) UZ_REQUIRES(mutex_);
+  void DiscardRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void Discard(PageNumber number) UZ_REQUIRES(mutex_);
+  bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  bool AdoptGap(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void MarkPresent(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+
+  // pager_reclaim.cc
+  size_t TakeLocked(size_t want) UZ_REQUIRES(mutex_);
+  void JumpHand() UZ_REQUIRES(mutex_);
+  size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
+  size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
+  size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
+  bool FinishCompress(FrameId frame, const StoreOutcome& outcome) UZ_REQUIRES(mutex_);
+  void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);
+  bool DirectReclaim() UZ_REQUIRES(mutex_);
+
+  // pager_fork.cc
+  void ApplyDeferred() UZ_REQUIRES(mutex_);
+  void CountInChild() UZ_REQUIRES(mutex_);
+  void AbortIfTouchedEarly(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  bool IsAwayHere(uint64_t address) UZ_REQUIRES(mutex_);
+
+  Mutex mutex_{LockRank::kPager};
+  Parts parts_;
+  RegionMap regions_ UZ_GUARDED_BY(mutex_);
+  SwapFrames frames_ UZ_GUARDED_BY(mutex_);
+  Streams streams_ UZ_GUARDED_BY(mutex_);
+  CodecContext context_ UZ_GUARDED_BY(mutex_);
+  os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
+  os::Mapping drain_ UZ_GUARDED_BY(mutex_);
+
+  Parked parked_[kParkedMax] UZ_GUARDED_BY(mutex_);
+  size_t parked_count_ UZ_GUARDED_BY(mutex_) = 0;
+  // Events read while frozen, in order.
+  os::UserFaultEvent deferred_[kDeferredMax] UZ_GUARDED_BY(mutex_);
+  size_t deferred_count_ UZ_GUARDED_BY(mutex_) = 0;
+
+  // The clock's hand: an address, so that it survives changes of the region map.
+  uint64_t hand_ UZ_GUARDED_BY(mutex_) = 0;
+  // Pages the hand may still take before it jumps.
+  size_t hand_left_ UZ_GUARDED_BY(mutex_) = 0;
+  Rng rng_ UZ_GUARDED_BY(mutex_){0x757a73776170};
+  size_t resident_ UZ_GUARDED_BY(mutex_) = 0;
+  size_t compressing_ UZ_GUARDED_BY(mutex_) = 0;
+  // Pages refused as incompressible since one was last stored.
+  size_t poor_streak_ UZ_GUARDED_BY(mutex_) = 0;
+  bool sweep_failed_ UZ_GUARDED_BY(mutex_) = false;
+  bool forking_ UZ_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_PAGER_PAGER_H_

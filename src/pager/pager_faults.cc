@@ -1,0 +1,354 @@
+// Faults: from the message to the page that is there.
+#include <cstring>
+
+#include "os/thread.h"
+#include "pager/pager.h"
+
+namespace uzswap {
+
+using os::PortOutcome;
+using os::PortResult;
+using os::UserFaultEvent;
+
+uint32_t Pager::ServeOnce(int timeout_ms) {
+  parts_.port->WaitReadable(timeout_ms);
+  return ServeWaiting();
+}
+
+uint32_t Pager::ServeWaiting() {
+  uint32_t thread = 0;
+  while (true) {
+    mutex_.Lock();
+    const bool finished = ServeLocked(&thread);
+    mutex_.Unlock();
+    if (finished) return thread;
+    // A thread of the program is between announcing a change of its mappings and queueing
+    // the event: let it get there.
+    parts_.statistics->retries.Add();
+    os::YieldProcessor();
+  }
+}
+
+bool Pager::ServeLocked(uint32_t* last_thread) {
+  while (true) {
+    const size_t read = ReadLocked();
+    size_t kept = 0;
+    for (size_t i = 0; i < parked_count_; ++i) {
+      const Parked parked = parked_[i];
+      if (ServeFault(parked.fault) == Served::kLater) {
+        parked_[kept++] = parked;
+        continue;
+      }
+      *last_thread = parked.fault.thread;
+      parts_.statistics->faults.Add();
+      parts_.statistics->fault_ns.Record(os::MonotonicNanoseconds() - parked.read_ns);
+    }
+    parked_count_ = kept;
+    if (read != 0) continue;
+    if (kept != 0) return false;
+    BalanceLocked();
+    return true;
+  }
+}
+
+size_t Pager::ReadLocked() {
+  size_t total = 0;
+  while (parked_count_ + kReadBatch <= kParkedMax) {
+    UserFaultEvent events[kReadBatch];
+    const size_t count = parts_.port->Read(events);
+    if (count == 0) break;
+    total += count;
+    const uint64_t now = os::MonotonicNanoseconds();
+    for (size_t i = 0; i < count; ++i) {
+      if (events[i].kind == UserFaultEvent::Kind::kPageFault) {
+        parked_[parked_count_++] = {events[i], now};
+      } else {
+        ApplyEvent(events[i]);
+      }
+    }
+    if (count < kReadBatch) break;
+  }
+  return total;
+}
+
+Pager::Served Pager::ServeFault(const UserFaultEvent& fault) {
+  const uint64_t address = fault.start;
+  const Region* region = regions_.Find(address);
+  if (region == nullptr) return ServeUnknown(fault);
+  const PageNumber number = region->NumberOf(address);
+  switch (regions_.word(number).state()) {
+    case PageState::kResident:
+      return ServeResident(address);
+    case PageState::kCached:
+      return ReturnCached(*region, address, streams_.Window(address));
+    case PageState::kInFlight:
+      return CopyBack(number, address);
+    case PageState::kUntracked:
+    case PageState::kCompressed:
+    case PageState::kSameFilled:
+      return Supply(*region, address, fault.write, streams_.Window(address));
+  }
+  Panic(__FILE__, __LINE__, "a page word holds no state");
+}
+
+// A registered mapping that no event announced: one that grew in place.
+Pager::Served Pager::ServeUnknown(const UserFaultEvent& fault) {
+  const auto frames_start = reinterpret_cast<uint64_t>(frames_.memory().data());
+  if (fault.start >= frames_start && fault.start - frames_start < frames_.memory().size()) {
+    Panic(__FILE__, __LINE__, "the engine touched a hole in its own swap cache");
+  }
+  os::MapsEntry entry;
+  if (parts_.address_space->Find(fault.start, &entry) && entry.anonymous && !entry.shared &&
+      AdoptLocked(entry.start, entry.end)) {
+    return Served::kLater;  // found next time
+  }
+  // The mapping has gone, or became one that is not ours: whoever waits must look again.
+  parts_.port->Wake(fault.start, kPageSize);
+  parts_.statistics->faults_spurious.Add();
+  return Served::kDone;
+}
+
+// We believe the page to be there. Either another thread's fault was answered already, or the
+// program discarded it (then it must read as zero).
+Pager::Served Pager::ServeResident(uint64_t address) {
+  const PortResult result = parts_.port->Zero(address);
+  switch (result.outcome) {
+    case PortOutcome::kRetry:
+      return Served::kLater;
+    case PortOutcome::kDone:
+      parts_.statistics->faults_zero.Add();
+      return Served::kDone;
+    case PortOutcome::kExists:
+    case PortOutcome::kGone:
+    case PortOutcome::kBusy:
+    case PortOutcome::kRefused:
+    case PortOutcome::kNoMemory:
+      parts_.port->Wake(address, kPageSize);
+      parts_.statistics->faults_spurious.Add();
+      return Served::kDone;
+  }
+  return Served::kDone;
+}
+
+// The second chance: the content still is in its frame. A walking thread gets the frames
+// behind it too, when they stand together.
+Pager::Served Pager::ReturnCached(const Region& region, uint64_t address, size_t window) {
+  const PageNumber number = region.NumberOf(address);
+  const FrameId frame = regions_.word(number).frame();
+  size_t count = 1;
+  while (count < window && address + count * kPageSize < region.end) {
+    const PageWord& next = regions_.word(number + static_cast<PageNumber>(count));
+    if (next.state() != PageState::kCached) break;
+    if (next.frame().raw() != frame.raw() + count) break;
+    ++count;
+  }
+  const PortResult result =
+      parts_.port->Move(address, frames_.AddressOf(frame), count << kPageShift);
+  const size_t done = result.done_bytes >> kPageShift;
+  for (size_t i = 0; i < done; ++i) {
+    PageWord& word = regions_.word(number + static_cast<PageNumber>(i));
+    frames_.NoteMovedBack(FrameId(frame.raw() + static_cast<uint32_t>(i)));
+    word.Transition(PageState::kResident);
+    // Each time it comes back in time it is left alone twice as long.
+    const int heat = i == 0 ? 2 * word.heat() + 1 : 0;
+    word.SetHeat(static_cast<uint8_t>(heat < PageWord::kHeatMax ? heat : PageWord::kHeatMax));
+    ++resident_;
+  }
+  streams_.NoteEnd(address + (done == 0 ? 1 : done) * kPageSize);
+  if (done > 0) {
+    parts_.statistics->swapcache_hits.Add();
+    parts_.statistics->readahead_pages.Add(done - 1);
+    return Served::kDone;
+  }
+  if (result.outcome == PortOutcome::kBusy || result.outcome == PortOutcome::kRefused) {
+    return CopyBack(number, address);
+  }
+  return Conclude(number, address, result.outcome);
+}
+
+// For a frame that must stay where it is: a compressor reads it, or it is shared with a child,
+// or the program's mapping takes no moved pages.
+Pager::Served Pager::CopyBack(PageNumber number, uint64_t address) {
+  PageWord& word = regions_.word(number);
+  const FrameId frame = word.frame();
+  const PortResult result = parts_.port->Copy(address, frames_.data(frame));
+  if (result.outcome != PortOutcome::kDone) return Conclude(number, address, result.outcome);
+  parts_.headroom->Take(1);
+  if (word.state() == PageState::kCached) {
+    frames_.NoteDropped(frame);
+  } else {
+    frames_.SetOwner(frame, kNoOwner);
+  }
+  word.Transition(PageState::kResident);
+  word.SetHeat(PageWord::kHeatMax / 2);
+  ++resident_;
+  parts_.statistics->swapcache_hits.Add();
+  return Served::kDone;
+}
+
+// How many pages from `address` on can be supplied alike, at most `window`.
+size_t Pager::RunLength(const Region& region, uint64_t address, size_t window) {
+  const PageNumber number = region.NumberOf(address);
+  const bool fresh = regions_.word(number).state() == PageState::kUntracked;
+  size_t count = 1;
+  while (count < window && address + count * kPageSize < region.end) {
+    const PageState next = regions_.word(number + static_cast<PageNumber>(count)).state();
+    const bool alike = fresh ? next == PageState::kUntracked
+                             : next == PageState::kCompressed || next == PageState::kSameFilled;
+    if (!alike) break;
+    ++count;
+  }
+  return count;
+}
+
+void Pager::Fill(const PageWord& word, std::byte* page) {
+  switch (word.state()) {
+    case PageState::kUntracked:
+      memset(page, 0, kPageSize);
+      return;
+    case PageState::kSameFilled:
+      FillPage((uint64_t{word.pattern()} << 32) | word.pattern(), {page, kPageSize});
+      return;
+    case PageState::kCompressed:
+      parts_.store->Load(context_, word.handle(), {page, kPageSize});
+      return;
+    case PageState::kResident:
+    case PageState::kCached:
+    case PageState::kInFlight:
+      break;
+  }
+  Panic(__FILE__, __LINE__, "a page was to be filled that has its content elsewhere");
+}
+
+void Pager::NoteSupplied(PageNumber number, uint8_t heat) {
+  PageWord& word = regions_.word(number);
+  Statistics& statistics = *parts_.statistics;
+  if (word.state() != PageState::kUntracked) {
+    statistics.zswpin.Add();
+    statistics.stored_pages.Sub();
+    if (word.state() == PageState::kCompressed) {
+      parts_.store->Free(word.handle());
+    } else {
+      statistics.same_filled_pages.Sub();
+    }
+  }
+  word.Transition(PageState::kResident);
+  word.SetHeat(heat);
+  ++resident_;
+}
+
+Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, size_t window) {
+  const PageNumber number = region.NumberOf(address);
+  const bool fresh = regions_.word(number).state() == PageState::kUntracked;
+  if (fresh && !write && window == 1) return SupplyZero(number, address);
+
+  if (frames_.free_count() == 0 && parts_.headroom->Get() <= 0) {
+    // Changes other pages' words, never this one's, and not the region map.
+    DirectReclaim();
+  }
+  const size_t want = RunLength(region, address, window);
+  // Pages brought ahead do not use up the stock of the faults to come.
+  const size_t kept = parts_.levels.free_low / 2;
+  const size_t spare = frames_.free_count() > kept ? frames_.free_count() - kept : 0;
+  const SwapFrames::Run run = frames_.FindFree(want < 1 + spare ? want : 1 + spare);
+  if (run.count == 0) return SupplyByCopy(number, address, want);
+
+  for (size_t i = 0; i < run.count; ++i) {
+    Fill(regions_.word(number + static_cast<PageNumber>(i)),
+         frames_.data(FrameId(run.first.raw() + static_cast<uint32_t>(i))));
+  }
+  const PortResult result =
+      parts_.port->Move(address, frames_.AddressOf(run.first), run.count << kPageShift);
+  const size_t done = result.done_bytes >> kPageShift;
+  for (size_t i = 0; i < done; ++i) {
+    frames_.NoteGivenAway(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
+    NoteSupplied(number + static_cast<PageNumber>(i), i == 0 ? 1 : 0);
+  }
+  streams_.NoteEnd(address + (done == 0 ? 1 : done) * kPageSize);
+  if (done > 0) {
+    if (fresh) parts_.statistics->faults_zero.Add();
+    parts_.statistics->readahead_pages.Add(done - 1);
+    return Served::kDone;
+  }
+  if (result.outcome == PortOutcome::kBusy || result.outcome == PortOutcome::kRefused) {
+    return SupplyByCopy(number, address, 1);
+  }
+  return Conclude(number, address, result.outcome);
+}
+
+// With pages from the kernel: there is room, or there is no other way. More than the first only
+// while there is room.
+Pager::Served Pager::SupplyByCopy(PageNumber number, uint64_t address, size_t want) {
+  const bool fresh = regions_.word(number).state() == PageState::kUntracked;
+  if (parts_.headroom->Get() <= 0) parts_.statistics->limit_exceeded.Add();
+  size_t done = 0;
+  PortResult result;
+  do {
+    const auto page = static_cast<PageNumber>(number + done);
+    Fill(regions_.word(page), scratch_.data());
+    result = parts_.port->Copy(address + done * kPageSize, scratch_.data());
+    if (result.outcome != PortOutcome::kDone) break;
+    parts_.headroom->Take(1);
+    NoteSupplied(page, done == 0 ? 1 : 0);
+    ++done;
+  } while (done < want && parts_.headroom->Get() > 0);
+  if (done == 0) return Conclude(number, address, result.outcome);
+  streams_.NoteEnd(address + done * kPageSize);
+  if (fresh) parts_.statistics->faults_zero.Add();
+  parts_.statistics->readahead_pages.Add(done - 1);
+  return Served::kDone;
+}
+
+// A read of a page never seen: the shared zero page costs no memory until it is written to.
+Pager::Served Pager::SupplyZero(PageNumber number, uint64_t address) {
+  const PortResult result = parts_.port->Zero(address);
+  if (result.outcome != PortOutcome::kDone) return Conclude(number, address, result.outcome);
+  NoteSupplied(number, 1);
+  streams_.NoteEnd(address + kPageSize);
+  parts_.statistics->faults_zero.Add();
+  return Served::kDone;
+}
+
+// A page could not be supplied, and its word is unchanged.
+Pager::Served Pager::Conclude(PageNumber number, uint64_t address, PortOutcome outcome) {
+  const PageState state = regions_.word(number).state();
+  switch (outcome) {
+    case PortOutcome::kRetry:
+      return Served::kLater;
+    case PortOutcome::kNoMemory:
+      parts_.statistics->retries.Add();
+      return Served::kLater;
+    case PortOutcome::kExists:
+      // Where we hold nothing, whatever is there is right. Where we hold the content, two
+      // pages claim one place, and which one the program has read is unknowable.
+      if (state == PageState::kUntracked) break;
+      PanicOperands(__FILE__, __LINE__,
+                    "a page that was taken away is in the program's memory again", address,
+                    static_cast<uint64_t>(state));
+    case PortOutcome::kGone:
+      break;
+    case PortOutcome::kBusy:
+    case PortOutcome::kRefused:
+    case PortOutcome::kDone:
+      PanicOperands(__FILE__, __LINE__, "a page can neither be moved nor copied", address,
+                    static_cast<uint64_t>(state));
+  }
+  parts_.port->Wake(address, kPageSize);
+  parts_.statistics->faults_spurious.Add();
+  return Served::kDone;
+}
+
+// After the faults: keeps a stock of free frames and of pages on probation, so that the next
+// fault finds a frame. The moving is done here, on the processor of the thread that faulted:
+// from any other each MOVE would interrupt it.
+void Pager::BalanceLocked() {
+  const Levels& levels = parts_.levels;
+  if (parts_.headroom->Get() > static_cast<int64_t>(levels.free_high)) return;
+  const size_t stock = frames_.cached_count() + frames_.free_count();
+  if (stock < levels.inactive + levels.free_high && !sweep_failed_) TakeLocked(kTakeBatch);
+  if (frames_.free_count() < levels.free_low && frames_.cached_count() > 0) {
+    parts_.wake_keeper(parts_.wake_context);
+  }
+}
+
+}  // namespace uzswap

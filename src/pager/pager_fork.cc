@@ -1,0 +1,163 @@
+// Fork: a consistent copy for the child, and the child's way back into care.
+#include "os/thread.h"
+#include "pager/pager.h"
+
+namespace uzswap {
+
+using os::UserFaultEvent;
+
+void Pager::Freeze() {
+  mutex_.Lock();
+  // Compressors in flight write into the pool without the lock: let them land first.
+  forking_ = true;
+  while (compressing_ != 0) {
+    mutex_.Unlock();
+    os::YieldProcessor();
+    mutex_.Lock();
+  }
+}
+
+void Pager::Thaw() {
+  ApplyDeferred();
+  forking_ = false;
+  mutex_.Unlock();
+}
+
+void Pager::ApplyDeferred() {
+  for (size_t i = 0; i < deferred_count_; ++i) ApplyEvent(deferred_[i]);
+  deferred_count_ = 0;
+}
+
+void Pager::RescueFrozen(uint32_t thread) {
+  bool found = false;
+  while (parked_count_ + kReadBatch <= kParkedMax && deferred_count_ + kReadBatch <= kDeferredMax) {
+    UserFaultEvent events[kReadBatch];
+    const size_t count = parts_.port->Read(events);
+    if (count == 0) break;
+    const uint64_t now = os::MonotonicNanoseconds();
+    for (size_t i = 0; i < count; ++i) {
+      if (events[i].kind != UserFaultEvent::Kind::kPageFault) {
+        deferred_[deferred_count_++] = events[i];
+        continue;
+      }
+      parked_[parked_count_++] = {events[i], now};
+    }
+  }
+  for (size_t i = 0; i < parked_count_; ++i) found |= parked_[i].fault.thread == thread;
+  if (!found) return;
+  // It waits for us, so it is not inside fork, and everything may move.
+  ApplyDeferred();
+  uint32_t served = 0;
+  while (!ServeLocked(&served)) os::YieldProcessor();
+}
+
+bool Pager::IsAwayHere(uint64_t address) {
+  const Region* region = regions_.Find(address);
+  if (region == nullptr) return false;
+  const PageState state = regions_.word(region->NumberOf(address)).state();
+  return state != PageState::kResident && state != PageState::kUntracked;
+}
+
+bool Pager::IsAway(uint64_t address) {
+  MutexLock lock(mutex_);
+  return IsAwayHere(address);
+}
+
+// The keeper holds the lock for the caller and does nothing meanwhile.
+bool Pager::IsAwayFrozen(uint64_t address) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  return IsAwayHere(address);
+}
+
+bool Pager::InCare(uint64_t address) {
+  MutexLock lock(mutex_);
+  return regions_.Find(address) != nullptr;
+}
+
+bool Pager::InCareFrozen(uint64_t address) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  return regions_.Find(address) != nullptr;
+}
+
+// The child's account begins with what it was born with: stored, and neither loaded nor
+// invalidated yet.
+void Pager::CountInChild() {
+  Statistics& statistics = *parts_.statistics;
+  for (size_t i = 0; i < regions_.count(); ++i) {
+    const Region& region = regions_.at(i);
+    for (uint64_t page = 0; page < region.pages(); ++page) {
+      const PageWord& word = regions_.word(region.first + static_cast<PageNumber>(page));
+      const bool compressed = word.state() == PageState::kCompressed;
+      if (!compressed && word.state() != PageState::kSameFilled) continue;
+      statistics.zswpout.Add();
+      statistics.stored_pages.Add();
+      if (compressed) {
+        statistics.compressed_bytes.Add(parts_.store->SizeOf(word.handle()).raw());
+      } else {
+        statistics.same_filled_pages.Add();
+      }
+    }
+  }
+  statistics.pool_total_size.Set(parts_.store->PoolBytes().raw());
+}
+
+Result<void> Pager::RebuildInChild(const Parts& parts) {
+  MutexLock lock(mutex_);
+  parts_ = parts;
+  // The waiting threads stayed behind, and so did their faults; what the events told is true
+  // of the child's memory too.
+  parked_count_ = 0;
+  forking_ = false;
+  ApplyDeferred();
+  Result<void> done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
+                                           frames_.memory().size());
+  if (!done.ok()) return done;
+  done = parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+  if (!done.ok()) return done;
+
+  CountInChild();
+  os::MapsEntry entry;
+  bool mapped = parts_.address_space->FindOnward(0, &entry);
+  uint64_t at = 0;
+  while (true) {
+    const size_t index = regions_.IndexFrom(at);
+    if (index == regions_.count()) return {};
+    const Region& region = regions_.at(index);
+    const uint64_t start = at > region.start ? at : region.start;
+    while (mapped && entry.end <= start) {
+      mapped = parts_.address_space->FindOnward(start, &entry);
+    }
+    // Up to where the same answer holds: mapped all along, or not mapped at all.
+    const bool here = mapped && entry.start <= start;
+    const uint64_t edge = here ? entry.end : mapped ? entry.start : UINT64_MAX;
+    at = edge < region.end ? edge : region.end;
+    if (here && parts_.port->Register(start, at - start).ok()) {
+      AbortIfTouchedEarly(start, at);
+    } else {
+      // Kept from children by the parent, or unmapped while it forked.
+      DiscardRange(start, at);
+      regions_.Remove(start, at);
+    }
+  }
+}
+
+// A page that is here although its content is in our keeping was touched before we could
+// serve: the child has read zeroes.
+void Pager::AbortIfTouchedEarly(uint64_t start, uint64_t end) {
+  os::PresentRun runs[64];
+  uint64_t at = start;
+  while (at < end) {
+    uint64_t walked = end;
+    const Result<size_t> found = parts_.address_space->Present(at, end, runs, 64, &walked);
+    if (!found.ok()) return;
+    for (size_t i = 0; i < found.value(); ++i) {
+      for (uint64_t address = runs[i].start; address < runs[i].end; address += kPageSize) {
+        if (!IsAwayHere(address)) continue;
+        PanicOperands(__FILE__, __LINE__,
+                      "a forked child touched a page before uzswap could serve it", address, 0);
+      }
+    }
+    if (walked <= at) return;
+    at = walked;
+  }
+}
+
+}  // namespace uzswap

@@ -1,0 +1,282 @@
+// Reclaim: which pages go, how they leave, and how their frames become free.
+#include <sys/mman.h>
+
+#include "pager/pager.h"
+
+namespace uzswap {
+
+using os::PortOutcome;
+using os::PortResult;
+
+namespace {
+
+// So many refusals in a row, and reclaim by faults stops trying: the data do not compress.
+constexpr size_t kPoorStreakMax = 256;
+
+}  // namespace
+
+size_t Pager::Take(size_t want) {
+  MutexLock lock(mutex_);
+  return TakeLocked(want);
+}
+
+// The clock: passes over the program's pages. A page with heat is left alone and cools by one;
+// a cold one is taken, together with cold neighbours, because one MOVE of a run costs little
+// more than of a page. After kHandTakes pages the hand jumps to a random place: a hand that
+// went on in the order of addresses would run ahead of a program that walks through more
+// memory than it has, at the same speed, and take just what is needed next
+// (docs/decisions/0002-random-hand.md).
+size_t Pager::TakeLocked(size_t want) {
+  size_t taken = 0;
+  size_t looked = 0;
+  bool stop = forking_;
+  sweep_failed_ = false;
+  while (taken < want && looked < kSweepWords && !stop && regions_.count() > 0) {
+    size_t index = regions_.IndexFrom(hand_);
+    if (hand_left_ == 0 || index == regions_.count()) {
+      JumpHand();
+      index = regions_.IndexFrom(hand_);
+    }
+    const Region& region = regions_.at(index);
+    if (hand_ < region.start) hand_ = region.start;
+    const PageWord& word = regions_.word(region.NumberOf(hand_));
+    if (word.state() != PageState::kResident || word.pinned() || word.heat() > 0) {
+      if (word.heat() > 0) {
+        PageWord& hot = regions_.word(region.NumberOf(hand_));
+        hot.SetHeat(static_cast<uint8_t>(hot.heat() - 1));
+      }
+      hand_ += kPageSize;
+      ++looked;
+      continue;
+    }
+    const size_t run = TakeRun(region, want - taken, &stop);
+    taken += run;
+    hand_left_ -= run < hand_left_ ? run : hand_left_;
+    ++looked;
+  }
+  if (taken == 0 && looked >= kSweepWords) sweep_failed_ = true;
+  return taken;
+}
+
+// To a page of any region, each with the same chance.
+void Pager::JumpHand() {
+  hand_left_ = kHandTakes;
+  uint64_t offset = rng_.Below(regions_.bytes().raw() >> kPageShift) << kPageShift;
+  for (size_t i = 0; i < regions_.count(); ++i) {
+    const Region& region = regions_.at(i);
+    if (offset < region.end - region.start) {
+      hand_ = region.start + offset;
+      return;
+    }
+    offset -= region.end - region.start;
+  }
+}
+
+// Cold pages that stand together from the hand on.
+size_t Pager::VictimRun(const Region& region, size_t want) {
+  const PageNumber first = region.NumberOf(hand_);
+  const uint64_t left = (region.end - hand_) >> kPageShift;
+  size_t count = 1;
+  while (count < want && count < kTakeBatch && count < left) {
+    const PageWord& word = regions_.word(first + static_cast<PageNumber>(count));
+    if (word.state() != PageState::kResident || word.pinned() || word.heat() > 0) break;
+    ++count;
+  }
+  return count;
+}
+
+size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
+  const SwapFrames::Run run = frames_.FindEmpty(VictimRun(region, want));
+  if (run.count == 0) {
+    *stop = true;  // the swap cache is full: compress first
+    return 0;
+  }
+  const PageNumber first = region.NumberOf(hand_);
+  const PortResult result =
+      parts_.port->Move(frames_.AddressOf(run.first), hand_, run.count << kPageShift);
+  const size_t done = result.done_bytes >> kPageShift;
+  for (size_t i = 0; i < done; ++i) {
+    const auto number = first + static_cast<PageNumber>(i);
+    const FrameId frame(run.first.raw() + static_cast<uint32_t>(i));
+    frames_.NoteCached(frame, number);
+    regions_.word(number).Transition(PageState::kCached, frame.raw());
+  }
+  resident_ -= done;
+  hand_ += done << kPageShift;
+  parts_.statistics->pages_taken.Add(done);
+  // A run that ended early does not say why: the next round asks for the page it stopped at.
+  if (done > 0 || result.outcome == PortOutcome::kDone) return done;
+
+  PageWord& refused = regions_.word(first);
+  switch (result.outcome) {
+    case PortOutcome::kRetry:
+    case PortOutcome::kNoMemory:
+      parts_.statistics->retries.Add();
+      *stop = true;
+      return 0;
+    case PortOutcome::kGone:
+      refused.Transition(PageState::kUntracked);
+      --resident_;
+      break;
+    case PortOutcome::kBusy:
+      parts_.statistics->busy_pages.Add();
+      refused.SetHeat(PageWord::kHeatMax);
+      break;
+    case PortOutcome::kRefused:
+      parts_.statistics->refused_pages.Add();
+      refused.SetHeat(PageWord::kHeatMax);
+      break;
+    case PortOutcome::kExists:
+    case PortOutcome::kDone:
+      PanicOperands(__FILE__, __LINE__, "an empty frame of the swap cache was not empty",
+                    run.first.raw(), 0);
+  }
+  hand_ += kPageSize;
+  return 0;
+}
+
+size_t Pager::BeginCompress(FrameId* frames, size_t max) {
+  size_t count = 0;
+  while (count < max && !forking_) {
+    const FrameId frame = frames_.TakeOldest();
+    if (!frame.valid()) break;
+    regions_.word(frames_.owner(frame)).Transition(PageState::kInFlight, frame.raw());
+    frames[count++] = frame;
+  }
+  compressing_ += count;
+  return count;
+}
+
+size_t Pager::CompressOldest(CodecContext& context, size_t max) {
+  FrameId frames[kCompressBatch];
+  StoreOutcome outcomes[kCompressBatch];
+  mutex_.Lock();
+  const size_t count = BeginCompress(frames, max < kCompressBatch ? max : kCompressBatch);
+  PageNumber owners[kCompressBatch];
+  std::byte* pages[kCompressBatch];
+  for (size_t i = 0; i < count; ++i) {
+    owners[i] = frames_.owner(frames[i]);
+    pages[i] = frames_.data(frames[i]);
+  }
+  mutex_.Unlock();
+
+  for (size_t i = 0; i < count; ++i) {
+    outcomes[i] = parts_.store->Store(context, {pages[i], kPageSize}, owners[i]);
+  }
+
+  MutexLock lock(mutex_);
+  size_t freed = 0;
+  for (size_t i = 0; i < count; ++i) freed += FinishCompress(frames[i], outcomes[i]) ? 1 : 0;
+  compressing_ -= count;
+  parts_.statistics->pool_total_size.Set(parts_.store->PoolBytes().raw());
+  parts_.statistics->pool_total_size_peak.RaiseTo(parts_.store->PoolBytes().raw());
+  return freed;
+}
+
+// Back under the lock: is the frame still the page's? Returns whether the frame became free.
+bool Pager::FinishCompress(FrameId frame, const StoreOutcome& outcome) {
+  Statistics& statistics = *parts_.statistics;
+  const PageNumber owner = frames_.owner(frame);
+  if (owner == kNoOwner) {
+    // Touched or discarded meanwhile: it was copied out, or nobody wants it.
+    if (outcome.kind == StoreKind::kStored) parts_.store->Free(outcome.handle);
+    statistics.lost_races.Add();
+    frames_.NoteDone(frame);
+    return true;
+  }
+  PageWord& word = regions_.word(owner);
+  UZ_CHECK_EQ(word.frame(), frame);
+  switch (outcome.kind) {
+    case StoreKind::kStored:
+      word.Transition(PageState::kCompressed, outcome.handle);
+      break;
+    case StoreKind::kSameFilled:
+      word.Transition(PageState::kSameFilled, outcome.pattern);
+      statistics.same_filled_pages.Add();
+      break;
+    case StoreKind::kPoor:
+      ++poor_streak_;
+      statistics.reject_compress_poor.Add();
+      word.Transition(PageState::kCached, frame.raw());
+      frames_.NoteReturned(frame);
+      GiveBackPoor(frame);
+      return false;
+    case StoreKind::kNoSpace:
+      statistics.reject_alloc_fail.Add();
+      statistics.pool_limit_hit.Add();
+      word.Transition(PageState::kCached, frame.raw());
+      frames_.NoteReturned(frame);
+      return false;
+  }
+  poor_streak_ = 0;
+  statistics.zswpout.Add();
+  statistics.stored_pages.Add();
+  frames_.NoteDone(frame);
+  return true;
+}
+
+// A page that does not compress costs less where it is than in a frame. It is left alone for
+// as long as the hottest page.
+void Pager::GiveBackPoor(FrameId frame) {
+  const PageNumber owner = frames_.owner(frame);
+  const Region* region = regions_.FindByNumber(owner);
+  UZ_CHECK(region != nullptr);
+  const PortResult result =
+      parts_.port->Move(region->AddressOf(owner), frames_.AddressOf(frame), kPageSize);
+  // Any refusal leaves it in the swap cache, where a touch finds it.
+  if (result.outcome != PortOutcome::kDone) return;
+  frames_.NoteMovedBack(frame);
+  PageWord& word = regions_.word(owner);
+  word.Transition(PageState::kResident);
+  word.SetHeat(PageWord::kHeatMax);
+  ++resident_;
+}
+
+// No free frame and no room: the fault has to wait until something is compressed. Bounded:
+// one batch. Returns whether a frame is free now.
+bool Pager::DirectReclaim() {
+  if (poor_streak_ > kPoorStreakMax) return false;
+  parts_.statistics->direct_reclaims.Add();
+  if (frames_.cached_count() == 0) TakeLocked(kTakeBatch);
+  for (size_t i = 0; i < kCompressBatch && frames_.free_count() == 0; ++i) {
+    FrameId frame;
+    if (BeginCompress(&frame, 1) == 0) break;
+    const StoreOutcome outcome =
+        parts_.store->Store(context_, {frames_.data(frame), kPageSize}, frames_.owner(frame));
+    FinishCompress(frame, outcome);
+    --compressing_;
+  }
+  return frames_.free_count() > 0;
+}
+
+size_t Pager::ReleaseFree(size_t max) {
+  MutexLock lock(mutex_);
+  size_t released = 0;
+  const auto drain_address = reinterpret_cast<uint64_t>(drain_.data());
+  // Twice as many tries as pages: each may first have to be made our own.
+  for (size_t tries = 2 * max; tries > 0 && released < max && !forking_; --tries) {
+    const size_t want = max - released < kDrainPages ? max - released : kDrainPages;
+    const SwapFrames::Run run = frames_.FindFree(want);
+    if (run.count == 0) break;
+    const PortResult result = parts_.drain_port->Move(drain_address, frames_.AddressOf(run.first),
+                                                      run.count << kPageShift);
+    const size_t done = result.done_bytes >> kPageShift;
+    for (size_t i = 0; i < done; ++i) {
+      frames_.NoteGivenAway(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
+    }
+    if (done > 0) {
+      drain_.Discard(0, done << kPageShift);
+    } else if (result.outcome == PortOutcome::kBusy) {
+      // Shared with a forked child: writing to it makes it our own.
+      *frames_.data(run.first) = std::byte{0};
+    } else {
+      parts_.statistics->retries.Add();
+      break;
+    }
+    released += done;
+  }
+  parts_.headroom->Give(static_cast<int64_t>(released));
+  return released;
+}
+
+}  // namespace uzswap

@@ -1,0 +1,118 @@
+#include "pager/swap_frames.h"
+
+#include <utility>
+
+namespace uzswap {
+
+Result<void> SwapFrames::Init(PageCount capacity) {
+  capacity_ = capacity.raw();
+  auto memory = os::Mapping::Create(ToBytes(capacity), "the swap cache");
+  if (!memory.ok()) return memory.error();
+  auto frames = os::VirtualArray<Frame>::Create(capacity_, "swap cache descriptors");
+  if (!frames.ok()) return frames.error();
+  const size_t words = Bitmap::WordsFor(capacity_);
+  auto bits = os::VirtualArray<uint64_t>::Create(2 * words, "swap cache bitmaps");
+  if (!bits.ok()) return bits.error();
+  memory_ = std::move(memory).value();
+  frames_ = std::move(frames).value();
+  bits_ = std::move(bits).value();
+  empty_ = Bitmap(bits_.data(), capacity_);
+  free_ = Bitmap(bits_.data() + words, capacity_);
+  for (size_t i = 0; i < capacity_; ++i) {
+    frames_[i].owner = kNoOwner;
+    empty_.Set(i);
+  }
+  return {};
+}
+
+void SwapFrames::Change(FrameId id, State from, State to) {
+  Frame& frame = frames_[id.raw()];
+  UZ_CHECK_EQ(frame.state, from);
+  switch (from) {
+    case State::kEmpty:
+      empty_.Clear(id.raw());
+      break;
+    case State::kFree:
+      free_.Clear(id.raw());
+      break;
+    case State::kCached:
+      inactive_.Remove(frame);
+      break;
+    case State::kBusy:
+      --busy_;
+      break;
+  }
+  frame.state = to;
+  switch (to) {
+    case State::kEmpty:
+      empty_.Set(id.raw());
+      frame.owner = kNoOwner;
+      break;
+    case State::kFree:
+      free_.Set(id.raw());
+      frame.owner = kNoOwner;
+      break;
+    case State::kCached:
+      inactive_.PushBack(frame);
+      break;
+    case State::kBusy:
+      ++busy_;
+      break;
+  }
+}
+
+void SwapFrames::NoteCached(FrameId frame, PageNumber owner) {
+  Change(frame, State::kEmpty, State::kCached);
+  frames_[frame.raw()].owner = owner;
+}
+
+void SwapFrames::NoteMovedBack(FrameId frame) { Change(frame, State::kCached, State::kEmpty); }
+
+void SwapFrames::NoteGivenAway(FrameId frame) { Change(frame, State::kFree, State::kEmpty); }
+
+void SwapFrames::NoteDropped(FrameId frame) { Change(frame, State::kCached, State::kFree); }
+
+void SwapFrames::NoteDone(FrameId frame) { Change(frame, State::kBusy, State::kFree); }
+
+void SwapFrames::NoteReturned(FrameId frame) { Change(frame, State::kBusy, State::kCached); }
+
+FrameId SwapFrames::TakeOldest() {
+  Frame* oldest = inactive_.front();
+  if (oldest == nullptr) return FrameId();
+  const FrameId id(static_cast<uint32_t>(oldest - frames_.data()));
+  Change(id, State::kCached, State::kBusy);
+  return id;
+}
+
+void SwapFrames::Rejuvenate(FrameId frame) { Change(frame, State::kCached, State::kCached); }
+
+void SwapFrames::SetOwner(FrameId id, PageNumber owner) {
+  Frame& frame = frames_[id.raw()];
+  UZ_CHECK(frame.state == State::kCached || frame.state == State::kBusy);
+  frame.owner = owner;
+}
+
+void SwapFrames::Audit() const {
+  size_t empty = 0;
+  size_t free = 0;
+  size_t cached = 0;
+  size_t busy = 0;
+  for (size_t i = 0; i < capacity_; ++i) {
+    const Frame& frame = frames_[i];
+    UZ_CHECK_EQ(empty_.Test(i), frame.state == State::kEmpty);
+    UZ_CHECK_EQ(free_.Test(i), frame.state == State::kFree);
+    UZ_CHECK_EQ(frame.link.linked(), frame.state == State::kCached);
+    if (frame.state == State::kCached) UZ_CHECK_NE(frame.owner, kNoOwner);
+    empty += frame.state == State::kEmpty ? 1 : 0;
+    free += frame.state == State::kFree ? 1 : 0;
+    cached += frame.state == State::kCached ? 1 : 0;
+    busy += frame.state == State::kBusy ? 1 : 0;
+  }
+  UZ_CHECK_EQ(empty, empty_.count());
+  UZ_CHECK_EQ(free, free_.count());
+  UZ_CHECK_EQ(cached, inactive_.size());
+  UZ_CHECK_EQ(busy, busy_);
+  inactive_.Audit();
+}
+
+}  // namespace uzswap

@@ -1,0 +1,56 @@
+// Random operations against the model, from a printed seed.
+//
+//   UZSWAP_TEST_OPS    operations for each kind of pool and access (default: a short run)
+//   UZSWAP_TEST_SEED   the seed to repeat a failure with
+#include "pool/pool_model.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <gtest/gtest.h>
+#include <random>
+#include <string>
+#include <tuple>
+
+namespace uzswap {
+namespace {
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+using Parameters = std::tuple<PoolKind, FrameAccess>;
+class PoolModelTest : public testing::TestWithParam<Parameters> {};
+
+TEST_P(PoolModelTest, RandomOperationsAgreeWithTheModel) {
+  const uint64_t seed = FromEnvironment("UZSWAP_TEST_SEED", std::random_device()());
+  const uint64_t operations = FromEnvironment("UZSWAP_TEST_OPS", 20000);
+  std::printf("seed %llu, %llu operations\n", static_cast<unsigned long long>(seed),
+              static_cast<unsigned long long>(operations));
+  std::fflush(stdout);
+  Rng rng(seed);
+  PoolModel model(std::get<0>(GetParam()), std::get<1>(GetParam()));
+  for (uint64_t i = 0; i < operations; ++i) model.Perform(RandomOperation(rng, i / 10000));
+  model.CheckEverything();
+  const PoolStatistics statistics = model.pool().Snapshot();
+  std::printf("no space %llu, moved %llu, refused %llu, migrated %llu, units reclaimed %llu\n",
+              static_cast<unsigned long long>(statistics.no_space),
+              static_cast<unsigned long long>(statistics.objects_moved),
+              static_cast<unsigned long long>(statistics.moves_refused),
+              static_cast<unsigned long long>(statistics.frames_migrated),
+              static_cast<unsigned long long>(statistics.units_reclaimed));
+}
+
+std::string ParametersName(const testing::TestParamInfo<Parameters>& parameters) {
+  return NameOf(std::get<0>(parameters.param)) +
+         (std::get<1>(parameters.param) == FrameAccess::kAlways ? "Always" : "WhilePinned");
+}
+
+INSTANTIATE_TEST_SUITE_P(Pools, PoolModelTest,
+                         testing::Combine(testing::ValuesIn(kAllPoolKinds),
+                                          testing::Values(FrameAccess::kAlways,
+                                                          FrameAccess::kWhilePinned)),
+                         ParametersName);
+
+}  // namespace
+}  // namespace uzswap

@@ -1,0 +1,198 @@
+// Threads that store, load, free, compact, reclaim and empty ranges at once, over a shared table of
+// slots. Whoever exchanges a slot's handle for nothing owns the object and may free it;
+// everybody else only tries. Every object carries its owner key, so any misdirected byte shows.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "base/rng.h"
+#include "pool/pool_testing.h"
+
+namespace uzswap {
+namespace {
+
+using Parameters = std::tuple<PoolKind, FrameAccess>;
+
+uint64_t OperationsPerThread() {
+  const char* text = std::getenv("UZSWAP_TEST_OPS");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : 6000;
+}
+
+class PoolStressTest : public testing::TestWithParam<Parameters> {
+ protected:
+  static constexpr uint32_t kFrames = 8192;
+  static constexpr size_t kSlots = 28000;
+
+  void SetUp() override {
+    ASSERT_TRUE(
+        arena_.Init({.capacity = PageCount(kFrames), .access = std::get<1>(GetParam())}).ok());
+    pool_ = MakePool(std::get<0>(GetParam()), {.arena = &arena_});
+    ASSERT_NE(pool_, nullptr);
+  }
+  void TearDown() override {
+    for (std::atomic<uint64_t>& slot : slots_) FreeSlot(slot);
+    EXPECT_EQ(pool_->Snapshot().objects, 0u);
+    pool_->Audit();
+    arena_.Audit();
+    EXPECT_EQ(arena_.frames_in_use().raw(), 0u);
+  }
+
+  // The content of an object is a function of its owner key and length.
+  static void Fill(std::vector<std::byte>& bytes, uint64_t key) {
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::byte(key * 31 + i);
+  }
+  static bool Holds(const PinnedObject& pin, uint64_t key) {
+    size_t i = 0;
+    for (size_t s = 0; s < pin.segment_count(); ++s) {
+      for (std::byte b : pin.segment(s)) {
+        if (b != std::byte(key * 31 + i++)) return false;
+      }
+    }
+    return true;
+  }
+
+  void FreeSlot(std::atomic<uint64_t>& slot) {
+    const Handle handle = Handle::FromRaw(slot.exchange(0));
+    if (!handle.valid()) return;
+    // Readers pin for a moment only.
+    while (pool_->TryFree(handle) != FreeOutcome::kFreed) std::this_thread::yield();
+  }
+  void StoreSlot(Rng& rng, std::vector<std::byte>& scratch) {
+    const size_t number = rng.Below(kSlots);
+    FreeSlot(slots_[number]);
+    scratch.resize(1 + rng.Below(rng.OneIn(3) ? kPageSize : 1500));
+    Fill(scratch, number);
+    const AllocateResult result = pool_->Store(scratch, number);
+    if (!result.ok()) return;
+    uint64_t expected = 0;
+    // Somebody else filled the slot meanwhile: ours goes.
+    if (!slots_[number].compare_exchange_strong(expected, result.handle.raw())) {
+      while (pool_->TryFree(result.handle) != FreeOutcome::kFreed) std::this_thread::yield();
+    }
+  }
+  void LoadSlot(Rng& rng) {
+    const size_t number = rng.Below(kSlots);
+    const Handle handle = Handle::FromRaw(slots_[number].load());
+    if (!handle.valid()) return;
+    const PinnedObject pin = pool_->TryPin(handle);
+    if (!pin) return;
+    EXPECT_TRUE(Holds(pin, number));
+  }
+  void Work(uint64_t seed, uint64_t operations, bool shrink) {
+    Rng rng(seed);
+    std::vector<std::byte> scratch;
+    for (uint64_t i = 0; i < operations; ++i) {
+      if (rng.OneIn(3)) {
+        StoreSlot(rng, scratch);
+      } else if (shrink && rng.OneIn(4)) {
+        FreeSlot(slots_[rng.Below(kSlots)]);
+      } else {
+        LoadSlot(rng);
+      }
+    }
+  }
+  // A writeback engine: it takes the oldest unit, frees what it can get hold of, moves the rest.
+  void Evict(Rng& rng) {
+    ObjectInfo list[kObjectsInUnitMax];
+    const ReclaimUnit unit = pool_->BeginReclaim(list);
+    if (!unit.valid()) return;
+    for (uint32_t i = 0; i < unit.objects; ++i) {
+      uint64_t expected = list[i].handle.raw();
+      if (rng.OneIn(2)) {
+        static_cast<void>(pool_->TryMoveOut(list[i].handle));
+      } else if (slots_[list[i].owner_key].compare_exchange_strong(expected, 0)) {
+        while (pool_->TryFree(list[i].handle) != FreeOutcome::kFreed) std::this_thread::yield();
+      }
+    }
+    static_cast<void>(pool_->EndReclaim(unit));
+  }
+  void ReclaimSomeRange(Rng& rng) {
+    ReclaimRangeResult result =
+        arena_.ReclaimRange(FrameId(static_cast<uint32_t>(rng.Below(32) * 256)), PageCount(256));
+    if (result.complete()) result.range.Discard();
+  }
+
+  FrameArena arena_;
+  std::unique_ptr<Pool> pool_;
+  std::atomic<uint64_t> slots_[kSlots] = {};
+};
+
+TEST_P(PoolStressTest, EverythingAtOnce) {
+  std::vector<std::thread> workers;
+  std::atomic<int> working{3};
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    workers.emplace_back([this, seed, &working] {
+      Work(seed, OperationsPerThread(), true);
+      working.fetch_sub(1);
+    });
+  }
+  workers.emplace_back([this, &working] {
+    Rng rng(99);
+    while (working.load() > 0) {
+      static_cast<void>(pool_->CompactStep(50));
+      Evict(rng);
+    }
+  });
+  workers.emplace_back([this, &working] {
+    Rng rng(98);
+    while (working.load() > 0) {
+      ReclaimSomeRange(rng);
+      static_cast<void>(arena_.ReleaseFreeFrames(PageCount(64)));
+      static_cast<void>(pool_->ListObjectsInFrame(
+          FrameId(static_cast<uint32_t>(rng.Below(kFrames))), std::span<ObjectInfo>()));
+    }
+  });
+  for (std::thread& worker : workers) worker.join();
+  for (size_t i = 0; i < kSlots; ++i) {
+    const Handle handle = Handle::FromRaw(slots_[i].load());
+    if (handle.valid()) EXPECT_TRUE(Holds(pool_->Pin(handle), i));
+  }
+}
+
+// The CMA requirement: four threads at work, the pool four fifths full, 2 MiB at a time.
+TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
+  Rng fill(5);
+  std::vector<std::byte> scratch;
+  arena_.SetLimit(PageCount(kFrames * 4 / 5));
+  for (int i = 0; i < 60000; ++i) StoreSlot(fill, scratch);
+  std::vector<std::thread> workers;
+  std::atomic<bool> stop{false};
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    workers.emplace_back([this, seed, &stop] {
+      for (uint64_t i = seed; !stop.load(); i += 4) Work(i, 100, false);
+    });
+  }
+  EXPECT_GE(arena_.frames_in_use().raw(), kFrames * 3 / 4);
+  int complete = 0;
+  constexpr int kTries = 25;
+  Rng rng(3);
+  for (int i = 0; i < kTries; ++i) {
+    ReclaimRangeResult result =
+        arena_.ReclaimRange(FrameId(static_cast<uint32_t>(rng.Below(16) * 512)), PageCount(512));
+    if (result.complete()) ++complete;
+    if (result.complete()) result.range.Discard();
+  }
+  stop.store(true);
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_GE(complete, kTries - 1);
+}
+
+std::string ParametersName(const testing::TestParamInfo<Parameters>& parameters) {
+  return NameOf(std::get<0>(parameters.param)) +
+         (std::get<1>(parameters.param) == FrameAccess::kAlways ? "Always" : "WhilePinned");
+}
+
+INSTANTIATE_TEST_SUITE_P(Pools, PoolStressTest,
+                         testing::Combine(testing::Values(PoolKind::kZbud, PoolKind::kZsmalloc8),
+                                          testing::Values(FrameAccess::kAlways,
+                                                          FrameAccess::kWhilePinned)),
+                         ParametersName);
+
+}  // namespace
+}  // namespace uzswap

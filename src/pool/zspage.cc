@@ -1,0 +1,227 @@
+#include "pool/zspage.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace uzswap {
+
+// --- Objects and frames ---
+
+void ZspageView::Clear() {
+  std::fill_n(block_, BlockWords(class_), 0u);
+  page_.present = 0;
+  page_.live = 0;
+  page_.backed = 0;
+}
+
+void ZspageView::AddObject(uint32_t slot, uint32_t index) {
+  UZ_CHECK(index != 0 && !IsLive(slot) && IsBacked(slot));
+  set_live_bits(slot / 64, live_bits(slot / 64) | uint64_t{1} << (slot % 64));
+  slots()[slot] = index;
+  ++page_.live;
+}
+
+void ZspageView::RemoveObject(uint32_t slot) {
+  UZ_CHECK(IsLive(slot));
+  set_live_bits(slot / 64, live_bits(slot / 64) & ~(uint64_t{1} << (slot % 64)));
+  slots()[slot] = 0;
+  --page_.live;
+}
+
+void ZspageView::AddFrame(uint32_t k, uint32_t frame) {
+  UZ_CHECK(!HasFrame(k));
+  SetFrame(k, frame);
+  page_.present = static_cast<uint16_t>(page_.present | (1u << k));
+  page_.backed = static_cast<uint16_t>(CountBacked());
+}
+
+void ZspageView::RemoveFrame(uint32_t k) {
+  UZ_CHECK(HasFrame(k));
+  UZ_DCHECK(CountLiveIn(k) == 0);
+  page_.present = static_cast<uint16_t>(page_.present & ~(1u << k));
+  page_.backed = static_cast<uint16_t>(CountBacked());
+}
+
+uint32_t ZspageView::CountBacked() const {
+  if (page_.present == (1u << class_.frames) - 1) return class_.slots;
+  uint32_t backed = 0;
+  for (uint32_t k = 0; k < class_.frames; ++k) {
+    if (!HasFrame(k)) continue;
+    // The slots that begin in frame k; the last of them may end in the next.
+    const uint32_t end = class_.EndIn(k);
+    uint32_t first = class_.FirstIn(k);
+    if (first < end && class_.FirstFrameOf(first) < k) ++first;
+    backed += end - first;
+    if (first < end && class_.LastFrameOf(end - 1) > k && !HasFrame(k + 1)) --backed;
+  }
+  return backed;
+}
+
+// --- Searches ---
+
+uint32_t ZspageView::NextLive(uint32_t from, uint32_t end) const {
+  while (from < end) {
+    const uint64_t bits = live_bits(from / 64) >> (from % 64);
+    if (bits != 0) {
+      const uint32_t slot = from + static_cast<uint32_t>(std::countr_zero(bits));
+      return slot < end ? slot : kNoSlot;
+    }
+    from = (from / 64 + 1) * 64;
+  }
+  return kNoSlot;
+}
+
+uint32_t ZspageView::NextFree(uint32_t from, uint32_t end) const {
+  while (from < end) {
+    const uint64_t bits = ~live_bits(from / 64) >> (from % 64);
+    if (bits != 0) {
+      const uint32_t slot = from + static_cast<uint32_t>(std::countr_zero(bits));
+      return slot < end ? slot : kNoSlot;
+    }
+    from = (from / 64 + 1) * 64;
+  }
+  return kNoSlot;
+}
+
+uint32_t ZspageView::CountLiveIn(uint32_t k) const {
+  uint32_t count = 0;
+  const uint32_t end = class_.EndIn(k);
+  for (uint32_t slot = class_.FirstIn(k); slot < end;) {
+    const uint32_t stop = std::min((slot / 64 + 1) * 64, end);
+    uint64_t bits = live_bits(slot / 64) >> (slot % 64);
+    if (stop - slot < 64) bits &= (uint64_t{1} << (stop - slot)) - 1;
+    count += static_cast<uint32_t>(std::popcount(bits));
+    slot = stop;
+  }
+  return count;
+}
+
+uint32_t ZspageView::FindBacked(uint32_t except) const {
+  if (page_.live == page_.backed) return kNoSlot;
+  for (uint32_t k = 0; k < class_.frames; ++k) {
+    if (!HasFrame(k) || k == except) continue;
+    const uint32_t end = class_.EndIn(k);
+    for (uint32_t slot = NextFree(class_.FirstIn(k), end); slot != kNoSlot;
+         slot = NextFree(slot + 1, end)) {
+      const bool outside =
+          class_.FirstFrameOf(slot) != except && class_.LastFrameOf(slot) != except;
+      if (outside && IsBacked(slot)) return slot;
+    }
+  }
+  return kNoSlot;
+}
+
+uint32_t ZspageView::FindUnbacked() const {
+  uint32_t inside = kNoSlot;
+  uint32_t any = kNoSlot;
+  for (uint32_t k = 0; k < class_.frames; ++k) {
+    if (HasFrame(k)) continue;
+    // No slot that touches a missing frame is live.
+    const uint32_t first = class_.FirstIn(k);
+    const uint32_t end = class_.EndIn(k);
+    if (first == end) continue;
+    for (const uint32_t slot : {first, end - 1}) {
+      const uint32_t other =
+          class_.FirstFrameOf(slot) < k ? class_.FirstFrameOf(slot) : class_.LastFrameOf(slot);
+      if (other != k && HasFrame(other)) return slot;
+      if (other == k && inside == kNoSlot) inside = slot;
+    }
+    // Of three or more slots the second lies wholly inside.
+    if (inside == kNoSlot && end - first >= 3) inside = first + 1;
+    if (any == kNoSlot) any = first;
+  }
+  return inside != kNoSlot ? inside : any;
+}
+
+uint32_t ZspageView::SparsestFrame() const {
+  uint32_t best = kNoFrame;
+  uint32_t fewest = UINT32_MAX;
+  for (uint32_t k = 0; k < class_.frames; ++k) {
+    if (!HasFrame(k)) continue;
+    const uint32_t count = CountLiveIn(k);
+    if (count >= fewest) continue;
+    fewest = count;
+    best = k;
+  }
+  return best;
+}
+
+void ZspageView::Audit() const {
+  uint32_t live = 0;
+  for (uint32_t slot = NextLive(0, class_.slots); slot != kNoSlot;
+       slot = NextLive(slot + 1, class_.slots)) {
+    ++live;
+    UZ_CHECK(IsBacked(slot));
+    UZ_CHECK_NE(object(slot), 0u);
+  }
+  UZ_CHECK_EQ(live, uint32_t{page_.live});
+  uint32_t backed = 0;
+  for (uint32_t slot = 0; slot < class_.slots; ++slot) backed += IsBacked(slot) ? 1 : 0;
+  UZ_CHECK_EQ(backed, uint32_t{page_.backed});
+  for (uint32_t k = 0; k < class_.frames; ++k) {
+    if (HasFrame(k)) UZ_CHECK_GT(CountLiveIn(k), 0u);
+  }
+}
+
+// --- Records and blocks ---
+
+Result<void> ZspageTable::Init(uint64_t frames) {
+  // Beyond one for each frame, as many as may wait in the shards of the number pool.
+  const uint64_t units = frames + 1024;
+  auto pages = os::VirtualArray<Zspage>::Create(units, "zspage descriptors");
+  if (!pages.ok()) return pages.error();
+  auto words = os::VirtualArray<uint32_t>::Create(units * kBlockUnitsMax * kBlockUnit,
+                                                  "zspage back-pointers");
+  if (!words.ok()) return words.error();
+  pages_ = std::move(pages).value();
+  words_ = std::move(words).value();
+  units_.Init(units);
+  return {};
+}
+
+uint32_t ZspageTable::Take(const SizeClass& size_class) {
+  const uint32_t unit = units_.Take([this](uint32_t i) -> auto& { return pages_[i].stamp; });
+  if (unit == 0) return 0;
+  Zspage& page = pages_[unit];
+  UZ_CHECK(page.state == ZspageState::kUnused);
+  page.block = TakeBlock(BlockUnits(size_class));
+  if (page.block == 0) {
+    units_.Put(
+        unit, [this](uint32_t i) -> auto& { return pages_[i].stamp; });
+    return 0;
+  }
+  View(page, size_class).Clear();
+  return unit;
+}
+
+void ZspageTable::Return(uint32_t unit, const SizeClass& size_class) {
+  ReturnBlock(pages_[unit].block, BlockUnits(size_class));
+  units_.Put(
+      unit, [this](uint32_t i) -> auto& { return pages_[i].stamp; });
+}
+
+// 0 if there is none. There is room for the longest block for every zspage, so this takes a pool
+// that was full of one length, and then of others, several times over.
+uint32_t ZspageTable::TakeBlock(uint32_t units) {
+  MutexLock lock(mutex_);
+  if (free_blocks_[units] != 0) {
+    const uint32_t block = free_blocks_[units];
+    free_blocks_[units] = words_[size_t{block} * kBlockUnit];
+    return block;
+  }
+  if ((size_t{next_block_} + units) * kBlockUnit > words_.capacity()) return 0;
+  return std::exchange(next_block_, next_block_ + units);
+}
+
+void ZspageTable::ReturnBlock(uint32_t block, uint32_t units) {
+  MutexLock lock(mutex_);
+  words_[size_t{block} * kBlockUnit] = free_blocks_[units];
+  free_blocks_[units] = block;
+}
+
+uint64_t ZspageTable::metadata_bytes() const {
+  MutexLock lock(mutex_);
+  return units_.touched() * sizeof(Zspage) + uint64_t{next_block_} * kBlockUnit * sizeof(uint32_t);
+}
+
+}  // namespace uzswap

@@ -1,0 +1,162 @@
+// Zspage: up to 16 frames seen as one row of equal slots, any of the frames possibly missing.
+//
+//     frames    [ 0 ][ 1 ][ - ][ 3 ]          '-': no slot in it is in use, so it is not there
+//     slots     |a|b|.|c|.|.|.|d|.|           a slot may straddle two frames
+//     block     frames[16] live bits  slots[n]
+//                                     the handle's index of each object, the way back
+//
+// A zspage takes a frame only when a slot in it is first used, and gives it back as soon as its
+// last object goes, whether or not the rest of the zspage is in use: evicting or freeing the three
+// objects of a frame frees that frame. (The kernel's zspage holds all its frames until it is
+// empty as a whole.)
+//
+// A slot is *backed* if all its frames are there. live <= backed <= slots.
+//
+// The record is 64 bytes; frame numbers and back-pointers lie in a block whose length depends on
+// the class. Both are out of line: allocating and freeing do not touch the frames.
+//
+// Nothing here locks: the lock of the group that the zspage belongs to guards all of it, except
+// that the holder of a pin on an object may read the frames of that object.
+#ifndef UZSWAP_POOL_ZSPAGE_H_
+#define UZSWAP_POOL_ZSPAGE_H_
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+#include "base/intrusive_list.h"
+#include "base/mutex.h"
+#include "os/virtual_array.h"
+#include "pool/index_pool.h"
+#include "pool/size_class.h"
+
+namespace uzswap {
+
+enum class ZspageState : uint8_t { kUnused, kListed, kUnderReclaim };
+
+struct Zspage {
+  ListLink fullness_link;
+  ListLink age_link;
+  // When it was last added to; the chain of free numbers while unused.
+  std::atomic<uint64_t> stamp;
+  uint32_t block;  // where its block begins, in units of kBlockUnit words
+  // Group it belongs to, see zsmalloc_pool.h. Read without the lock to find the lock; changed
+  // under the lock of the group that it names.
+  std::atomic<uint16_t> home;
+  uint16_t present;  // bit k: frame k is there
+  uint16_t live;
+  uint16_t backed;
+  ZspageState state;
+  uint8_t list;  // which list of its group holds it
+};
+static_assert(sizeof(Zspage) == 56);
+
+inline constexpr uint32_t kNoSlot = UINT32_MAX;
+inline constexpr uint32_t kNoFrame = UINT32_MAX;
+
+// A zspage together with its geometry and its block: what the algorithms work on.
+class ZspageView {
+ public:
+  ZspageView(Zspage& page, const SizeClass& size_class, uint32_t* block)
+      : page_(page), class_(size_class), block_(block) {}
+
+  static constexpr uint32_t BlockWords(const SizeClass& c) {
+    return c.frames + 2 * LiveWords(c) + c.slots;
+  }
+
+  [[nodiscard]] uint32_t frame(uint32_t k) const { return block_[k]; }
+  void SetFrame(uint32_t k, uint32_t frame) { block_[k] = frame; }
+  [[nodiscard]] uint32_t object(uint32_t slot) const { return slots()[slot]; }
+  [[nodiscard]] bool IsLive(uint32_t slot) const {
+    return ((live_bits(slot / 64) >> (slot % 64)) & 1) != 0;
+  }
+  [[nodiscard]] bool HasFrame(uint32_t k) const { return ((page_.present >> k) & 1) != 0; }
+  [[nodiscard]] bool IsBacked(uint32_t slot) const {
+    return HasFrame(class_.FirstFrameOf(slot)) && HasFrame(class_.LastFrameOf(slot));
+  }
+
+  // An empty zspage: no frames, no objects.
+  void Clear();
+  void AddObject(uint32_t slot, uint32_t index);
+  void RemoveObject(uint32_t slot);
+  // Requires: not there / there and without live objects.
+  void AddFrame(uint32_t k, uint32_t frame);
+  void RemoveFrame(uint32_t k);
+
+  [[nodiscard]] uint32_t CountLiveIn(uint32_t k) const;
+  // The lowest live slot at or after `from` and before `end`; kNoSlot if none.
+  [[nodiscard]] uint32_t NextLive(uint32_t from, uint32_t end) const;
+  // A free backed slot with no bytes in frame `except`; kNoSlot if none.
+  [[nodiscard]] uint32_t FindBacked(uint32_t except = kNoFrame) const;
+  // The free slot that can be backed at least cost: best one that straddles out of a frame that is
+  // there, then one inside a missing frame, then one that needs two frames. kNoSlot if none.
+  [[nodiscard]] uint32_t FindUnbacked() const;
+  // The frame with the fewest live objects; kNoFrame if no frame is there.
+  [[nodiscard]] uint32_t SparsestFrame() const;
+
+  void Audit() const;
+
+ private:
+  static constexpr uint32_t LiveWords(const SizeClass& c) { return (c.slots + 63u) / 64; }
+  [[nodiscard]] uint64_t live_bits(uint32_t word) const {
+    const uint32_t* at = block_ + class_.frames + 2 * word;
+    return at[0] | (uint64_t{at[1]} << 32);
+  }
+  void set_live_bits(uint32_t word, uint64_t bits) {
+    uint32_t* at = block_ + class_.frames + 2 * word;
+    at[0] = static_cast<uint32_t>(bits);
+    at[1] = static_cast<uint32_t>(bits >> 32);
+  }
+  [[nodiscard]] uint32_t* slots() const { return block_ + class_.frames + 2 * LiveWords(class_); }
+  [[nodiscard]] uint32_t NextFree(uint32_t from, uint32_t end) const;
+  [[nodiscard]] uint32_t CountBacked() const;
+
+  Zspage& page_;
+  const SizeClass& class_;
+  uint32_t* block_;
+};
+
+// The records and blocks of all zspages of a pool. Any thread may take and return.
+class ZspageTable {
+ public:
+  ZspageTable() = default;
+  // `frames`: how many frames there may be; each zspage has at least one.
+  Result<void> Init(uint64_t frames);
+
+  // A cleared, unused zspage for the class; 0 if there is none.
+  [[nodiscard]] uint32_t Take(const SizeClass& size_class);
+  void Return(uint32_t unit, const SizeClass& size_class);
+
+  [[nodiscard]] uint64_t capacity() const { return pages_.capacity(); }
+  Zspage& operator[](uint32_t unit) { return pages_[unit]; }
+  [[nodiscard]] uint32_t UnitOf(const Zspage& page) const {
+    return static_cast<uint32_t>(&page - pages_.data());
+  }
+  ZspageView View(Zspage& page, const SizeClass& size_class) {
+    return {page, size_class, words_.data() + size_t{page.block} * kBlockUnit};
+  }
+  [[nodiscard]] uint64_t metadata_bytes() const;
+
+ private:
+  static constexpr uint32_t kBlockUnit = 8;
+  static constexpr uint32_t kBlockUnitsMax =
+      (kChainMax + 2 * kSlotsMax / 64 + kSlotsMax + kBlockUnit - 1) / kBlockUnit;
+
+  static constexpr uint32_t BlockUnits(const SizeClass& c) {
+    return (ZspageView::BlockWords(c) + kBlockUnit - 1) / kBlockUnit;
+  }
+  uint32_t TakeBlock(uint32_t units);
+  void ReturnBlock(uint32_t block, uint32_t units);
+
+  os::VirtualArray<Zspage> pages_;
+  os::VirtualArray<uint32_t> words_;
+  IndexPool units_;
+  mutable Mutex mutex_{LockRank::kHandleTable};
+  // Free blocks by length, chained through their first word; 0 ends a chain.
+  uint32_t free_blocks_[kBlockUnitsMax + 1] UZ_GUARDED_BY(mutex_) = {};
+  uint32_t next_block_ UZ_GUARDED_BY(mutex_) = 1;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_POOL_ZSPAGE_H_

@@ -1,0 +1,1 @@
+#include "reclaim/levels.h"

@@ -1,0 +1,503 @@
+#!/usr/bin/env python3
+"""Runs whole programs in memory cgroups and measures what they hold.
+
+    harness.py --probe      says what this machine offers; status 0 if nothing is missing
+
+As a module: `Cgroup` is a memory cgroup of version 1 or 2 without swap, `run` runs a command in
+one and returns a `Run`: status, output, seconds, whether the kernel killed something, the peaks.
+Whatever happens, the processes are gone and the cgroup is removed afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import platform
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MIB = 1 << 20
+SKIP = 77  # what ctest takes for "skipped"
+HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymous memory
+DEADLINE_S = 300.0
+
+
+def bin_folder() -> Path:
+    return Path(os.environ.get("UZSWAP_BIN", ROOT / "build" / "release" / "bin"))
+
+
+def fail(message: str) -> NoReturn:
+    print(f"FAILED: {message}", flush=True)
+    sys.exit(1)
+
+
+def skip(reason: str) -> NoReturn:
+    """Leaves with ctest's skip status; where nothing has a reason to skip, that is a failure."""
+    if os.environ.get("UZSWAP_NO_SKIP"):
+        fail(f"skipped although this machine offers everything: {reason}")
+    print(f"SKIPPED: {reason}", flush=True)
+    sys.exit(SKIP)
+
+
+def wait_until(what: str, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Polls until the condition holds; the deadline is for the broken case only."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.002)
+
+
+# --- cgroups -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Where memory cgroups can be made: the parent folder and the interface's version."""
+
+    parent: Path
+    version: int
+
+
+def own_cgroup(controller: str) -> str:
+    """The path of this process in the hierarchy of a controller ('' is version 2's)."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return path
+    return "/"
+
+
+def mounts(kind: str) -> list[tuple[Path, list[str]]]:
+    found = []
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        words = line.split()
+        if words[2] == kind:
+            found.append((Path(words[1]), words[3].split(",")))
+    return found
+
+
+def candidates() -> Iterator[Hierarchy]:
+    """The own cgroup first, then its parents: a limit should nest in the limits that exist."""
+    for mount, options in mounts("cgroup"):
+        if "memory" in options:
+            yield Hierarchy(mount / own_cgroup("memory").lstrip("/"), 1)
+            yield Hierarchy(mount, 1)
+    for mount, _ in mounts("cgroup2"):
+        path = mount / own_cgroup("").lstrip("/")
+        for folder in (path, *path.parents):
+            if folder == mount.parent:
+                break
+            yield Hierarchy(folder, 2)
+
+
+def usable(hierarchy: Hierarchy) -> bool:
+    parent = hierarchy.parent
+    if hierarchy.version == 2:
+        if "memory" not in read_words(parent / "cgroup.controllers"):
+            return False
+        if "memory" not in read_words(parent / "cgroup.subtree_control"):
+            with contextlib.suppress(OSError):
+                (parent / "cgroup.subtree_control").write_text("+memory")
+        if "memory" not in read_words(parent / "cgroup.subtree_control"):
+            return False
+    trial = parent / f"uzswap-trial-{os.getpid()}"
+    try:
+        trial.mkdir()
+    except OSError:
+        return False
+    try:
+        limit = "memory.limit_in_bytes" if hierarchy.version == 1 else "memory.max"
+        (trial / limit).write_text(str(64 * MIB))
+        return True
+    except OSError:
+        return False
+    finally:
+        trial.rmdir()
+
+
+def read_words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+def find_hierarchy() -> Hierarchy | None:
+    return next((one for one in candidates() if usable(one)), None)
+
+
+class Cgroup:
+    """One memory cgroup; made and removed by `with`."""
+
+    def __init__(self, hierarchy: Hierarchy, limit: int | None) -> None:
+        self.version = hierarchy.version
+        self.path = Path(tempfile.mkdtemp(prefix="uzswap-", dir=hierarchy.parent))
+        if limit is None:
+            return
+        if self.version == 1:
+            (self.path / "memory.limit_in_bytes").write_text(str(limit))
+            with contextlib.suppress(OSError):
+                (self.path / "memory.memsw.limit_in_bytes").write_text(str(limit))
+        else:
+            (self.path / "memory.max").write_text(str(limit))
+            with contextlib.suppress(OSError):
+                (self.path / "memory.swap.max").write_text("0")
+
+    def __enter__(self) -> Cgroup:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_all()
+        wait_until("removing the cgroup", self._try_remove)
+
+    def _try_remove(self) -> bool:
+        try:
+            self.path.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            self.kill_all()
+            return False
+        return True
+
+    def enter_command(self) -> list[str]:
+        """The shell enters the cgroup and becomes the command: no page is charged elsewhere."""
+        script = 'echo $$ > "$0" && exec "$@"'
+        return ["/bin/sh", "-c", script, str(self.path / "cgroup.procs")]
+
+    def sampler_arguments(self, _: subprocess.Popen[bytes]) -> list[str]:
+        return ["--cgroup", str(self.path)]
+
+    def pids(self) -> list[int]:
+        return [int(word) for word in read_words(self.path / "cgroup.procs")]
+
+    def kill_all(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def oom_kills(self) -> int:
+        name = "memory.oom_control" if self.version == 1 else "memory.events"
+        for line in (self.path / name).read_text().splitlines():
+            key, value = line.split()
+            if key == "oom_kill":
+                return int(value)
+        return 0
+
+    def anon(self) -> int:
+        """The anonymous memory charged now."""
+        key = "total_rss" if self.version == 1 else "anon"
+        words = read_words(self.path / "memory.stat")
+        return int(words[words.index(key) + 1]) if key in words else 0
+
+    def peak(self) -> int:
+        """All memory ever charged at once, file cache included; 0 where not told."""
+        name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
+        words = read_words(self.path / name)
+        return int(words[0]) if words else 0
+
+
+class NoCgroup:
+    """Stands in where cgroups cannot be used: no limit, and peaks of processes only."""
+
+    def __enter__(self) -> NoCgroup:
+        self._leader: subprocess.Popen[bytes] | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_all()
+
+    def enter_command(self) -> list[str]:
+        return []
+
+    def sampler_arguments(self, leader: subprocess.Popen[bytes]) -> list[str]:
+        self._leader = leader
+        return ["--pid", str(leader.pid)]
+
+    def pids(self) -> list[int]:
+        alive = self._leader is not None and self._leader.poll() is None
+        return [self._leader.pid] if alive and self._leader is not None else []
+
+    def kill_all(self) -> None:
+        if self._leader is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._leader.pid, signal.SIGKILL)
+
+    def oom_kills(self) -> int:
+        return 0
+
+    def peak(self) -> int:
+        return 0
+
+    def anon(self) -> int:
+        total = 0
+        for pid in self.pids():
+            words = read_words(Path(f"/proc/{pid}/statm"))
+            if words:
+                total += (int(words[1]) - int(words[2])) * os.sysconf("SC_PAGESIZE")
+        return total
+
+
+Group = Cgroup | NoCgroup
+Client = Callable[[Group, "subprocess.Popen[bytes]"], None]
+
+
+# --- what the machine offers -------------------------------------------------------------------
+
+UFFD_SYSCALL = {"x86_64": 323, "aarch64": 282}
+UFFDIO_API = 0xC018AA3F
+UFFD_API = 0xAA
+UFFD_FEATURE_MOVE = 1 << 16
+
+
+def has_userfaultfd_move() -> bool:
+    number = UFFD_SYSCALL.get(platform.machine())
+    if number is None:
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.syscall(number, os.O_CLOEXEC)
+    if descriptor < 0:
+        return False
+    request = ctypes.create_string_buffer(struct.pack("QQQ", UFFD_API, 0, 0))
+    status = libc.ioctl(descriptor, ctypes.c_ulong(UFFDIO_API), request)
+    os.close(descriptor)
+    features = struct.unpack("QQQ", request.raw[:24])[1]
+    return status == 0 and bool(features & UFFD_FEATURE_MOVE)
+
+
+def missing_facilities() -> list[str]:
+    missing = []
+    if os.geteuid() != 0:
+        missing.append("not root")
+    if not has_userfaultfd_move():
+        missing.append("no userfaultfd with MOVE (Linux 6.8)")
+    if find_hierarchy() is None:
+        missing.append("no memory cgroup can be made")
+    return missing
+
+
+def require_machine() -> Hierarchy:
+    """Skips the test unless everything that whole-program tests need is here."""
+    missing = missing_facilities()
+    if missing:
+        skip(", ".join(missing))
+    hierarchy = find_hierarchy()
+    assert hierarchy is not None
+    return hierarchy
+
+
+# --- running -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a command did."""
+
+    status: int  # the exit status, or minus the signal
+    output: bytes
+    errors: str
+    seconds: float
+    oom_kills: int
+    cgroup_peak: int  # all charged memory
+    cgroup_anon: int  # anonymous memory of the whole tree, shared pages counted once
+    process_anon: int  # RssAnon of the largest process
+    samples_per_second: float
+    timed_out: bool = False
+    stats: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def killed(self) -> bool:
+        return self.oom_kills > 0
+
+    @property
+    def anon_peak(self) -> int:
+        """What counts against a limit: the cgroup's figure for a tree, else the process's."""
+        return max(self.process_anon, self.cgroup_anon)
+
+    def describe_end(self) -> str:
+        if self.timed_out:
+            return "did not end"
+        if self.killed:
+            return f"killed by the kernel for its memory ({self.oom_kills} processes)"
+        return f"status {self.status}" if self.status >= 0 else f"signal {-self.status}"
+
+
+def stacks_of(pids: list[int]) -> str:
+    """Where the kernel has each thread, for a run that does not end."""
+    lines = []
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            with contextlib.suppress(OSError):
+                frames = [line.split()[-1] for line in (task / "stack").read_text().splitlines()]
+                state = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                name = (task / "comm").read_text().strip()
+                lines.append(f"  {pid}/{task.name} {name} {state}: {' < '.join(frames[:6])}")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def sampling(arguments: list[str]) -> Iterator[dict[str, float]]:
+    """Fills the dictionary with the sampler's findings when the block ends."""
+    findings: dict[str, float] = {}
+    sampler = subprocess.Popen(
+        [bin_folder() / "sampler", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        yield findings
+    finally:
+        output, _ = sampler.communicate(b"")
+        findings.update(json.loads(output))
+
+
+class ClientFailed(Exception):
+    """The client of a command could not go on; tells how the command fared."""
+
+    def __init__(self, oom_kills: int, details: str) -> None:
+        super().__init__(details)
+        self.oom_kills = oom_kills
+
+
+def client_failure(
+    process: subprocess.Popen[bytes], group: Group, errors: IO[bytes], cause: Exception
+) -> ClientFailed:
+    """Gathers what there is to know and ends the command."""
+    kills = group.oom_kills()
+    # A server that dies closes its socket some time before it can be waited for.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    ended = process.returncode
+    state = f"ended with {ended}" if ended is not None else "lives:\n" + stacks_of(group.pids())
+    group.kill_all()
+    process.wait(60)
+    errors.seek(0)
+    text = errors.read().decode(errors="replace")[-2000:]
+    return ClientFailed(kills, f"client: {cause!r}; kernel kills: {kills}; it {state}\n{text}")
+
+
+def wait_for(process: subprocess.Popen[bytes], group: Group, deadline: float) -> bool:
+    """Waits for the end; True if it did not come, and the processes were killed for it."""
+    try:
+        process.wait(deadline)
+        return False
+    except subprocess.TimeoutExpired:
+        print(f"no end after {deadline:.0f} s:\n{stacks_of(group.pids())}", flush=True)
+        group.kill_all()
+        process.wait(60)
+        return True
+
+
+def run(
+    command: list[str],
+    hierarchy: Hierarchy | None,
+    limit: int | None = None,
+    deadline: float = DEADLINE_S,
+    folder: Path | None = None,
+    during: Client | None = None,
+) -> Run:
+    """Runs a command in a fresh memory cgroup (in none, where there is no hierarchy) to its end
+    or the kernel's; `during` is what a client of it does meanwhile, outside the cgroup."""
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(Cgroup(hierarchy, limit) if hierarchy else NoCgroup())
+        output = stack.enter_context(tempfile.TemporaryFile())
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [*group.enter_command(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            cwd=folder,
+            start_new_session=True,
+        )
+        with sampling(group.sampler_arguments(process)) as samples:
+            try:
+                if during is not None:
+                    during(group, process)
+            except (OSError, RuntimeError, ValueError) as cause:
+                raise client_failure(process, group, errors, cause) from cause
+            timed_out = wait_for(process, group, deadline)
+            seconds = time.monotonic() - start
+        errors.seek(0)
+        output.seek(0)
+        return Run(
+            status=process.returncode,
+            output=output.read(),
+            errors=errors.read().decode(errors="replace"),
+            seconds=seconds,
+            oom_kills=group.oom_kills(),
+            cgroup_peak=group.peak(),
+            cgroup_anon=int(samples["peak_cgroup_anon"]),
+            process_anon=int(samples["peak_process_anon"]),
+            samples_per_second=samples["samples_per_second"],
+            timed_out=timed_out,
+        )
+
+
+def uzswap_command(limit: int, stats: Path, options: list[str] | None = None) -> list[str]:
+    program = os.environ.get("UZSWAP_PROGRAM") or str(bin_folder() / "uzswap")
+    return [program, "run", "--limit", str(limit), "--stats", str(stats), *(options or []), "--"]
+
+
+def run_limited(
+    command: list[str],
+    hierarchy: Hierarchy | None,
+    limit: int,
+    options: list[str] | None = None,
+    deadline: float = DEADLINE_S,
+    folder: Path | None = None,
+    during: Client | None = None,
+    bounded: bool = True,
+) -> Run:
+    """Runs a command under uzswap, if `bounded` in a cgroup of the limit and the headroom."""
+    with tempfile.TemporaryDirectory() as scratch:
+        stats = Path(scratch) / "stats.json"
+        result = run(
+            uzswap_command(limit, stats, options) + command,
+            hierarchy,
+            limit + HEADROOM if bounded else None,
+            deadline=deadline,
+            folder=folder,
+            during=during,
+        )
+        found = json.loads(stats.read_text()) if stats.exists() else {}
+    return Run(**{**result.__dict__, "stats": found})
+
+
+def parse_size(text: str) -> int:
+    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1])
+    return int(float(text[:-1]) * factor) if factor else int(text)
+
+
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder on a real file system: a cgroup is charged for what lies in one of memory."""
+    return tempfile.TemporaryDirectory(prefix="uzswap-", dir="/var/tmp")
+
+
+def have_uzswap() -> bool:
+    return bool(os.environ.get("UZSWAP_PROGRAM")) or (bin_folder() / "uzswap").exists()
+
+
+def main() -> int:
+    if sys.argv[1:] != ["--probe"]:
+        print(__doc__)
+        return 2
+    missing = missing_facilities()
+    print("missing: " + ", ".join(missing) if missing else "nothing is missing")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""The harness, tested on programs whose memory is known, without uzswap."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import harness
+from harness import MIB, Hierarchy
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "workloads"))
+import corpus  # noqa: E402
+
+# Holds for a while what it has, so that the peak is there to be seen.
+HOLD = (
+    "import time; x = bytearray(b'x') * (%d << 20); end = time.monotonic() + 0.2\n"
+    "while time.monotonic() < end: pass\n"
+    "print(len(x))"
+)
+PYTHON = "/usr/bin/python3"
+
+
+def children_of(hierarchy: Hierarchy) -> set[str]:
+    return {one.name for one in hierarchy.parent.glob("uzswap-*")}
+
+
+class HarnessTest(unittest.TestCase):
+    hierarchy: Hierarchy
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.hierarchy = harness.require_machine()
+
+    def setUp(self) -> None:
+        self.before = children_of(self.hierarchy)
+
+    def tearDown(self) -> None:
+        self.assertEqual(children_of(self.hierarchy), self.before)
+
+    def test_measures_the_peak_of_a_process(self) -> None:
+        result = harness.run([PYTHON, "-c", HOLD % 100], self.hierarchy)
+        self.assertEqual((result.status, result.output), (0, b"104857600\n"))
+        self.assertFalse(result.killed)
+        for peak in (result.process_anon, result.cgroup_anon):
+            self.assertGreater(peak, 95 * MIB)
+            self.assertLess(peak, 130 * MIB)
+
+    def test_measures_without_a_cgroup(self) -> None:
+        result = harness.run([PYTHON, "-c", HOLD % 100], None)
+        self.assertEqual((result.status, result.cgroup_anon), (0, 0))
+        self.assertGreater(result.process_anon, 95 * MIB)
+
+    def test_sees_a_kill(self) -> None:
+        result = harness.run([PYTHON, "-c", HOLD % 100], self.hierarchy, limit=50 * MIB)
+        self.assertTrue(result.killed)
+        self.assertEqual(result.status, -9)
+        self.assertLessEqual(result.cgroup_peak, 50 * MIB)
+
+    def test_sees_a_kill_below_the_first_process(self) -> None:
+        command = ["/bin/sh", "-c", '"$@"; echo status $?', "-", PYTHON, "-c", HOLD % 100]
+        result = harness.run(command, self.hierarchy, limit=50 * MIB)
+        self.assertTrue(result.killed)
+        self.assertEqual(result.output, b"status 137\n")
+
+    def test_counts_pages_shared_by_fork_once(self) -> None:
+        script = (
+            "import os, signal; x = bytearray(b'x') * (60 << 20); pid = os.fork();"
+            "time = __import__('time'); end = time.monotonic() + 0.3\n"
+            "while time.monotonic() < end: pass\n"
+            "os.waitpid(pid, 0) if pid else os._exit(0)"
+        )
+        result = harness.run([PYTHON, "-c", script], self.hierarchy)
+        self.assertEqual(result.status, 0, result.errors)
+        self.assertLess(result.cgroup_anon, 90 * MIB)
+
+    def test_ends_what_does_not_end(self) -> None:
+        start = time.monotonic()
+        result = harness.run(["/bin/sleep", "600"], self.hierarchy, deadline=0.5)
+        self.assertTrue(result.timed_out)
+        self.assertLess(time.monotonic() - start, 60)
+
+    def test_ends_processes_that_outlive_the_command(self) -> None:
+        harness.run(["/bin/sh", "-c", "sleep 600 & sleep 600 & exit 3"], self.hierarchy)
+
+    def test_a_failing_client_ends_the_command(self) -> None:
+        def client(*_: object) -> None:
+            raise ConnectionError("gone")
+
+        with self.assertRaises(harness.ClientFailed):
+            harness.run(["/bin/sleep", "600"], self.hierarchy, during=client)
+
+    def test_skips_are_failures_where_nothing_has_a_reason_to_skip(self) -> None:
+        with mock.patch.dict(os.environ, {"UZSWAP_NO_SKIP": "1"}):
+            with self.assertRaises(SystemExit) as caught:
+                harness.skip("for the test")
+        self.assertEqual(caught.exception.code, 1)
+
+    def test_sizes(self) -> None:
+        self.assertEqual(harness.parse_size("1.5K"), 1536)
+        self.assertEqual(harness.parse_size("100M"), 100 * MIB)
+        self.assertEqual(harness.parse_size("12"), 12)
+
+
+class CorpusTest(unittest.TestCase):
+    def test_has_the_size_asked_for_and_is_the_same_twice(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            first, second = Path(folder) / "a", Path(folder) / "b"
+            corpus.write_corpus(first, 3 * MIB)
+            corpus.write_corpus(second, 3 * MIB)
+            self.assertEqual(first.stat().st_size, 3 * MIB)
+            self.assertEqual(first.read_bytes(), second.read_bytes())
+
+    def test_repeats_with_marks_where_a_machine_has_little(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "a"
+            with mock.patch.object(corpus, "texts", lambda: iter([b"one\n\ntwo\n\n"])):
+                corpus.write_corpus(target, 100)
+            self.assertIn(b"Round: 1", target.read_bytes())
+
+
+if __name__ == "__main__":
+    if harness.missing_facilities():
+        harness.require_machine()
+    unittest.main()
