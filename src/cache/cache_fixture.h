@@ -12,6 +12,7 @@
 #include "frame/frame_arena.h"
 #include "os/fake_io_port.h"
 #include "pool/zbud_pool.h"
+#include "pool/zsmalloc_pool.h"
 
 namespace uzswap {
 
@@ -44,18 +45,26 @@ struct FixtureOptions {
   uint32_t readahead_frames = 8;
   const char* codec = "lz4";
   FrameAccess access = FrameAccess::kAlways;
+  bool zsmalloc = false;
 };
 
 class CacheFixture {
  public:
-  explicit CacheFixture(const FixtureOptions& options = {}) {
+  explicit CacheFixture(const FixtureOptions& options = {})
+      : pool(options.zsmalloc ? static_cast<Pool&>(zsmalloc) : zbud) {
     FrameArenaOptions arena_options;
     arena_options.capacity = PageCount(options.frames);
     arena_options.access = options.access;
     UZ_CHECK(arena.Init(arena_options).ok());
     PoolOptions pool_options;
     pool_options.arena = &arena;
-    UZ_CHECK(pool.Init(pool_options).ok());
+    if (options.zsmalloc) {
+      ZsmallocOptions zsmalloc_options;
+      zsmalloc_options.pool = pool_options;
+      UZ_CHECK(zsmalloc.Init(zsmalloc_options).ok());
+    } else {
+      UZ_CHECK(zbud.Init(pool_options).ok());
+    }
     CacheOptions cache_options;
     cache_options.codec = CodecByName(options.codec);
     cache_options.pool_limit = options.pool_limit;
@@ -130,7 +139,9 @@ class CacheFixture {
   }
 
   FrameArena arena;
-  ZbudPool pool;
+  ZbudPool zbud;
+  ZsmallocPool zsmalloc;
+  Pool& pool;  // one of the two
   os::FakeIoPort port;
   CompressedCache cache;
   BackingStore store;

@@ -19,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -294,8 +295,9 @@ std::vector<Kind> Kinds() {
 
 class Table {
  public:
-  Table() {
+  explicit Table(bool zsmalloc) {
     FixtureOptions options;
+    options.zsmalloc = zsmalloc;
     options.frames = 64;
     options.device = 16 << 20;
     fixture_ = std::make_unique<CacheFixture>(options);
@@ -390,13 +392,15 @@ class Table {
   int second_steps_ = 0;
 };
 
-class CacheRaceTest : public testing::TestWithParam<size_t> {};
+// Which operation, and which pool.
+class CacheRaceTest : public testing::TestWithParam<std::tuple<size_t, bool>> {};
 
 TEST_P(CacheRaceTest, EveryInterleavingEndsLikeOneOfTheOrders) {
   const std::vector<Kind> kinds = Kinds();
-  const Kind& a = kinds[GetParam()];
-  Table table;
-  for (size_t other = GetParam(); other < kinds.size(); ++other) {
+  const auto [index, zsmalloc] = GetParam();
+  const Kind& a = kinds[index];
+  Table table(zsmalloc);
+  for (size_t other = index; other < kinds.size(); ++other) {
     const Kind& b = kinds[other];
     for (const Start start : kStarts) {
       const std::string in_order = *table.Run(a, b, start, UINT32_MAX);
@@ -422,12 +426,17 @@ TEST_P(CacheRaceTest, EveryInterleavingEndsLikeOneOfTheOrders) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CacheRaceTest, testing::Range(size_t{0}, Kinds().size()),
-                         [](const auto& each) { return std::string(Kinds()[each.param].name); });
+INSTANTIATE_TEST_SUITE_P(All, CacheRaceTest,
+                         testing::Combine(testing::Range(size_t{0}, Kinds().size()),
+                                          testing::Bool()),
+                         [](const auto& each) {
+                           return std::string(Kinds()[std::get<0>(each.param)].name) +
+                                  (std::get<1>(each.param) ? "_zsmalloc" : "_zbud");
+                         });
 
 // Fork happens only between operations: the engine's prepare handler sees to that. Both orders.
 TEST(CacheForkTest, BeforeAndAfterEveryOperation) {
-  Table table;
+  Table table(false);
   for (const Kind& kind : Kinds()) {
     for (const Start start : {Start::kEmpty, Start::kSameFilled, Start::kPooled, Start::kOnDisk}) {
       for (const bool fork_first : {false, true}) {

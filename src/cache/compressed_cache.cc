@@ -155,13 +155,15 @@ bool CompressedCache::Holds(SwapEntry entry) {
 }
 
 bool CompressedCache::Admits(CacheContext& context) {
-  constexpr uint32_t kCheckEvery = 64;
+  // Asking a pool for its level takes its locks one after the other: not for every store.
+  constexpr uint32_t kCheckEveryOpen = 64;
+  constexpr uint32_t kCheckEveryClosed = 4;
   if (gate_.limit() == UINT64_MAX && !gate_.closed()) return true;
-  if (!gate_.closed() && context.stores_until_check_ > 0) {
+  if (context.stores_until_check_ > 0) {
     --context.stores_until_check_;
-    return true;
+    return !gate_.closed();
   }
-  context.stores_until_check_ = kCheckEvery;
+  context.stores_until_check_ = gate_.closed() ? kCheckEveryClosed : kCheckEveryOpen;
   if (gate_.Observe(pool_->Snapshot().frame_bytes())) context.counters_.pool_limit_hit.Add();
   return !gate_.closed();
 }

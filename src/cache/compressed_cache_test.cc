@@ -145,7 +145,9 @@ TEST(CompressedCacheTest, TheGateClosesAtTheBoundAndOpensAtNinetyPercent) {
     EXPECT_EQ(fixture.Put(100'000, 4), StoreOutcome::kNoSpace);
   }
   fixture.cache.Invalidate(fixture.context, fixture.At(first++));
-  EXPECT_EQ(fixture.Put(100'000, 4), StoreOutcome::kStored);
+  int refused = 0;
+  while (fixture.Put(100'000, 4) != StoreOutcome::kStored) ++refused;
+  EXPECT_LE(refused, 4) << "the level is looked at now and then";
 }
 
 TEST(CompressedCacheTest, PagesComeBackFromDisk) {

@@ -237,12 +237,14 @@ TEST(CacheModelTest, NothingIsLostOrMixedUp) {
   const uint64_t operations = FromEnvironment("UZSWAP_TEST_OPS", kDefaultOperations);
   const uint64_t seed = FromEnvironment("UZSWAP_TEST_SEED", 1);
   for (const bool recompress : {false, true}) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed << " recompress " << recompress);
+    SCOPED_TRACE(testing::Message()
+                 << "seed " << seed << " zsmalloc, encryption, recompression " << recompress);
     printf("seed %lu, %lu operations\n", seed, operations / 2);
     FixtureOptions options;
     options.frames = 3000;
     options.pool_limit = 2800 * kPageSize;
     options.encrypt = recompress;
+    options.zsmalloc = recompress;
     WritebackOptions wishes;
     if (recompress) wishes.recompress_with = CodecByName("zstd");
     Party party(options, wishes);

@@ -148,25 +148,21 @@ void Writeback::CleanInPassing() {
 }
 
 bool Writeback::Shrink(uint64_t bytes) {
+  // Asking the pool for its level is dear; a unit or two more than needed are not.
+  constexpr int kStepsBetweenLooks = 8;
+  const uint64_t units = cache_->pool().Snapshot().units;
+  // Units that go back as the youngest come round again; a full turn in vain is enough.
+  uint64_t patience = units + 1;
   bool possible = true;
-  // Units that go back as the youngest come round again; a full turn without progress is enough.
-  uint64_t patience = cache_->pool().Snapshot().units + 1;
   while (possible && PoolBytes() > bytes) {
-    const uint64_t pending_before = PendingFrames() + counters_.frames_freed.Get();
-    const StepOutcome outcome = StepOnce(true);
-    if (PendingFrames() + counters_.frames_freed.Get() > pending_before) {
-      patience = cache_->pool().Snapshot().units + 1;
+    for (int i = 0; i < kStepsBetweenLooks && possible; ++i) {
+      const uint64_t before = PendingFrames() + counters_.frames_freed.Get();
+      possible = StepOnce(true) == StepOutcome::kWorked && --patience > 0;
+      if (PendingFrames() + counters_.frames_freed.Get() > before) patience = units + 1;
     }
-    possible = outcome == StepOutcome::kWorked && --patience > 0;
   }
   Drain();
   return cache_->pool().Snapshot().frame_bytes() <= bytes;
-}
-
-void Writeback::Drain() {
-  if (store_ == nullptr) return;
-  store_->Drain();
-  EndPending();
 }
 
 void Writeback::CompactStore(uint32_t permille) {
