@@ -1,8 +1,7 @@
 #include "frame/frame_range.h"
 
-#include <thread>
-
 #include "frame/frame_arena.h"
+#include "os/thread.h"
 
 namespace uzswap {
 namespace {
@@ -57,7 +56,7 @@ ReclaimRangeResult FrameArena::ReclaimRange(FrameId first, PageCount count) {
     if (left == before && result.report.left_no_space > 0 && ++starved > kPassesWithoutSpaceMax) {
       break;
     }
-    if (left == before) std::this_thread::yield();
+    if (left == before) os::YieldProcessor();
   }
   if (left > 0) {
     EndRange(first.raw(), count.raw(), false);

@@ -68,7 +68,7 @@ Operation RandomOperation(Rng& rng, uint64_t phase) {
   return operation;
 }
 
-PoolModel::PoolModel(PoolKind kind, FrameAccess access) {
+PoolModel::PoolModel(PoolVariant kind, FrameAccess access) {
   Require(arena_.Init({.capacity = PageCount(kFrames), .access = access}).ok(), "model: arena");
   pool_ = MakePool(kind, {.arena = &arena_, .max_objects = kObjectsMax});
   Require(pool_ != nullptr, "model: pool");

@@ -54,7 +54,7 @@ class PoolModel {
   static constexpr uint32_t kFrames = 256;
   static constexpr size_t kObjectsMax = 3000;
 
-  PoolModel(PoolKind kind, FrameAccess access);
+  PoolModel(PoolVariant kind, FrameAccess access);
   ~PoolModel();
   void Perform(const Operation& operation);
   // Checks every object and the pool's and arena's own structures. Drops all pins.

@@ -19,7 +19,7 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-using Parameters = std::tuple<PoolKind, FrameAccess>;
+using Parameters = std::tuple<PoolVariant, FrameAccess>;
 class PoolModelTest : public testing::TestWithParam<Parameters> {};
 
 TEST_P(PoolModelTest, RandomOperationsAgreeWithTheModel) {
@@ -47,7 +47,7 @@ std::string ParametersName(const testing::TestParamInfo<Parameters>& parameters)
 }
 
 INSTANTIATE_TEST_SUITE_P(Pools, PoolModelTest,
-                         testing::Combine(testing::ValuesIn(kAllPoolKinds),
+                         testing::Combine(testing::ValuesIn(kAllPoolVariants),
                                           testing::Values(FrameAccess::kAlways,
                                                           FrameAccess::kWhilePinned)),
                          ParametersName);

@@ -17,7 +17,7 @@
 namespace uzswap {
 namespace {
 
-using Parameters = std::tuple<PoolKind, FrameAccess>;
+using Parameters = std::tuple<PoolVariant, FrameAccess>;
 
 uint64_t OperationsPerThread() {
   const char* text = std::getenv("UZSWAP_TEST_OPS");
@@ -188,11 +188,11 @@ std::string ParametersName(const testing::TestParamInfo<Parameters>& parameters)
          (std::get<1>(parameters.param) == FrameAccess::kAlways ? "Always" : "WhilePinned");
 }
 
-INSTANTIATE_TEST_SUITE_P(Pools, PoolStressTest,
-                         testing::Combine(testing::Values(PoolKind::kZbud, PoolKind::kZsmalloc8),
-                                          testing::Values(FrameAccess::kAlways,
-                                                          FrameAccess::kWhilePinned)),
-                         ParametersName);
+INSTANTIATE_TEST_SUITE_P(
+    Pools, PoolStressTest,
+    testing::Combine(testing::Values(PoolVariant::kZbud, PoolVariant::kZsmalloc8),
+                     testing::Values(FrameAccess::kAlways, FrameAccess::kWhilePinned)),
+    ParametersName);
 
 }  // namespace
 }  // namespace uzswap

@@ -12,7 +12,7 @@
 namespace uzswap {
 namespace {
 
-using Parameters = std::tuple<PoolKind, FrameAccess>;
+using Parameters = std::tuple<PoolVariant, FrameAccess>;
 
 std::string ParametersName(const testing::TestParamInfo<Parameters>& parameters) {
   return NameOf(std::get<0>(parameters.param)) +
@@ -95,7 +95,7 @@ TEST_P(PoolTest, AnObjectIsSeenInAtMostTwoSegmentsWithoutACopy) {
     // In place: a second pin sees the same memory.
     EXPECT_EQ(pool_->Pin(handle).segment(0).data(), pin.segment(0).data());
   }
-  EXPECT_EQ(straddling > 0, std::get<0>(GetParam()) != PoolKind::kZbud);
+  EXPECT_EQ(straddling > 0, std::get<0>(GetParam()) != PoolVariant::kZbud);
   for (Handle handle : handles) pool_->Free(handle);
 }
 
@@ -178,7 +178,7 @@ TEST_P(PoolTest, FreeingTheObjectsOfAUnitFreesItsFrames) {
 }
 
 TEST_P(PoolTest, CompactionKeepsEveryByteAndFreesMostOfWhatAnIdealPackingWould) {
-  const bool zbud = std::get<0>(GetParam()) == PoolKind::kZbud;
+  const bool zbud = std::get<0>(GetParam()) == PoolVariant::kZbud;
   std::vector<std::pair<Handle, uint32_t>> objects;
   Rng rng(7);
   for (uint32_t i = 0; i < 3500; ++i) {
@@ -254,7 +254,7 @@ TEST_P(PoolDeathTest, MisuseIsNamed) {
 }
 
 const auto kParameters =
-    testing::Combine(testing::ValuesIn(kAllPoolKinds),
+    testing::Combine(testing::ValuesIn(kAllPoolVariants),
                      testing::Values(FrameAccess::kAlways, FrameAccess::kWhilePinned));
 INSTANTIATE_TEST_SUITE_P(Pools, PoolTest, kParameters, ParametersName);
 INSTANTIATE_TEST_SUITE_P(Pools, PoolDeathTest, kParameters, ParametersName);

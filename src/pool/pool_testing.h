@@ -11,32 +11,34 @@
 
 namespace uzswap {
 
-enum class PoolKind : uint8_t { kZbud, kZsmalloc4, kZsmalloc8, kZsmalloc16 };
-inline constexpr PoolKind kAllPoolKinds[] = {PoolKind::kZbud, PoolKind::kZsmalloc4,
-                                             PoolKind::kZsmalloc8, PoolKind::kZsmalloc16};
+enum class PoolVariant : uint8_t { kZbud, kZsmalloc4, kZsmalloc8, kZsmalloc16 };
+inline constexpr PoolVariant kAllPoolVariants[] = {
+    PoolVariant::kZbud, PoolVariant::kZsmalloc4, PoolVariant::kZsmalloc8, PoolVariant::kZsmalloc16};
 
-inline std::string NameOf(PoolKind kind) {
+inline std::string NameOf(PoolVariant kind) {
   switch (kind) {
-    case PoolKind::kZbud:
+    case PoolVariant::kZbud:
       return "zbud";
-    case PoolKind::kZsmalloc4:
+    case PoolVariant::kZsmalloc4:
       return "zsmalloc4";
-    case PoolKind::kZsmalloc8:
+    case PoolVariant::kZsmalloc8:
       return "zsmalloc8";
-    case PoolKind::kZsmalloc16:
+    case PoolVariant::kZsmalloc16:
       return "zsmalloc16";
   }
   return "?";
 }
 
 // nullptr if the kernel grants no address space.
-inline std::unique_ptr<Pool> MakePool(PoolKind kind, const PoolOptions& options) {
-  if (kind == PoolKind::kZbud) {
+inline std::unique_ptr<Pool> MakePool(PoolVariant kind, const PoolOptions& options) {
+  if (kind == PoolVariant::kZbud) {
     auto pool = std::make_unique<ZbudPool>();
     if (!pool->Init(options).ok()) return nullptr;
     return pool;
   }
-  const uint32_t chain = kind == PoolKind::kZsmalloc4 ? 4 : kind == PoolKind::kZsmalloc8 ? 8 : 16;
+  const uint32_t chain = kind == PoolVariant::kZsmalloc4   ? 4
+                         : kind == PoolVariant::kZsmalloc8 ? 8
+                                                           : 16;
   auto pool = std::make_unique<ZsmallocPool>();
   if (!pool->Init({.pool = options, .chain = chain}).ok()) return nullptr;
   return pool;

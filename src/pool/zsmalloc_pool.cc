@@ -176,6 +176,7 @@ ZsmallocPool::Room ZsmallocPool::TryPartial(Group& group) UZ_NO_THREAD_SAFETY_AN
     return {};
   }
   Zspage* page = group.lists[std::bit_width(mask) - 1].front();
+  UZ_CHECK(page != nullptr);
   const uint32_t slot = View(*page).FindBacked();
   UZ_CHECK_NE(slot, kNoSlot);
   return {&group, page, slot};

@@ -1,0 +1,24 @@
+// Bytes as a sequence of operations on a pool, checked against the model. The first byte chooses
+// the pool and the kind of frames; each operation takes nine.
+#include <cstdint>
+#include <cstring>
+
+#include "pool/pool_model.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using uzswap::Operation;
+  if (size == 0) return 0;
+  const uzswap::PoolVariant variant = uzswap::kAllPoolVariants[data[0] % 4];
+  const auto access =
+      (data[0] & 4) != 0 ? uzswap::FrameAccess::kWhilePinned : uzswap::FrameAccess::kAlways;
+  uzswap::PoolModel model(variant, access);
+  for (size_t at = 1; at + 9 <= size; at += 9) {
+    Operation operation;
+    operation.kind = static_cast<Operation::Kind>(data[at] % Operation::kKinds);
+    std::memcpy(&operation.a, data + at + 1, 4);
+    std::memcpy(&operation.b, data + at + 5, 4);
+    model.Perform(operation);
+  }
+  model.CheckEverything();
+  return 0;
+}
