@@ -165,6 +165,12 @@ bool Writeback::Shrink(uint64_t bytes) {
   return cache_->pool().Snapshot().frame_bytes() <= bytes;
 }
 
+void Writeback::Drain() {
+  if (store_ == nullptr) return;
+  store_->Drain();
+  EndPending();
+}
+
 void Writeback::CompactStore(uint32_t permille) {
   if (store_ == nullptr) return;
   // Each pass may leave one partly filled segment more; the bound stops a pointless chase.
