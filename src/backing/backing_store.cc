@@ -194,7 +194,20 @@ void BackingStore::Drain() {
   }
 }
 
+void BackingStore::BeginChild() {
+  UZ_CHECK(filling_ == nullptr);
+  UZ_CHECK_EQ(batches_.in_flight(), 0u);
+  segments_.Hold();
+}
+
+void BackingStore::BecomeReader() {
+  segments_.ResetAfterFork();
+  reader_ = true;
+  Close(EROFS);
+}
+
 void BackingStore::Trim(uint32_t keep) {
+  if (reader_) return;  // the space is the parent's to give
   for (;;) {
     const uint32_t segment = segments_.Trim(keep);
     if (segment == SegmentTable::kNone) return;

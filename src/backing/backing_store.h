@@ -166,6 +166,15 @@ class BackingStore {
   [[nodiscard]] uint64_t oldest_batch() const { return batches_.OldestSerial(); }
   [[nodiscard]] uint64_t latest_batch() const { return batches_.next_serial() - 1; }
 
+  // --- Fork ---
+  // The parent, before it forks, with nothing in flight: what is on the medium now stays there
+  // until the child is gone or has let go (EndChild), whatever the parent does with it.
+  void BeginChild();
+  void EndChild() { segments_.Unhold(); }
+  // In the child, before anything else: it reads what it inherited and writes nothing. (The file
+  // is the parent's; what the child evicts stays in its pool.)
+  void BecomeReader();
+
   // --- Any thread ---
 
   // Requires: `place` is published, and not released before Read returns.
@@ -185,8 +194,7 @@ class BackingStore {
 
   // Requires: the writer's side is quiet.
   void Audit();
-  // Stops writing for good, as if the device had gone (a forked child before it has a file of
-  // its own, an operator's wish).
+  // Stops writing for good, as if the device had gone.
   void Close(int error);
 
  private:
@@ -210,6 +218,7 @@ class BackingStore {
   ObjectOwner* owner_ = nullptr;
   uint32_t segment_size_ = 0;
   bool encrypt_ = false;
+  bool reader_ = false;  // a forked child
   BatchSet batches_;
   Batch* filling_ = nullptr;
   SegmentTable segments_;
