@@ -88,7 +88,7 @@ class CacheFixture {
     port.Heal();
     port.Release();
     store.Drain();
-    if (area != kNoArea) cache.DestroyArea(context, area);
+    if (cache.KindOf(area) != AreaKind::kNone) cache.DestroyArea(context, area);
   }
 
   [[nodiscard]] SwapEntry At(uint64_t offset) const { return {area, offset}; }

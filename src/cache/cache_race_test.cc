@@ -218,12 +218,15 @@ int ForkAndLook(CacheFixture& fixture) {
   const pid_t child = fork();
   if (child == 0) {
     fixture.cache.ResetAfterFork();
+    fixture.store.BecomeReader();
     TestPage page;
     const LoadOutcome outcome =
         fixture.cache.Load(fixture.context, fixture.At(kOffset), page.span(), LoadMode::kExclusive);
     bool good = outcome == expected && (outcome != LoadOutcome::kLoaded || page == before);
-    good = good && fixture.cache.Store(fixture.context, fixture.At(kOffset),
-                                       PageOf(kNewA).view()) == StoreOutcome::kStored;
+    const StoreOutcome stored =
+        fixture.cache.Store(fixture.context, fixture.At(kOffset), PageOf(kNewA).view());
+    const bool exists = fixture.cache.KindOf(fixture.area) != AreaKind::kNone;
+    good = good && stored == (exists ? StoreOutcome::kStored : StoreOutcome::kNoIndex);
     _exit(good ? 0 : 1);
   }
   int status = 0;
@@ -290,6 +293,14 @@ std::vector<Kind> Kinds() {
   add("recompression", [](CacheFixture& f, CacheContext& c, uint64_t) {
     return std::make_unique<RecompressSteps>(f, c);
   });
+  add("shutdown", [](CacheFixture& f, CacheContext& c, uint64_t) {
+    // Waits for loads that are under way, so it is not stepped into the middle of one.
+    return std::make_unique<CallSteps>(std::vector<CallSteps::Call>{[&f, &c] {
+                                         if (f.cache.KindOf(f.area) != AreaKind::kNone)
+                                           f.cache.DestroyArea(c, f.area);
+                                       }},
+                                       [&f] { return f.cache.QuietForTest(f.At(kOffset)); });
+  });
   return kinds;
 }
 
@@ -309,6 +320,9 @@ class Table {
     f.port.Heal();
     f.port.Release();
     f.store.Drain();
+    if (f.cache.KindOf(f.area) == AreaKind::kNone) {
+      f.area = f.cache.CreateArea(AreaKind::kPersistent);
+    }
     f.cache.InvalidateArea(f.context, f.area);
     // Company for the compactor: frames with one object each.
     for (uint64_t offset = 100; offset < 112; ++offset) UZ_CHECK(Stored(f.Put(offset, kOld)));
@@ -433,6 +447,34 @@ INSTANTIATE_TEST_SUITE_P(All, CacheRaceTest,
                            return std::string(Kinds()[std::get<0>(each.param)].name) +
                                   (std::get<1>(each.param) ? "_zsmalloc" : "_zbud");
                          });
+
+TEST(CacheJoinTest, TwoLoadsUnfoldOnce) {
+  for (const LoadMode second_mode : {LoadMode::kKeep, LoadMode::kExclusive}) {
+    CacheFixture fixture;
+    ASSERT_EQ(fixture.Put(kOffset, kOld), StoreOutcome::kStored);
+    TestPage first_page;
+    TestPage second_page;
+    LoadOperation first(fixture.cache, fixture.context, fixture.At(kOffset), first_page.span(),
+                        LoadMode::kKeep);
+    LoadOperation second(fixture.cache, fixture.other, fixture.At(kOffset), second_page.span(),
+                         second_mode);
+    ASSERT_EQ(first.Begin(), LoadOperation::Next::kFetch);
+    ASSERT_EQ(second.Begin(), LoadOperation::Next::kFetch);
+    EXPECT_FALSE(second.FetchReadyForTest());
+    first.Fetch();
+    ASSERT_EQ(first.Publish(), LoadOperation::Next::kDone);
+    EXPECT_FALSE(first.LeaveReadyForTest());
+    second.Fetch();
+    ASSERT_EQ(second.Publish(), LoadOperation::Next::kDone);
+    second.Leave();
+    first.Leave();
+    EXPECT_EQ(first_page, PageOf(kOld));
+    EXPECT_EQ(second_page, PageOf(kOld));
+    EXPECT_EQ(fixture.Counted().decompressions.Get(), 1u);
+    EXPECT_EQ(fixture.Counted().loads_joined.Get(), 1u);
+    EXPECT_EQ(fixture.cache.Holds(fixture.At(kOffset)), second_mode == LoadMode::kKeep);
+  }
+}
 
 // Fork happens only between operations: the engine's prepare handler sees to that. Both orders.
 TEST(CacheForkTest, BeforeAndAfterEveryOperation) {

@@ -109,7 +109,9 @@ class CompressedCache final : public ObjectOwner {
 
   // --- Areas ---
   [[nodiscard]] AreaId CreateArea(AreaKind kind) { return index_.CreateArea(kind); }
-  // Invalidates all, and forgets the area. Operations on it that overlap see it full or empty.
+  [[nodiscard]] AreaKind KindOf(AreaId area) const { return index_.KindOf(area); }
+  // Invalidates all, waits for the loads that are under way, and forgets the area. Operations on
+  // it that overlap see it full or empty. Requires: it exists, and nobody else destroys it.
   void DestroyArea(CacheContext& context, AreaId area);
 
   // --- The face ---
@@ -148,6 +150,8 @@ class CompressedCache final : public ObjectOwner {
   void Count(CacheCounters& sum) UZ_EXCLUDES(contexts_mutex_);
   [[nodiscard]] uint64_t stored_pages();
 
+  // True if no load or read-ahead of the entry is under way.
+  [[nodiscard]] bool QuietForTest(SwapEntry entry);
   // Complete check: every word's content exists, nothing is in flight. Requires: quiet.
   void Audit();
   // Requires: the only thread of a forked child; the parent was quiet when it forked.
