@@ -5,43 +5,12 @@
 #include <string>
 #include <thread>
 
-#include "cache/cache_fixture.h"
+#include "writeback/writeback_rig.h"
 
 namespace uzswap {
 namespace {
 
-using os::IoFault;
-
-class Rig : public CacheFixture {
- public:
-  explicit Rig(const FixtureOptions& options = {}, WritebackOptions wishes = {},
-               bool with_store = true)
-      : CacheFixture(options) {
-    UZ_CHECK(writeback.Init(cache, context, with_store ? &store : nullptr, wishes).ok());
-  }
-  ~Rig() {
-    port.Heal();
-    port.Release();
-    writeback.Drain();
-  }
-  // Compressible pages of many kinds, none same-filled.
-  static uint64_t VersionOf(uint64_t offset) {
-    constexpr uint64_t kKinds[] = {2, 3, 5, 6};
-    return offset * kPageKinds + kKinds[offset % 4];
-  }
-  void Fill(uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) {
-      UZ_CHECK(Put(i, VersionOf(i)) == StoreOutcome::kStored);
-    }
-  }
-  uint64_t CountReadable(uint64_t count) {
-    uint64_t readable = 0;
-    for (uint64_t i = 0; i < count; ++i) readable += Is(i, VersionOf(i)) ? 1 : 0;
-    return readable;
-  }
-
-  Writeback writeback;
-};
+using Rig = WritebackRig;
 
 class WritebackPoolTest : public testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(All, WritebackPoolTest, testing::Bool(), [](const auto& each) {
@@ -190,116 +159,6 @@ TEST(WritebackTest, AWriterThatNeverRunsCostsRoomAndNothingElse) {
     EXPECT_EQ(rig.Put(stored, Rig::VersionOf(stored)), StoreOutcome::kNoSpace);
   }
   EXPECT_EQ(rig.CountReadable(stored), stored);
-}
-
-struct Story {
-  const char* name;
-  IoFault fault;
-  int error;
-  bool sticky;
-};
-
-constexpr Story kStories[] = {
-    {"eio", IoFault::kError, EIO, false},
-    {"eio_for_ever", IoFault::kError, EIO, true},
-    {"enospc", IoFault::kError, ENOSPC, false},
-    {"enospc_for_ever", IoFault::kError, ENOSPC, true},
-    {"short_write", IoFault::kShortWrite, EIO, false},
-    {"torn", IoFault::kTorn, 0, false},
-    {"flipped_bit", IoFault::kFlippedBit, 0, false},
-    {"truncated", IoFault::kTruncated, 0, true},
-    {"vanished", IoFault::kVanished, ENODEV, true},
-};
-
-class WritebackFaultTest : public testing::TestWithParam<Story> {};
-
-constexpr uint64_t kPages = 600;
-
-// A life with a fault at one call. Every page is right, or its failure has a name; the writer
-// never hangs; a page that could be kept was kept.
-uint64_t Live(const Story& story, uint64_t call) {
-  FixtureOptions options;
-  options.encrypt = call % 3 == 0;
-  Rig rig(options);
-  rig.port.Plan(story.fault, call, story.error, story.sticky);
-  rig.Fill(kPages);
-  static_cast<void>(rig.writeback.Shrink(100 * kPageSize));
-  uint64_t wrong = 0;
-  uint64_t lost = 0;
-  for (uint64_t i = 0; i < kPages; i += 1) {
-    const LoadMode mode = i % 3 == 0 ? LoadMode::kExclusive : LoadMode::kKeep;
-    switch (rig.Get(i, mode)) {
-      case LoadOutcome::kLoaded:
-        wrong += rig.got == PageOf(Rig::VersionOf(i)) ? 0 : 1;
-        break;
-      case LoadOutcome::kMiss:
-        ++lost;
-        break;
-      case LoadOutcome::kIoError:
-      case LoadOutcome::kCorrupt:
-        EXPECT_TRUE(rig.cache.Holds(rig.At(i)));
-        break;
-    }
-  }
-  EXPECT_EQ(wrong, 0u) << story.name << " at " << call;
-  EXPECT_EQ(lost, 0u) << story.name << " at " << call;
-  rig.writeback.CompactStore(950);
-  rig.cache.Audit();
-  rig.port.Heal();
-  const bool damages = story.fault == IoFault::kTorn || story.fault == IoFault::kFlippedBit;
-  for (uint64_t i = 1; i < kPages && !damages; i += 3) {
-    EXPECT_TRUE(rig.Is(i, Rig::VersionOf(i))) << story.name << " at " << call << " page " << i;
-  }
-  return rig.port.calls();
-}
-
-TEST_P(WritebackFaultTest, AtEveryCall) {
-  const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0);
-  ASSERT_GT(calls, 200u);
-  for (uint64_t call = 1; call <= calls; call += call < 12 ? 1 : 61) Live(GetParam(), call);
-}
-
-INSTANTIATE_TEST_SUITE_P(All, WritebackFaultTest, testing::ValuesIn(kStories),
-                         [](const auto& each) { return std::string(each.param.name); });
-
-TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {
-  FixtureOptions options;
-  options.frames = 64;
-  WritebackOptions wishes;
-  wishes.recompress_with = CodecByName("zstd");
-  Rig rig(options, wishes);
-  for (uint64_t nth = 1; nth < 60; ++nth) {
-    rig.arena.FailNthForTest(nth);
-    const uint64_t offset = nth;
-    const StoreOutcome outcome = rig.Put(offset, Rig::VersionOf(offset));
-    if (outcome == StoreOutcome::kStored) {
-      EXPECT_TRUE(rig.Is(offset, Rig::VersionOf(offset)));
-    } else {
-      EXPECT_EQ(outcome, StoreOutcome::kNoSpace);
-      EXPECT_EQ(rig.Get(offset), LoadOutcome::kMiss);
-    }
-    static_cast<void>(rig.writeback.Step());
-  }
-  rig.arena.FailNthForTest(0);
-  rig.writeback.Drain();
-  rig.cache.Audit();
-}
-
-TEST(WritebackFaultTest, AWearLimitStopsWritingNotServing) {
-  FixtureOptions options;
-  Rig rig(options);
-  rig.store.SetWearLimit(256 << 10, 1'000'000'000, 0);
-  rig.Fill(1500);
-  EXPECT_FALSE(rig.writeback.Shrink(0));
-  EXPECT_GT(rig.store.counters().over_budget.Get(), 0u);
-  EXPECT_EQ(rig.CountReadable(1500), 1500u);
-  for (uint64_t period = 1; period < 20 && rig.pool.Snapshot().frames > 0; ++period) {
-    rig.store.Tick(period * 1'000'000'000);
-    static_cast<void>(rig.writeback.Shrink(0));
-    static_cast<void>(rig.writeback.Shrink(0));
-  }
-  EXPECT_EQ(rig.pool.Snapshot().frames, 0u);
-  EXPECT_EQ(rig.CountReadable(1500), 1500u);
 }
 
 }  // namespace
