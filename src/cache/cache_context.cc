@@ -7,7 +7,7 @@
 namespace uzswap {
 
 void CacheCounters::AddTo(CacheCounters& sum) const {
-#define UZ_SUM(name, meaning) sum.name.Add(name.Get());
+#define UZ_SUM(name, meaning) sum.name.Add(this->name.Get());
   UZ_CACHE_COUNTERS(UZ_SUM)
 #undef UZ_SUM
 }

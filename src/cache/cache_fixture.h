@@ -46,6 +46,7 @@ struct FixtureOptions {
   const char* codec = "lz4";
   FrameAccess access = FrameAccess::kAlways;
   bool zsmalloc = false;
+  IndexOptions index;
 };
 
 class CacheFixture {
@@ -70,6 +71,7 @@ class CacheFixture {
     cache_options.pool_limit = options.pool_limit;
     cache_options.keep_incompressible = options.keep_incompressible;
     cache_options.readahead_frames = options.readahead_frames;
+    cache_options.index = options.index;
     UZ_CHECK(cache.Init(pool, cache_options).ok());
     UZ_CHECK(context.Init(cache).ok());
     UZ_CHECK(other.Init(cache).ok());

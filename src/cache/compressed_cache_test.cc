@@ -119,6 +119,28 @@ TEST(CompressedCacheTest, AFailedStoreErasesTheOlderCopy) {
   fixture.cache.Audit();
 }
 
+TEST(CompressedCacheTest, AFullIndexRefusesAndRecovers) {
+  FixtureOptions options;
+  options.index.areas_max = 4;
+  options.index.nodes_max = 8;
+  options.index.leaves_max = 4;
+  CacheFixture fixture(options);
+  EXPECT_EQ(fixture.Put(0, 2), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(64, 3), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(128, 5), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(192, 6), StoreOutcome::kNoIndex) << "no leaf";
+  EXPECT_EQ(fixture.Put(1, 6), StoreOutcome::kStored) << "an old leaf has room";
+  EXPECT_EQ(fixture.Counted().reject_index_full.Get(), 1u);
+  EXPECT_EQ(fixture.pool.Snapshot().objects, 4u) << "the refused page left nothing behind";
+  EXPECT_NE(fixture.cache.CreateArea(AreaKind::kPersistent), kNoArea);
+  EXPECT_NE(fixture.cache.CreateArea(AreaKind::kPersistent), kNoArea);
+  EXPECT_EQ(fixture.cache.CreateArea(AreaKind::kPersistent), kNoArea);
+  fixture.cache.DestroyArea(fixture.context, fixture.area);
+  fixture.area = fixture.cache.CreateArea(AreaKind::kPersistent);
+  EXPECT_EQ(fixture.Put(192, 6), StoreOutcome::kStored) << "leaves are used again";
+  fixture.cache.Audit();
+}
+
 TEST(CompressedCacheTest, IncompressiblePagesCanBeRefused) {
   FixtureOptions options;
   options.keep_incompressible = false;
