@@ -11,7 +11,6 @@ The program is stopped while its memory is read; it is a child of this script an
 A program that is not installed is skipped with the name of the Debian package to install.
 Needs nothing but Python's standard library; reading a child's memory needs no privilege.
 """
-
 from __future__ import annotations
 
 import argparse
@@ -103,6 +102,7 @@ def dump(name: str, child: subprocess.Popen[bytes], out: str, limit: int) -> Non
 def start_and_wait(command: list[str]) -> subprocess.Popen[bytes]:
     """Runs a holder that prints 'ready' once its heap is built."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    assert child.stdout is not None
     for line in child.stdout:
         if line.strip() == b"ready":
             return child
@@ -114,11 +114,13 @@ def start_redis(data: str, scratch: str) -> subprocess.Popen[bytes]:
     child = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", socket, "--save", "",
                               "--appendonly", "no", "--dir", scratch],
                              stdout=subprocess.PIPE)
+    assert child.stdout is not None
     for line in child.stdout:
         if b"eady to accept connections" in line:
             break
     pipe = subprocess.Popen(["redis-cli", "-s", socket, "--pipe"], stdin=subprocess.PIPE,
                             stdout=subprocess.DEVNULL)
+    assert pipe.stdin is not None
     for copy in range(COPIES["redis"]):
         with open(data, "rb") as lines:
             for number, line in enumerate(lines):
@@ -131,7 +133,7 @@ def start_redis(data: str, scratch: str) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Makes page dumps of real heaps.")
     parser.add_argument("--out", default="dumps")
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("names", nargs="*", default=[])
