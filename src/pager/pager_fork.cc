@@ -109,10 +109,7 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   ApplyDeferred();
   // Nor will they tell the rest. Pages in limbo are unmapped below, like all that is not mapped.
   owed_.Clear();
-  Result<void> done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
-                                           frames_.memory().size());
-  if (!done.ok()) return done;
-  done = parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+  const Result<void> done = RegisterOwn();
   if (!done.ok()) return done;
 
   CountInChild();
