@@ -48,6 +48,13 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
       "cannot be executed, 127 when it is not found.");
 }
 
+void DescribeAdvise(CLI::App& advise, AdviseRequest& request) {
+  advise.add_option("--pages", request.pages, "a file of raw 4 KiB pages")->type_name("FILE");
+  advise.add_option("pid", request.pid, "a living process, of whose memory a sample is read")
+      ->type_name("PID");
+  advise.add_flag("--json", request.json, "print JSON instead of a table");
+}
+
 Refusal Usage(const std::string& cause, const std::string& mend = kUsageMend) {
   return {kCannotDo, cause, mend};
 }
@@ -84,14 +91,18 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   CLI::App* run = app.add_subcommand("run", "run a command under a memory limit");
   DescribeRun(*run, raw);
   CLI::App* check = app.add_subcommand("check", "say what this machine offers uzswap");
+  AdviseRequest advice;
+  CLI::App* advise = app.add_subcommand("advise", "say what compression would buy on given pages");
+  DescribeAdvise(*advise, advice);
   CLI::App* help = app.add_subcommand("help", "print help for a subcommand");
   std::string topic;
-  help->add_option("topic", topic, "run or check");
+  help->add_option("topic", topic, "run, check or advise");
   app.require_subcommand(1);
 
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::CallForHelp&) {
+    if (advise->parsed()) return PrintRequest{advise->help("uzswap")};
     return PrintRequest{run->parsed() ? run->help("uzswap") : app.help()};
   } catch (const CLI::CallForVersion&) {
     return PrintRequest{std::string("uzswap ") + kVersion + "\n"};
@@ -99,8 +110,16 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
     return Usage(error.what());
   }
   if (check->parsed()) return CheckRequest{};
+  if (advise->parsed()) {
+    if (advice.pages.empty() == (advice.pid == 0)) {
+      return Usage("advise wants the number of a process or a file of pages",
+                   "uzswap advise PID, or uzswap advise --pages FILE");
+    }
+    return advice;
+  }
   if (help->parsed()) {
     if (topic == "run") return PrintRequest{run->help("uzswap")};
+    if (topic == "advise") return PrintRequest{advise->help("uzswap")};
     if (topic == "check") return PrintRequest{check->help("uzswap")};
     return PrintRequest{app.help()};
   }

@@ -2,7 +2,8 @@
 //
 //     uzswap run [options] [--] CMD ARG...      options end at the first word that is none
 //     uzswap check
-//     uzswap help [run|check]    uzswap --help    uzswap --version
+//     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
+//     uzswap help [run|check|advise]    uzswap --help    uzswap --version
 //
 // An option beats its environment variable; an empty variable counts as unset.
 #ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
@@ -13,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "advise.h"
 #include "engine/options.h"
 #include "refusal.h"
 
@@ -34,7 +36,7 @@ struct PrintRequest {
   std::string text;
 };
 
-using Request = std::variant<RunRequest, CheckRequest, PrintRequest, Refusal>;
+using Request = std::variant<RunRequest, CheckRequest, AdviseRequest, PrintRequest, Refusal>;
 
 Request ParseCommandLine(int argc, const char* const* argv);
 

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <utility>
 
@@ -37,6 +38,10 @@ Watch::Watch(Session& session, std::vector<std::string> command)
     : session_(session), command_(std::move(command)), started_ns_(NowNs()) {}
 
 void Watch::Sweep() {
+  session_.TakeMessages([](std::string_view line) {
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    std::fflush(stderr);
+  });
   session_.MarkDead();
   session_.FoldDead([this](const Session::SlotView& slot) {
     ended_.push_back(RecordOf(slot, false));

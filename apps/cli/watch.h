@@ -20,7 +20,7 @@ class Watch {
 
   Watch(Session& session, std::vector<std::string> command);
 
-  // Marks and folds what has ended.
+  // Marks and folds what has ended, and prints what the processes have to say.
   void Sweep();
   // Nothing about the end is filled in while `running`.
   [[nodiscard]] Report MakeReport(bool running) const;

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "os/program_stderr.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -20,6 +21,10 @@ Result<void> Engine::Start(Session session, const char* program_name,
   return os::StartServiceThread(KeeperMain, this, os::DescriptorTable::kOwn, "uzswap-keeper");
 }
 
+void Engine::Say(std::string_view line) {
+  if (!session_ || !session_->Say(line)) os::WriteToProgramStderr(line);
+}
+
 void Engine::KeeperMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   os::PreferThisThread();
@@ -31,9 +36,11 @@ void Engine::KeeperMain(void* self) {
 // table is empty.
 void Engine::BeginKeeping() {
   Result<void> opened = memory_.Open();
-  if (!opened.ok()) GiveUp("opening /proc/self/statm", opened.error());
-  opened = share_.Open();
-  if (!opened.ok()) GiveUp("opening /proc/self/smaps_rollup", opened.error());
+  // All of /proc now: later the program may have changed its root or given up its rights.
+  if (opened.ok()) opened = share_.Open();
+  if (opened.ok()) opened = address_space_.Open();
+  if (opened.ok()) opened = adopter_.Open(default_stack_bytes_);
+  if (!opened.ok()) GiveUp("/proc cannot be read", opened.error());
   if (child_) BeginAsChild();
   // Release: whoever sees it sees the ports.
   ready_.store(1, std::memory_order_release);
@@ -57,11 +64,7 @@ void Engine::BeginAsChild() {
 Result<void> Engine::OpenPorts() {
   Result<void> opened = port_.Open(os::LinuxUserFault::Events::kAll);
   if (!opened.ok()) return opened;
-  opened = drain_port_.Open(os::LinuxUserFault::Events::kNone);
-  if (!opened.ok()) return opened;
-  opened = address_space_.Open();
-  if (!opened.ok()) return opened;
-  return adopter_.Open(default_stack_bytes_);
+  return drain_port_.Open(os::LinuxUserFault::Events::kNone);
 }
 
 Pager::Parts Engine::MakeParts() {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/engine.h"
-#include "os/program_stderr.h"
 #include "os/text_line.h"
 #include "os/thread.h"
 
@@ -18,10 +17,11 @@ constexpr int kFruitlessMax = 64;
 constexpr uint64_t kShareEveryNs = 20'000'000;
 constexpr int64_t kSharedBytesMin = 1 << 20;
 constexpr uint64_t kIdleFrames = 64;
-// A quiet program is looked at less often, though never so seldom that it could leave the
-// tolerance in between.
+// A process that neither grows nor faults is looked at less often, though never so seldom that
+// it could leave the tolerance in between; one that never grew large, less often still.
 constexpr int kQuietLooks = 100;
 constexpr uint64_t kQuietIntervalNs = 2'000'000;
+constexpr uint64_t kSmallQuietIntervalNs = 10'000'000;
 // Processes smaller than this are not worth a pager.
 constexpr uint64_t kActivePagesMin = 512;
 
@@ -43,10 +43,12 @@ void Engine::Keep() {
 uint64_t Engine::Interval() {
   const uint64_t interval = PollIntervalNs(headroom_.Get() * static_cast<int64_t>(kPageSize));
   const uint64_t faults = statistics().faults.Get();
-  quiet_looks_ = faults == faults_seen_ && headroom_pages_ == headroom_seen_ ? quiet_looks_ + 1 : 0;
+  const uint64_t held = statistics().resident_bytes.Get();
+  quiet_looks_ = faults == faults_seen_ && held == held_seen_ ? quiet_looks_ + 1 : 0;
   faults_seen_ = faults;
-  headroom_seen_ = headroom_pages_;
-  return quiet_looks_ > kQuietLooks ? std::max(interval, kQuietIntervalNs) : interval;
+  held_seen_ = held;
+  if (quiet_looks_ <= kQuietLooks) return interval;
+  return std::max(interval, active_ ? kQuietIntervalNs : kSmallQuietIntervalNs);
 }
 
 void Engine::SleepFor(uint64_t ns) {
@@ -72,8 +74,12 @@ void Engine::Look() {
 
   if (!active_) {
     if (tree_ < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
+    if (refused_) return;
     const Result<void> activated = Activate();
-    if (!activated.ok()) GiveUp(activated.error().what, activated.error());
+    if (!activated.ok()) {
+      WarnRefused(activated.error());
+      return;
+    }
   }
   ScanIfGrown(ToPages(anonymous));
 }
@@ -92,10 +98,10 @@ bool Engine::MustMakeRoom() {
 bool Engine::MakeRoom() {
   TrimPool();
   const Pager::Picture picture = pager_.Look();
-  size_t gained = 0;
   // The pager takes pages, too, on the processor where that is cheap; this is for growth that
-  // causes no faults.
-  if (picture.cached < levels_.inactive / 2 || headroom_pages_ < 0) gained += pager_.Take(kBatch);
+  // causes no faults. Taking gains nothing yet.
+  if (picture.cached < levels_.inactive / 2 || headroom_pages_ < 0) pager_.Take(kBatch);
+  size_t gained = 0;
   for (size_t done = 0; done < kBatch; done += kCompressed) {
     gained += pager_.CompressOldest(context_, kCompressed);
   }
@@ -123,7 +129,20 @@ void Engine::WarnIfOver(Bytes tree) {
       .Text(" MiB, and ")
       .Decimal(statistics().reject_compress_poor.Get())
       .Text(" attempts to compress a page gained nothing; it goes on above the limit\n");
-  os::WriteToProgramStderr(line.view());
+  Say(line.view());
+}
+
+// Nothing has been taken into care yet, so the program can go on as if we were not there.
+void Engine::WarnRefused(Error error) {
+  refused_ = true;
+  os::TextLine<256> line;
+  line.Text("uzswap: ").Text(name_).Text(" goes on without uzswap, its memory is not limited: ");
+  line.Text(error.what);
+  if (error.errno_value != 0) {
+    line.Text(" (errno ").Decimal(static_cast<uint64_t>(error.errno_value)).Text(")");
+  }
+  line.Text("\n");
+  Say(line.view());
 }
 
 // Pages shared with a parent or child are counted by each of them. As long as there may be any,

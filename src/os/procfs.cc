@@ -266,6 +266,19 @@ uint64_t ThreadDescriptorHint(uint32_t thread) {
   return head;
 }
 
+bool SleepsInFutex(uint32_t thread) {
+  char path[64];
+  TaskPath(thread, "syscall", path);
+  ProcFile file;
+  if (!file.Open(path).ok()) return false;
+  char text[32];
+  const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return false;
+  Scanner scanner(text, static_cast<size_t>(got));
+  uint64_t number = 0;
+  return scanner.Decimal(&number) && number == SYS_futex;
+}
+
 int ProcessorOfThread(uint32_t thread) {
   char path[64];
   TaskPath(thread, "stat", path);

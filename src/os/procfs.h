@@ -140,6 +140,10 @@ class TaskReader {
 // of its robust list, which the kernel knows. 0 for threads that have none.
 uint64_t ThreadDescriptorHint(uint32_t thread);
 
+// True if a thread of this process sleeps in futex(2): it waits for a lock. False whenever that
+// is not certain.
+bool SleepsInFutex(uint32_t thread);
+
 // The processor a thread of this process ran on last; -1 if it is gone.
 int ProcessorOfThread(uint32_t thread);
 

@@ -111,9 +111,10 @@ class Pager final : private RegionMap::Relocation {
   // consistent copy) while a program thread forks; see docs/design/fork.md.
   void Freeze() UZ_ACQUIRE(mutex_);
   void Thaw() UZ_RELEASE(mutex_);
-  // While frozen: serves `thread`, the one that is to fork, if it waits for a page. It cannot
-  // be forking then, so the state may change. Other messages are put aside for Thaw.
-  void RescueFrozen(uint32_t thread) UZ_REQUIRES(mutex_);
+  // While frozen: serves waiting threads if `thread`, the one that is to fork, waits for a page
+  // itself, or sleeps for a lock (`lock_wait`) that one of them may hold. It cannot be forking
+  // then, so the state may change. Otherwise messages are put aside for Thaw.
+  void RescueFrozen(uint32_t thread, bool lock_wait) UZ_REQUIRES(mutex_);
   // Any program thread: is the page of `address` in care and not in the program's memory?
   bool IsAway(uint64_t address) UZ_EXCLUDES(mutex_);
   // Any program thread: is `address` in care?
@@ -269,6 +270,7 @@ class Pager final : private RegionMap::Relocation {
   uint64_t busy_[kBusyMax] UZ_GUARDED_BY(mutex_) = {};
   size_t busy_count_ UZ_GUARDED_BY(mutex_) = 0;
   bool forking_ UZ_GUARDED_BY(mutex_) = false;
+  bool rescuing_ UZ_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace uzswap
