@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "base/fold_statistics.h"
+
 namespace uzswap {
 namespace {
 
@@ -351,6 +353,8 @@ bool PagerWorld::ReadEverything() {
 
 Result<void> PagerWorld::BecomeChild() {
   fake.BecomeChild();
+  PagerTestPeer::LetGoInChild(pager);
+  ClearStatistics(statistics);  // a child counts in a slot of its own
   pager.ResetAfterFork();
   return pager.RebuildInChild(MakeParts());
 }

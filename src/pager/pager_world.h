@@ -48,6 +48,9 @@ class PagerTestPeer {
   static bool ContentOf(Pager& pager, CodecContext& context, uint64_t address, std::byte* page);
   // Makes the page cold and puts the hand on it.
   static void AimAt(Pager& pager, uint64_t address);
+  // In a test the thread that froze the pager is the one that forks: the child's record of held
+  // locks must not keep it.
+  static void LetGoInChild(Pager& pager) UZ_NO_THREAD_SAFETY_ANALYSIS { pager.mutex_.Unlock(); }
   static uint8_t HeatOf(Pager& pager, uint64_t address);
 
   static void BeginBatch(Pager& pager, size_t max, Batch* batch) { pager.BeginBatch(max, batch); }
