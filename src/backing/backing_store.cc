@@ -88,7 +88,10 @@ AppendOutcome BackingStore::Reserve(uint32_t bytes) {
     Flush();
   }
   if (!wear_.Allows()) return Refuse(AppendOutcome::kOverBudget);
-  if (full_at_released_ == released_.Get()) return Refuse(AppendOutcome::kNoSpace);
+  // Others use the medium too: now and then it is tried again without our help.
+  if (full_at_released_ == released_.Get() && ++full_refusals_ % kFullRetryEvery != 0) {
+    return Refuse(AppendOutcome::kNoSpace);
+  }
   Batch* batch = batches_.TakeIdle();
   if (batch == nullptr) return Refuse(AppendOutcome::kNoBuffer);
   batch->segment = segments_.Take();
@@ -191,7 +194,20 @@ void BackingStore::Drain() {
   }
 }
 
+void BackingStore::BeginChild() {
+  UZ_CHECK(filling_ == nullptr);
+  UZ_CHECK_EQ(batches_.in_flight(), 0u);
+  segments_.Hold();
+}
+
+void BackingStore::BecomeReader() {
+  segments_.ResetAfterFork();
+  reader_ = true;
+  Close(EROFS);
+}
+
 void BackingStore::Trim(uint32_t keep) {
+  if (reader_) return;  // the space is the parent's to give
   for (;;) {
     const uint32_t segment = segments_.Trim(keep);
     if (segment == SegmentTable::kNone) return;

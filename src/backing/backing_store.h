@@ -20,9 +20,10 @@
 // back. Clean rewrites the survivors of the sparsest segment into the batch being filled.
 //
 // Failing writes: the objects of the batch stay where they were (the owner is told). ENOSPC
-// makes the store full until something is released; EIO spoils the segment, which is never used
-// again; a device that is gone, or four spoilt segments in a row, close the store for writing.
-// Failing reads: kIoError with the errno in last_error(), kCorrupt or kMisplaced; never bytes.
+// makes the store full until something is released (and is tried again now and then); EIO spoils
+// the segment, which is never used again; a device that is gone, or four spoilt segments in a row,
+// close the store for writing. Failing reads: kIoError with the errno in last_error(), kCorrupt or
+// kMisplaced; never bytes.
 //
 // Writer side (Append to Trim, SetWearLimit): one thread at a time, the owner sees to that.
 // Reader side (Read, Release, figures): any thread. No allocation after Init. System calls:
@@ -160,12 +161,29 @@ class BackingStore {
   // At most `bytes` in each period of `period_ns`; 0 lifts the limit. `now_ns` is any clock.
   void SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns);
   void Tick(uint64_t now_ns) { wear_.Tick(now_ns); }
+  // Batches are numbered as they are opened. All below oldest_batch() have ended; what was just
+  // appended is in latest_batch().
+  [[nodiscard]] uint64_t oldest_batch() const { return batches_.OldestSerial(); }
+  [[nodiscard]] uint64_t latest_batch() const { return batches_.next_serial() - 1; }
+
+  // --- Fork ---
+  // The parent, before it forks, with nothing in flight: what is on the medium now stays there
+  // until the child is gone or has let go (EndChild), whatever the parent does with it.
+  void BeginChild();
+  void EndChild() { segments_.Unhold(); }
+  // In the child, before anything else: it reads what it inherited and writes nothing. (The file
+  // is the parent's; what the child evicts stays in its pool.)
+  void BecomeReader();
 
   // --- Any thread ---
 
   // Requires: `place` is published, and not released before Read returns.
   ReadResult Read(DiskPlace place, uint64_t key, ReadContext& context);
   void Release(DiskPlace place);
+  // What the record at `place` takes up.
+  [[nodiscard]] uint32_t RecordBytesOf(DiskPlace place) const {
+    return RecordBytes(place.size(), encrypt_);
+  }
 
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
   [[nodiscard]] int last_error() const { return last_error_.load(std::memory_order_relaxed); }
@@ -176,12 +194,12 @@ class BackingStore {
 
   // Requires: the writer's side is quiet.
   void Audit();
-  // Stops writing for good, as if the device had gone (a forked child before it has a file of
-  // its own, an operator's wish).
+  // Stops writing for good, as if the device had gone.
   void Close(int error);
 
  private:
   static constexpr uint32_t kSpoiltInARowMax = 4;
+  static constexpr uint32_t kFullRetryEvery = 256;
 
   [[nodiscard]] const Sealer* sealer() const { return encrypt_ ? &sealer_ : nullptr; }
   [[nodiscard]] Sealer* sealer() { return encrypt_ ? &sealer_ : nullptr; }
@@ -200,6 +218,7 @@ class BackingStore {
   ObjectOwner* owner_ = nullptr;
   uint32_t segment_size_ = 0;
   bool encrypt_ = false;
+  bool reader_ = false;  // a forked child
   BatchSet batches_;
   Batch* filling_ = nullptr;
   SegmentTable segments_;
@@ -208,6 +227,7 @@ class BackingStore {
   os::Mapping clean_buffer_;
   uint32_t spoilt_in_a_row_ = 0;
   uint64_t full_at_released_ = UINT64_MAX;  // released_ when the medium said ENOSPC
+  uint32_t full_refusals_ = 0;
   RelaxedCounter released_;
   std::atomic<bool> closed_{false};  // set by the writer or Close, read by anybody
   std::atomic<int> last_error_{0};   // the errno of the latest failure, for messages

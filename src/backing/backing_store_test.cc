@@ -1,5 +1,6 @@
 #include "backing/backing_store.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "backing/store_fixture.h"
@@ -151,6 +152,44 @@ TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
   EXPECT_EQ(fixture.store.Read(place, 4, fixture.context).outcome, ReadOutcome::kMisplaced);
   const DiskPlace beside(place.segment(), place.offset() + 8, place.size());
   EXPECT_EQ(fixture.store.Read(beside, 3, fixture.context).outcome, ReadOutcome::kCorrupt);
+}
+
+// The child is played by a copy of a place: what it may still read must not be written over.
+TEST(BackingStoreTest, WhatAChildInheritedStaysUntilItLetsGo) {
+  StoreFixture fixture;
+  for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
+  fixture.store.Drain();
+  const DiskPlace inherited = fixture.owner.entries.at(7).place;
+  fixture.store.BeginChild();
+  for (int round = 0; round < 10; ++round) {
+    for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
+    fixture.store.Drain();
+    static_cast<void>(fixture.store.Clean(900));
+    fixture.store.Trim(0);
+  }
+  const ReadResult read = fixture.store.Read(inherited, 7, fixture.context);
+  ASSERT_EQ(read.outcome, ReadOutcome::kOk);
+  const std::vector<std::byte> expected = ObjectOf(7, 8);
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), read.payload.begin()));
+  EXPECT_EQ(fixture.store.segments().StateOf(inherited.segment()), SegmentTable::State::kHeld);
+  fixture.store.Audit();
+  fixture.store.EndChild();
+  fixture.store.Trim(0);
+  EXPECT_EQ(fixture.store.segments().StateOf(inherited.segment()), SegmentTable::State::kFree);
+  fixture.store.Audit();
+}
+
+TEST(BackingStoreTest, AChildReadsAndWritesNothing) {
+  StoreFixture fixture;
+  for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
+  fixture.store.Drain();
+  const uint64_t written = fixture.port.bytes_written();
+  fixture.store.BecomeReader();
+  EXPECT_EQ(fixture.CheckAll(), 500u);
+  EXPECT_EQ(fixture.Put(1000), AppendOutcome::kClosed);
+  for (uint64_t key = 0; key < 500; ++key) fixture.Drop(key);
+  fixture.store.Trim(0);
+  EXPECT_EQ(fixture.port.bytes_written(), written);
 }
 
 TEST(BackingStoreTest, AsksNobodyForMemory) {

@@ -43,6 +43,7 @@ void SegmentTable::Seal(uint32_t segment, uint32_t bytes) {
   {
     MutexLock lock(mutex_);
     row.used = bytes;
+    row.sealed_at = epoch_;
     held_bytes_.Add(bytes);
     row.state.store(State::kSealed, std::memory_order_release);
   }
@@ -81,11 +82,37 @@ void SegmentTable::ReleaseIfEmpty(uint32_t segment) {
   // of a sealed segment only fall, so what is seen together is true together.
   if (row.state.load(std::memory_order_relaxed) != State::kSealed) return;
   if (row.live.load(std::memory_order_acquire) != 0) return;
-  row.state.store(State::kEmptied, std::memory_order_release);
   in_use_.Sub();
+  if (holds_ > 0 && row.sealed_at < epoch_) {
+    row.state.store(State::kHeld, std::memory_order_release);
+    row.next = held_;
+    held_ = segment;
+    return;
+  }
+  row.state.store(State::kEmptied, std::memory_order_release);
   row.next = emptied_;
   emptied_ = segment;
   ++emptied_count_;
+}
+
+void SegmentTable::Hold() {
+  MutexLock lock(mutex_);
+  ++holds_;
+  ++epoch_;
+}
+
+void SegmentTable::Unhold() {
+  MutexLock lock(mutex_);
+  UZ_CHECK_GT(holds_, 0u);
+  if (--holds_ > 0) return;
+  while (held_ != kNone) {
+    const uint32_t segment = held_;
+    held_ = rows_[segment].next;
+    rows_[segment].state.store(State::kEmptied, std::memory_order_release);
+    rows_[segment].next = emptied_;
+    emptied_ = segment;
+    ++emptied_count_;
+  }
 }
 
 uint32_t SegmentTable::Trim(uint32_t keep) {
@@ -129,7 +156,9 @@ void SegmentTable::Audit() {
     const Row& row = rows_[segment];
     const State state = row.state.load(std::memory_order_relaxed);
     live += row.live.load(std::memory_order_relaxed);
-    if (state == State::kSealed || state == State::kEmptied) held += row.used;
+    if (state == State::kSealed || state == State::kEmptied || state == State::kHeld) {
+      held += row.used;
+    }
     if (state == State::kEmptied) ++emptied;
     if (state != State::kSealed && state != State::kFilling) {
       UZ_CHECK_EQ(row.live.load(std::memory_order_relaxed), 0u);

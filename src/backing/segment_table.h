@@ -10,6 +10,10 @@
 //   Take prefers emptied segments, then free ones, then grows the file: nothing is allocated
 //   on the medium before something is written there.
 //
+// Fork: the child's entries name the same segments and only the parent writes. While the parent
+// holds (Hold ... Unhold, counted), segments that were sealed before and become empty are kept
+// aside, neither taken nor given back: a child may still read them.
+//
 // Invariants: live bytes of a segment are the record bytes counted in by AddLive and not yet
 // taken out by Release; a segment with live bytes is never Taken, whoever let go of the others.
 //
@@ -31,7 +35,7 @@ class SegmentTable {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  enum class State : uint8_t { kFree, kFilling, kSealed, kEmptied, kBad };
+  enum class State : uint8_t { kFree, kFilling, kSealed, kEmptied, kBad, kHeld };
 
   Result<void> Init(uint32_t segments);
 
@@ -45,6 +49,10 @@ class SegmentTable {
 
   void AddLive(uint32_t segment, uint32_t bytes);
   void Release(uint32_t segment, uint32_t bytes) UZ_EXCLUDES(mutex_);
+
+  // From now on what is sealed stays readable, until as many Unhold.
+  void Hold() UZ_EXCLUDES(mutex_);
+  void Unhold() UZ_EXCLUDES(mutex_);
 
   // An emptied segment, which becomes free, or kNone: its space may be given back.
   [[nodiscard]] uint32_t Trim(uint32_t keep) UZ_EXCLUDES(mutex_);
@@ -79,6 +87,7 @@ class SegmentTable {
     uint32_t used;             // the writer's: bytes on the medium
     uint32_t next;             // in the emptied or free list
     uint64_t draining_since;   // the writer's: batch serial, 0 if not draining
+    uint64_t sealed_at;        // guarded by mutex_: the epoch
   };
 
   void ReleaseIfEmpty(uint32_t segment) UZ_EXCLUDES(mutex_);
@@ -90,6 +99,9 @@ class SegmentTable {
   uint32_t emptied_ UZ_GUARDED_BY(mutex_) = kNone;
   uint32_t emptied_count_ UZ_GUARDED_BY(mutex_) = 0;
   uint32_t free_ UZ_GUARDED_BY(mutex_) = kNone;
+  uint32_t held_ UZ_GUARDED_BY(mutex_) = kNone;
+  uint32_t holds_ UZ_GUARDED_BY(mutex_) = 0;
+  uint64_t epoch_ UZ_GUARDED_BY(mutex_) = 1;  // rises with every Hold
   RelaxedCounter live_bytes_;
   RelaxedCounter held_bytes_;
   RelaxedCounter in_use_;

@@ -24,7 +24,8 @@ enum class LockRank : uint8_t {
   kEngine = 10,         // start, stop, fork
   kPager = 20,          // region map and everything that changes the program's mappings
   kReclaim = 30,        // generation rings
-  kCacheShard = 40,     // one shard of the compressed cache's index
+  kCacheArea = 35,      // the shape of one area's index
+  kCacheShard = 40,     // one leaf of the compressed cache's index
   kSwapCache = 45,      // swap cache slots
   kWriteback = 50,      // batches in flight
   kFrameLru = 60,       // pool frames by age

@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kWord = sizeof(uint64_t);
 
-constinit const Lz4Codec g_lz4;
-constinit const ZstdCodec g_zstd(kZstdDefaultLevel);
+constinit const Lz4Codec kLz4;
+constinit const ZstdCodec kZstd(kZstdDefaultLevel);
 
 uint64_t WordAt(std::span<const std::byte> page, size_t offset) {
   uint64_t word = 0;
@@ -31,14 +31,14 @@ void ObjectView::CopyTo(std::span<std::byte> to) const {
 }
 
 const Codec* CodecByName(std::string_view name) {
-  if (name == g_lz4.name()) return &g_lz4;
-  if (name == g_zstd.name()) return &g_zstd;
+  if (name == kLz4.name()) return &kLz4;
+  if (name == kZstd.name()) return &kZstd;
   return nullptr;
 }
 
 const Codec* CodecById(CodecId id) {
-  if (id == g_lz4.id()) return &g_lz4;
-  if (id == g_zstd.id()) return &g_zstd;
+  if (id == kLz4.id()) return &kLz4;
+  if (id == kZstd.id()) return &kZstd;
   return nullptr;
 }
 

@@ -110,8 +110,8 @@ IoRequest* FakeIoPort::Reap(bool wait) {
         if (allowed != UINT32_MAX) allowed_.fetch_sub(1, std::memory_order_relaxed);
         IoRequest* request = queue_[0];
         --queued_;
-        memmove(queue_, queue_ + 1, queued_ * sizeof(queue_[0]));
-        memmove(due_ns_, due_ns_ + 1, queued_ * sizeof(due_ns_[0]));
+        std::copy(queue_ + 1, queue_ + 1 + queued_, queue_);
+        std::copy(due_ns_ + 1, due_ns_ + 1 + queued_, due_ns_);
         return request;
       }
     }

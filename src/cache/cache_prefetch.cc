@@ -1,0 +1,93 @@
+// Reading ahead: a page on disk comes into a frame of the swap cache, and stays on disk too.
+//
+// A filled frame only saves work: the entry's word does not change, and the frame may be dropped
+// at any time. Whoever changes the word drops it.
+#include "cache/operations.h"
+
+namespace uzswap {
+
+bool CompressedCache::Prefetch(CacheContext& context, SwapEntry entry) {
+  PrefetchOperation operation(*this, context, entry);
+  if (!operation.Begin()) return false;
+  operation.Fetch();
+  return operation.Finish();
+}
+
+bool CompressedCache::DropOldestReadAhead(CacheContext& context) {
+  const EntryKey key = swap_cache_.OldestReadAhead();
+  if (key.raw() == 0) return false;
+  SwapCacheSlot* slot = nullptr;
+  {
+    LockedLeaf leaf = index_.Find(key);
+    if (!leaf) return false;
+    slot = SwapCache::Lookup(leaf, key, leaf.word(key));
+    const bool filled = slot != nullptr && slot->read_ahead &&
+                        slot->state.load(std::memory_order_acquire) == SwapCacheSlot::State::kReady;
+    if (!filled) return false;
+    SwapCache::Unlink(leaf, *slot);
+  }
+  Dispose(context, {EntryWord(), slot});
+  return true;
+}
+
+bool PrefetchOperation::Wanted(const LockedLeaf& leaf) const {
+  return leaf && leaf.word(key_).kind() == EntryKind::kOnDisk &&
+         SwapCache::Lookup(leaf, key_, leaf.word(key_)) == nullptr;
+}
+
+SwapCacheSlot* PrefetchOperation::TakeFrame() {
+  if (SwapCacheSlot* slot = cache_.swap_cache_.TakeFrame()) return slot;
+  return cache_.DropOldestReadAhead(context_) ? cache_.swap_cache_.TakeFrame() : nullptr;
+}
+
+bool PrefetchOperation::Begin() {
+  // Looked at twice: no frame should give way for a page that is not wanted.
+  const bool wanted = Wanted(cache_.index_.Find(key_));
+  SwapCacheSlot* slot = wanted ? TakeFrame() : nullptr;
+  if (slot != nullptr) {
+    LockedLeaf leaf = cache_.index_.Find(key_);
+    if (Wanted(leaf)) {
+      SwapCacheSlot* theirs = nullptr;
+      const SwapCacheOutcome outcome = SwapCache::Acquire(leaf, key_, *slot, &theirs);
+      UZ_CHECK(outcome == SwapCacheOutcome::kNew);
+      leaf_ = &*leaf;
+      slot_ = slot;
+      return true;
+    }
+    leaf.Unlock();
+    cache_.swap_cache_.ReturnFrame(*slot);
+  }
+  context_.counters_.readahead_refused.Add();
+  return false;
+}
+
+void PrefetchOperation::Fetch() {
+  outcome_ = cache_.Unfold(context_, key_, slot_->word, PageBytes(slot_->frame, kPageSize));
+}
+
+bool PrefetchOperation::Finish() {
+  SwapCacheSlot& slot = *slot_;
+  slot_ = nullptr;
+  EntryWord content;
+  bool changed = false;
+  {
+    LockedLeaf leaf = LockedLeaf::Lock(*leaf_);
+    changed = leaf.word(key_) != slot.word;
+    if (!changed && outcome_ == LoadOutcome::kLoaded) {
+      // Published under the lock: from here on it belongs to whoever finds it in the leaf.
+      SwapCache::Publish(slot, SwapCacheSlot::State::kReady);
+      context_.counters_.readahead_pages.Add();
+      return true;
+    }
+    if (changed) content = slot.word;
+    SwapCache::Unlink(leaf, slot);
+  }
+  SwapCache::Publish(slot, changed ? SwapCacheSlot::State::kStale : SwapCacheSlot::State::kFailed);
+  cache_.ReleaseContent(content);
+  context_.counters_.readahead_dropped.Add();
+  SwapCache::AwaitUsers(slot);
+  cache_.swap_cache_.ReturnFrame(slot);
+  return false;
+}
+
+}  // namespace uzswap

@@ -1,0 +1,76 @@
+// Storing: fold the page and find room for it without any lock, then publish it in the index.
+#include <cstring>
+
+#include "cache/operations.h"
+
+namespace uzswap {
+
+StoreOutcome StoreOperation::Refuse(StoreOutcome outcome, RelaxedCounter& why) {
+  why.Add();
+  // The older copy must not outlive the page it was made of.
+  cache_.EraseAfterFailure(context_, key_);
+  return outcome;
+}
+
+StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
+  if (cache_.index_.KindOf(key_.area()) == AreaKind::kNone) {
+    context_.counters_.reject_index_full.Add();
+    return StoreOutcome::kNoIndex;
+  }
+  CodecContext& codec = context_.codec(cache_.options_.codec->id());
+  const CompressOutcome made = codec.Compress(page, context_.object_);
+  if (made.kind == CompressKind::kSameFilled) {
+    if (const std::optional<EntryWord> word = EntryWord::SameFilled(made.pattern)) {
+      word_ = *word;
+      return StoreOutcome::kStored;
+    }
+    memcpy(context_.object_.data(), &made.pattern, sizeof(made.pattern));
+    return PrepareObject(context_.object_.first(sizeof(made.pattern)), CodecId::kNone);
+  }
+  if (made.kind == CompressKind::kCompressed) {
+    return PrepareObject(context_.object_.first(made.size), codec.codec().id());
+  }
+  if (!cache_.options_.keep_incompressible) {
+    return Refuse(StoreOutcome::kIncompressible, context_.counters_.reject_compress_poor);
+  }
+  return PrepareObject(page, CodecId::kNone);
+}
+
+StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, CodecId codec) {
+  if (!cache_.Admits(context_)) {
+    return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_gate_closed);
+  }
+  const AllocateResult stored = cache_.pool_->Store(bytes, key_.raw());
+  switch (stored.outcome) {
+    case AllocateOutcome::kAllocated:
+      break;
+    case AllocateOutcome::kNoSpace:
+      cache_.gate_.Close();
+      return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_alloc_fail);
+    case AllocateOutcome::kTooLarge:
+      return Refuse(StoreOutcome::kIncompressible, context_.counters_.reject_compress_poor);
+  }
+  if (bytes.size() == kPageSize) context_.counters_.raw_in.Add();
+  word_ = EntryWord::Pooled(stored.handle, codec);
+  return StoreOutcome::kStored;
+}
+
+StoreOutcome StoreOperation::Publish() {
+  CompressedCache::Remains remains;
+  {
+    LockedLeaf leaf = cache_.index_.Obtain(key_);
+    if (!leaf) {
+      context_.counters_.reject_index_full.Add();
+      cache_.ReleaseContent(word_);
+      // No leaf, so no older copy either.
+      return StoreOutcome::kNoIndex;
+    }
+    if (!leaf.word(key_).empty()) context_.counters_.superseded_pages.Add();
+    remains = cache_.Replace(context_, leaf, key_, EntryEvent::kStore, word_);
+  }
+  context_.counters_.zswpout.Add();
+  cache_.Dispose(context_, remains);
+  return StoreOutcome::kStored;
+}
+
+}  // namespace uzswap

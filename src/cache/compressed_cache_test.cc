@@ -1,0 +1,305 @@
+#include "cache/compressed_cache.h"
+
+#include <gtest/gtest.h>
+
+#include "base/testing/heap_watch.h"
+#include "cache/cache_fixture.h"
+
+namespace uzswap {
+namespace {
+
+TEST(CompressedCacheTest, EveryKindOfPageComesBack) {
+  for (const FrameAccess access : {FrameAccess::kAlways, FrameAccess::kWhilePinned}) {
+    FixtureOptions options;
+    options.access = access;
+    CacheFixture fixture(options);
+    for (uint64_t i = 0; i < 200; ++i) ASSERT_EQ(fixture.Put(i * 37, i), StoreOutcome::kStored);
+    fixture.cache.Audit();
+    EXPECT_EQ(fixture.cache.stored_pages(), 200u);
+    for (uint64_t i = 0; i < 200; ++i) ASSERT_TRUE(fixture.Is(i * 37, i)) << i;
+    for (uint64_t i = 0; i < 200; ++i) {
+      ASSERT_EQ(fixture.Get(i * 37, LoadMode::kExclusive), LoadOutcome::kLoaded);
+      ASSERT_EQ(fixture.got, PageOf(i));
+      ASSERT_EQ(fixture.Get(i * 37), LoadOutcome::kMiss);
+    }
+    EXPECT_EQ(fixture.cache.stored_pages(), 0u);
+    EXPECT_EQ(fixture.pool.Snapshot().objects, 0u);
+  }
+}
+
+TEST(CompressedCacheTest, EntriesAtTheEdgesOfTheIndex) {
+  CacheFixture fixture;
+  const uint64_t edges[] = {0,
+                            63,
+                            64,
+                            (1 << 16) - 1,
+                            1 << 16,
+                            (uint64_t{1} << 26) - 1,
+                            uint64_t{1} << 26,
+                            EntryKey::kOffsetMax};
+  for (const uint64_t offset : edges) {
+    ASSERT_EQ(fixture.Put(offset, offset % 97), StoreOutcome::kStored);
+  }
+  for (const uint64_t offset : edges) EXPECT_TRUE(fixture.Is(offset, offset % 97));
+  EXPECT_EQ(fixture.Get(5), LoadOutcome::kMiss);
+  fixture.cache.Audit();
+}
+
+TEST(CompressedCacheTest, ALaterStoreSupersedesAnEarlier) {
+  CacheFixture fixture;
+  for (uint64_t version = 0; version < 50; ++version) {
+    ASSERT_EQ(fixture.Put(1, version), StoreOutcome::kStored);
+    ASSERT_TRUE(fixture.Is(1, version));
+  }
+  EXPECT_EQ(fixture.cache.stored_pages(), 1u);
+  EXPECT_LE(fixture.pool.Snapshot().objects, 1u);
+  EXPECT_EQ(fixture.Counted().superseded_pages.Get(), 49u);
+}
+
+TEST(CompressedCacheTest, PatternsThatFitNoWordAreKeptAsEightBytes) {
+  CacheFixture fixture;
+  TestPage page;
+  const uint64_t pattern = 0x0123456789abcdef;
+  for (size_t at = 0; at < kPageSize; at += 8) memcpy(page.bytes.data() + at, &pattern, 8);
+  ASSERT_EQ(fixture.cache.Store(fixture.context, fixture.At(1), page.view()),
+            StoreOutcome::kStored);
+  EXPECT_EQ(fixture.pool.Snapshot().object_bytes, 8u);
+  ASSERT_EQ(fixture.Get(1), LoadOutcome::kLoaded);
+  EXPECT_EQ(fixture.got, page);
+}
+
+TEST(CompressedCacheTest, InvalidateForgetsAndSaysWhetherThereWasAnything) {
+  CacheFixture fixture;
+  static_cast<void>(fixture.Put(1, 2));
+  EXPECT_TRUE(fixture.cache.Invalidate(fixture.context, fixture.At(1)));
+  EXPECT_FALSE(fixture.cache.Invalidate(fixture.context, fixture.At(1)));
+  EXPECT_FALSE(fixture.cache.Invalidate(fixture.context, fixture.At(1 << 20)));
+  EXPECT_EQ(fixture.Get(1), LoadOutcome::kMiss);
+  EXPECT_EQ(fixture.pool.Snapshot().objects, 0u);
+}
+
+TEST(CompressedCacheTest, AreasAreStrangersToEachOther) {
+  CacheFixture fixture;
+  const AreaId second = fixture.cache.CreateArea(AreaKind::kPersistent);
+  for (uint64_t i = 0; i < 300; ++i) {
+    static_cast<void>(fixture.Put(i, i));
+    static_cast<void>(fixture.cache.Store(fixture.context, {second, i}, PageOf(i + 1000).view()));
+  }
+  EXPECT_EQ(fixture.cache.InvalidateArea(fixture.context, fixture.area), 300u);
+  EXPECT_EQ(fixture.Get(7), LoadOutcome::kMiss);
+  EXPECT_EQ(fixture.cache.Load(fixture.context, {second, 7}, fixture.got.span(), LoadMode::kKeep),
+            LoadOutcome::kLoaded);
+  EXPECT_EQ(fixture.got, PageOf(1007));
+  fixture.cache.Audit();
+  fixture.cache.DestroyArea(fixture.context, second);
+  EXPECT_EQ(fixture.cache.stored_pages(), 0u);
+  EXPECT_EQ(fixture.cache.Store(fixture.context, {second, 1}, PageOf(1).view()),
+            StoreOutcome::kNoIndex);
+  EXPECT_EQ(fixture.cache.Load(fixture.context, {second, 7}, fixture.got.span(), LoadMode::kKeep),
+            LoadOutcome::kMiss);
+  const AreaId third = fixture.cache.CreateArea(AreaKind::kEphemeral);
+  EXPECT_EQ(third, second) << "numbers are used again";
+  EXPECT_EQ(fixture.cache.Load(fixture.context, {third, 7}, fixture.got.span(), LoadMode::kKeep),
+            LoadOutcome::kMiss);
+  fixture.cache.DestroyArea(fixture.context, third);
+}
+
+TEST(CompressedCacheTest, AFailedStoreErasesTheOlderCopy) {
+  FixtureOptions options;
+  options.frames = 8;
+  CacheFixture fixture(options);
+  ASSERT_EQ(fixture.Put(1, 2), StoreOutcome::kStored);
+  uint64_t offset = 100;
+  while (fixture.Put(offset, 4) == StoreOutcome::kStored) ++offset;  // random pages: raw
+  EXPECT_EQ(fixture.Put(1, 4), StoreOutcome::kNoSpace);
+  EXPECT_EQ(fixture.Get(1), LoadOutcome::kMiss) << "a stale page is worse than none";
+  EXPECT_GT(fixture.Counted().reject_alloc_fail.Get(), 0u);
+  // A same-filled page needs no room and is taken even now.
+  EXPECT_EQ(fixture.Put(1, 0), StoreOutcome::kStored);
+  fixture.cache.Audit();
+}
+
+TEST(CompressedCacheTest, AFullIndexRefusesAndRecovers) {
+  FixtureOptions options;
+  options.index.areas_max = 4;
+  options.index.nodes_max = 8;
+  options.index.leaves_max = 4;
+  CacheFixture fixture(options);
+  EXPECT_EQ(fixture.Put(0, 2), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(64, 3), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(128, 5), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(192, 6), StoreOutcome::kNoIndex) << "no leaf";
+  EXPECT_EQ(fixture.Put(1, 6), StoreOutcome::kStored) << "an old leaf has room";
+  EXPECT_EQ(fixture.Counted().reject_index_full.Get(), 1u);
+  EXPECT_EQ(fixture.pool.Snapshot().objects, 4u) << "the refused page left nothing behind";
+  EXPECT_NE(fixture.cache.CreateArea(AreaKind::kPersistent), kNoArea);
+  EXPECT_NE(fixture.cache.CreateArea(AreaKind::kPersistent), kNoArea);
+  EXPECT_EQ(fixture.cache.CreateArea(AreaKind::kPersistent), kNoArea);
+  fixture.cache.DestroyArea(fixture.context, fixture.area);
+  fixture.area = fixture.cache.CreateArea(AreaKind::kPersistent);
+  EXPECT_EQ(fixture.Put(192, 6), StoreOutcome::kStored) << "leaves are used again";
+  fixture.cache.Audit();
+}
+
+TEST(CompressedCacheTest, IncompressiblePagesCanBeRefused) {
+  FixtureOptions options;
+  options.keep_incompressible = false;
+  CacheFixture fixture(options);
+  EXPECT_EQ(fixture.Put(1, 4), StoreOutcome::kIncompressible);
+  EXPECT_EQ(fixture.Put(1, 2), StoreOutcome::kStored);
+  EXPECT_EQ(fixture.Put(1, 4), StoreOutcome::kIncompressible);
+  EXPECT_EQ(fixture.Get(1), LoadOutcome::kMiss);
+  EXPECT_EQ(fixture.Counted().reject_compress_poor.Get(), 2u);
+}
+
+TEST(CompressedCacheTest, TheGateClosesAtTheBoundAndOpensAtNinetyPercent) {
+  FixtureOptions options;
+  options.pool_limit = 200 * kPageSize;
+  CacheFixture fixture(options);
+  uint64_t offset = 0;
+  while (fixture.Put(offset, 4) == StoreOutcome::kStored) ++offset;
+  EXPECT_GE(offset, 200u);
+  EXPECT_LE(offset, 200u + 64) << "the level is looked at every 64 stores";
+  EXPECT_EQ(fixture.Counted().pool_limit_hit.Get(), 1u);
+  uint64_t first = 0;
+  while (fixture.pool.Snapshot().frames > 181) {
+    fixture.cache.Invalidate(fixture.context, fixture.At(first++));
+    EXPECT_EQ(fixture.Put(100'000, 4), StoreOutcome::kNoSpace);
+  }
+  fixture.cache.Invalidate(fixture.context, fixture.At(first++));
+  int refused = 0;
+  while (fixture.Put(100'000, 4) != StoreOutcome::kStored) ++refused;
+  EXPECT_LE(refused, 4) << "the level is looked at now and then";
+}
+
+TEST(CompressedCacheTest, PagesComeBackFromDisk) {
+  for (const bool encrypt : {false, true}) {
+    FixtureOptions options;
+    options.encrypt = encrypt;
+    CacheFixture fixture(options);
+    fixture.Attach();
+    for (uint64_t version = 2; version < 9; ++version) {
+      if (version % kPageKinds < 2) continue;  // same-filled pages are in no frame
+      fixture.PutOnDisk(version, version);
+    }
+    EXPECT_EQ(fixture.pool.Snapshot().objects, 0u);
+    fixture.cache.Audit();
+    EXPECT_TRUE(fixture.Is(3, 3));
+    EXPECT_TRUE(fixture.Is(3, 3)) << "the copy stays";
+    EXPECT_EQ(fixture.Get(3, LoadMode::kExclusive), LoadOutcome::kLoaded);
+    EXPECT_EQ(fixture.Get(3), LoadOutcome::kMiss);
+    EXPECT_TRUE(fixture.Is(4, 4)) << "an incompressible one";
+    EXPECT_EQ(fixture.Counted().zswpwb.Get(), 5u);
+  }
+}
+
+TEST(CompressedCacheTest, PagesReadAheadAnswerWithoutTheDevice) {
+  CacheFixture fixture;
+  fixture.Attach();
+  for (uint64_t offset = 0; offset < 12; ++offset) fixture.PutOnDisk(offset, 2 + 7 * offset);
+  for (uint64_t offset = 0; offset < 12; ++offset) {
+    EXPECT_TRUE(fixture.cache.Prefetch(fixture.context, fixture.At(offset)));
+  }
+  EXPECT_FALSE(fixture.cache.Prefetch(fixture.context, fixture.At(11))) << "it is there";
+  // Eight frames: the first four had to give way.
+  EXPECT_EQ(fixture.Counted().readahead_dropped.Get(), 4u);
+  const uint64_t calls = fixture.port.calls();
+  EXPECT_TRUE(fixture.Is(11, 2 + 77));
+  EXPECT_EQ(fixture.Get(10, LoadMode::kExclusive), LoadOutcome::kLoaded);
+  EXPECT_EQ(fixture.got, PageOf(2 + 70));
+  EXPECT_EQ(fixture.port.calls(), calls);
+  EXPECT_EQ(fixture.Get(10), LoadOutcome::kMiss);
+  EXPECT_TRUE(fixture.Is(0, 2));
+  EXPECT_EQ(fixture.port.calls(), calls + 1);
+  // Replaced, invalidated: what was read ahead is not believed.
+  ASSERT_EQ(fixture.Put(9, 3), StoreOutcome::kStored);
+  EXPECT_TRUE(fixture.Is(9, 3));
+  EXPECT_TRUE(fixture.cache.Invalidate(fixture.context, fixture.At(8)));
+  EXPECT_EQ(fixture.Get(8), LoadOutcome::kMiss);
+  fixture.cache.Audit();
+}
+
+TEST(CompressedCacheTest, WhatCannotBeReadStaysAndIsNamed) {
+  CacheFixture fixture;
+  fixture.Attach();
+  fixture.PutOnDisk(1, 2);
+  fixture.port.Plan(os::IoFault::kError, fixture.port.calls() + 1, EIO);
+  EXPECT_EQ(fixture.Get(1, LoadMode::kExclusive), LoadOutcome::kIoError);
+  EXPECT_EQ(fixture.context.last_error(), EIO);
+  EXPECT_TRUE(fixture.Is(1, 2)) << "the next try succeeds";
+  fixture.port.bytes()[600] ^= std::byte{1};
+  EXPECT_EQ(fixture.Get(1), LoadOutcome::kCorrupt);
+  EXPECT_EQ(fixture.Get(1, LoadMode::kExclusive), LoadOutcome::kCorrupt);
+  EXPECT_TRUE(fixture.cache.Holds(fixture.At(1)));
+}
+
+TEST(CompressedCacheTest, RecompressionIsAcceptedOnlyIfItFreesRoom) {
+  CacheFixture fixture;
+  const Codec& zstd = *CodecByName("zstd");
+  ASSERT_EQ(fixture.Put(1, 2), StoreOutcome::kStored);  // text: zstd makes it smaller
+  const uint64_t before = fixture.pool.Snapshot().object_bytes;
+  ObjectInfo candidate = fixture.Candidate(1);
+  EXPECT_EQ(fixture.cache.Recompress(fixture.context, candidate, zstd),
+            RecompressOutcome::kMadeDenser);
+  EXPECT_LT(fixture.pool.Snapshot().object_bytes, before);
+  EXPECT_TRUE(fixture.Is(1, 2));
+  EXPECT_EQ(fixture.cache.Recompress(fixture.context, candidate, zstd), RecompressOutcome::kGone)
+      << "the candidate is stale";
+  candidate = fixture.Candidate(1);
+  EXPECT_EQ(fixture.cache.Recompress(fixture.context, candidate, zstd), RecompressOutcome::kKept);
+  ASSERT_EQ(fixture.Put(2, 4), StoreOutcome::kStored);  // random: nothing helps
+  candidate = fixture.Candidate(2);
+  EXPECT_EQ(fixture.cache.Recompress(fixture.context, candidate, zstd), RecompressOutcome::kKept);
+  EXPECT_TRUE(fixture.Is(2, 4));
+  fixture.cache.Audit();
+}
+
+TEST(CompressedCacheTest, EphemeralPagesGiveWay) {
+  CacheFixture fixture;
+  fixture.Attach();
+  const AreaId soft = fixture.cache.CreateArea(AreaKind::kEphemeral);
+  ASSERT_EQ(fixture.cache.Store(fixture.context, {soft, 1}, PageOf(2).view()),
+            StoreOutcome::kStored);
+  ObjectInfo objects[kObjectsInUnitMax];
+  const ReclaimUnit unit = fixture.pool.BeginReclaim(objects);
+  ASSERT_EQ(unit.objects, 1u);
+  EXPECT_EQ(fixture.cache.BeginWrite(fixture.context, objects[0]).outcome, EvictOutcome::kDropped);
+  EXPECT_EQ(fixture.pool.EndReclaim(unit), 1u);
+  EXPECT_EQ(fixture.cache.Load(fixture.context, {soft, 1}, fixture.got.span(), LoadMode::kKeep),
+            LoadOutcome::kMiss);
+  EXPECT_EQ(fixture.port.writes(), 0u);
+  fixture.cache.DestroyArea(fixture.context, soft);
+}
+
+TEST(CompressedCacheTest, AsksNobodyForMemory) {
+  CacheFixture fixture;
+  fixture.Attach();
+  static TestPage pages[kPageKinds];
+  for (uint64_t kind = 0; kind < kPageKinds; ++kind) MakePage(kind, pages[kind]);
+  ASSERT_EQ(fixture.Put(1000, 2), StoreOutcome::kStored);
+  const uint64_t before = HeapCalls();
+  ASSERT_GT(before, 0u);
+  for (uint64_t i = 0; i < 500; ++i) {
+    static_cast<void>(
+        fixture.cache.Store(fixture.context, fixture.At(i), pages[i % kPageKinds].view()));
+  }
+  for (uint64_t i = 0; i < 100; ++i) {
+    ObjectInfo objects[kObjectsInUnitMax];
+    const ReclaimUnit unit = fixture.pool.BeginReclaim(objects);
+    for (uint32_t j = 0; j < unit.objects; ++j) {
+      const EvictResult begun = fixture.cache.BeginWrite(fixture.context, objects[j]);
+      if (begun.outcome != EvictOutcome::kBegun) continue;
+      static_cast<void>(
+          fixture.store.Append(objects[j].owner_key, begun.token, begun.codec, {begun.object, {}}));
+    }
+    fixture.store.Drain();
+    fixture.pool.EndReclaim(unit);
+    static_cast<void>(fixture.cache.Prefetch(fixture.context, fixture.At(i)));
+    static_cast<void>(fixture.Get(i, i % 2 == 0 ? LoadMode::kKeep : LoadMode::kExclusive));
+  }
+  fixture.cache.InvalidateArea(fixture.context, fixture.area);
+  EXPECT_EQ(HeapCalls(), before);
+}
+
+}  // namespace
+}  // namespace uzswap

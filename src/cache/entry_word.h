@@ -1,0 +1,132 @@
+// EntryWord: the state of one stored page in one word, and the only function that changes it.
+//
+//    63  60 59                                                     0
+//   +------+--------------------------------------------------------+
+//   | kind |                       payload                          |
+//   +------+--------------------------------------------------------+
+//    Empty       0
+//    SameFilled  form:4 | value:56              the page is one repeated word
+//    Pooled      tried:1 referenced:1 codec:4 handle:48       compressed, in the pool
+//    Writing     the same                       and on its way to the backing store as well
+//    OnDisk      place:50                       on the backing store only
+//
+//                      Store                BeginWrite              Written
+//   Empty ---------------------> Pooled ----------------> Writing -----------> OnDisk --+
+//     ^  \                        ^ | ^                     |                   ^   |   |
+//     |   `--> SameFilled         | | +---- Touch, Fail ----+                   +---+ Relocate
+//     |                           +-+ Recompress, Touch
+//     +------ Take, Invalidate, Drop: from any of them; Store goes from any to Pooled
+//
+// Ownership: the content a word names (a handle, a place) belongs to the word. Who removes the
+// word owes the content its release, unless a slot of the swap cache names the very same word:
+// then that slot's owner does, when it finds its word gone (see swap_cache.h).
+//
+// Two words are equal only if they name the same content in the same state: handles carry a
+// generation, and a place is not given out again while anybody may compare it. So "is my
+// token still there?" is one comparison.
+#ifndef UZSWAP_CACHE_ENTRY_WORD_H_
+#define UZSWAP_CACHE_ENTRY_WORD_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "backing/disk_place.h"
+#include "codec/codec.h"
+#include "pool/handle.h"
+
+namespace uzswap {
+
+enum class EntryKind : uint8_t { kEmpty, kSameFilled, kPooled, kWriting, kOnDisk };
+
+// Why a word changes. Each allows certain pairs of kinds and no other (entry_word.cc).
+enum class EntryEvent : uint8_t {
+  kStore,       // new content; the old is superseded, or erased because the store failed
+  kTake,        // an exclusive load hands the content out
+  kInvalidate,  // the program has no use for it any more
+  kDrop,        // an ephemeral page gives way
+  kTouch,       // a load keeps the copy: referenced now, and no longer a candidate for writing
+  kAge,         // a second chance is used up
+  kBeginWrite,  // its bytes are in a batch
+  kWritten,     // and now on the store
+  kWriteFailed,
+  kRelocate,    // the cleaner moved it to another place
+  kRecompress,  // a denser codec made it again
+};
+
+class EntryWord {
+ public:
+  constexpr EntryWord() = default;
+
+  static constexpr EntryWord Pooled(Handle handle, CodecId codec) {
+    return EntryWord(EntryKind::kPooled,
+                     uint64_t{static_cast<uint8_t>(codec)} << kCodecShift | handle.raw());
+  }
+  static constexpr EntryWord OnDisk(DiskPlace place) {
+    return EntryWord(EntryKind::kOnDisk, place.raw());
+  }
+  // Empty optional if the pattern does not fit: it is then kept as an object of eight bytes.
+  static std::optional<EntryWord> SameFilled(uint64_t pattern);
+  static constexpr EntryWord FromRaw(uint64_t raw) {
+    EntryWord word;
+    word.raw_ = raw;
+    return word;
+  }
+
+  [[nodiscard]] constexpr uint64_t raw() const { return raw_; }
+  [[nodiscard]] constexpr EntryKind kind() const {
+    return static_cast<EntryKind>(raw_ >> kKindShift);
+  }
+  [[nodiscard]] constexpr bool empty() const { return raw_ == 0; }
+  [[nodiscard]] constexpr bool in_pool() const {
+    return kind() == EntryKind::kPooled || kind() == EntryKind::kWriting;
+  }
+  // Requires: in_pool().
+  [[nodiscard]] constexpr Handle handle() const {
+    return Handle::FromRaw(raw_ & ((uint64_t{1} << Handle::kBits) - 1));
+  }
+  [[nodiscard]] constexpr CodecId codec() const {
+    return static_cast<CodecId>(raw_ >> kCodecShift & 0xf);
+  }
+  [[nodiscard]] constexpr bool referenced() const { return (raw_ & kReferenced) != 0; }
+  [[nodiscard]] constexpr bool tried() const { return (raw_ & kTried) != 0; }
+  // Requires: kOnDisk.
+  [[nodiscard]] constexpr DiskPlace place() const { return DiskPlace::FromRaw(raw_ & kPayload); }
+  // Requires: kSameFilled.
+  [[nodiscard]] uint64_t pattern() const;
+
+  // The same content in another state. Requires: in_pool().
+  [[nodiscard]] constexpr EntryWord AsWriting() const {
+    return EntryWord(EntryKind::kWriting, raw_ & kPayload & ~kReferenced);
+  }
+  [[nodiscard]] constexpr EntryWord AsPooled() const {
+    return EntryWord(EntryKind::kPooled, raw_ & kPayload);
+  }
+  [[nodiscard]] constexpr EntryWord WithReferenced(bool referenced) const {
+    return FromRaw(referenced ? raw_ | kReferenced : raw_ & ~kReferenced);
+  }
+  // Recompression was tried and gained nothing: not again.
+  [[nodiscard]] constexpr EntryWord WithTried() const { return FromRaw(raw_ | kTried); }
+
+  friend constexpr bool operator==(EntryWord, EntryWord) = default;
+
+ private:
+  static constexpr int kKindShift = 60;
+  static constexpr uint64_t kPayload = (uint64_t{1} << kKindShift) - 1;
+  static constexpr int kCodecShift = Handle::kBits;
+  static constexpr uint64_t kReferenced = uint64_t{1} << 52;
+  static constexpr uint64_t kTried = uint64_t{1} << 53;
+  static_assert(DiskPlace::kBits <= kKindShift && kCodecShift + 4 == 52);
+
+  constexpr EntryWord(EntryKind kind, uint64_t payload)
+      : raw_(uint64_t{static_cast<uint8_t>(kind)} << kKindShift | payload) {}
+
+  uint64_t raw_ = 0;
+};
+
+// Changes `word` to `to`. Panics if `event` does not lead from the one to the other.
+// Requires: the lock of the leaf that holds the word.
+void Transition(EntryWord& word, EntryEvent event, EntryWord to);
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_CACHE_ENTRY_WORD_H_

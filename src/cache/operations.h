@@ -1,0 +1,132 @@
+// The operations of the compressed cache, in steps between which anything may happen.
+//
+//   Store        Prepare (compress, allocate)      Publish (index)
+//   Load         Begin (look up, hold)   Fetch (unfold, or wait)   Publish (index, users)   Leave
+//   Prefetch     Begin                   Fetch                     Finish
+//   Recompress   Begin (copy out)        Work (unfold, fold, allocate)    Finish (index)
+//
+// Steps are called once each and in order, by one thread. Begin answers whether there is more to
+// do. The steps of writing back are calls of the cache and the store: BeginWrite, Append, Reap.
+// An operation that began must be finished; its destructor checks.
+#ifndef UZSWAP_CACHE_OPERATIONS_H_
+#define UZSWAP_CACHE_OPERATIONS_H_
+
+#include "cache/compressed_cache.h"
+
+namespace uzswap {
+
+class StoreOperation {
+ public:
+  StoreOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry)
+      : cache_(cache), context_(context), key_(entry) {}
+  // After kStored there is content that belongs to nobody until Publish.
+  StoreOutcome Prepare(ConstPageBytes page);
+  StoreOutcome Publish();
+
+ private:
+  StoreOutcome PrepareObject(std::span<const std::byte> bytes, CodecId codec);
+  StoreOutcome Refuse(StoreOutcome outcome, RelaxedCounter& why);
+
+  CompressedCache& cache_;
+  CacheContext& context_;
+  EntryKey key_;
+  EntryWord word_;
+};
+
+class LoadOperation {
+ public:
+  enum class Next : uint8_t {
+    kDone,   // the answer is in outcome()
+    kFetch,  // Fetch, Publish, Leave are to follow
+    kAgain,  // the entry changed meanwhile: a new operation must look again
+  };
+
+  LoadOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry, PageBytes page,
+                LoadMode mode)
+      : cache_(cache), context_(context), key_(entry), page_(page), mode_(mode) {}
+  ~LoadOperation() { UZ_CHECK(!open_); }
+
+  Next Begin();
+  void Fetch();
+  Next Publish();
+  void Leave();
+  [[nodiscard]] LoadOutcome outcome() const { return outcome_; }
+
+  // Whether Fetch, and Leave, would return at once.
+  [[nodiscard]] bool FetchReadyForTest() const {
+    return theirs_ == nullptr || theirs_->state.load() != SwapCacheSlot::State::kFilling;
+  }
+  [[nodiscard]] bool LeaveReadyForTest() const {
+    return theirs_ != nullptr || mine_.users.load() == 0;
+  }
+
+ private:
+  Next TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot);
+  Next Join(LockedLeaf& leaf, SwapCacheSlot& slot);
+  Next Hold(LockedLeaf& leaf);
+  Next PublishJoined();
+
+  CompressedCache& cache_;
+  CacheContext& context_;
+  EntryKey key_;
+  PageBytes page_;
+  LoadMode mode_;
+  EntryLeaf* leaf_ = nullptr;  // stays while a slot of ours is linked to it
+  SwapCacheSlot mine_;
+  SwapCacheSlot* theirs_ = nullptr;  // joined: somebody else does the work
+  EntryWord joined_word_;
+  SwapCacheSlot::State joined_state_ = SwapCacheSlot::State::kFilling;
+  LoadOutcome outcome_ = LoadOutcome::kMiss;
+  bool open_ = false;
+};
+
+class PrefetchOperation {
+ public:
+  PrefetchOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry)
+      : cache_(cache), context_(context), key_(entry) {}
+  ~PrefetchOperation() { UZ_CHECK(slot_ == nullptr); }
+
+  // False if there is nothing to do, or no frame to do it in.
+  bool Begin();
+  void Fetch();
+  // True if the page is in the swap cache.
+  bool Finish();
+
+ private:
+  [[nodiscard]] bool Wanted(const LockedLeaf& leaf) const;
+  [[nodiscard]] SwapCacheSlot* TakeFrame();
+
+  CompressedCache& cache_;
+  CacheContext& context_;
+  EntryKey key_;
+  EntryLeaf* leaf_ = nullptr;
+  SwapCacheSlot* slot_ = nullptr;
+  LoadOutcome outcome_ = LoadOutcome::kMiss;
+};
+
+class RecompressOperation {
+ public:
+  RecompressOperation(CompressedCache& cache, CacheContext& context, const ObjectInfo& candidate,
+                      const Codec& codec)
+      : cache_(cache), context_(context), candidate_(candidate), codec_(codec) {}
+  ~RecompressOperation() { UZ_CHECK(!made_.valid()); }
+
+  bool Begin();
+  void Work();
+  RecompressOutcome Finish();
+
+ private:
+  CompressedCache& cache_;
+  CacheContext& context_;
+  ObjectInfo candidate_;
+  const Codec& codec_;
+  EntryWord word_;
+  size_t size_ = 0;
+  Handle made_;
+  bool worth_trying_ = true;
+  bool no_space_ = false;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_CACHE_OPERATIONS_H_

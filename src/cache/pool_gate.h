@@ -1,0 +1,62 @@
+// PoolGate: whether the pool takes more, with hysteresis so that it does not flutter.
+//
+//   bytes   limit ------------------------x--------------   closes here
+//           90 %  ---------------/--------\--------x-----   opens again, and above it the writer
+//                 open ........./ ........ \closed / open   is called for
+//
+// The limit may be raised or lowered at any time. Checking costs a relaxed load while open; the
+// level itself is reported by the caller, as often as that is cheap.
+//
+// The writer sleeps in AwaitPressure until the level is above 90 %, so that shrinking begins
+// before stores are refused. Any thread may call anything.
+#ifndef UZSWAP_CACHE_POOL_GATE_H_
+#define UZSWAP_CACHE_POOL_GATE_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace uzswap {
+
+class PoolGate {
+ public:
+  static constexpr uint64_t kReopenPercent = 90;
+
+  void SetLimit(uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t reopen_level() const { return limit() / 100 * kReopenPercent; }
+  [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
+
+  // Takes note of the pool's size. True if that closed the gate.
+  bool Observe(uint64_t pool_bytes) {
+    if (pool_bytes <= reopen_level()) {
+      if (closed()) closed_.store(false, std::memory_order_relaxed);
+      return false;
+    }
+    Call();
+    if (closed() || pool_bytes < limit()) return false;
+    return !closed_.exchange(true, std::memory_order_relaxed);
+  }
+  // The pool had no frame for us, whatever its size.
+  void Close() {
+    closed_.store(true, std::memory_order_relaxed);
+    Call();
+  }
+
+  // The number of calls so far; and waiting until there is another.
+  [[nodiscard]] uint32_t calls() const { return calls_.load(std::memory_order_acquire); }
+  void AwaitCall(uint32_t seen) const { calls_.wait(seen, std::memory_order_acquire); }
+  // Wakes the writer without cause: to stop it, or because something else changed.
+  void Call() {
+    calls_.fetch_add(1, std::memory_order_release);
+    calls_.notify_all();
+  }
+
+ private:
+  std::atomic<uint64_t> limit_{UINT64_MAX};  // set by the owner, read by all
+  std::atomic<bool> closed_{false};          // a hint to all; orders nothing
+  std::atomic<uint32_t> calls_{0};           // release by callers, acquire by the writer
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_CACHE_POOL_GATE_H_

@@ -1,0 +1,23 @@
+#include "os/backing_port.h"
+
+#include <utility>
+
+namespace uzswap::os {
+
+Result<void> BackingPort::Open(const char* path, uint32_t depth, bool allow_direct) {
+  UZ_CHECK(port_ == nullptr);
+  Result<BackingFile> file = BackingFile::Open(path, allow_direct);
+  if (!file.ok()) return file.error();
+  file_ = std::move(file).value();
+  const Result<void> ring = uring_.Init(file_, depth);
+  if (ring.ok()) {
+    port_ = &uring_;
+    return {};
+  }
+  uring_error_ = ring.error().errno_value;
+  threads_.Init(file_, depth);
+  port_ = &threads_;
+  return {};
+}
+
+}  // namespace uzswap::os

@@ -1,0 +1,125 @@
+// Whole lives of a cache with its writer, while the device, the arena or the budget fails it.
+#include <cerrno>
+#include <gtest/gtest.h>
+#include <string>
+
+#include "writeback/writeback_rig.h"
+
+namespace uzswap {
+namespace {
+
+using os::IoFault;
+using Rig = WritebackRig;
+
+struct Story {
+  const char* name;
+  IoFault fault;
+  int error;
+  bool sticky;
+};
+
+constexpr Story kStories[] = {
+    {"eio", IoFault::kError, EIO, false},
+    {"eio_for_ever", IoFault::kError, EIO, true},
+    {"enospc", IoFault::kError, ENOSPC, false},
+    {"enospc_for_ever", IoFault::kError, ENOSPC, true},
+    {"short_write", IoFault::kShortWrite, EIO, false},
+    {"torn", IoFault::kTorn, 0, false},
+    {"flipped_bit", IoFault::kFlippedBit, 0, false},
+    {"truncated", IoFault::kTruncated, 0, true},
+    {"vanished", IoFault::kVanished, ENODEV, true},
+};
+
+class WritebackFaultTest : public testing::TestWithParam<Story> {};
+
+constexpr uint64_t kPages = 600;
+
+// A life with a fault at one call. Every page is right, or its failure has a name; the writer
+// never hangs; a page that could be kept was kept.
+uint64_t Live(const Story& story, uint64_t call) {
+  FixtureOptions options;
+  options.encrypt = call % 3 == 0;
+  Rig rig(options);
+  rig.port.Plan(story.fault, call, story.error, story.sticky);
+  rig.Fill(kPages);
+  static_cast<void>(rig.writeback.Shrink(100 * kPageSize));
+  uint64_t wrong = 0;
+  uint64_t lost = 0;
+  for (uint64_t i = 0; i < kPages; i += 1) {
+    const LoadMode mode = i % 3 == 0 ? LoadMode::kExclusive : LoadMode::kKeep;
+    switch (rig.Get(i, mode)) {
+      case LoadOutcome::kLoaded:
+        wrong += rig.got == PageOf(Rig::VersionOf(i)) ? 0 : 1;
+        break;
+      case LoadOutcome::kMiss:
+        ++lost;
+        break;
+      case LoadOutcome::kIoError:
+      case LoadOutcome::kCorrupt:
+        EXPECT_TRUE(rig.cache.Holds(rig.At(i)));
+        break;
+    }
+  }
+  EXPECT_EQ(wrong, 0u) << story.name << " at " << call;
+  EXPECT_EQ(lost, 0u) << story.name << " at " << call;
+  rig.writeback.CompactStore(950);
+  rig.cache.Audit();
+  rig.port.Heal();
+  const bool damages = story.fault == IoFault::kTorn || story.fault == IoFault::kFlippedBit;
+  for (uint64_t i = 1; i < kPages && !damages; i += 3) {
+    EXPECT_TRUE(rig.Is(i, Rig::VersionOf(i))) << story.name << " at " << call << " page " << i;
+  }
+  return rig.port.calls();
+}
+
+TEST_P(WritebackFaultTest, AtEveryCall) {
+  const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0);
+  ASSERT_GT(calls, 200u);
+  for (uint64_t call = 1; call <= calls; call += call < 10 ? 1 : 127) Live(GetParam(), call);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WritebackFaultTest, testing::ValuesIn(kStories),
+                         [](const auto& each) { return std::string(each.param.name); });
+
+TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {
+  FixtureOptions options;
+  options.frames = 64;
+  WritebackOptions wishes;
+  wishes.recompress_with = CodecByName("zstd");
+  Rig rig(options, wishes);
+  for (uint64_t nth = 1; nth < 60; ++nth) {
+    rig.arena.FailNthForTest(nth);
+    const uint64_t offset = nth;
+    const StoreOutcome outcome = rig.Put(offset, Rig::VersionOf(offset));
+    if (outcome == StoreOutcome::kStored) {
+      EXPECT_TRUE(rig.Is(offset, Rig::VersionOf(offset)));
+    } else {
+      EXPECT_EQ(outcome, StoreOutcome::kNoSpace);
+      EXPECT_EQ(rig.Get(offset), LoadOutcome::kMiss);
+    }
+    static_cast<void>(rig.writeback.Step());
+  }
+  rig.arena.FailNthForTest(0);
+  rig.writeback.Drain();
+  rig.cache.Audit();
+}
+
+TEST(WritebackFaultTest, AWearLimitStopsWritingNotServing) {
+  FixtureOptions options;
+  Rig rig(options);
+  rig.store.SetWearLimit(256 << 10, 1'000'000'000, 0);
+  rig.Fill(1500);
+  EXPECT_FALSE(rig.writeback.Shrink(0));
+  EXPECT_GT(rig.store.counters().over_budget.Get(), 0u);
+  EXPECT_EQ(rig.CountReadable(1500), 1500u);
+  for (uint64_t period = 1; period < 20 && rig.pool.Snapshot().frames > 0; ++period) {
+    rig.store.Tick(period * 1'000'000'000);
+    static_cast<void>(rig.writeback.Shrink(0));
+    static_cast<void>(rig.writeback.Shrink(0));
+  }
+  EXPECT_EQ(rig.pool.Snapshot().frames, 0u);
+  EXPECT_EQ(rig.CountReadable(1500), 1500u);
+}
+
+}  // namespace
+}  // namespace uzswap

@@ -1,0 +1,165 @@
+#include "writeback/writeback.h"
+
+#include <cerrno>
+#include <gtest/gtest.h>
+#include <string>
+#include <thread>
+
+#include "writeback/writeback_rig.h"
+
+namespace uzswap {
+namespace {
+
+using Rig = WritebackRig;
+
+class WritebackPoolTest : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(All, WritebackPoolTest, testing::Bool(), [](const auto& each) {
+  return std::string(each.param ? "zsmalloc" : "zbud");
+});
+
+TEST_P(WritebackPoolTest, ShrinkingFreesFramesAndKeepsEveryPage) {
+  FixtureOptions options;
+  options.zsmalloc = GetParam();
+  Rig rig(options);
+  rig.Fill(2000);
+  const uint64_t frames = rig.pool.Snapshot().frames;
+  EXPECT_TRUE(rig.writeback.Shrink(frames / 2 * kPageSize));
+  EXPECT_LE(rig.pool.Snapshot().frames, frames / 2);
+  rig.cache.Audit();
+  EXPECT_EQ(rig.CountReadable(2000), 2000u);
+  const BackingCounters& written = rig.store.counters();
+  EXPECT_GE(written.bytes_written.Get() / written.write_requests.Get(), 64u << 10);
+  const WritebackCounters& counters = rig.writeback.counters();
+  EXPECT_GE(counters.frames_freed.Get(), frames / 2);
+  // A frame comes free for each frame's worth of bytes that left or moved, or nearly so.
+  const uint64_t worth = (counters.evicted_bytes.Get() + counters.moved_bytes.Get()) / kPageSize;
+  EXPECT_GE(counters.frames_freed.Get() * 10, worth * 9);
+}
+
+TEST(WritebackTest, EverythingCanGo) {
+  Rig rig;
+  rig.Fill(500);
+  EXPECT_TRUE(rig.writeback.Shrink(0));
+  EXPECT_EQ(rig.pool.Snapshot().frames, 0u);
+  EXPECT_EQ(rig.CountReadable(500), 500u);
+  rig.cache.Audit();
+}
+
+TEST(WritebackTest, WhatWasLoadedIsSparedOnce) {
+  FixtureOptions options;
+  Rig rig(options);
+  rig.Fill(200);
+  for (uint64_t i = 0; i < 200; i += 4) ASSERT_EQ(rig.Get(i), LoadOutcome::kLoaded);
+  while (rig.writeback.counters().units_taken.Get() < 100) {
+    ASSERT_EQ(rig.writeback.Step(), StepOutcome::kWorked);
+  }
+  rig.writeback.Drain();
+  EXPECT_GT(rig.Counted().evict_referenced.Get(), 10u);
+  EXPECT_TRUE(rig.writeback.Shrink(0)) << "the second look does not spare them";
+  EXPECT_EQ(rig.CountReadable(200), 200u);
+}
+
+TEST(WritebackTest, TheWriterThreadKeepsThePoolOpen) {
+  FixtureOptions options;
+  options.pool_limit = 400 * kPageSize;
+  options.frames = 520;
+  Rig rig(options);
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  uint64_t refused = 0;
+  for (uint64_t i = 0; i < 5000; ++i) {
+    while (rig.cache.Store(rig.other, rig.At(i), PageOf(Rig::VersionOf(i)).view()) !=
+           StoreOutcome::kStored) {
+      ++refused;  // the caller keeps the page and tries again
+    }
+  }
+  rig.writeback.Stop();
+  writer.join();
+  rig.cache.Audit();
+  EXPECT_LE(rig.pool.Snapshot().frames, 520u);
+  EXPECT_EQ(rig.CountReadable(5000), 5000u);
+}
+
+TEST(WritebackTest, WithoutAStoreTheBoundHoldsAndDenserObjectsMakeRoom) {
+  WritebackOptions wishes;
+  wishes.recompress_with = CodecByName("zstd");
+  Rig rig({}, wishes, false);
+  rig.Fill(1000);
+  const uint64_t bytes = rig.pool.Snapshot().object_bytes;
+  EXPECT_FALSE(rig.writeback.Shrink(0));
+  EXPECT_LT(rig.pool.Snapshot().object_bytes, bytes * 8 / 10);
+  EXPECT_GT(rig.writeback.counters().objects_recompressed.Get(), 500u);
+  EXPECT_EQ(rig.CountReadable(1000), 1000u);
+  EXPECT_EQ(rig.port.writes(), 0u);
+  rig.cache.Audit();
+}
+
+TEST(WritebackTest, RecompressedObjectsGoToDiskToo) {
+  WritebackOptions wishes;
+  wishes.recompress_with = CodecByName("zstd");
+  Rig rig({}, wishes);
+  rig.Fill(600);
+  EXPECT_TRUE(rig.writeback.Shrink(0));
+  EXPECT_EQ(rig.CountReadable(600), 600u);
+  EXPECT_GT(rig.writeback.counters().objects_recompressed.Get(), 300u);
+}
+
+TEST(WritebackTest, QueueDepthIsReached) {
+  FixtureOptions options;
+  options.depth = 16;
+  options.frames = 8192;
+  options.device = 128 << 20;
+  Rig rig(options);
+  rig.Fill(8000);
+  rig.port.Hold();
+  std::thread device([&] {
+    // Completes nothing before sixteen requests wait.
+    while (rig.store.in_flight() < 16) std::this_thread::yield();
+    rig.port.Release();
+  });
+  EXPECT_TRUE(rig.writeback.Shrink(0));
+  device.join();
+  EXPECT_EQ(rig.store.counters().deepest_queue.Get(), 16u);
+  EXPECT_EQ(rig.CountReadable(8000), 8000u);
+}
+
+TEST(WritebackTest, SteadyChurnWritesLittleMoreThanWhatItStores) {
+  FixtureOptions options;
+  options.frames = 2048;
+  options.pool_limit = 600 * kPageSize;
+  Rig rig(options);
+  Rng rng(11);
+  for (uint64_t i = 0; i < 30'000; ++i) {
+    const uint64_t offset = rng.Below(4000);
+    if (rig.Put(offset, Rig::VersionOf(offset)) != StoreOutcome::kStored) {
+      rig.writeback.Shrink(rig.cache.gate().reopen_level());
+    }
+  }
+  rig.writeback.Drain();
+  const BackingCounters& counters = rig.store.counters();
+  const double amplification = static_cast<double>(counters.bytes_written.Get()) /
+                               static_cast<double>(counters.payload_bytes.Get());
+  EXPECT_LE(amplification, 1.15);
+  EXPECT_GE(counters.bytes_written.Get() / counters.write_requests.Get(), 64u << 10);
+  rig.writeback.CompactStore(950);
+  rig.cache.Audit();
+  uint64_t live = rig.store.segments().live_bytes();
+  EXPECT_LE(static_cast<double>(rig.store.segments().held_bytes()),
+            1.08 * static_cast<double>(live));
+  rig.CountReadable(0);
+  RecordProperty("amplification", std::to_string(amplification));
+}
+
+TEST(WritebackTest, AWriterThatNeverRunsCostsRoomAndNothingElse) {
+  FixtureOptions options;
+  options.pool_limit = 100 * kPageSize;
+  Rig rig(options);
+  uint64_t stored = 0;
+  while (rig.Put(stored, Rig::VersionOf(stored)) == StoreOutcome::kStored) ++stored;
+  for (uint64_t i = 0; i < 50; ++i) {
+    EXPECT_EQ(rig.Put(stored, Rig::VersionOf(stored)), StoreOutcome::kNoSpace);
+  }
+  EXPECT_EQ(rig.CountReadable(stored), stored);
+}
+
+}  // namespace
+}  // namespace uzswap
