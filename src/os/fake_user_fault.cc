@@ -74,7 +74,11 @@ PortResult FakeUserFault::Move(uint64_t destination, uint64_t source, uint64_t l
   if (injection == nullptr) return MoveLocked(kProgramContext, destination, source, length);
   PortResult result;
   const uint64_t part = injection->done_pages << kPageShift;
-  if (part > 0) result = MoveLocked(kProgramContext, destination, source, part);
+  if (part > 0) {
+    result = MoveLocked(kProgramContext, destination, source, part < length ? part : length);
+  }
+  // Nobody can be told to try again what is done.
+  if (result.done_bytes == length) return {PortOutcome::kDone, length};
   return {injection->outcome, result.done_bytes};
 }
 
@@ -158,7 +162,8 @@ PortResult FakeUserFault::Copy(uint64_t destination, const void* source, uint64_
   if (injection == nullptr) return SupplyLocked(destination, bytes, length);
   PortResult result;
   const uint64_t part = injection->done_pages << kPageShift;
-  if (part > 0) result = SupplyLocked(destination, bytes, part);
+  if (part > 0) result = SupplyLocked(destination, bytes, part < length ? part : length);
+  if (result.done_bytes == length) return {PortOutcome::kDone, length};
   return {injection->outcome, result.done_bytes};
 }
 

@@ -22,10 +22,19 @@ Result<void> Pager::Init(const Parts& parts) {
   auto drain = os::Mapping::Create(Bytes(kDrainPages * kPageSize), "the drain");
   if (!drain.ok()) return drain.error();
   drain_ = std::move(drain).value();
-  done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
-                              frames_.memory().size());
-  if (!done.ok()) return done;
-  return parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+  for (PageNumber& recent : recent_) recent = kNoOwner;
+  auto sentinel = os::Mapping::Create(Bytes(kPageSize), "the sentinel");
+  if (!sentinel.ok()) return sentinel.error();
+  sentinel_ = std::move(sentinel).value();
+  return RegisterOwn();
+}
+
+Result<void> Pager::RegisterOwn() {
+  for (const os::Mapping* own : {&frames_.memory(), static_cast<const os::Mapping*>(&sentinel_)}) {
+    Result<void> done = parts_.port->Register(reinterpret_cast<uint64_t>(own->data()), own->size());
+    if (!done.ok()) return done;
+  }
+  return parts_.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
 }
 
 void Pager::UseParts(const Parts& parts) {

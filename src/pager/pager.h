@@ -139,6 +139,7 @@ class Pager final : private RegionMap::Relocation {
   // A thread waits for one page at a time. All must fit: the kernel hands out events only when
   // no fault is left to read, and some faults cannot be served before an event was read.
   static constexpr size_t kParkedMax = 1 << 16;
+  static constexpr int kAdoptTries = 16;
   static constexpr size_t kDeferredMax = 256;
   static constexpr size_t kBusyMax = 256;
   static constexpr size_t kReadBatch = 16;
@@ -146,6 +147,7 @@ class Pager final : private RegionMap::Relocation {
   static constexpr size_t kCompressBatch = 16;  // pages in flight at once
   static constexpr size_t kHandTakes = 64;      // pages before the hand jumps
   static constexpr size_t kDrainPages = 64;
+  static constexpr size_t kRecent = 32;  // pages that an instruction, or a few, need at once
   static constexpr size_t kSweepWords = 1 << 18;  // words looked at under one hold of the lock
 
   struct Parked {
@@ -162,6 +164,8 @@ class Pager final : private RegionMap::Relocation {
     size_t count = 0;
   };
 
+  // The memory of ours that takes part in moves, with the contexts it belongs to.
+  Result<void> RegisterOwn() UZ_REQUIRES(mutex_);
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
 
@@ -169,6 +173,7 @@ class Pager final : private RegionMap::Relocation {
   bool ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
   size_t ReadLocked() UZ_REQUIRES(mutex_);
   Served ServeFault(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
+  Served ServeKnown(const Region& region, const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
   Served ServeUnknown(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
   Served ServeResident(uint64_t address) UZ_REQUIRES(mutex_);
   Served ReturnCached(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
@@ -179,6 +184,10 @@ class Pager final : private RegionMap::Relocation {
   Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
   size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
   void Fill(const PageWord& word, std::byte* page) UZ_REQUIRES(mutex_);
+  // The page of `number` answered a fault.
+  void NoteRecent(PageNumber number) UZ_REQUIRES(mutex_) {
+    recent_[recent_next_++ % kRecent] = number;
+  }
   // The page of `number` is in the program now; its stored copy goes.
   void NoteSupplied(PageNumber number, uint8_t heat) UZ_REQUIRES(mutex_);
   void BalanceLocked() UZ_REQUIRES(mutex_);
@@ -200,12 +209,14 @@ class Pager final : private RegionMap::Relocation {
   void DiscardRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void Discard(PageNumber number) UZ_REQUIRES(mutex_);
   bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  bool NothingAnnounced() UZ_REQUIRES(mutex_);
   bool AdoptGap(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void MarkPresent(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
 
   // pager_reclaim.cc
   size_t TakeLocked(size_t want) UZ_REQUIRES(mutex_);
   void JumpHand() UZ_REQUIRES(mutex_);
+  bool IsVictim(PageNumber number) UZ_REQUIRES(mutex_);
   size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
   size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
   void BeginBatch(size_t max, CompressBatch* batch) UZ_EXCLUDES(mutex_);
@@ -234,6 +245,7 @@ class Pager final : private RegionMap::Relocation {
   CodecContext context_ UZ_GUARDED_BY(mutex_);
   os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
   os::Mapping drain_ UZ_GUARDED_BY(mutex_);
+  os::Mapping sentinel_ UZ_GUARDED_BY(mutex_);  // a page that is registered and always there
 
   os::VirtualArray<Parked> parked_ UZ_GUARDED_BY(mutex_);
   size_t parked_count_ UZ_GUARDED_BY(mutex_) = 0;
@@ -247,6 +259,9 @@ class Pager final : private RegionMap::Relocation {
   size_t hand_left_ UZ_GUARDED_BY(mutex_) = 0;
   Rng rng_ UZ_GUARDED_BY(mutex_){0x757a73776170};
   size_t resident_ UZ_GUARDED_BY(mutex_) = 0;
+  // The pages that faults were answered with last, by turns.
+  PageNumber recent_[kRecent] UZ_GUARDED_BY(mutex_) = {};
+  size_t recent_next_ UZ_GUARDED_BY(mutex_) = 0;
   size_t compressing_ UZ_GUARDED_BY(mutex_) = 0;
   int64_t pool_pages_ UZ_GUARDED_BY(mutex_) = 0;  // charged to the headroom so far
   // Pages refused as incompressible since one was last stored.

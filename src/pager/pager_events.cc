@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "os/mapping.h"
+#include "os/thread.h"
 #include "pager/pager.h"
 
 namespace uzswap {
@@ -149,14 +150,25 @@ void Pager::Discard(PageNumber number) {
 }
 
 bool Pager::Adopt(uint64_t start, uint64_t end) {
-  mutex_.Lock();
-  // What the program unmapped before the mapping list was read must leave the map first.
-  ReadLocked();
-  const bool added = AdoptLocked(start, end);
-  const bool waiting = parked_count_ > 0;
-  mutex_.Unlock();
-  if (waiting) ServeWaiting();
-  return added;
+  for (int i = 0; i < kAdoptTries; ++i) {
+    mutex_.Lock();
+    // What the program unmapped before the mapping list was read must leave the map first.
+    ReadLocked();
+    const bool added = AdoptLocked(start, end);
+    const bool quiet = NothingAnnounced();
+    const bool waiting = parked_count_ > 0;
+    mutex_.Unlock();
+    if (waiting) ServeWaiting();
+    if (added || quiet) return added;
+    os::YieldProcessor();
+  }
+  return false;
+}
+
+// Asks for what is there already: the kernel says so, unless it has something to tell first.
+bool Pager::NothingAnnounced() {
+  const auto sentinel = reinterpret_cast<uint64_t>(sentinel_.data());
+  return parts_.port->Zero(sentinel).outcome != os::PortOutcome::kRetry;
 }
 
 bool Pager::AdoptLocked(uint64_t start, uint64_t end) {
@@ -188,6 +200,11 @@ bool Pager::AdoptGap(uint64_t start, uint64_t end) {
     return false;
   }
   MarkPresent(start, end);
+  if (!NothingAnnounced()) {
+    // It may have come there by a remap that is still to be told, or be about to leave.
+    ForgetRange(start, end);
+    return false;
+  }
   parts_.statistics->adoptions.Add();
   return true;
 }

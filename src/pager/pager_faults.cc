@@ -75,18 +75,26 @@ Pager::Served Pager::ServeFault(const UserFaultEvent& fault) {
   const uint64_t address = fault.start;
   const Region* region = regions_.Find(address);
   if (region == nullptr) return ServeUnknown(fault);
-  const PageNumber number = region->NumberOf(address);
+  const Served served = ServeKnown(*region, fault);
+  if (served == Served::kDone) NoteRecent(region->NumberOf(address));
+  return served;
+}
+
+// The region map stays as it is meanwhile.
+Pager::Served Pager::ServeKnown(const Region& region, const UserFaultEvent& fault) {
+  const uint64_t address = fault.start;
+  const PageNumber number = region.NumberOf(address);
   switch (regions_.word(number).state()) {
     case PageState::kResident:
       return ServeResident(address);
     case PageState::kCached:
-      return ReturnCached(*region, address, streams_.Window(address));
+      return ReturnCached(region, address, streams_.Window(address));
     case PageState::kInFlight:
       return CopyBack(number, address);
     case PageState::kUntracked:
     case PageState::kCompressed:
     case PageState::kSameFilled:
-      return Supply(*region, address, fault.write, streams_.Window(address));
+      return Supply(region, address, fault.write, streams_.Window(address));
   }
   Panic(__FILE__, __LINE__, "a page word holds no state");
 }

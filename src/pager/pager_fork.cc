@@ -113,16 +113,13 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   // of the child's memory too.
   parked_count_ = 0;
   forking_ = false;
+  CountInChild();
   ApplyDeferred();
   // Nor will they tell the rest. Pages in limbo are unmapped below, like all that is not mapped.
   owed_.Clear();
-  Result<void> done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
-                                           frames_.memory().size());
-  if (!done.ok()) return done;
-  done = parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+  const Result<void> done = RegisterOwn();
   if (!done.ok()) return done;
 
-  CountInChild();
   os::MapsEntry entry;
   bool mapped = parts_.address_space->FindOnward(0, &entry);
   if (!mapped) return Error{0, "the list of the child's mappings cannot be read"};

@@ -214,9 +214,12 @@ TEST(PagerProtocolPool, AFullSwapCacheStopsTaking) {
 
 // The page just supplied must not be gone again before its thread has run.
 TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
-  PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0, .working_min = 4});
+  PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0});
   world.MapAndAdopt(0, 128);
-  world.Fill(0, 128, PageKind::kText, 5);  // far more than there is room for
+  for (uint64_t page = 0; page < 128; ++page) {  // far more than there is room for
+    world.Fill(page, 1, PageKind::kText, 5 + page);
+    world.pager.Take(0);  // a keeper comes by: faults may try again
+  }
   EXPECT_GT(world.statistics.direct_reclaims.Get(), 0u);
   EXPECT_GT(world.statistics.zswpout.Get(), 0u);
   EXPECT_TRUE(world.Check()) << world.failure();
@@ -224,7 +227,7 @@ TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
 }
 
 TEST(PagerProtocolPool, FaultsBeyondTheLimitGoOnWhenNothingCompresses) {
-  PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0, .working_min = 4});
+  PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0});
   world.MapAndAdopt(0, 400);
   world.Fill(0, 400, PageKind::kRandom, 5);
   EXPECT_TRUE(world.ReadEverything()) << world.failure();

@@ -36,11 +36,10 @@ size_t Pager::TakeLocked(size_t want) {
   size_t refused = 0;
   bool stop = forking_;
   sweep_failed_ = false;
-  const size_t working_min = parts_.levels.working_min;
-  const size_t spare = resident_ > working_min ? resident_ - working_min : 0;
-  if (want > spare) want = spare;
-  while (taken < want && looked < kSweepWords && refused < kRefusalsMax && !stop &&
-         regions_.count() > 0) {
+  // As often round as the hottest page needs to be cold.
+  const size_t words = (regions_.bytes().raw() >> kPageShift) * (PageWord::kHeatMax + 1);
+  const size_t most = words < kSweepWords ? words : kSweepWords;
+  while (taken < want && looked < most && refused < kRefusalsMax && !stop && regions_.count() > 0) {
     size_t index = regions_.IndexFrom(hand_);
     if (hand_left_ == 0 || index == regions_.count()) {
       JumpHand();
@@ -48,12 +47,10 @@ size_t Pager::TakeLocked(size_t want) {
     }
     const Region& region = regions_.at(index);
     if (hand_ < region.start) hand_ = region.start;
-    const PageWord& word = regions_.word(region.NumberOf(hand_));
-    if (word.state() != PageState::kResident || word.pinned() || word.heat() > 0) {
-      if (word.heat() > 0) {
-        PageWord& hot = regions_.word(region.NumberOf(hand_));
-        hot.SetHeat(static_cast<uint8_t>(hot.heat() - 1));
-      }
+    const PageNumber number = region.NumberOf(hand_);
+    if (!IsVictim(number)) {
+      PageWord& word = regions_.word(number);
+      if (word.heat() > 0) word.SetHeat(static_cast<uint8_t>(word.heat() - 1));
       hand_ += kPageSize;
       ++looked;
       continue;
@@ -65,8 +62,19 @@ size_t Pager::TakeLocked(size_t want) {
     ++looked;
   }
   // Faults stop trying; the keeper tries again at its next look.
-  if (taken == 0 && (looked >= kSweepWords || refused >= kRefusalsMax)) sweep_failed_ = true;
+  if (taken == 0 && (looked >= most || refused >= kRefusalsMax)) sweep_failed_ = true;
   return taken;
+}
+
+// A page that was just supplied stays until its thread had a chance to run: a program that has
+// few pages left, or few that can be moved, would otherwise never get on.
+bool Pager::IsVictim(PageNumber number) {
+  const PageWord& word = regions_.word(number);
+  if (word.state() != PageState::kResident || word.pinned() || word.heat() > 0) return false;
+  for (const PageNumber recent : recent_) {
+    if (recent == number) return false;
+  }
+  return true;
 }
 
 // To a page of any region, each with the same chance.
@@ -89,8 +97,7 @@ size_t Pager::VictimRun(const Region& region, size_t want) {
   const uint64_t left = (region.end - hand_) >> kPageShift;
   size_t count = 1;
   while (count < want && count < kTakeBatch && count < left) {
-    const PageWord& word = regions_.word(first + static_cast<PageNumber>(count));
-    if (word.state() != PageState::kResident || word.pinned() || word.heat() > 0) break;
+    if (!IsVictim(first + static_cast<PageNumber>(count))) break;
     ++count;
   }
   return count;

@@ -2,10 +2,13 @@
 
 #include <cstring>
 
+#include "base/fold_statistics.h"
+
 namespace uzswap {
 namespace {
 
 constexpr int kPassesMax = 200;
+constexpr uint32_t kFiller = 99;  // a thread of the program
 
 const PagerWorld::Page kZeroes{};
 
@@ -15,6 +18,12 @@ bool PagerTestPeer::ServePass(Pager& pager) {
   uint32_t thread = 0;
   MutexLock lock(pager.mutex_);
   return pager.ServeLocked(&thread);
+}
+
+bool PagerTestPeer::Adopt(Pager& pager, uint64_t start, uint64_t end) {
+  MutexLock lock(pager.mutex_);
+  pager.ReadLocked();
+  return pager.AdoptLocked(start, end);
 }
 
 bool PagerTestPeer::InCare(Pager& pager, uint64_t address) { return pager.InCare(address); }
@@ -56,6 +65,7 @@ void PagerTestPeer::AimAt(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
   pager.hand_ = address;
   pager.hand_left_ = Pager::kHandTakes;
+  for (PageNumber& recent : pager.recent_) recent = kNoOwner;
   const Region* region = pager.regions_.Find(address);
   if (region != nullptr) pager.regions_.word(region->NumberOf(address)).SetHeat(0);
 }
@@ -91,23 +101,27 @@ Pager::Parts PagerWorld::MakeParts() {
   parts.levels.room_low = static_cast<int64_t>(options_.frames / 16);
   parts.levels.room_high = static_cast<int64_t>(options_.frames / 8);
   parts.levels.overdraft = options_.overdraft;
-  parts.levels.working_min = options_.working_min;
   parts.wake_keeper = [](void*) {};
   return parts;
 }
 
 PagerWorld::~PagerWorld() {
-  const bool finished = Finish(BeginUnmap(0, (kEnd - kBase) >> kPageShift));
-  if (!check_at_end_ || !ok()) return;
-  UZ_CHECK(finished);
+  const bool was_ok = ok();
+  UnmapEverything();
+  if (was_ok && !ok() && check_at_end_) Panic(__FILE__, __LINE__, failure_.c_str());
+}
+
+bool PagerWorld::UnmapEverything() {
+  Finish(BeginUnmap(0, (kEnd - kBase) >> kPageShift));
   pager.Audit();
   const Pager::Picture picture = pager.Look();
-  UZ_CHECK_EQ(picture.cached, size_t{0});
-  UZ_CHECK_EQ(picture.resident.raw(), uint64_t{0});
-  UZ_CHECK_EQ(pool.Snapshot().objects, uint64_t{0});
-  UZ_CHECK_EQ(statistics.stored_pages.Get(), uint64_t{0});
-  UZ_CHECK_EQ(statistics.same_filled_pages.Get(), uint64_t{0});
-  UZ_CHECK_EQ(statistics.compressed_bytes.Get(), uint64_t{0});
+  if (picture.cached != 0) Fail("frames are cached for nobody");
+  if (picture.resident.raw() != 0) Fail("pages of unmapped memory are resident");
+  if (pool.Snapshot().objects != 0) Fail("objects of unmapped memory are in the pool");
+  if (statistics.stored_pages.Get() != 0) Fail("stored_pages does not go back to zero");
+  if (statistics.same_filled_pages.Get() != 0) Fail("same_filled_pages does not go back to zero");
+  if (statistics.compressed_bytes.Get() != 0) Fail("compressed_bytes does not go back to zero");
+  return ok();
 }
 
 const PagerWorld::Page& PagerWorld::Expected(uint64_t page) {
@@ -137,11 +151,21 @@ void PagerWorld::Fill(uint64_t page, uint64_t pages, PageKind kind, uint64_t see
 }
 
 void PagerWorld::FillBytes(uint64_t page, const Page& content) {
-  for (int pass = 0; fake.Store(1, At(page), content) != Access::kDone; ++pass) {
+  for (int pass = 0; fake.Store(kFiller, At(page), content) != Access::kDone; ++pass) {
     Pump();
-    if (pass == kPassesMax) return Fail("a page could not be written");
+    if (pass == kPassesMax) return Fail("page could not be written: " + Describe(page));
   }
   model_[page] = std::make_unique<Page>(content);
+}
+
+std::string PagerWorld::Describe(uint64_t page) {
+  return std::to_string(page) + " (state " + std::to_string(static_cast<int>(StateOf(page))) +
+         (fake.IsPresent(At(page)) ? ", present" : ", missing") +
+         (fake.IsRegistered(At(page)) ? ", registered" : "") +
+         (PagerTestPeer::InCare(pager, At(page)) ? ", in care" : "") +
+         (fake.Quiet() ? "" : ", a change is announced") + ", " +
+         std::to_string(pager.Look().resident.raw()) + " resident, " +
+         std::to_string(pager.Look().cached) + " cached)";
 }
 
 PagerWorld::Access PagerWorld::TryWrite(uint32_t thread, uint64_t page, std::byte value) {
@@ -179,7 +203,7 @@ bool PagerWorld::Write(uint64_t page, std::byte value, uint32_t thread) {
     if (access != Access::kWaiting) return access == Access::kDone;
     Pump();
   }
-  Fail("a write never got through to page " + std::to_string(page));
+  Fail("a write never got through to page " + Describe(page));
   return false;
 }
 
@@ -189,7 +213,7 @@ bool PagerWorld::Read(uint64_t page, uint32_t thread) {
     if (access != Access::kWaiting) return access == Access::kDone;
     Pump();
   }
-  Fail("a read never got through to page " + std::to_string(page));
+  Fail("a read never got through to page " + Describe(page));
   return false;
 }
 
@@ -301,8 +325,7 @@ void PagerWorld::CheckPage(uint64_t page, bool quiet) {
     seen = kZeroes;  // believed resident, but discarded
   }
   if (seen != Expected(page)) {
-    Fail("page " + std::to_string(page) + (present ? ", present," : ", away,") +
-         " is wrong; state " + std::to_string(static_cast<int>(state)));
+    Fail("wrong bytes in page " + Describe(page));
   }
 }
 
@@ -330,6 +353,8 @@ bool PagerWorld::ReadEverything() {
 
 Result<void> PagerWorld::BecomeChild() {
   fake.BecomeChild();
+  PagerTestPeer::LetGoInChild(pager);
+  ClearStatistics(statistics);  // a child counts in a slot of its own
   pager.ResetAfterFork();
   return pager.RebuildInChild(MakeParts());
 }

@@ -40,12 +40,17 @@ class PagerTestPeer {
 
   // One pass over the messages. False if a fault waits for an event that is not there yet.
   static bool ServePass(Pager& pager);
+  // Adopt, but for the serving at its end, which waits for events that the test must queue.
+  static bool Adopt(Pager& pager, uint64_t start, uint64_t end);
   static PageState StateOf(Pager& pager, uint64_t address);
   static bool InCare(Pager& pager, uint64_t address);
   // The content the pager would supply. False for a page it takes to be resident.
   static bool ContentOf(Pager& pager, CodecContext& context, uint64_t address, std::byte* page);
   // Makes the page cold and puts the hand on it.
   static void AimAt(Pager& pager, uint64_t address);
+  // In a test the thread that froze the pager is the one that forks: the child's record of held
+  // locks must not keep it.
+  static void LetGoInChild(Pager& pager) UZ_NO_THREAD_SAFETY_ANALYSIS { pager.mutex_.Unlock(); }
   static uint8_t HeatOf(Pager& pager, uint64_t address);
 
   static void BeginBatch(Pager& pager, size_t max, Batch* batch) { pager.BeginBatch(max, batch); }
@@ -66,7 +71,6 @@ class PagerWorld {
     uint64_t pool_frames = 256;
     int64_t headroom = 1000;  // pages
     int64_t overdraft = 16;
-    size_t working_min = 0;
     const Codec* codec = nullptr;
   };
 
@@ -78,7 +82,7 @@ class PagerWorld {
 
   PagerWorld() : PagerWorld(Options{}) {}
   explicit PagerWorld(const Options& options);
-  // Unmaps everything, and checks that nothing is left of it in frames, pool or counts.
+  // UnmapEverything; a failure then ends the test program.
   ~PagerWorld();
   PagerWorld(const PagerWorld&) = delete;
   PagerWorld& operator=(const PagerWorld&) = delete;
@@ -86,7 +90,9 @@ class PagerWorld {
   // --- The program ---
   void Map(uint64_t page, uint64_t pages, os::FakeProtection protection = {});
   void MapAndAdopt(uint64_t page, uint64_t pages);
-  bool Adopt(uint64_t page, uint64_t pages) { return pager.Adopt(At(page), At(page + pages)); }
+  bool Adopt(uint64_t page, uint64_t pages) {
+    return PagerTestPeer::Adopt(pager, At(page), At(page + pages));
+  }
   // Fills pages with content of a kind; page i gets seed + i. Pumps while it must wait.
   void Fill(uint64_t page, uint64_t pages, PageKind kind, uint64_t seed);
   void FillBytes(uint64_t page, const Page& content);
@@ -114,6 +120,8 @@ class PagerWorld {
   void CompressAll();
 
   // --- Checks ---
+  // Ends the program's memory, and checks that nothing is left of it in frames, pool or counts.
+  bool UnmapEverything();
   // Compares every page with the model, and audits the pager.
   bool Check();
   // The same by reading every page through the program.
@@ -124,6 +132,10 @@ class PagerWorld {
   // In the child's copy of the world, after fork(2).
   Result<void> BecomeChild();
 
+  bool IsWritable(uint64_t page) {
+    os::MapsEntry entry;
+    return fake.Find(At(page), &entry) && entry.writable;
+  }
   void Fail(const std::string& what) {
     if (failure_.empty()) failure_ = what;
   }
@@ -148,6 +160,7 @@ class PagerWorld {
 
   Pager::Parts MakeParts();
   const Page& Expected(uint64_t page);
+  std::string Describe(uint64_t page);
   void AcceptEmptied(uint64_t page, uint64_t offset, Page& expected);
   void CheckPage(uint64_t page, bool quiet);
   void ForgetModel(uint64_t page, uint64_t pages);

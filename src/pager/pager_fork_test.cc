@@ -1,0 +1,208 @@
+// Fork: the keeper freezes the pager, a real fork(2) copies everything, the parent goes on and the
+// child rebuilds. What the child checks, it tells by its exit status.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "pager/pager_world.h"
+
+namespace uzswap {
+namespace {
+
+using Access = PagerWorld::Access;
+using ChangeId = PagerWorld::ChangeId;
+
+class PagerFork : public testing::Test {
+ protected:
+  // Pages in every state: 0..7 compressed, 8..11 same-filled, 12..19 cached, 20..31 resident,
+  // 32..39 never touched.
+  void SetUp() override {
+    testing::FLAGS_gtest_death_test_style = "fast";
+    world_.MapAndAdopt(0, 40);
+    world_.Fill(0, 8, PageKind::kText, 1);
+    PagerWorld::Page ones;
+    ones.fill(std::byte{1});
+    for (uint64_t page = 8; page < 12; ++page) world_.FillBytes(page, ones);
+    world_.TakePages(0, 12);
+    world_.CompressAll();
+    world_.Fill(12, 20, PageKind::kPointers, 5);
+    world_.TakePages(12, 8);
+    ASSERT_TRUE(world_.Check()) << world_.failure();
+  }
+  void Freeze() UZ_NO_THREAD_SAFETY_ANALYSIS { world_.pager.Freeze(); }
+  void Thaw() UZ_NO_THREAD_SAFETY_ANALYSIS { world_.pager.Thaw(); }
+  void Rescue(uint32_t thread, bool lock_wait = false) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    world_.pager.RescueFrozen(thread, lock_wait);
+  }
+
+  // In the child: rebuild, compare, go on living, compare again.
+  [[noreturn]] void LiveAsChild() {
+    const Result<void> rebuilt = world_.BecomeChild();
+    if (!rebuilt.ok()) Report("not rebuilt");
+    if (!world_.Check()) Report(world_.failure());
+    for (uint64_t page = 0; page < 40; page += 3) world_.Write(page, std::byte{77});
+    if (!world_.ReadEverything()) Report(world_.failure());
+    world_.pager.Drain(64);
+    for (uint64_t page = 0; page < 40; page += 3) {
+      PagerTestPeer::AimAt(world_.pager, PagerWorld::At(page));
+      world_.pager.Take(1);
+    }
+    world_.CompressAll();
+    if (!world_.ReadEverything() || !world_.UnmapEverything()) Report(world_.failure());
+    _exit(0);
+  }
+  // The child has no mapping there, and the model must forget it.
+  [[noreturn]] void LiveWithout(uint64_t page) {
+    if (!world_.BecomeChild().ok()) Report("not rebuilt");
+    if (PagerTestPeer::InCare(world_.pager, PagerWorld::At(page))) Report("still in care");
+    if (!world_.Check() || !world_.UnmapEverything()) Report(world_.failure());
+    _exit(0);
+  }
+  [[noreturn]] static void Report(const std::string& what) {
+    fprintf(stderr, "the child: %s\n", what.c_str());
+    _exit(1);
+  }
+  // The parent's side, after the child was born.
+  void GoOnAsParent() {
+    world_.fake.NoteForked();
+    Thaw();
+    world_.Pump();
+    EXPECT_TRUE(world_.Check()) << world_.failure();
+    for (uint64_t page = 0; page < 40; page += 2) EXPECT_TRUE(world_.Write(page, std::byte{9}));
+    EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
+    world_.pager.Drain(64);
+    EXPECT_TRUE(world_.Check()) << world_.failure();
+  }
+
+  PagerWorld world_;
+};
+
+TEST_F(PagerFork, ChildAndParentBothKeepEveryByte) {
+  Freeze();
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  GoOnAsParent();
+}
+
+TEST_F(PagerFork, NothingIsTakenWhileFrozen) {
+  Freeze();
+  EXPECT_TRUE(world_.pager.IsAwayFrozen(PagerWorld::At(0)));
+  EXPECT_FALSE(world_.pager.IsAwayFrozen(PagerWorld::At(20)));
+  EXPECT_FALSE(world_.pager.IsAwayFrozen(PagerWorld::At(35)));
+  EXPECT_TRUE(world_.pager.InCareFrozen(PagerWorld::At(35)));
+  Thaw();
+}
+
+// Pages shared with the child are refused until they are written to.
+TEST_F(PagerFork, SharedPagesAreBusyUntilWritten) {
+  Freeze();
+  GoOnAsParent();
+  PagerTestPeer::AimAt(world_.pager, PagerWorld::At(21));
+  EXPECT_EQ(world_.StateOf(21), PageState::kResident);
+  EXPECT_TRUE(world_.Write(22, std::byte{1}));
+  PagerTestPeer::AimAt(world_.pager, PagerWorld::At(22));
+  EXPECT_EQ(world_.pager.Take(1), 1u);
+}
+
+// --- while frozen ---
+
+TEST_F(PagerFork, TheForkingThreadIsServedWhileFrozen) {
+  Freeze();
+  EXPECT_EQ(world_.TryRead(7, 0), Access::kWaiting);
+  EXPECT_EQ(world_.TryRead(8, 12), Access::kWaiting);
+  Rescue(99);  // neither is the one that forks: both wait
+  EXPECT_TRUE(world_.fake.IsWaiting(7));
+  Rescue(7);
+  EXPECT_EQ(world_.TryRead(7, 0), Access::kDone);
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  GoOnAsParent();
+  EXPECT_EQ(world_.TryRead(8, 12), Access::kDone);
+}
+
+TEST_F(PagerFork, ThreadsThatMayHoldTheForkersLockAreServedWhileFrozen) {
+  Freeze();
+  EXPECT_EQ(world_.TryRead(8, 12), Access::kWaiting);
+  Rescue(7, true);
+  EXPECT_EQ(world_.TryRead(8, 12), Access::kDone);
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  GoOnAsParent();
+}
+
+// The event was read: it is true of the child too, which the parent forked afterwards.
+TEST_F(PagerFork, AnUnmapReadWhileFrozenIsAppliedOnBothSides) {
+  Freeze();
+  const ChangeId unmap = world_.BeginUnmap(0, 8);
+  EXPECT_TRUE(world_.Step(unmap));
+  Rescue(99);
+  EXPECT_TRUE(world_.Step(unmap));
+  world_.Map(0, 8);  // used again at once, and written to
+  EXPECT_EQ(world_.TryWrite(1, 2, std::byte{5}), Access::kDone);
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  GoOnAsParent();
+}
+
+TEST_F(PagerFork, AnUnmapThatIsNotReadLeavesTheChildToFindOut) {
+  Freeze();
+  const ChangeId unmap = world_.BeginUnmap(0, 8);
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  world_.fake.NoteForked();
+  Thaw();
+  EXPECT_TRUE(world_.Finish(unmap));
+  EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
+}
+
+TEST_F(PagerFork, MappingsKeptFromChildrenAreForgottenThere) {
+  world_.fake.Protect(PagerWorld::At(0), 4 << kPageShift, {.kept_from_children = true});
+  Freeze();
+  EXPECT_EXIT(LiveWithout(0), testing::ExitedWithCode(0), "");
+  GoOnAsParent();
+}
+
+// --- what must end the child ---
+
+TEST_F(PagerFork, AChildThatTouchedAPageTooEarlyIsEnded) {
+  Freeze();
+  EXPECT_DEATH(
+      {
+        world_.fake.BecomeChild();
+        std::byte byte{};
+        world_.fake.Load(1, PagerWorld::At(3), {&byte, 1});  // reads a zero
+        static_cast<void>(world_.BecomeChild());
+      },
+      "a forked child touched a page before uzswap could serve it");
+  Thaw();
+}
+
+TEST_F(PagerFork, AChildThatTouchedOnlyWhatIsThereLives) {
+  Freeze();
+  EXPECT_EXIT(
+      {
+        world_.fake.BecomeChild();
+        std::byte byte{};
+        world_.fake.Load(1, PagerWorld::At(25), {&byte, 1});
+        world_.fake.Load(1, PagerWorld::At(35), {&byte, 1});
+        LiveAsChild();
+      },
+      testing::ExitedWithCode(0), "");
+  Thaw();
+}
+
+TEST_F(PagerFork, AChildOfAChild) {
+  Freeze();
+  EXPECT_EXIT(
+      {
+        if (!world_.BecomeChild().ok()) Report("not rebuilt");
+        world_.Write(1, std::byte{3});
+        Freeze();
+        const pid_t pid = fork();
+        if (pid == 0) LiveAsChild();
+        int status = 0;
+        if (waitpid(pid, &status, 0) != pid || status != 0) Report("the grandchild failed");
+        _exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+  Thaw();
+}
+
+}  // namespace
+}  // namespace uzswap

@@ -1,0 +1,125 @@
+// Every kind of call, refused in every way at its Nth time: never a wrong byte, never a hang. Where
+// the answer leaves nothing right to do the process must end, and say why.
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "pager/pager_world.h"
+
+namespace uzswap {
+namespace {
+
+using Call = os::FakeUserFault::Call;
+using os::PortOutcome;
+
+constexpr uint64_t kPages = 12;
+
+// A short life with everything in it, always the same. True if every byte was right.
+bool Live(PagerWorld& world) {
+  world.Map(0, kPages);
+  world.Fill(0, 3, PageKind::kText, 1);
+  world.Adopt(0, kPages);
+  world.Fill(3, kPages - 4, PageKind::kPointers, 2);
+  world.Read(kPages - 1);
+  world.Map(60, 32);
+  world.Adopt(60, 32);
+  for (const uint64_t page : {90, 61, 75}) world.Read(page);  // far apart: zero pages
+  for (uint64_t page = 0; page < 8; ++page) {
+    PagerTestPeer::AimAt(world.pager, PagerWorld::At(page));
+    world.pager.Take(1);
+  }
+  world.Write(1, std::byte{3});
+  PagerTestPeer::Batch batch;
+  PagerTestPeer::BeginBatch(world.pager, 3, &batch);
+  world.Write(2, std::byte{4});
+  PagerTestPeer::StoreBatch(world.pager, world.context, &batch);
+  PagerTestPeer::FinishBatch(world.pager, batch);
+  world.CompressAll();
+  if (!world.Check()) return false;
+  for (uint64_t page = 0; page < kPages; ++page) world.Read(page);
+  world.Finish(world.BeginDiscard(2, 3));
+  world.Finish(world.BeginRemap(6, 3, 3, 40));
+  world.pager.Drain(4);
+  world.Write(41, std::byte{5});
+  return world.ReadEverything() && world.UnmapEverything();
+}
+
+uint64_t CallsOf(Call call) {
+  PagerWorld world;
+  EXPECT_TRUE(Live(world)) << world.failure();
+  return world.fake.calls(call);
+}
+
+bool LiveWith(Call call, uint64_t nth, PortOutcome outcome, uint64_t done_pages,
+              std::string* failure) {
+  PagerWorld world;
+  world.fake.Inject(call, nth, outcome, done_pages);
+  Live(world);
+  *failure = world.failure();
+  return failure->empty();
+}
+
+struct Case {
+  Call call;
+  PortOutcome outcome;
+  uint64_t done_pages = 0;
+};
+
+class PagerInjection : public testing::TestWithParam<Case> {};
+
+TEST_P(PagerInjection, AtEveryCallTheProgramGoesOn) {
+  const Case refused = GetParam();
+  const uint64_t calls = CallsOf(refused.call) + 4;
+  ASSERT_GT(calls, 5u);
+  for (uint64_t nth = 1; nth <= calls; ++nth) {
+    std::string failure;
+    ASSERT_TRUE(LiveWith(refused.call, nth, refused.outcome, refused.done_pages, &failure))
+        << "call " << nth << ": " << failure;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Refusals, PagerInjection,
+    testing::Values(
+        Case{Call::kMove, PortOutcome::kRetry}, Case{Call::kMove, PortOutcome::kRetry, 1},
+        Case{Call::kMove, PortOutcome::kBusy}, Case{Call::kMove, PortOutcome::kRefused},
+        Case{Call::kMove, PortOutcome::kNoMemory}, Case{Call::kCopy, PortOutcome::kRetry},
+        Case{Call::kCopy, PortOutcome::kRetry, 1}, Case{Call::kCopy, PortOutcome::kNoMemory},
+        Case{Call::kCopy, PortOutcome::kGone}, Case{Call::kZero, PortOutcome::kRetry},
+        Case{Call::kZero, PortOutcome::kNoMemory}, Case{Call::kZero, PortOutcome::kGone}));
+
+TEST(PagerInjectionRegister, AMappingThatCannotBeRegisteredStaysTheKernels) {
+  for (uint64_t nth = 1; nth <= 3; ++nth) {
+    std::string failure;
+    EXPECT_TRUE(LiveWith(Call::kRegister, nth, PortOutcome::kRefused, 0, &failure)) << failure;
+  }
+}
+
+// Answers that no kernel gives unless content is lost already: right, or ended with a reason.
+TEST(PagerInjectionDeath, WhatCannotBeRightEndsTheProcess) {
+  testing::FLAGS_gtest_death_test_style = "fast";
+  const Case kCases[] = {{Call::kMove, PortOutcome::kExists},
+                         {Call::kCopy, PortOutcome::kExists},
+                         {Call::kCopy, PortOutcome::kBusy},
+                         {Call::kCopy, PortOutcome::kRefused},
+                         {Call::kZero, PortOutcome::kRefused}};
+  for (const Case& bad : kCases) {
+    for (const uint64_t nth : {1, 3, 6, 9}) {
+      const auto ended = [](int status) {
+        return (WIFEXITED(status) && WEXITSTATUS(status) == 0) || WIFSIGNALED(status);
+      };
+      EXPECT_EXIT(
+          {
+            std::string failure;
+            const bool right = LiveWith(bad.call, nth, bad.outcome, 0, &failure);
+            fprintf(stderr, "uzswap: %s\n", right ? "went on" : failure.c_str());
+            _exit(right ? 0 : 1);
+          },
+          ended, "uzswap: .*(went on|again|moved nor copied|was not empty)")
+          << static_cast<int>(bad.call) << " at " << nth;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace uzswap
