@@ -122,8 +122,25 @@ void CompactAll(Pool& pool) {
   Row(pool, "compacted", more);
 }
 
-// After freeing 70 % of the objects: what compaction returns of what packing byte by byte would.
-void FreeMostAndCompact(Pool& pool, std::vector<Handle>& handles) {
+// The fewest frames at two objects a frame: the largest goes with the largest that fits beside it.
+uint64_t PairedFrames(Pool& pool, const std::vector<Handle>& handles) {
+  std::vector<size_t> sizes;
+  for (Handle handle : handles) {
+    if (handle.valid()) sizes.push_back(pool.FootprintOf(pool.SizeOf(handle)));
+  }
+  std::sort(sizes.begin(), sizes.end());
+  // Pairing the largest with any that fits leaves as many pairs; the smallest is the easiest.
+  uint64_t frames = 0;
+  for (size_t low = 0, high = sizes.size(); low < high; ++frames) {
+    --high;
+    if (low < high && sizes[low] + sizes[high] <= kPageSize) ++low;
+  }
+  return frames;
+}
+
+// After freeing 70 % of the objects: what compaction returns of what the best packing would: byte
+// by byte for zsmalloc, two to a frame for zbud.
+void FreeMostAndCompact(Pool& pool, std::vector<Handle>& handles, bool zbud) {
   Rng rng(7);
   for (Handle& handle : handles) {
     if (!handle.valid() || rng.Below(10) >= 7) continue;
@@ -134,7 +151,8 @@ void FreeMostAndCompact(Pool& pool, std::vector<Handle>& handles) {
   const PoolStatistics before = pool.Snapshot();
   CompactAll(pool);
   const PoolStatistics after = pool.Snapshot();
-  const uint64_t ideal = (before.object_bytes + kPageSize - 1) / kPageSize;
+  const uint64_t ideal =
+      zbud ? PairedFrames(pool, handles) : (before.object_bytes + kPageSize - 1) / kPageSize;
   std::printf("    of %llu frames that an ideal packing would return: %.1f %%\n",
               static_cast<unsigned long long>(before.frames - ideal),
               100.0 * static_cast<double>(before.frames - after.frames) /
@@ -156,10 +174,14 @@ void Measure(PoolVariant variant, const Dump& dump, const std::vector<Overwrite>
   };
   for (size_t i = 0; i < dump.count(); ++i) store(i, i);
   Row(*pool, "at rest");
+  if (variant == PoolVariant::kZbud) {
+    std::printf("    two to a frame could do with %.1f MiB\n",
+                static_cast<double>(PairedFrames(*pool, handles) * kPageSize) / (1 << 20));
+  }
   for (const Overwrite& one : overwrites) store(one.page, one.content);
   Row(*pool, "overwritten");
   CompactAll(*pool);
-  FreeMostAndCompact(*pool, handles);
+  FreeMostAndCompact(*pool, handles, variant == PoolVariant::kZbud);
   for (Handle handle : handles) {
     if (handle.valid()) pool->Free(handle);
   }

@@ -29,9 +29,7 @@ void Prepare() { g_engine->PrepareFork(); }
 void Parent() { g_engine->ParentAfterFork(); }
 void Child() { g_engine->ChildAfterFork(); }
 
-void LastWords(const char* line, uint64_t length) {
-  uzswap::os::WriteToProgramStderr({line, length});
-}
+void LastWords(const char* line, uint64_t length) { g_engine->Say({line, length}); }
 
 [[noreturn]] void Refuse(const char* what, uzswap::Error error) {
   uzswap::os::TextLine<256> line;
@@ -62,8 +60,8 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
 
   const char* name = argument_count > 0 && arguments[0] != nullptr ? arguments[0] : "?";
   if (const char* slash = strrchr(name, '/')) name = slash + 1;
-  uzswap::SetPanicHook(LastWords);
   g_engine = new (g_engine_memory) Engine;
+  uzswap::SetPanicHook(LastWords);
   const uzswap::Result<void> started =
       g_engine->Start(std::move(session).value(), name, DefaultStackBytes());
   if (!started.ok()) Refuse("the engine cannot start", started.error());

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "os/program_stderr.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -20,8 +21,13 @@ Result<void> Engine::Start(Session session, const char* program_name,
   return os::StartServiceThread(KeeperMain, this, os::DescriptorTable::kOwn, "uzswap-keeper");
 }
 
+void Engine::Say(std::string_view line) {
+  if (!session_ || !session_->Say(line)) os::WriteToProgramStderr(line);
+}
+
 void Engine::KeeperMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
+  os::PreferThisThread();
   engine->BeginKeeping();
   engine->Keep();
 }
@@ -30,7 +36,11 @@ void Engine::KeeperMain(void* self) {
 // table is empty.
 void Engine::BeginKeeping() {
   Result<void> opened = memory_.Open();
-  if (!opened.ok()) GiveUp("opening /proc/self/statm", opened.error());
+  // All of /proc now: later the program may have changed its root or given up its rights.
+  if (opened.ok()) opened = share_.Open();
+  if (opened.ok()) opened = address_space_.Open();
+  if (opened.ok()) opened = adopter_.Open(default_stack_bytes_);
+  if (!opened.ok()) GiveUp("/proc cannot be read", opened.error());
   if (child_) BeginAsChild();
   // Release: whoever sees it sees the ports.
   ready_.store(1, std::memory_order_release);
@@ -42,7 +52,7 @@ void Engine::BeginAsChild() {
   child_ = false;
   slot_ = session_->Claim(name_);
   if (!active_) return;
-  store_.Init(&pool_.pool(), &statistics());
+  store_.Init(&pool_.pool(), &pool_.arena(), &statistics());
   Result<void> done = OpenPorts();
   if (done.ok()) done = pager_.RebuildInChild(MakeParts());
   if (done.ok()) {
@@ -54,11 +64,7 @@ void Engine::BeginAsChild() {
 Result<void> Engine::OpenPorts() {
   Result<void> opened = port_.Open(os::LinuxUserFault::Events::kAll);
   if (!opened.ok()) return opened;
-  opened = drain_port_.Open(os::LinuxUserFault::Events::kNone);
-  if (!opened.ok()) return opened;
-  opened = address_space_.Open();
-  if (!opened.ok()) return opened;
-  return adopter_.Open(default_stack_bytes_);
+  return drain_port_.Open(os::LinuxUserFault::Events::kNone);
 }
 
 Pager::Parts Engine::MakeParts() {
@@ -82,7 +88,7 @@ Result<void> Engine::Activate() {
   if (!done.ok()) return done;
   done = pool_.Init(options.pool, options.limit);
   if (!done.ok()) return done;
-  store_.Init(&pool_.pool(), &statistics());
+  store_.Init(&pool_.pool(), &pool_.arena(), &statistics());
   const Pager::Parts parts = MakeParts();
   done = context_.Init(*parts.codec);
   if (!done.ok()) return done;
@@ -102,6 +108,7 @@ void Engine::GiveUp(const char* what, Error error) {
 // more than all the rest. Where that is, is looked up now and then, not at every fault.
 void Engine::PagerMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
+  os::PreferThisThread();
   constexpr uint32_t kFaultsBetweenLooks = 64;
   int processor = -1;
   uint32_t since = kFaultsBetweenLooks;

@@ -4,7 +4,7 @@
 //                             keeper polls                  keeper reclaims, pager serves
 //
 //   keeper   sleeps for as long as the program cannot outgrow what is left of the budget, then
-//            looks at its memory; adopts, takes, compresses and releases; starts the pager
+//            looks at its memory; adopts, takes, compresses and drains; starts the pager
 //   pager    follows the processor of the thread that faults, and serves
 //
 // While watching nothing is registered and nothing is paid beyond a few looks a second. Both
@@ -28,6 +28,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/adopter.h"
@@ -53,10 +54,15 @@ class Engine {
   // the C library gives a new thread. Once, before the program runs.
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
 
+  // A line for the person who started the program: by way of the runner, whose standard error is
+  // the program's (a second description of the same file would write over what the program
+  // writes); without a runner, straight to the program's.
+  void Say(std::string_view line);
+
   // From fork handlers, in the forking thread.
-  void PrepareFork();
-  void ParentAfterFork();
-  void ChildAfterFork();
+  void PrepareFork() UZ_ACQUIRE(fork_mutex_);
+  void ParentAfterFork() UZ_RELEASE(fork_mutex_);
+  void ChildAfterFork() UZ_NO_THREAD_SAFETY_ANALYSIS;
 
  private:
   enum Order : uint32_t { kNone = 0, kList, kFreeze, kThaw };
@@ -79,11 +85,16 @@ class Engine {
   void Keep();
   void SleepFor(uint64_t ns);
   void WarnIfOver(Bytes tree);
+  void WarnRefused(Error error);
+  // What this process holds: its share where memory is shared with forked relatives.
+  Bytes Usage(Bytes anonymous);
+  void Unshare();
   void Look();
   void ScanIfGrown(int64_t anonymous_pages);
-  // Brings the tree down by `pages`. False if nothing more can be gained.
-  bool Reclaim(int64_t pages);
-  void KeepStock();
+  uint64_t Interval();
+  bool MustMakeRoom();
+  bool MakeRoom();
+  void TrimPool();
   void Obey();
 
   // fork.cc
@@ -98,6 +109,7 @@ class Engine {
   char name_[32] = {};
 
   os::MemoryReader memory_;
+  os::ShareReader share_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault port_;
   os::LinuxUserFault drain_port_;
@@ -110,16 +122,31 @@ class Engine {
   CodecContext context_;  // the keeper's
 
   uint64_t default_stack_bytes_ = 0;
-  bool active_ = false;  // written by the keeper; forking threads read it after Give
-  bool child_ = false;   // forked: the slot and the ports must be made anew
+  bool active_ = false;   // written by the keeper; forking threads read it after Give
+  bool refused_ = false;  // could not become active; watches only
+  bool child_ = false;    // forked: the slot and the ports must be made anew
   int64_t unadopted_pages_ = 0;
   uint64_t scanned_ns_ = 0;
-  int64_t headroom_pages_ = 0;
+
+  // Set by forks, in parent and child; cleared when nothing is shared any more.
+  std::atomic<bool> sharing_{false};
+  uint64_t shared_ns_ = 0;      // when the share was read last
+  int64_t shared_bytes_ = 0;    // what was subtracted then
+  Bytes tree_;                  // at the last look
+  int64_t headroom_pages_ = 0;  // likewise
+  bool minor_ = false;          // holds much less than the others
+  bool making_room_ = false;
+  int fruitless_ = 0;
+  int quiet_looks_ = 0;
+  uint64_t faults_seen_ = 0;
+  uint64_t held_seen_ = 0;
 
   // Wakes the keeper: 1 when there is something to do. Set by anyone, cleared by the keeper.
   std::atomic<uint32_t> wake_{0};
-  // What a forking thread wants, and what the keeper has reached. The writer of `order_` is
-  // the one forking thread (glibc serialises atfork handlers with its own lock).
+  // Held from the prepare handler to the end: glibc runs the handlers of two threads that fork
+  // at once side by side.
+  Mutex fork_mutex_{LockRank::kEngine};
+  // What the forking thread wants, and what the keeper has reached.
   std::atomic<uint32_t> order_{kNone};
   std::atomic<uint32_t> reached_{kNone};
   std::atomic<uint32_t> forking_thread_{0};

@@ -5,8 +5,9 @@
 namespace uzswap {
 namespace {
 
-// A forking thread that has not come back after this long may be waiting for a page.
-constexpr uint64_t kRescueAfterNs = 20'000'000;
+// A forking thread that has not come back after this long may be waiting for a page, or for a
+// lock whose holder waits for one.
+constexpr uint64_t kRescueAfterNs = 1'000'000;
 constexpr int kTriesMax = 4;
 
 }  // namespace
@@ -31,7 +32,8 @@ void Engine::Obey() {
           while (order_.load(std::memory_order_acquire) == kFreeze) {
             os::FutexWait(&order_, kFreeze, kRescueAfterNs);
             if (order_.load(std::memory_order_acquire) != kFreeze) break;
-            pager_.RescueFrozen(forking_thread_.load(std::memory_order_relaxed));
+            const uint32_t thread = forking_thread_.load(std::memory_order_relaxed);
+            pager_.RescueFrozen(thread, os::SleepsInFutex(thread));
           }
           pager_.Thaw();
           pager_.ServeWaiting();
@@ -104,6 +106,7 @@ bool Engine::RootsStayed() {
 }
 
 void Engine::PrepareFork() {
+  fork_mutex_.Lock();
   forking_thread_.store(os::ThreadNumber(), std::memory_order_relaxed);
   for (int i = 0;; ++i) {
     Give(kList);
@@ -116,12 +119,15 @@ void Engine::PrepareFork() {
 
 void Engine::ParentAfterFork() {
   statistics().forks.Add();
+  sharing_.store(true, std::memory_order_relaxed);
   Give(kThaw);
   order_.store(kNone, std::memory_order_release);
+  fork_mutex_.Unlock();
 }
 
 void Engine::ChildAfterFork() {
   child_ = true;
+  fork_mutex_.ResetAfterFork();
   os::ForgetServiceThreads();
   pager_.ResetAfterFork();
   port_.Forget();
@@ -129,6 +135,9 @@ void Engine::ChildAfterFork() {
   address_space_.Forget();
   adopter_.Forget();
   memory_.Forget();
+  share_.Forget();
+  sharing_.store(true, std::memory_order_relaxed);
+  shared_ns_ = 0;
   order_.store(kNone, std::memory_order_relaxed);
   reached_.store(kNone, std::memory_order_relaxed);
   wake_.store(0, std::memory_order_relaxed);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/engine.h"
-#include "os/program_stderr.h"
 #include "os/text_line.h"
 #include "os/thread.h"
 
@@ -13,6 +12,16 @@ namespace {
 constexpr int64_t kScanPages = 64;              // growth outside care that asks for a scan
 constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
 constexpr size_t kBatch = 64;
+constexpr size_t kCompressed = 16;
+constexpr int kFruitlessMax = 64;
+constexpr uint64_t kShareEveryNs = 20'000'000;
+constexpr int64_t kSharedBytesMin = 1 << 20;
+constexpr uint64_t kIdleFrames = 64;
+// A process that neither grows nor faults is looked at less often, though never so seldom that
+// it could leave the tolerance in between; one that never grew large, less often still.
+constexpr int kQuietLooks = 100;
+constexpr uint64_t kQuietIntervalNs = 2'000'000;
+constexpr uint64_t kSmallQuietIntervalNs = 10'000'000;
 // Processes smaller than this are not worth a pager.
 constexpr uint64_t kActivePagesMin = 512;
 
@@ -20,13 +29,26 @@ int64_t ToPages(Bytes bytes) { return static_cast<int64_t>(PagesWithin(bytes).ra
 
 }  // namespace
 
+// One look, then one batch of work if there is any: so memory that the program takes without
+// telling is seen, and taken into care, however much there is to reclaim.
 void Engine::Keep() {
   while (true) {
     Obey();
     Look();
-    if (active_) KeepStock();
-    SleepFor(PollIntervalNs(headroom_pages_ * static_cast<int64_t>(kPageSize)));
+    if (active_ && MustMakeRoom() && MakeRoom()) continue;
+    SleepFor(Interval());
   }
+}
+
+uint64_t Engine::Interval() {
+  const uint64_t interval = PollIntervalNs(headroom_.Get() * static_cast<int64_t>(kPageSize));
+  const uint64_t faults = statistics().faults.Get();
+  const uint64_t held = statistics().resident_bytes.Get();
+  quiet_looks_ = faults == faults_seen_ && held == held_seen_ ? quiet_looks_ + 1 : 0;
+  faults_seen_ = faults;
+  held_seen_ = held;
+  if (quiet_looks_ <= kQuietLooks) return interval;
+  return std::max(interval, active_ ? kQuietIntervalNs : kSmallQuietIntervalNs);
 }
 
 void Engine::SleepFor(uint64_t ns) {
@@ -39,22 +61,59 @@ void Engine::Look() {
   Statistics& counts = statistics();
   counts.resident_bytes.Set(anonymous.raw());
   counts.resident_bytes_peak.RaiseTo(anonymous.raw());
-  const Bytes pool(counts.pool_total_size.Get());
-  const Bytes tree = slot_ ? slot_->Publish(anonymous, pool) : session_->TreeUsage() + anonymous;
-  headroom_pages_ = ToPages(levels_.target) - ToPages(tree);
+  const Bytes pool = active_ ? store_.PoolBytes() : Bytes(0);
+  counts.pool_total_size.Set(pool.raw());
+  counts.pool_total_size_peak.RaiseTo(pool.raw());
+  const Bytes usage = Usage(anonymous);
+  tree_ = slot_ ? slot_->Publish(usage, pool) : session_->TreeUsage() + usage;
+  headroom_pages_ = ToPages(levels_.target) - ToPages(tree_);
   headroom_.Set(headroom_pages_);
+  // Small ones in a large tree leave the work to those who hold the memory.
+  const uint64_t others = session_->LiveCount();
+  minor_ = usage.raw() * others * 2 < tree_.raw();
 
   if (!active_) {
-    if (tree < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
+    if (tree_ < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
+    if (refused_) return;
     const Result<void> activated = Activate();
-    if (!activated.ok()) GiveUp(activated.error().what, activated.error());
+    if (!activated.ok()) {
+      WarnRefused(activated.error());
+      return;
+    }
   }
   ScanIfGrown(ToPages(anonymous));
-  if (headroom_pages_ >= 0) return;
-  if (session_->MarkDead() > 0) return;  // somebody's share came free: look again
-  // Each process gives in proportion to what it holds.
-  const int64_t mine = -headroom_pages_ * ToPages(anonymous) / std::max<int64_t>(1, ToPages(tree));
-  if (!Reclaim(std::max<int64_t>(mine, 1))) WarnIfOver(tree);
+}
+
+bool Engine::MustMakeRoom() {
+  const int64_t room = headroom_.Get();
+  if (room >= levels_.room_high || minor_) making_room_ = false;
+  if (room < levels_.room_low && !minor_) making_room_ = true;
+  if (!making_room_) fruitless_ = 0;
+  return making_room_;
+}
+
+// Pages on probation are compressed oldest first, and fresh victims take their place, so that
+// a page has a while to be touched before it costs a compression. False when nothing came of
+// it: then it is worth a pause.
+bool Engine::MakeRoom() {
+  TrimPool();
+  const Pager::Picture picture = pager_.Look();
+  // The pager takes pages, too, on the processor where that is cheap; this is for growth that
+  // causes no faults. Taking gains nothing yet.
+  if (picture.cached < levels_.inactive / 2 || headroom_pages_ < 0) pager_.Take(kBatch);
+  size_t gained = 0;
+  for (size_t done = 0; done < kBatch; done += kCompressed) {
+    gained += pager_.CompressOldest(context_, kCompressed);
+  }
+  gained += pager_.Drain(2 * kBatch);
+  if (gained > 0) {
+    fruitless_ = 0;
+    return true;
+  }
+  if (session_->MarkDead() > 0) return true;  // somebody's share came free
+  Unshare();
+  if (++fruitless_ > kFruitlessMax) WarnIfOver(tree_);
+  return false;
 }
 
 // Once a tree: what does not compress stays, and the program goes on above its limit.
@@ -69,8 +128,52 @@ void Engine::WarnIfOver(Bytes tree) {
       .Decimal(tree.raw() >> 20)
       .Text(" MiB, and ")
       .Decimal(statistics().reject_compress_poor.Get())
-      .Text(" pages did not compress; it goes on above the limit\n");
-  os::WriteToProgramStderr(line.view());
+      .Text(" attempts to compress a page gained nothing; it goes on above the limit\n");
+  Say(line.view());
+}
+
+// Nothing has been taken into care yet, so the program can go on as if we were not there.
+void Engine::WarnRefused(Error error) {
+  refused_ = true;
+  os::TextLine<256> line;
+  line.Text("uzswap: ").Text(name_).Text(" goes on without uzswap, its memory is not limited: ");
+  line.Text(error.what);
+  if (error.errno_value != 0) {
+    line.Text(" (errno ").Decimal(static_cast<uint64_t>(error.errno_value)).Text(")");
+  }
+  line.Text("\n");
+  Say(line.view());
+}
+
+// Pages shared with a parent or child are counted by each of them. As long as there may be any,
+// the kernel is asked for our share of them now and then.
+Bytes Engine::Usage(Bytes anonymous) {
+  if (!sharing_.load(std::memory_order_relaxed)) return anonymous;
+  const uint64_t now = os::MonotonicNanoseconds();
+  if (now - shared_ns_ >= kShareEveryNs) {
+    shared_ns_ = now;
+    const std::optional<Bytes> share = share_.AnonymousShare();
+    const auto all = static_cast<int64_t>(memory_.AnonymousBytes().raw());
+    shared_bytes_ = share ? std::max<int64_t>(0, all - static_cast<int64_t>(share->raw())) : 0;
+    // The last relative has gone, or has copied everything.
+    if (shared_bytes_ < kSharedBytesMin) {
+      shared_bytes_ = 0;
+      sharing_.store(false, std::memory_order_relaxed);
+    }
+  }
+  const auto held = static_cast<int64_t>(anonymous.raw()) - shared_bytes_;
+  return Bytes(static_cast<uint64_t>(std::max<int64_t>(0, held)));
+}
+
+// A page that was shared with a child stays unmovable after the child has gone, until it is
+// written to. Not while it is shared: writing would copy it, and free nothing. The lock is not
+// held, since a page that has left meanwhile must be served by the pager.
+void Engine::Unshare() {
+  if (sharing_.load(std::memory_order_relaxed)) return;
+  uint64_t addresses[kBatch];
+  const size_t count = pager_.BusyPages(addresses, kBatch);
+  for (size_t i = 0; i < count; ++i) os::PopulateWrite(addresses[i], kPageSize);
+  pager_.CoolDown(addresses, count);
 }
 
 void Engine::ScanIfGrown(int64_t anonymous_pages) {
@@ -90,40 +193,13 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
                      static_cast<int64_t>(picture.resident.raw());
 }
 
-// Frames on probation are compressed oldest first, and fresh victims take their place, so that
-// a page has a while to be touched before it costs a compression.
-bool Engine::Reclaim(int64_t pages) {
-  int64_t left = pages;
-  size_t fruitless = 0;
-  while (left > 0 && fruitless < 8) {
-    Obey();
-    const Pager::Picture picture = pager_.Look();
-    const auto spare = static_cast<int64_t>(picture.free);
-    if (spare > 0) {
-      const size_t released = pager_.ReleaseFree(static_cast<size_t>(std::min(spare, left)));
-      left -= static_cast<int64_t>(released);
-      if (left <= 0) break;
-    }
-    size_t gained = 0;
-    if (picture.cached < levels_.inactive) gained += pager_.Take(kBatch);
-    for (size_t done = 0; done < kBatch; done += 16) {
-      gained += pager_.CompressOldest(context_, 16);
-    }
-    fruitless = gained == 0 ? fruitless + 1 : 0;
-  }
-  return left <= 0;
-}
-
-// Frames for the faults to come.
-void Engine::KeepStock() {
-  for (int round = 0; round < 64; ++round) {
-    const Pager::Picture picture = pager_.Look();
-    if (headroom_.Get() > static_cast<int64_t>(levels_.free_high)) return;
-    if (picture.free >= levels_.free_high || picture.cached == 0) return;
-    if (picture.free >= levels_.free_low && picture.cached <= levels_.inactive) return;
-    if (pager_.CompressOldest(context_, 16) == 0) return;
-    Obey();
-  }
+// Frames that the pool holds but does not use: a few are kept for what is stored next.
+void Engine::TrimPool() {
+  const uint64_t idle =
+      pool_.arena().frames_populated().raw() - pool_.arena().frames_in_use().raw();
+  if (idle <= kIdleFrames) return;
+  // The pager sees the difference when it charges the pool the next time.
+  static_cast<void>(pool_.arena().ReleaseFreeFrames(PageCount(idle - kIdleFrames)));
 }
 
 }  // namespace uzswap

@@ -2,10 +2,13 @@
 #ifndef UZSWAP_ENGINE_POOL_HOLDER_H_
 #define UZSWAP_ENGINE_POOL_HOLDER_H_
 
+#include <optional>
+
 #include "base/result.h"
 #include "engine/options.h"
 #include "frame/frame_arena.h"
 #include "pool/zbud_pool.h"
+#include "pool/zsmalloc_pool.h"
 
 namespace uzswap {
 
@@ -14,12 +17,17 @@ class PoolHolder {
   // Once. Room for as many frames as `limit` has pages: the budget, not the arena, is the bound.
   Result<void> Init(PoolKind kind, Bytes limit);
 
-  Pool& pool() { return zbud_; }
+  // Requires: Init.
+  Pool& pool() {
+    if (zbud_) return *zbud_;
+    return *zsmalloc_;
+  }
   FrameArena& arena() { return arena_; }
 
  private:
   FrameArena arena_;
-  ZbudPool zbud_;
+  std::optional<ZbudPool> zbud_;
+  std::optional<ZsmallocPool> zsmalloc_;
 };
 
 }  // namespace uzswap

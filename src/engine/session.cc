@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "base/fold_statistics.h"
@@ -103,7 +105,10 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
 }
 
 Result<Session> Session::Create(const Options& options) {
-  return Format(os::SharedMemory::Create("uzswap-session", kLayoutBytes), options);
+  Result<Session> session =
+      Format(os::SharedMemory::Create("uzswap-session", kLayoutBytes), options);
+  if (session.ok()) session.value().layout().header.has_runner = 1;
+  return session;
 }
 
 Result<Session> Session::CreatePrivate(const Options& options) {
@@ -274,6 +279,25 @@ void Session::FinishFold(uint32_t index, uint64_t word) {
   entry.pool_bytes.Set(0);
   // Release pairs with the acquire in TakeFreeSlot.
   entry.word.store(MakeWord(GenerationOf(word), SlotState::kFree, 0), std::memory_order_release);
+}
+
+bool Session::Say(std::string_view line) {
+  internal::SessionHeader& header = layout().header;
+  if (header.has_runner == 0) return false;
+  for (internal::SessionMessage& message : header.messages) {
+    // Relaxed: it only picks one of the callers; the text is published by its length.
+    if (message.taken.exchange(1, std::memory_order_relaxed) != 0) continue;
+    const size_t length = std::min<size_t>(line.size(), kMessageBytes);
+    memcpy(message.text, line.data(), length);
+    message.length.store(static_cast<uint32_t>(length), std::memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+std::string_view Session::MessageAt(uint32_t index) const {
+  const internal::SessionMessage& message = layout().header.messages[index];
+  return {message.text, message.length.load(std::memory_order_acquire)};
 }
 
 bool Session::TakeWarning(Warning warning) {

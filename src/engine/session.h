@@ -143,6 +143,16 @@ class Session {
   // True for the first caller in the tree: it gives the warning.
   bool TakeWarning(Warning warning);
 
+  // Leaves a line for the runner to print. False if there is no runner, or no room: each run has
+  // room for kMessages, and nobody has more to say than that.
+  bool Say(std::string_view line);
+  // The runner's: calls visit(std::string_view) for each line not told yet.
+  template <typename Visitor>
+  void TakeMessages(Visitor&& visit);
+
+  static constexpr uint32_t kMessages = 16;
+  static constexpr uint32_t kMessageBytes = 504;
+
   // A slot as an observer sees it. The references are valid during the visit only.
   struct SlotView {
     uint32_t index;
@@ -156,6 +166,7 @@ class Session {
   friend struct SessionTestPeer;
 
   explicit Session(os::SharedMemory memory) : memory_(std::move(memory)) {}
+  [[nodiscard]] std::string_view MessageAt(uint32_t index) const;
   static Result<Session> Format(Result<os::SharedMemory> memory, const Options& options);
 
   [[nodiscard]] internal::SessionLayout& layout() const;
@@ -171,6 +182,7 @@ class Session {
   void FinishFold(uint32_t index, uint64_t word);
 
   os::SharedMemory memory_;
+  uint32_t messages_told_ = 0;  // the runner's
 };
 
 template <typename Visitor>
@@ -184,6 +196,15 @@ uint32_t Session::FoldDead(Visitor&& visit) {
     ++folded;
   }
   return folded;
+}
+
+template <typename Visitor>
+void Session::TakeMessages(Visitor&& visit) {
+  for (; messages_told_ < kMessages; ++messages_told_) {
+    const std::string_view line = MessageAt(messages_told_);
+    if (line.empty()) return;
+    visit(line);
+  }
 }
 
 template <typename Visitor>

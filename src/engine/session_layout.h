@@ -19,7 +19,7 @@ namespace uzswap::internal {
 
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Raise with every change of this file or of Statistics.
-inline constexpr uint32_t kSessionVersion = 1;
+inline constexpr uint32_t kSessionVersion = 2;
 inline constexpr int kNameWords = 3;
 
 // The slot word.
@@ -47,6 +47,14 @@ struct alignas(kCacheLineSize) SlotEntry {
 static_assert(sizeof(SlotEntry) == kCacheLineSize);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
+// One line that a process has to say and the runner prints, where the program's own standard
+// error goes. Claimed by compare-and-swap; length is stored last.
+struct SessionMessage {
+  std::atomic<uint32_t> taken;
+  std::atomic<uint32_t> length;  // release: whoever sees it sees the text
+  char text[Session::kMessageBytes];
+};
+
 struct SessionHeader {
   uint64_t magic;
   uint32_t version;
@@ -55,6 +63,7 @@ struct SessionHeader {
   uint64_t limit_bytes;
   uint32_t codec;
   uint32_t pool;
+  uint32_t has_runner;  // somebody prints the messages
 
   // Slots at or above this number were never claimed: scans stop there.
   std::atomic<uint32_t> slots_used;
@@ -63,6 +72,7 @@ struct SessionHeader {
   RelaxedCounter refused_claims;
   RelaxedCounter usage_peak;
   RelaxedCounter pool_peak;
+  SessionMessage messages[Session::kMessages];
   Statistics exited;
 };
 

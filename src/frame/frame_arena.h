@@ -126,6 +126,14 @@ class FrameArena {
   // Requires: in use.
   [[nodiscard]] std::byte* Pin(FrameId frame);
   void Unpin(FrameId frame);
+  // Makes the memory accessible until Unmap, for those whose own protocol keeps the frame where
+  // it is and in use. Counted as a pin where frames are guarded, free of cost where they are not.
+  [[nodiscard]] std::byte* Map(FrameId frame) {
+    return access_ == FrameAccess::kWhilePinned ? PinGuarded(frame) : Address(frame.raw());
+  }
+  void Unmap(FrameId frame) {
+    if (access_ == FrameAccess::kWhilePinned) UnpinGuarded(frame);
+  }
   // The memory of a frame that somebody has pinned.
   [[nodiscard]] std::byte* AddressOfPinned(FrameId frame) {
     UZ_DCHECK(pins(frame) > 0);

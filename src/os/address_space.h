@@ -18,7 +18,8 @@ class AddressSpace {
   // The mapping that holds `address`; false if there is none.
   virtual bool Find(uint64_t address, MapsEntry* entry) = 0;
   // For a walk upwards, begun at address 0: the first mapping that ends beyond `address`;
-  // false if there is none. Sees each mapping as it was when the walk reached it.
+  // false if there is none. Sees each mapping as it was when the walk reached it, and whether
+  // a fork wipes it.
   virtual bool FindOnward(uint64_t address, MapsEntry* entry) = 0;
   // As PagemapReader::Present.
   virtual Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
@@ -43,6 +44,7 @@ class LinuxAddressSpace final : public AddressSpace {
   // In a forked child, see ProcFile.
   void Forget() {
     maps_.Forget();
+    detailed_.Forget();
     pagemap_.Forget();
   }
 
@@ -55,11 +57,14 @@ class LinuxAddressSpace final : public AddressSpace {
   }
   bool FindOnward(uint64_t address, MapsEntry* entry) override {
     if (address == 0) {
-      maps_.Rewind();
+      detailed_.Close();
       walk_ = MapsEntry();
+      if (!detailed_.OpenDetailed().ok()) return false;
     }
     while (walk_.end <= address) {
-      if (!maps_.Next(&walk_)) return false;
+      if (detailed_.Next(&walk_)) continue;
+      detailed_.Close();
+      return false;
     }
     *entry = walk_;
     return true;
@@ -73,6 +78,7 @@ class LinuxAddressSpace final : public AddressSpace {
 
  private:
   MapsReader maps_;
+  MapsReader detailed_;
   MapsEntry walk_;
   PagemapReader pagemap_;
 };

@@ -132,7 +132,13 @@ void AddHierarchical(const std::string& root, const std::string& file,
   const std::string text = ReadWholeFile(root + file);
   const size_t found = text.find(kLabel);
   if (found == std::string::npos) return;
-  AddNumber(file, std::string_view(text).substr(found + kLabel.size()), limits);
+  std::vector<CgroupLimit> above;
+  AddNumber(file, std::string_view(text).substr(found + kLabel.size()), above);
+  // Mostly it repeats what a level we can see says.
+  const CgroupLimit* seen = Tightest(limits);
+  if (!above.empty() && (seen == nullptr || above[0].bytes < seen->bytes)) {
+    limits.push_back(above[0]);
+  }
 }
 
 }  // namespace

@@ -150,10 +150,10 @@ PortResult LinuxUserFault::Move(uint64_t destination, uint64_t source, uint64_t 
   return ResultOf(status, move.moved, length);
 }
 
-PortResult LinuxUserFault::Copy(uint64_t destination, const void* source) {
-  abi::UffdioCopy copy{destination, reinterpret_cast<uint64_t>(source), kPageSize, 0, 0};
+PortResult LinuxUserFault::Copy(uint64_t destination, const void* source, uint64_t length) {
+  abi::UffdioCopy copy{destination, reinterpret_cast<uint64_t>(source), length, 0, 0};
   const int status = Ioctl(descriptor_, abi::kUffdioCopy, &copy);
-  return ResultOf(status, copy.copied, kPageSize);
+  return ResultOf(status, copy.copied, length);
 }
 
 PortResult LinuxUserFault::Zero(uint64_t destination) {

@@ -96,6 +96,11 @@ void Mapping::ForbidHugePages() {
   if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);
 }
 
+void PopulateWrite(uint64_t start, uint64_t length) {
+  constexpr int kPopulateWrite = 23;  // Linux 5.14
+  madvise(reinterpret_cast<void*>(start), length, kPopulateWrite);
+}
+
 Result<void> NoteOwnRange(uint64_t start, uint64_t end) {
   if (!AddOwn(start, end)) return Error{ENOMEM, "the list of own ranges is full"};
   return {};

@@ -59,6 +59,10 @@ bool IsOwnRange(uint64_t start, uint64_t length);
 // of our own library. Fails with ENOMEM when the list is full.
 Result<void> NoteOwnRange(uint64_t start, uint64_t end);
 
+// Makes the pages of a range of the program's present and its own, as if each had been written
+// to (MADV_POPULATE_WRITE). Whatever refuses is left as it is.
+void PopulateWrite(uint64_t start, uint64_t length);
+
 // How many Mappings may exist at once; Create fails with ENOMEM beyond it.
 inline constexpr int kOwnRangesMax = 4096;
 

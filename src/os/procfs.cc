@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base/check.h"
 #include "os/uffd_abi.h"
@@ -106,6 +107,13 @@ Bytes MemoryReader::AnonymousBytes() const {
   return ToBytes(PageCount(resident > shared ? resident - shared : 0));
 }
 
+Result<void> MapsReader::Begin(const char* path, bool detailed) {
+  begin_ = end_ = 0;
+  finished_ = false;
+  detailed_ = detailed;
+  return file_.Open(path);
+}
+
 void MapsReader::Rewind() {
   UZ_CHECK_EQ(syscall(SYS_lseek, file_.descriptor(), 0L, SEEK_SET), 0L);
   begin_ = end_ = 0;
@@ -122,20 +130,54 @@ bool MapsReader::Fill() {
   return true;
 }
 
-bool MapsReader::Next(MapsEntry* entry) {
+bool MapsReader::NextLine(const char** line, size_t* length) {
   while (true) {
     const char* newline = static_cast<const char*>(memchr(buffer_ + begin_, '\n', end_ - begin_));
-    if (newline == nullptr) {
-      if (finished_ || !Fill()) {
-        finished_ = true;
-        return false;
-      }
+    if (newline != nullptr) {
+      *line = buffer_ + begin_;
+      *length = static_cast<size_t>(newline - *line);
+      begin_ += *length + 1;
+      return true;
+    }
+    if (finished_ || !Fill()) {
+      finished_ = true;
+      return false;
+    }
+  }
+}
+
+bool MapsReader::Next(MapsEntry* entry) {
+  const char* line = nullptr;
+  size_t length = 0;
+  bool found = false;
+  while (NextLine(&line, &length)) {
+    if (!found) {
+      found = ParseMapsLine(line, length, entry);
+      if (found && !detailed_) return true;
       continue;
     }
-    const char* line = buffer_ + begin_;
-    begin_ = static_cast<size_t>(newline - buffer_) + 1;
-    if (ParseMapsLine(line, static_cast<size_t>(newline - line), entry)) return true;
+    constexpr std::string_view kFlags = "VmFlags:";
+    const std::string_view text(line, length);
+    if (!text.starts_with(kFlags)) continue;
+    entry->wiped = text.find(" wf") != std::string_view::npos;
+    return true;
   }
+  return found;
+}
+
+std::optional<Bytes> ShareReader::AnonymousShare() const {
+  char text[2048];
+  const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return {};
+  constexpr std::string_view kField = "Pss_Anon:";
+  const std::string_view all(text, static_cast<size_t>(got));
+  const size_t at = all.find(kField);
+  if (at == std::string_view::npos) return {};
+  Scanner scanner(text + at + kField.size(), static_cast<size_t>(got) - at - kField.size());
+  scanner.SkipSpaces();
+  uint64_t kibibytes = 0;
+  if (!scanner.Decimal(&kibibytes)) return {};
+  return Bytes(kibibytes << 10);
 }
 
 bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry) {
@@ -222,6 +264,19 @@ uint64_t ThreadDescriptorHint(uint32_t thread) {
   size_t length = 0;
   if (syscall(SYS_get_robust_list, thread, &head, &length) != 0) return 0;
   return head;
+}
+
+bool SleepsInFutex(uint32_t thread) {
+  char path[64];
+  TaskPath(thread, "syscall", path);
+  ProcFile file;
+  if (!file.Open(path).ok()) return false;
+  char text[32];
+  const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return false;
+  Scanner scanner(text, static_cast<size_t>(got));
+  uint64_t number = 0;
+  return scanner.Decimal(&number) && number == SYS_futex;
 }
 
 int ProcessorOfThread(uint32_t thread) {

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -59,11 +60,27 @@ struct MapsEntry {
   bool anonymous = false;  // no file behind it (inode 0)
   bool stack = false;      // the main thread's
   bool kernel = false;     // [vvar], [vdso], [vsyscall]
+  bool wiped = false;      // reads as zero after fork (MADV_WIPEONFORK); detailed reader only
+};
+
+// The process's share of its anonymous memory: pages shared with a forked relative count in
+// part. Costs a walk over all pages. Nothing on failure.
+class ShareReader {
+ public:
+  Result<void> Open() { return file_.Open("/proc/self/smaps_rollup"); }
+  void Close() { file_.Close(); }
+  void Forget() { file_.Forget(); }
+  [[nodiscard]] std::optional<Bytes> AnonymousShare() const;
+
+ private:
+  ProcFile file_;
 };
 
 class MapsReader {
  public:
-  Result<void> Open() { return file_.Open("/proc/self/maps"); }
+  Result<void> Open() { return Begin("/proc/self/maps", false); }
+  // Reads smaps instead, which knows more and costs a walk over all pages.
+  Result<void> OpenDetailed() { return Begin("/proc/self/smaps", true); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
   // Starts over with the state of now.
@@ -72,13 +89,16 @@ class MapsReader {
   bool Next(MapsEntry* entry);
 
  private:
+  Result<void> Begin(const char* path, bool detailed);
   bool Fill();
+  bool NextLine(const char** line, size_t* length);
 
   ProcFile file_;
   char buffer_[16384];
   size_t begin_ = 0;
   size_t end_ = 0;
   bool finished_ = false;
+  bool detailed_ = false;
 };
 
 // One line of /proc/PID/maps; false if it is not one. Exposed for its tests.
@@ -119,6 +139,10 @@ class TaskReader {
 // An address inside the descriptor (struct pthread) of a thread made by the C library: the head
 // of its robust list, which the kernel knows. 0 for threads that have none.
 uint64_t ThreadDescriptorHint(uint32_t thread);
+
+// True if a thread of this process sleeps in futex(2): it waits for a lock. False whenever that
+// is not certain.
+bool SleepsInFutex(uint32_t thread);
 
 // The processor a thread of this process ran on last; -1 if it is gone.
 int ProcessorOfThread(uint32_t thread);

@@ -4,9 +4,11 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -40,7 +42,8 @@ struct ThreadMemory {
   Start start;
 };
 alignas(ThreadMemory) std::byte g_threads[kThreadsMax][sizeof(ThreadMemory)];
-int g_thread_count = 0;
+// Taken before the thread exists: a new thread may start another at once.
+std::atomic<int> g_thread_count{0};
 
 int Enter(void* raw) {
   const Start& start = *static_cast<Start*>(raw);
@@ -74,11 +77,13 @@ void* ThreadPointerOf(const Mapping& mapping) {
 
 Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorTable table,
                                 const char* name) {
-  if (g_thread_count == kThreadsMax) return Error{EAGAIN, "too many service threads"};
   Result<Mapping> made =
       Mapping::Create(Bytes(kStackBytes + kStaticTlsBytes + kDescriptorBytes), "a thread's stack");
   if (!made.ok()) return made.error();
-  auto* memory = new (g_threads[g_thread_count]) ThreadMemory;
+  // Relaxed: a number of one's own is all that is asked for.
+  const int index = g_thread_count.fetch_add(1, std::memory_order_relaxed);
+  if (index >= kThreadsMax) return Error{EAGAIN, "too many service threads"};
+  auto* memory = new (g_threads[index]) ThreadMemory;
   memory->mapping = std::move(made).value();
   memory->start = {body, argument, table, name};
 
@@ -95,18 +100,17 @@ Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorT
   const int error = errno;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
   if (made_thread < 0) {
-    memory->~ThreadMemory();
+    memory->mapping = Mapping();
     return Error{error, "clone of a service thread"};
   }
-  ++g_thread_count;
   return {};
 }
 
 void ForgetServiceThreads() {
-  for (int i = 0; i < g_thread_count; ++i) {
+  const int count = g_thread_count.exchange(0, std::memory_order_relaxed);
+  for (int i = 0; i < count && i < kThreadsMax; ++i) {
     std::launder(reinterpret_cast<ThreadMemory*>(g_threads[i]))->~ThreadMemory();
   }
-  g_thread_count = 0;
 }
 
 void PinToProcessor(int processor) {
@@ -120,6 +124,11 @@ void UnpinFromProcessor() {
   uint64_t mask[16];
   memset(mask, 0xff, sizeof(mask));
   syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+void PreferThisThread() {
+  constexpr int kNice = -10;
+  syscall(SYS_setpriority, PRIO_PROCESS, 0, kNice);
 }
 
 void YieldProcessor() { syscall(SYS_sched_yield); }

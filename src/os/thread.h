@@ -43,6 +43,10 @@ void PinToProcessor(int processor);
 // Lets the calling thread run on any of the processors the process may use.
 void UnpinFromProcessor();
 
+// Asks for the calling thread to be preferred over the program's, where that is permitted: what
+// is not served in time is memory over the limit. Failure is ignored.
+void PreferThisThread();
+
 void YieldProcessor();
 
 // Sleeps while *word == expected, until woken or `timeout_ns` is over. May wake spuriously.

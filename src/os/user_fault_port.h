@@ -66,8 +66,8 @@ class UserFaultPort {
 
   // Moves whole pages, nothing copied. Wakes threads that wait for the destination.
   virtual PortResult Move(uint64_t destination, uint64_t source, uint64_t length) = 0;
-  // Supplies a page with a copy of `source` (a page of engine memory).
-  virtual PortResult Copy(uint64_t destination, const void* source) = 0;
+  // Supplies whole pages with copies of `source` (engine memory). Wakes as Move does.
+  virtual PortResult Copy(uint64_t destination, const void* source, uint64_t length) = 0;
   // Supplies the shared zero page.
   virtual PortResult Zero(uint64_t destination) = 0;
   // Wakes threads that wait for pages in the range, without supplying any.

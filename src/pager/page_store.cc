@@ -76,6 +76,4 @@ Bytes PageStore::SizeOf(uint64_t handle) const {
   return Bytes(pool_->SizeOf(Handle::FromRaw(handle)));
 }
 
-Bytes PageStore::PoolBytes() const { return Bytes(pool_->Snapshot().frame_bytes()); }
-
 }  // namespace uzswap

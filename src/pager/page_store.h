@@ -19,6 +19,7 @@
 
 #include "base/statistics.h"
 #include "codec/codec.h"
+#include "frame/frame_arena.h"
 #include "pool/pool.h"
 
 namespace uzswap {
@@ -36,9 +37,10 @@ class PageStore {
   // An object above this size would gain less than an eighth of a page.
   static constexpr size_t kObjectMax = kPageSize / 8 * 7;
 
-  // Both outlive the store.
-  void Init(Pool* pool, Statistics* statistics) {
+  // All outlive the store.
+  void Init(Pool* pool, const FrameArena* arena, Statistics* statistics) {
     pool_ = pool;
+    arena_ = arena;
     statistics_ = statistics;
   }
 
@@ -48,12 +50,14 @@ class PageStore {
   void Free(uint64_t handle);
   [[nodiscard]] Bytes SizeOf(uint64_t handle) const;
 
-  [[nodiscard]] Bytes PoolBytes() const;
+  // What the pool costs now, idle frames included.
+  [[nodiscard]] Bytes PoolBytes() const { return ToBytes(arena_->frames_populated()); }
 
  private:
   StoreOutcome StoreObject(std::span<const std::byte> object, uint64_t owner_key);
 
   Pool* pool_ = nullptr;
+  const FrameArena* arena_ = nullptr;
   Statistics* statistics_ = nullptr;
 };
 

@@ -6,14 +6,17 @@ namespace uzswap {
 
 Result<void> Pager::Init(const Parts& parts) {
   MutexLock lock(mutex_);
-  parts_ = parts;
+  UseParts(parts);
   Result<void> done = regions_.Init(this);
   if (!done.ok()) return done;
   done = frames_.Init(parts.levels.frames);
   if (!done.ok()) return done;
   done = context_.Init(*parts.codec);
   if (!done.ok()) return done;
-  auto scratch = os::Mapping::Create(Bytes(kPageSize), "the pager's scratch page");
+  auto parked = os::VirtualArray<Parked>::Create(kParkedMax, "faults that wait");
+  if (!parked.ok()) return parked.error();
+  parked_ = std::move(parked).value();
+  auto scratch = os::Mapping::Create(Bytes(Streams::kWindowMax * kPageSize), "the pager's scratch");
   if (!scratch.ok()) return scratch.error();
   scratch_ = std::move(scratch).value();
   auto drain = os::Mapping::Create(Bytes(kDrainPages * kPageSize), "the drain");
@@ -23,6 +26,12 @@ Result<void> Pager::Init(const Parts& parts) {
                               frames_.memory().size());
   if (!done.ok()) return done;
   return parts.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
+}
+
+void Pager::UseParts(const Parts& parts) {
+  parts_ = parts;
+  witness_.Attach(parts.port);
+  parts_.port = &witness_;
 }
 
 // The lock is held by whoever changes the region map; the analysis cannot see that through
@@ -39,7 +48,7 @@ Pager::Picture Pager::Look() {
   Picture picture;
   picture.resident = PageCount(resident_);
   picture.cached = frames_.cached_count();
-  picture.free = frames_.free_count();
+  picture.spent = frames_.spent_count();
   picture.populated = frames_.populated_count();
   picture.reclaim_useless = sweep_failed_;
   parts_.statistics->adopted_bytes.Set(regions_.bytes().raw());

@@ -4,13 +4,14 @@
 //     program's mappings            SwapFrames                 PageStore
 //    +------------------+  MOVE   +-----------+   compress   +-----------+
 //    | Resident pages   | ------> | Cached    | -----------> | pool      |
-//    |                  | <------ |           |              | objects   |
-//    |                  |  MOVE   | Free      | <----------- |           |
-//    +------------------+ <------ +-----------+  decompress  +-----------+
+//    |                  | <------ | Spent     |              | objects   |
+//    |                  |  MOVE   +-----------+  decompress  |           |
+//    +------------------+ <--------------------------------- +-----------+
+//                             COPY                 Spent frames drain to the kernel
 //
 // Threads:
 //   the pager thread   ServeOnce in a loop: faults, events, and taking pages when room is short
-//   the keeper         Adopt, Reclaim, CompressOldest, ReleaseFree
+//   the keeper         Adopt, Take, CompressOldest, Drain
 //   program threads    only the fork calls, from fork handlers
 //
 // One lock, held for bounded work, guards everything; it is never held while a page is
@@ -36,6 +37,8 @@
 #include "codec/codec.h"
 #include "os/address_space.h"
 #include "os/user_fault_port.h"
+#include "os/virtual_array.h"
+#include "pager/late_events.h"
 #include "pager/page_store.h"
 #include "pager/region_map.h"
 #include "pager/streams.h"
@@ -83,15 +86,22 @@ class Pager final : private RegionMap::Relocation {
   // Moves up to `want` cold pages into the swap cache. Returns how many it took.
   size_t Take(size_t want) UZ_EXCLUDES(mutex_);
   // Compresses up to `max` of the oldest cached pages, outside the lock. Returns how many
-  // frames became free. One caller at a time per context.
+  // frames were spent. One caller at a time per context.
   size_t CompressOldest(CodecContext& context, size_t max) UZ_EXCLUDES(mutex_);
-  // Gives up to `max` free frames back to the kernel. Returns how many.
-  size_t ReleaseFree(size_t max) UZ_EXCLUDES(mutex_);
+  // Gives up to `max` spent frames back to the kernel. Returns how many.
+  size_t Drain(size_t max) UZ_EXCLUDES(mutex_);
+
+  // The oldest pages that the kernel refused to move because they are, or were, shared with a
+  // forked child. Whoever writes to them (MADV_POPULATE_WRITE) makes them movable again.
+  // Forgets what it returns.
+  size_t BusyPages(uint64_t* addresses, size_t capacity) UZ_EXCLUDES(mutex_);
+  // These pages may be taken again without delay.
+  void CoolDown(const uint64_t* addresses, size_t count) UZ_EXCLUDES(mutex_);
 
   struct Picture {
     PageCount resident;  // pages of the program in care and present
     size_t cached = 0;   // frames of the swap cache, by state
-    size_t free = 0;
+    size_t spent = 0;
     size_t populated = 0;
     bool reclaim_useless = false;  // the last sweeps gained nothing
   };
@@ -101,9 +111,10 @@ class Pager final : private RegionMap::Relocation {
   // consistent copy) while a program thread forks; see docs/design/fork.md.
   void Freeze() UZ_ACQUIRE(mutex_);
   void Thaw() UZ_RELEASE(mutex_);
-  // While frozen: serves `thread`, the one that is to fork, if it waits for a page. It cannot
-  // be forking then, so the state may change. Other messages are put aside for Thaw.
-  void RescueFrozen(uint32_t thread) UZ_REQUIRES(mutex_);
+  // While frozen: serves waiting threads if `thread`, the one that is to fork, waits for a page
+  // itself, or sleeps for a lock (`lock_wait`) that one of them may hold. It cannot be forking
+  // then, so the state may change. Otherwise messages are put aside for Thaw.
+  void RescueFrozen(uint32_t thread, bool lock_wait) UZ_REQUIRES(mutex_);
   // Any program thread: is the page of `address` in care and not in the program's memory?
   bool IsAway(uint64_t address) UZ_EXCLUDES(mutex_);
   // Any program thread: is `address` in care?
@@ -121,10 +132,15 @@ class Pager final : private RegionMap::Relocation {
   void Audit() UZ_EXCLUDES(mutex_);
 
  private:
+  friend class PagerTestPeer;
+
   enum class Served : uint8_t { kDone, kLater };
 
-  static constexpr size_t kParkedMax = 512;
+  // A thread waits for one page at a time. All must fit: the kernel hands out events only when
+  // no fault is left to read, and some faults cannot be served before an event was read.
+  static constexpr size_t kParkedMax = 1 << 16;
   static constexpr size_t kDeferredMax = 256;
+  static constexpr size_t kBusyMax = 256;
   static constexpr size_t kReadBatch = 16;
   static constexpr size_t kTakeBatch = 64;      // pages in one MOVE
   static constexpr size_t kCompressBatch = 16;  // pages in flight at once
@@ -137,6 +153,16 @@ class Pager final : private RegionMap::Relocation {
     uint64_t read_ns = 0;
   };
 
+  // Pages on their way into the pool: begun and finished under the lock, stored without it.
+  struct CompressBatch {
+    FrameId frames[kCompressBatch];
+    const std::byte* pages[kCompressBatch];
+    PageNumber owners[kCompressBatch];  // when it began: only the pool's key
+    StoreOutcome outcomes[kCompressBatch];
+    size_t count = 0;
+  };
+
+  void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
 
   // pager_faults.cc
@@ -149,7 +175,6 @@ class Pager final : private RegionMap::Relocation {
   Served CopyBack(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Supply(const Region& region, uint64_t address, bool write, size_t window)
       UZ_REQUIRES(mutex_);
-  Served SupplyByCopy(PageNumber number, uint64_t address, size_t want) UZ_REQUIRES(mutex_);
   Served SupplyZero(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
   size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
@@ -159,7 +184,19 @@ class Pager final : private RegionMap::Relocation {
   void BalanceLocked() UZ_REQUIRES(mutex_);
 
   // pager_events.cc
+  struct FormerPiece {
+    uint64_t end = 0;
+    bool in_limbo = false;
+  };
   void ApplyEvent(const os::UserFaultEvent& event) UZ_REQUIRES(mutex_);
+  void SettleLateEvents() UZ_REQUIRES(mutex_);
+  void ApplyUnmap(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void ApplyRemap(uint64_t start, uint64_t end, uint64_t target) UZ_REQUIRES(mutex_);
+  void ForgetFormer(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  FormerPiece FormerFrom(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
+  void MoveRange(uint64_t start, uint64_t end, uint64_t target) UZ_REQUIRES(mutex_);
+  // Drops the pages of a range and takes it out of the map.
+  void ForgetRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void DiscardRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void Discard(PageNumber number) UZ_REQUIRES(mutex_);
   bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
@@ -171,10 +208,15 @@ class Pager final : private RegionMap::Relocation {
   void JumpHand() UZ_REQUIRES(mutex_);
   size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
   size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
+  void BeginBatch(size_t max, CompressBatch* batch) UZ_EXCLUDES(mutex_);
+  void StoreBatch(CodecContext& context, CompressBatch* batch) UZ_EXCLUDES(mutex_);
+  size_t FinishBatch(const CompressBatch& batch) UZ_EXCLUDES(mutex_);
   size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
   bool FinishCompress(FrameId frame, const StoreOutcome& outcome) UZ_REQUIRES(mutex_);
   void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);
-  bool DirectReclaim() UZ_REQUIRES(mutex_);
+  void DirectReclaim() UZ_REQUIRES(mutex_);
+  size_t DrainLocked(size_t max) UZ_REQUIRES(mutex_);
+  void ChargePool() UZ_REQUIRES(mutex_);
 
   // pager_fork.cc
   void ApplyDeferred() UZ_REQUIRES(mutex_);
@@ -183,7 +225,9 @@ class Pager final : private RegionMap::Relocation {
   bool IsAwayHere(uint64_t address) UZ_REQUIRES(mutex_);
 
   Mutex mutex_{LockRank::kPager};
-  Parts parts_;
+  Parts parts_;          // its port is the witness
+  WitnessPort witness_;  // around the port that was given
+  OwedUnmaps owed_ UZ_GUARDED_BY(mutex_);
   RegionMap regions_ UZ_GUARDED_BY(mutex_);
   SwapFrames frames_ UZ_GUARDED_BY(mutex_);
   Streams streams_ UZ_GUARDED_BY(mutex_);
@@ -191,7 +235,7 @@ class Pager final : private RegionMap::Relocation {
   os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
   os::Mapping drain_ UZ_GUARDED_BY(mutex_);
 
-  Parked parked_[kParkedMax] UZ_GUARDED_BY(mutex_);
+  os::VirtualArray<Parked> parked_ UZ_GUARDED_BY(mutex_);
   size_t parked_count_ UZ_GUARDED_BY(mutex_) = 0;
   // Events read while frozen, in order.
   os::UserFaultEvent deferred_[kDeferredMax] UZ_GUARDED_BY(mutex_);
@@ -204,10 +248,14 @@ class Pager final : private RegionMap::Relocation {
   Rng rng_ UZ_GUARDED_BY(mutex_){0x757a73776170};
   size_t resident_ UZ_GUARDED_BY(mutex_) = 0;
   size_t compressing_ UZ_GUARDED_BY(mutex_) = 0;
+  int64_t pool_pages_ UZ_GUARDED_BY(mutex_) = 0;  // charged to the headroom so far
   // Pages refused as incompressible since one was last stored.
   size_t poor_streak_ UZ_GUARDED_BY(mutex_) = 0;
   bool sweep_failed_ UZ_GUARDED_BY(mutex_) = false;
+  uint64_t busy_[kBusyMax] UZ_GUARDED_BY(mutex_) = {};
+  size_t busy_count_ UZ_GUARDED_BY(mutex_) = 0;
   bool forking_ UZ_GUARDED_BY(mutex_) = false;
+  bool rescuing_ UZ_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace uzswap

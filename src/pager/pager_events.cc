@@ -8,12 +8,20 @@ namespace uzswap {
 
 using os::UserFaultEvent;
 
+namespace {
+
+// Pages whose addresses are in use again, while the event that tells where they went is still to
+// come, keep their words at these addresses, which no program has.
+constexpr uint64_t kLimbo = uint64_t{1} << 62;
+
+}  // namespace
+
 void Pager::ApplyEvent(const UserFaultEvent& event) {
+  SettleLateEvents();
   switch (event.kind) {
     case UserFaultEvent::Kind::kUnmap:
       parts_.statistics->unmap_events.Add();
-      DiscardRange(event.start, event.end);
-      regions_.Remove(event.start, event.end);
+      ApplyUnmap(event.start, event.end);
       return;
     case UserFaultEvent::Kind::kRemove:
       // The pages may still be there when we read this. They become Untracked all the same,
@@ -21,20 +29,80 @@ void Pager::ApplyEvent(const UserFaultEvent& event) {
       parts_.statistics->remove_events.Add();
       DiscardRange(event.start, event.end);
       return;
-    case UserFaultEvent::Kind::kRemap: {
+    case UserFaultEvent::Kind::kRemap:
       parts_.statistics->remap_events.Add();
-      const uint64_t length = event.end - event.start;
-      // What lay at the target was unmapped, and that event came first.
-      DiscardRange(event.target, event.target + length);
-      regions_.Remove(event.target, event.target + length);
-      const Result<void> moved = regions_.Move(event.start, event.end, event.target);
-      if (!moved.ok()) Panic(__FILE__, __LINE__, "a remapped range does not fit the region table");
+      ApplyRemap(event.start, event.end, event.target);
       return;
-    }
     case UserFaultEvent::Kind::kPageFault:
       break;
   }
   Panic(__FILE__, __LINE__, "a page fault is not an event");
+}
+
+// An answer other than kRetry proves that everything was told: nothing is owed, and pages whose
+// whereabouts nobody told have gone with their mapping.
+void Pager::SettleLateEvents() {
+  if (!witness_.TakeProof()) return;
+  owed_.Clear();
+  if (regions_.IndexFrom(kLimbo) < regions_.count()) ForgetRange(kLimbo, UINT64_MAX);
+}
+
+void Pager::ApplyUnmap(uint64_t start, uint64_t end) {
+  for (uint64_t at = start; at < end;) {
+    const OwedUnmaps::Piece piece = owed_.Pay(at, end);
+    if (!piece.owed) ForgetFormer(at, piece.end);
+    at = piece.end;
+  }
+}
+
+void Pager::ForgetFormer(uint64_t start, uint64_t end) {
+  for (uint64_t at = start; at < end;) {
+    const FormerPiece former = FormerFrom(at, end);
+    const uint64_t base = former.in_limbo ? kLimbo : 0;
+    ForgetRange(base + at, base + former.end);
+    at = former.end;
+  }
+}
+
+void Pager::ApplyRemap(uint64_t start, uint64_t end, uint64_t target) {
+  // What lay at the target has gone, but where to, nobody told yet.
+  const uint64_t target_end = target + (end - start);
+  const size_t occupied = regions_.IndexFrom(target);
+  if (occupied < regions_.count() && regions_.at(occupied).start < target_end) {
+    const size_t limbo = regions_.IndexFrom(kLimbo + target);
+    if (limbo < regions_.count() && regions_.at(limbo).start < kLimbo + target_end) {
+      Panic(__FILE__, __LINE__, "too many changes of one range at once: events out of order");
+    }
+    MoveRange(target, target_end, kLimbo + target);
+  }
+  for (uint64_t at = start; at < end;) {
+    const FormerPiece former = FormerFrom(at, end);
+    const uint64_t base = former.in_limbo ? kLimbo : 0;
+    MoveRange(base + at, base + former.end, target + (at - start));
+    at = former.end;
+  }
+  owed_.Add(start, end);
+}
+
+// The longest piece from `start` on of which an event speaks alike: of pages in limbo, which it
+// then concerns, or of those in the map.
+Pager::FormerPiece Pager::FormerFrom(uint64_t start, uint64_t end) {
+  const size_t index = regions_.IndexFrom(kLimbo + start);
+  if (index == regions_.count()) return {end, false};
+  const Region& region = regions_.at(index);
+  const bool in_limbo = region.start <= kLimbo + start;
+  const uint64_t edge = (in_limbo ? region.end : region.start) - kLimbo;
+  return {edge < end ? edge : end, in_limbo};
+}
+
+void Pager::MoveRange(uint64_t start, uint64_t end, uint64_t target) {
+  const Result<void> moved = regions_.Move(start, end, target);
+  if (!moved.ok()) Panic(__FILE__, __LINE__, "a remapped range does not fit the region table");
+}
+
+void Pager::ForgetRange(uint64_t start, uint64_t end) {
+  DiscardRange(start, end);
+  regions_.Remove(start, end);
 }
 
 void Pager::DiscardRange(uint64_t start, uint64_t end) {
@@ -108,14 +176,14 @@ bool Pager::AdoptLocked(uint64_t start, uint64_t end) {
 
 bool Pager::AdoptGap(uint64_t start, uint64_t end) {
   if (os::IsOwnRange(start, end - start)) return false;
-  if (!parts_.port->Register(start, end - start).ok()) {
-    // Gone meanwhile, or of a kind the kernel does not register, or somebody else's.
+  // A mapping that does not fit the tables is not registered: it stays the kernel's.
+  if (!regions_.Add(start, end).ok()) {
     parts_.statistics->refused_pages.Add();
     return false;
   }
-  if (!regions_.Add(start, end).ok()) {
-    // Registered but not in the map: its faults find it in the mapping list, and give zero
-    // pages, which is right as long as nothing is taken from it; and nothing is.
+  if (!parts_.port->Register(start, end - start).ok()) {
+    // Gone meanwhile, or of a kind the kernel does not register, or somebody else's.
+    regions_.Remove(start, end);
     parts_.statistics->refused_pages.Add();
     return false;
   }

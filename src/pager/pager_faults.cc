@@ -98,9 +98,12 @@ Pager::Served Pager::ServeUnknown(const UserFaultEvent& fault) {
     Panic(__FILE__, __LINE__, "the engine touched a hole in its own swap cache");
   }
   os::MapsEntry entry;
-  if (parts_.address_space->Find(fault.start, &entry) && entry.anonymous && !entry.shared &&
-      AdoptLocked(entry.start, entry.end)) {
-    return Served::kLater;  // found next time
+  if (parts_.address_space->Find(fault.start, &entry) && entry.anonymous && !entry.shared) {
+    if (AdoptLocked(entry.start, entry.end)) return Served::kLater;  // found next time
+    // It grew beyond what the tables hold. We have nothing of it, so zeroes are right.
+    const PortOutcome outcome = parts_.port->Zero(fault.start).outcome;
+    if (outcome == PortOutcome::kRetry) return Served::kLater;
+    if (outcome == PortOutcome::kDone) return Served::kDone;
   }
   // The mapping has gone, or became one that is not ours: whoever waits must look again.
   parts_.port->Wake(fault.start, kPageSize);
@@ -171,7 +174,7 @@ Pager::Served Pager::ReturnCached(const Region& region, uint64_t address, size_t
 Pager::Served Pager::CopyBack(PageNumber number, uint64_t address) {
   PageWord& word = regions_.word(number);
   const FrameId frame = word.frame();
-  const PortResult result = parts_.port->Copy(address, frames_.data(frame));
+  const PortResult result = parts_.port->Copy(address, frames_.data(frame), kPageSize);
   if (result.outcome != PortOutcome::kDone) return Conclude(number, address, result.outcome);
   parts_.headroom->Take(1);
   if (word.state() == PageState::kCached) {
@@ -237,63 +240,29 @@ void Pager::NoteSupplied(PageNumber number, uint8_t heat) {
   ++resident_;
 }
 
+// With pages from the kernel, never with frames of ours that held something else.
 Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, size_t window) {
   const PageNumber number = region.NumberOf(address);
   const bool fresh = regions_.word(number).state() == PageState::kUntracked;
   if (fresh && !write && window == 1) return SupplyZero(number, address);
 
-  if (frames_.free_count() == 0 && parts_.headroom->Get() <= 0) {
-    // Changes other pages' words, never this one's, and not the region map.
-    DirectReclaim();
+  // Changes other pages' words, never this one's, and not the region map.
+  if (parts_.headroom->Get() < -parts_.levels.overdraft) DirectReclaim();
+  // Pages ahead of the program are for when there is room.
+  const int64_t room = parts_.headroom->Get();
+  const size_t spare = room > 0 ? static_cast<size_t>(room) : 0;
+  const size_t count = RunLength(region, address, window < 1 + spare ? window : 1 + spare);
+  for (size_t i = 0; i < count; ++i) {
+    Fill(regions_.word(number + static_cast<PageNumber>(i)), scratch_.data() + i * kPageSize);
   }
-  const size_t want = RunLength(region, address, window);
-  // Pages brought ahead do not use up the stock of the faults to come.
-  const size_t kept = parts_.levels.free_low / 2;
-  const size_t spare = frames_.free_count() > kept ? frames_.free_count() - kept : 0;
-  const SwapFrames::Run run = frames_.FindFree(want < 1 + spare ? want : 1 + spare);
-  if (run.count == 0) return SupplyByCopy(number, address, want);
-
-  for (size_t i = 0; i < run.count; ++i) {
-    Fill(regions_.word(number + static_cast<PageNumber>(i)),
-         frames_.data(FrameId(run.first.raw() + static_cast<uint32_t>(i))));
-  }
-  const PortResult result =
-      parts_.port->Move(address, frames_.AddressOf(run.first), run.count << kPageShift);
+  const PortResult result = parts_.port->Copy(address, scratch_.data(), count << kPageShift);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
-    frames_.NoteGivenAway(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
     NoteSupplied(number + static_cast<PageNumber>(i), i == 0 ? 1 : 0);
   }
   streams_.NoteEnd(address + (done == 0 ? 1 : done) * kPageSize);
-  if (done > 0) {
-    if (fresh) parts_.statistics->faults_zero.Add();
-    parts_.statistics->readahead_pages.Add(done - 1);
-    return Served::kDone;
-  }
-  if (result.outcome == PortOutcome::kBusy || result.outcome == PortOutcome::kRefused) {
-    return SupplyByCopy(number, address, 1);
-  }
-  return Conclude(number, address, result.outcome);
-}
-
-// With pages from the kernel: there is room, or there is no other way. More than the first only
-// while there is room.
-Pager::Served Pager::SupplyByCopy(PageNumber number, uint64_t address, size_t want) {
-  const bool fresh = regions_.word(number).state() == PageState::kUntracked;
-  if (parts_.headroom->Get() <= 0) parts_.statistics->limit_exceeded.Add();
-  size_t done = 0;
-  PortResult result;
-  do {
-    const auto page = static_cast<PageNumber>(number + done);
-    Fill(regions_.word(page), scratch_.data());
-    result = parts_.port->Copy(address + done * kPageSize, scratch_.data());
-    if (result.outcome != PortOutcome::kDone) break;
-    parts_.headroom->Take(1);
-    NoteSupplied(page, done == 0 ? 1 : 0);
-    ++done;
-  } while (done < want && parts_.headroom->Get() > 0);
   if (done == 0) return Conclude(number, address, result.outcome);
-  streams_.NoteEnd(address + done * kPageSize);
+  parts_.headroom->Take(static_cast<int64_t>(done));
   if (fresh) parts_.statistics->faults_zero.Add();
   parts_.statistics->readahead_pages.Add(done - 1);
   return Served::kDone;
@@ -338,15 +307,15 @@ Pager::Served Pager::Conclude(PageNumber number, uint64_t address, PortOutcome o
   return Served::kDone;
 }
 
-// After the faults: keeps a stock of free frames and of pages on probation, so that the next
-// fault finds a frame. The moving is done here, on the processor of the thread that faulted:
-// from any other each MOVE would interrupt it.
+// After the faults: keeps enough pages on probation that the compressor always finds some. The
+// moving is done here, on the processor of the thread that faulted: from any other each MOVE
+// would interrupt it.
 void Pager::BalanceLocked() {
   const Levels& levels = parts_.levels;
-  if (parts_.headroom->Get() > static_cast<int64_t>(levels.free_high)) return;
-  const size_t stock = frames_.cached_count() + frames_.free_count();
-  if (stock < levels.inactive + levels.free_high && !sweep_failed_) TakeLocked(kTakeBatch);
-  if (frames_.free_count() < levels.free_low && frames_.cached_count() > 0) {
+  const int64_t room = parts_.headroom->Get();
+  if (room > levels.room_high) return;
+  if (frames_.cached_count() < levels.inactive && !sweep_failed_) TakeLocked(kTakeBatch);
+  if (room < levels.room_low && frames_.cached_count() > 0) {
     parts_.wake_keeper(parts_.wake_context);
   }
 }

@@ -28,7 +28,7 @@ void Pager::ApplyDeferred() {
   deferred_count_ = 0;
 }
 
-void Pager::RescueFrozen(uint32_t thread) {
+void Pager::RescueFrozen(uint32_t thread, bool lock_wait) {
   bool found = false;
   while (parked_count_ + kReadBatch <= kParkedMax && deferred_count_ + kReadBatch <= kDeferredMax) {
     UserFaultEvent events[kReadBatch];
@@ -44,11 +44,15 @@ void Pager::RescueFrozen(uint32_t thread) {
     }
   }
   for (size_t i = 0; i < parked_count_; ++i) found |= parked_[i].fault.thread == thread;
-  if (!found) return;
-  // It waits for us, so it is not inside fork, and everything may move.
+  if (parked_count_ == 0 || (!found && !lock_wait)) return;
+  // It waits for us, or for a lock whose holder may wait for us: it is not inside fork, and
+  // everything may move. Should it get the lock from somebody else, and reach fork while we
+  // still work, the child finds this mark in its copy.
+  rescuing_ = true;
   ApplyDeferred();
   uint32_t served = 0;
   while (!ServeLocked(&served)) os::YieldProcessor();
+  rescuing_ = false;
 }
 
 bool Pager::IsAwayHere(uint64_t address) {
@@ -101,12 +105,17 @@ void Pager::CountInChild() {
 
 Result<void> Pager::RebuildInChild(const Parts& parts) {
   MutexLock lock(mutex_);
-  parts_ = parts;
+  UseParts(parts);
+  if (rescuing_) {
+    Panic(__FILE__, __LINE__, "forked while the pager was serving another thread; fork again");
+  }
   // The waiting threads stayed behind, and so did their faults; what the events told is true
   // of the child's memory too.
   parked_count_ = 0;
   forking_ = false;
   ApplyDeferred();
+  // Nor will they tell the rest. Pages in limbo are unmapped below, like all that is not mapped.
+  owed_.Clear();
   Result<void> done = parts.port->Register(reinterpret_cast<uint64_t>(frames_.memory().data()),
                                            frames_.memory().size());
   if (!done.ok()) return done;
@@ -116,6 +125,7 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   CountInChild();
   os::MapsEntry entry;
   bool mapped = parts_.address_space->FindOnward(0, &entry);
+  if (!mapped) return Error{0, "the list of the child's mappings cannot be read"};
   uint64_t at = 0;
   while (true) {
     const size_t index = regions_.IndexFrom(at);
@@ -130,6 +140,8 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
     const uint64_t edge = here ? entry.end : mapped ? entry.start : UINT64_MAX;
     at = edge < region.end ? edge : region.end;
     if (here && parts_.port->Register(start, at - start).ok()) {
+      // Wiped by fork: what the parent has stored is not the child's.
+      if (entry.wiped) DiscardRange(start, at);
       AbortIfTouchedEarly(start, at);
     } else {
       // Kept from children by the parent, or unmapped while it forked.

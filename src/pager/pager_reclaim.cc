@@ -13,6 +13,12 @@ namespace {
 // So many refusals in a row, and reclaim by faults stops trying: the data do not compress.
 constexpr size_t kPoorStreakMax = 256;
 
+// Pages that a fault compresses when it has to.
+constexpr size_t kDirectBatch = 8;
+
+// Each refusal costs a system call.
+constexpr size_t kRefusalsMax = 64;
+
 }  // namespace
 
 size_t Pager::Take(size_t want) {
@@ -29,9 +35,14 @@ size_t Pager::Take(size_t want) {
 size_t Pager::TakeLocked(size_t want) {
   size_t taken = 0;
   size_t looked = 0;
+  size_t refused = 0;
   bool stop = forking_;
   sweep_failed_ = false;
-  while (taken < want && looked < kSweepWords && !stop && regions_.count() > 0) {
+  const size_t working_min = parts_.levels.working_min;
+  const size_t spare = resident_ > working_min ? resident_ - working_min : 0;
+  if (want > spare) want = spare;
+  while (taken < want && looked < kSweepWords && refused < kRefusalsMax && !stop &&
+         regions_.count() > 0) {
     size_t index = regions_.IndexFrom(hand_);
     if (hand_left_ == 0 || index == regions_.count()) {
       JumpHand();
@@ -51,10 +62,12 @@ size_t Pager::TakeLocked(size_t want) {
     }
     const size_t run = TakeRun(region, want - taken, &stop);
     taken += run;
+    refused += run == 0 ? 1 : 0;
     hand_left_ -= run < hand_left_ ? run : hand_left_;
     ++looked;
   }
-  if (taken == 0 && looked >= kSweepWords) sweep_failed_ = true;
+  // Faults stop trying; the keeper tries again at its next look.
+  if (taken == 0 && (looked >= kSweepWords || refused >= kRefusalsMax)) sweep_failed_ = true;
   return taken;
 }
 
@@ -92,8 +105,13 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
     return 0;
   }
   const PageNumber first = region.NumberOf(hand_);
-  const PortResult result =
-      parts_.port->Move(frames_.AddressOf(run.first), hand_, run.count << kPageShift);
+  PortResult result;
+  size_t pages = run.count;
+  do {
+    result = parts_.port->Move(frames_.AddressOf(run.first), hand_, pages << kPageShift);
+    pages /= 2;
+    // The border of two mappings may lie in the run: no call reaches across.
+  } while (result.outcome == PortOutcome::kRefused && pages > 0);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
     const auto number = first + static_cast<PageNumber>(i);
@@ -121,6 +139,7 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
     case PortOutcome::kBusy:
       parts_.statistics->busy_pages.Add();
       refused.SetHeat(PageWord::kHeatMax);
+      if (busy_count_ < kBusyMax) busy_[busy_count_++] = hand_;
       break;
     case PortOutcome::kRefused:
       parts_.statistics->refused_pages.Add();
@@ -148,32 +167,47 @@ size_t Pager::BeginCompress(FrameId* frames, size_t max) {
 }
 
 size_t Pager::CompressOldest(CodecContext& context, size_t max) {
-  FrameId frames[kCompressBatch];
-  StoreOutcome outcomes[kCompressBatch];
-  mutex_.Lock();
-  const size_t count = BeginCompress(frames, max < kCompressBatch ? max : kCompressBatch);
-  PageNumber owners[kCompressBatch];
-  std::byte* pages[kCompressBatch];
-  for (size_t i = 0; i < count; ++i) {
-    owners[i] = frames_.owner(frames[i]);
-    pages[i] = frames_.data(frames[i]);
-  }
-  mutex_.Unlock();
+  CompressBatch batch;
+  BeginBatch(max, &batch);
+  StoreBatch(context, &batch);
+  return FinishBatch(batch);
+}
 
-  for (size_t i = 0; i < count; ++i) {
-    outcomes[i] = parts_.store->Store(context, {pages[i], kPageSize}, owners[i]);
+void Pager::BeginBatch(size_t max, CompressBatch* batch) {
+  MutexLock lock(mutex_);
+  batch->count = BeginCompress(batch->frames, max < kCompressBatch ? max : kCompressBatch);
+  for (size_t i = 0; i < batch->count; ++i) {
+    batch->owners[i] = frames_.owner(batch->frames[i]);
+    batch->pages[i] = frames_.data(batch->frames[i]);
   }
+}
 
+void Pager::StoreBatch(CodecContext& context, CompressBatch* batch) {
+  for (size_t i = 0; i < batch->count; ++i) {
+    batch->outcomes[i] =
+        parts_.store->Store(context, {batch->pages[i], kPageSize}, batch->owners[i]);
+  }
+}
+
+size_t Pager::FinishBatch(const CompressBatch& batch) {
   MutexLock lock(mutex_);
   size_t freed = 0;
-  for (size_t i = 0; i < count; ++i) freed += FinishCompress(frames[i], outcomes[i]) ? 1 : 0;
-  compressing_ -= count;
-  parts_.statistics->pool_total_size.Set(parts_.store->PoolBytes().raw());
-  parts_.statistics->pool_total_size_peak.RaiseTo(parts_.store->PoolBytes().raw());
+  for (size_t i = 0; i < batch.count; ++i) {
+    freed += FinishCompress(batch.frames[i], batch.outcomes[i]) ? 1 : 0;
+  }
+  compressing_ -= batch.count;
+  ChargePool();
   return freed;
 }
 
-// Back under the lock: is the frame still the page's? Returns whether the frame became free.
+// What the pool took from the kernel since the last time is room no more.
+void Pager::ChargePool() {
+  const auto pages = static_cast<int64_t>(PagesWithin(parts_.store->PoolBytes()).raw());
+  parts_.headroom->Take(pages - pool_pages_);
+  pool_pages_ = pages;
+}
+
+// Back under the lock: is the frame still the page's? Returns whether the frame is spent now.
 bool Pager::FinishCompress(FrameId frame, const StoreOutcome& outcome) {
   Statistics& statistics = *parts_.statistics;
   const PageNumber owner = frames_.owner(frame);
@@ -232,13 +266,13 @@ void Pager::GiveBackPoor(FrameId frame) {
   ++resident_;
 }
 
-// No free frame and no room: the fault has to wait until something is compressed. Bounded:
-// one batch. Returns whether a frame is free now.
-bool Pager::DirectReclaim() {
-  if (poor_streak_ > kPoorStreakMax) return false;
+// Far beyond the room there is: the fault has to wait until something is compressed. Bounded:
+// one batch.
+void Pager::DirectReclaim() {
+  if (poor_streak_ > kPoorStreakMax) return;
   parts_.statistics->direct_reclaims.Add();
-  if (frames_.cached_count() == 0) TakeLocked(kTakeBatch);
-  for (size_t i = 0; i < kCompressBatch && frames_.free_count() == 0; ++i) {
+  if (frames_.cached_count() == 0 && !sweep_failed_) TakeLocked(kTakeBatch);
+  for (size_t i = 0; i < kDirectBatch; ++i) {
     FrameId frame;
     if (BeginCompress(&frame, 1) == 0) break;
     const StoreOutcome outcome =
@@ -246,24 +280,46 @@ bool Pager::DirectReclaim() {
     FinishCompress(frame, outcome);
     --compressing_;
   }
-  return frames_.free_count() > 0;
+  ChargePool();
+  DrainLocked(kDrainPages);
 }
 
-size_t Pager::ReleaseFree(size_t max) {
+size_t Pager::BusyPages(uint64_t* addresses, size_t capacity) {
   MutexLock lock(mutex_);
-  size_t released = 0;
+  const size_t count = busy_count_ < capacity ? busy_count_ : capacity;
+  for (size_t i = 0; i < count; ++i) addresses[i] = busy_[i];
+  busy_count_ = 0;
+  return count;
+}
+
+void Pager::CoolDown(const uint64_t* addresses, size_t count) {
+  MutexLock lock(mutex_);
+  for (size_t i = 0; i < count; ++i) {
+    const Region* region = regions_.Find(addresses[i]);
+    if (region != nullptr) regions_.word(region->NumberOf(addresses[i])).SetHeat(0);
+  }
+}
+
+size_t Pager::Drain(size_t max) {
+  MutexLock lock(mutex_);
+  return DrainLocked(max);
+}
+
+size_t Pager::DrainLocked(size_t max) {
+  size_t drained = 0;
   const auto drain_address = reinterpret_cast<uint64_t>(drain_.data());
   // Twice as many tries as pages: each may first have to be made our own.
-  for (size_t tries = 2 * max; tries > 0 && released < max && !forking_; --tries) {
-    const size_t want = max - released < kDrainPages ? max - released : kDrainPages;
-    const SwapFrames::Run run = frames_.FindFree(want);
+  for (size_t tries = 2 * max; tries > 0 && drained < max && !forking_; --tries) {
+    const size_t want = max - drained < kDrainPages ? max - drained : kDrainPages;
+    const SwapFrames::Run run = frames_.FindSpent(want);
     if (run.count == 0) break;
     const PortResult result = parts_.drain_port->Move(drain_address, frames_.AddressOf(run.first),
                                                       run.count << kPageShift);
     const size_t done = result.done_bytes >> kPageShift;
     for (size_t i = 0; i < done; ++i) {
-      frames_.NoteGivenAway(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
+      frames_.NoteDrained(FrameId(run.first.raw() + static_cast<uint32_t>(i)));
     }
+    drained += done;
     if (done > 0) {
       drain_.Discard(0, done << kPageShift);
     } else if (result.outcome == PortOutcome::kBusy) {
@@ -273,10 +329,9 @@ size_t Pager::ReleaseFree(size_t max) {
       parts_.statistics->retries.Add();
       break;
     }
-    released += done;
   }
-  parts_.headroom->Give(static_cast<int64_t>(released));
-  return released;
+  parts_.headroom->Give(static_cast<int64_t>(drained));
+  return drained;
 }
 
 }  // namespace uzswap

@@ -17,7 +17,7 @@ Result<void> SwapFrames::Init(PageCount capacity) {
   frames_ = std::move(frames).value();
   bits_ = std::move(bits).value();
   empty_ = Bitmap(bits_.data(), capacity_);
-  free_ = Bitmap(bits_.data() + words, capacity_);
+  spent_ = Bitmap(bits_.data() + words, capacity_);
   for (size_t i = 0; i < capacity_; ++i) {
     frames_[i].owner = kNoOwner;
     empty_.Set(i);
@@ -32,8 +32,8 @@ void SwapFrames::Change(FrameId id, State from, State to) {
     case State::kEmpty:
       empty_.Clear(id.raw());
       break;
-    case State::kFree:
-      free_.Clear(id.raw());
+    case State::kSpent:
+      spent_.Clear(id.raw());
       break;
     case State::kCached:
       inactive_.Remove(frame);
@@ -48,8 +48,8 @@ void SwapFrames::Change(FrameId id, State from, State to) {
       empty_.Set(id.raw());
       frame.owner = kNoOwner;
       break;
-    case State::kFree:
-      free_.Set(id.raw());
+    case State::kSpent:
+      spent_.Set(id.raw());
       frame.owner = kNoOwner;
       break;
     case State::kCached:
@@ -68,11 +68,11 @@ void SwapFrames::NoteCached(FrameId frame, PageNumber owner) {
 
 void SwapFrames::NoteMovedBack(FrameId frame) { Change(frame, State::kCached, State::kEmpty); }
 
-void SwapFrames::NoteGivenAway(FrameId frame) { Change(frame, State::kFree, State::kEmpty); }
+void SwapFrames::NoteDrained(FrameId frame) { Change(frame, State::kSpent, State::kEmpty); }
 
-void SwapFrames::NoteDropped(FrameId frame) { Change(frame, State::kCached, State::kFree); }
+void SwapFrames::NoteDropped(FrameId frame) { Change(frame, State::kCached, State::kSpent); }
 
-void SwapFrames::NoteDone(FrameId frame) { Change(frame, State::kBusy, State::kFree); }
+void SwapFrames::NoteDone(FrameId frame) { Change(frame, State::kBusy, State::kSpent); }
 
 void SwapFrames::NoteReturned(FrameId frame) { Change(frame, State::kBusy, State::kCached); }
 
@@ -94,22 +94,22 @@ void SwapFrames::SetOwner(FrameId id, PageNumber owner) {
 
 void SwapFrames::Audit() const {
   size_t empty = 0;
-  size_t free = 0;
+  size_t spent = 0;
   size_t cached = 0;
   size_t busy = 0;
   for (size_t i = 0; i < capacity_; ++i) {
     const Frame& frame = frames_[i];
     UZ_CHECK_EQ(empty_.Test(i), frame.state == State::kEmpty);
-    UZ_CHECK_EQ(free_.Test(i), frame.state == State::kFree);
+    UZ_CHECK_EQ(spent_.Test(i), frame.state == State::kSpent);
     UZ_CHECK_EQ(frame.link.linked(), frame.state == State::kCached);
     if (frame.state == State::kCached) UZ_CHECK_NE(frame.owner, kNoOwner);
     empty += frame.state == State::kEmpty ? 1 : 0;
-    free += frame.state == State::kFree ? 1 : 0;
+    spent += frame.state == State::kSpent ? 1 : 0;
     cached += frame.state == State::kCached ? 1 : 0;
     busy += frame.state == State::kBusy ? 1 : 0;
   }
   UZ_CHECK_EQ(empty, empty_.count());
-  UZ_CHECK_EQ(free, free_.count());
+  UZ_CHECK_EQ(spent, spent_.count());
   UZ_CHECK_EQ(cached, inactive_.size());
   UZ_CHECK_EQ(busy, busy_);
   inactive_.Audit();

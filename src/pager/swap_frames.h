@@ -1,21 +1,22 @@
 // SwapFrames: the frames of the swap cache, where pages pass between the program and the pool.
 //
 //            MOVE out                 compressor takes it           stored
-//   Empty ------------> Cached ---------------------------> Busy ------------> Free
-//     ^                   |  \__ touched: MOVE in, Empty       \__ lost race: Free
-//     |                   \__ touched, but not movable: Free
-//     |
-//     +---- MOVE in (decompressed into it), or drained to the kernel ---- Free
+//   Empty ------------> Cached ---------------------------> Busy ------------> Spent
+//     ^                   |  \__ touched: MOVE back, Empty      \__ lost race: Spent
+//     |                   \__ touched, but not movable: Spent
+//     +--------- drained to the kernel -------------------------------------- Spent
 //
 //   Empty    a hole: no memory behind it. Reading it would be a fault on ourselves.
 //   Cached   the content of page `owner`, unchanged; on the inactive list, oldest first
 //   Busy     the same, but a compressor is reading it without the lock; `owner` may have moved
 //            on meanwhile (then it is kNoOwner)
-//   Free     memory with nothing in it: the next page is decompressed into it and moved in
+//   Spent    memory whose content lives elsewhere by now; it goes back to the kernel
 //
-// Frames circulate: in steady state nothing is allocated from the kernel or returned to it.
-// Runs matter, because one MOVE of many pages costs little more than of one: Empty and Free
-// frames are kept in bitmaps that are searched for runs.
+// A spent frame is never filled with something else: a pipe or a socket may still hold a
+// reference to the program's page (vmsplice, MSG_ZEROCOPY), which MOVE does not refuse, and
+// would see the new content (docs/decisions/0003-no-frame-is-reused.md). Runs matter, because
+// one MOVE of many pages costs little more than of one: Empty and Spent frames are kept in
+// bitmaps that are searched for runs.
 //
 // The memory is registered with the pager's userfaultfd context. All calls under the pager's
 // lock; nothing allocates. Frame numbers stay valid for ever.
@@ -54,7 +55,7 @@ class SwapFrames {
   }
   [[nodiscard]] const os::Mapping& memory() const { return memory_; }
 
-  [[nodiscard]] size_t free_count() const { return free_.count(); }
+  [[nodiscard]] size_t spent_count() const { return spent_.count(); }
   [[nodiscard]] size_t empty_count() const { return empty_.count(); }
   [[nodiscard]] size_t cached_count() const { return inactive_.size(); }
   // Frames with memory behind them.
@@ -63,17 +64,17 @@ class SwapFrames {
   // At most `want` frames that stand together; count 0 when there are none. They keep their
   // state until one of the calls below changes it.
   Run FindEmpty(size_t want) { return ToRun(empty_.FindRun(want)); }
-  Run FindFree(size_t want) { return ToRun(free_.FindRun(want)); }
+  Run FindSpent(size_t want) { return ToRun(spent_.FindRun(want)); }
 
   // Empty -> Cached: the page `owner` has been moved in. Joins the young end of the list.
   void NoteCached(FrameId frame, PageNumber owner);
   // Cached -> Empty: moved back to the program.
   void NoteMovedBack(FrameId frame);
-  // Free -> Empty: moved to the program or to the drain.
-  void NoteGivenAway(FrameId frame);
-  // Cached -> Free: its content was copied or discarded.
+  // Spent -> Empty: moved to the drain.
+  void NoteDrained(FrameId frame);
+  // Cached -> Spent: its content was copied or discarded.
   void NoteDropped(FrameId frame);
-  // Busy -> Free, at the end of a compressor's work.
+  // Busy -> Spent, at the end of a compressor's work.
   void NoteDone(FrameId frame);
   // Busy -> Cached again (nothing could be stored): joins the young end.
   void NoteReturned(FrameId frame);
@@ -91,7 +92,7 @@ class SwapFrames {
   void Audit() const;
 
  private:
-  enum class State : uint8_t { kEmpty = 0, kFree, kCached, kBusy };
+  enum class State : uint8_t { kEmpty = 0, kSpent, kCached, kBusy };
 
   struct Frame {
     ListLink link;
@@ -109,7 +110,7 @@ class SwapFrames {
   os::VirtualArray<Frame> frames_;
   os::VirtualArray<uint64_t> bits_;
   Bitmap empty_;
-  Bitmap free_;
+  Bitmap spent_;
   IntrusiveList<Frame, &Frame::link> inactive_;  // front is the oldest
   size_t capacity_ = 0;
   size_t busy_ = 0;

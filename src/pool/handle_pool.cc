@@ -56,14 +56,14 @@ PinnedObject HandlePool::MakePin(uint32_t index) {
   for (int i = 0; i < extent.count; ++i) {
     const Extent::Part& part = extent.parts[i];
     pin.frames_[i] = part.frame;
-    pin.segments_[i] = {arena_->Pin(part.frame) + part.offset, part.length};
+    pin.segments_[i] = {arena_->Map(part.frame) + part.offset, part.length};
   }
   return pin;
 }
 
 // Frames first: once the object is unpinned, a mover may want them.
 void PinnedObject::Release() {
-  for (int i = 0; i < count_; ++i) pool_->arena_->Unpin(frames_[i]);
+  for (int i = 0; i < count_; ++i) pool_->arena_->Unmap(frames_[i]);
   pool_->handles_.Unpin(index_);
   pool_ = nullptr;
 }

@@ -1,9 +1,9 @@
 // HandlePool: what every pool with indirect handles shares, above the way it packs.
 //
 // It owns the handle table and turns a live handle into pinned bytes: pin the record, ask the
-// packing where the object lies (Locate), pin those frames. A packing derives from it and
-// implements placement, lists and moves; see HandleTable for the protocol between readers,
-// movers and frees.
+// packing where the object lies (Locate), map those frames (the object's pin keeps them). A packing
+// derives from it and implements placement, lists and moves; see HandleTable for the protocol
+// between readers, movers and frees.
 #ifndef UZSWAP_POOL_HANDLE_POOL_H_
 #define UZSWAP_POOL_HANDLE_POOL_H_
 
@@ -31,6 +31,7 @@ class HandlePool : public Pool {
   AllocateResult Allocate(size_t size, uint64_t owner_key) final;
   AllocateResult Store(std::span<const std::byte> bytes, uint64_t owner_key) final;
   void Free(Handle handle) final;
+  [[nodiscard]] FreeOutcome TryFree(Handle handle) final;
   size_t SizeOf(Handle handle) final;
   uint64_t OwnerOf(Handle handle) final;
   size_t MaxObjectSize() const final { return kPageSize; }
@@ -53,7 +54,6 @@ class HandlePool : public Pool {
   void CopyBytes(const Extent& from, const Extent& to);
   void CopyFrame(FrameId from, FrameId to);
   [[nodiscard]] ObjectInfo Describe(uint32_t index) const;
-  [[nodiscard]] FreeOutcome TryFree(Handle handle) final;
 
   FrameArena* arena_ = nullptr;
   FrameOwnerId owner_id_ = 0;
@@ -62,6 +62,7 @@ class HandlePool : public Pool {
 
  private:
   friend class PinnedObject;
+  friend class HandlePoolTestPeer;
   PinnedObject MakePin(uint32_t index);
   static void CopyIn(const PinnedObject& pin, std::span<const std::byte> bytes);
 };

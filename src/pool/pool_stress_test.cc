@@ -151,7 +151,8 @@ TEST_P(PoolStressTest, EverythingAtOnce) {
   for (std::thread& worker : workers) worker.join();
   for (size_t i = 0; i < kSlots; ++i) {
     const Handle handle = Handle::FromRaw(slots_[i].load());
-    if (handle.valid()) EXPECT_TRUE(Holds(pool_->Pin(handle), i));
+    if (!handle.valid()) continue;
+    EXPECT_TRUE(Holds(pool_->Pin(handle), i));
   }
 }
 
@@ -170,9 +171,10 @@ TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
   }
   EXPECT_GE(arena_.frames_in_use().raw(), kFrames * 3 / 4);
   int complete = 0;
-  constexpr int kTries = 25;
+  const char* tries_text = std::getenv("UZSWAP_TEST_TRIES");
+  const int tries = tries_text != nullptr ? std::atoi(tries_text) : 25;
   Rng rng(3);
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < tries; ++i) {
     ReclaimRangeResult result =
         arena_.ReclaimRange(FrameId(static_cast<uint32_t>(rng.Below(16) * 512)), PageCount(512));
     if (result.complete()) ++complete;
@@ -180,7 +182,7 @@ TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
   }
   stop.store(true);
   for (std::thread& worker : workers) worker.join();
-  EXPECT_GE(complete, kTries - 1);
+  EXPECT_GE(complete * 100, (tries - 1) * 99) << "of " << tries;
 }
 
 std::string ParametersName(const testing::TestParamInfo<Parameters>& parameters) {

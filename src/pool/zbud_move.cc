@@ -6,6 +6,11 @@
 #include "pool/zbud_pool.h"
 
 namespace uzswap {
+namespace {
+
+constexpr int kGatherMax = 65536;
+
+}  // namespace
 
 // --- Reclaim ---
 
@@ -167,7 +172,8 @@ void ZbudPool::GatherSingles(Shard& into) {
   const auto number = static_cast<uint32_t>(&into - shards_);
   for (Shard& shard : shards_) {
     if (&shard == &into) continue;
-    while (shard.fit_mask.load(std::memory_order_relaxed) != 0) {
+    // Bounded, since others may go on filling that shard.
+    for (int i = 0; i < kGatherMax && shard.fit_mask.load(std::memory_order_relaxed) != 0; ++i) {
       uint32_t unit = 0;
       {
         MutexLock lock(shard.mutex);
@@ -224,7 +230,7 @@ CompactOutcome ZbudPool::CompactStep(uint32_t budget) {
 
 MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
   const uint64_t unit = arena_->tag(from);
-  if (unit == 0 || unit >= buds_.capacity()) return MigrateOutcome::kBusy;
+  if (unit == 0 || unit >= buds_.capacity()) return MigrateOutcome::kGone;
   Shard& shard = LockUnit(static_cast<uint32_t>(unit));
   shard.mutex.AssertHeld();
   Bud& bud = buds_[unit];

@@ -105,49 +105,63 @@ void ZbudPool::WaitForMove(uint32_t index) {
 // --- Allocation ---
 
 AllocateResult ZbudPool::PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) {
-  const uint32_t chunks = ChunksFor(size);
   const uint32_t mine = ThreadShard() % kShards;
-  const uint32_t index = handles_.TakeIndex();
-  const auto publish = [&](Bud& bud, int side) {
-    const Place place{UnitOf(bud), static_cast<uint16_t>(side)};
-    return AllocateResult{AllocateOutcome::kAllocated,
-                          handles_.Publish(index, size, owner_key, place, pins)};
-  };
-  for (uint32_t i = 0; index != 0 && chunks < kChunks && i < kShards; ++i) {
-    Shard& shard = shards_[(mine + i) % kShards];
-    if ((shard.fit_mask.load(std::memory_order_relaxed) >> chunks) == 0) continue;
-    MutexLock lock(shard.mutex);
-    Bud* bud = FindHole(shard, chunks, nullptr);
-    if (bud == nullptr) continue;
-    const int side = bud->chunks[0] == 0 ? 0 : 1;
-    AddObject(shard, *bud, side, index, chunks);
-    ++shard.counts.allocations;
-    ++shard.counts.objects;
-    shard.counts.object_bytes += size;
-    return publish(*bud, side);
+  const Request request{handles_.TakeIndex(), ChunksFor(size), size, owner_key, pins};
+  Handle handle;
+  if (request.index != 0) {
+    const auto others = [&](std::atomic<uint64_t> Shard::*mask) {
+      for (uint32_t i = 1; i < kShards && !handle.valid() && request.chunks < kChunks; ++i) {
+        Shard& shard = shards_[(mine + i) % kShards];
+        if (((shard.*mask).load(std::memory_order_relaxed) >> request.chunks) == 0) continue;
+        handle = PlaceInHole(shard, request);
+      }
+    };
+    handle = PlaceInHole(shards_[mine], request);
+    if (!handle.valid()) others(&Shard::plenty_mask);
+    if (!handle.valid()) handle = PlaceInFreshFrame(mine, request);
+    if (!handle.valid()) others(&Shard::fit_mask);
   }
+  if (handle.valid()) return {AllocateOutcome::kAllocated, handle};
+  if (request.index != 0) handles_.ReturnIndex(request.index);
+  MutexLock lock(shards_[mine].mutex);
+  ++shards_[mine].counts.no_space;
+  return {AllocateOutcome::kNoSpace, {}};
+}
 
-  const uint32_t unit = index != 0 ? TakeUnit() : 0;
-  const FrameId frame = unit != 0 ? arena_->Allocate(FrameKind::kPool, owner_id_, unit) : FrameId();
-  Shard& shard = shards_[mine];
+Handle ZbudPool::PlaceInHole(Shard& shard, const Request& request) {
+  if (request.chunks >= kChunks) return {};
+  if ((shard.fit_mask.load(std::memory_order_relaxed) >> request.chunks) == 0) return {};
+  MutexLock lock(shard.mutex);
+  Bud* bud = FindHole(shard, request.chunks, nullptr);
+  if (bud == nullptr) return {};
+  return PublishIn(shard, *bud, bud->chunks[0] == 0 ? 0 : 1, request);
+}
+
+Handle ZbudPool::PlaceInFreshFrame(uint32_t shard_number, const Request& request) {
+  const uint32_t unit = TakeUnit();
+  if (unit == 0) return {};
+  const FrameId frame = arena_->Allocate(FrameKind::kPool, owner_id_, unit);
   if (!frame.valid()) {
-    if (unit != 0) ReturnUnit(unit);
-    if (index != 0) handles_.ReturnIndex(index);
-    MutexLock lock(shard.mutex);
-    ++shard.counts.no_space;
-    return {AllocateOutcome::kNoSpace, {}};
+    ReturnUnit(unit);
+    return {};
   }
-  MoveUnitTo(unit, mine);
+  MoveUnitTo(unit, shard_number);
+  Shard& shard = shards_[shard_number];
   MutexLock lock(shard.mutex);
   Bud& bud = buds_[unit];
   bud.frame = frame.raw();
   bud.state = BudState::kListed;
   ++shard.counts.frames;
-  AddObject(shard, bud, 0, index, chunks);
+  return PublishIn(shard, bud, 0, request);
+}
+
+Handle ZbudPool::PublishIn(Shard& shard, Bud& bud, int side, const Request& request) {
+  AddObject(shard, bud, side, request.index, request.chunks);
   ++shard.counts.allocations;
   ++shard.counts.objects;
-  shard.counts.object_bytes += size;
-  return publish(bud, 0);
+  shard.counts.object_bytes += request.size;
+  const Place place{UnitOf(bud), static_cast<uint16_t>(side)};
+  return handles_.Publish(request.index, request.size, request.owner_key, place, request.pins);
 }
 
 ZbudPool::Bud* ZbudPool::FindHole(Shard& shard, uint32_t chunks, const Bud* except) {
@@ -185,15 +199,19 @@ void ZbudPool::Relist(Shard& shard, Bud& bud) {
   if (bud.state != BudState::kListed || !single || hole == 0) return;
   shard.fits[hole].PushFront(bud);
   bud.hole = static_cast<uint8_t>(hole);
-  shard.fit_mask.fetch_or(uint64_t{1} << hole, std::memory_order_relaxed);
+  const uint64_t bit = uint64_t{1} << hole;
+  const size_t size = shard.fits[hole].size();
+  if (size == 1) shard.fit_mask.fetch_or(bit, std::memory_order_relaxed);
+  if (size == kPlenty) shard.plenty_mask.fetch_or(bit, std::memory_order_relaxed);
 }
 
 void ZbudPool::UnlistFit(Shard& shard, Bud& bud) {
   if (bud.hole == 0) return;
   shard.fits[bud.hole].Remove(bud);
-  if (shard.fits[bud.hole].empty()) {
-    shard.fit_mask.fetch_and(~(uint64_t{1} << bud.hole), std::memory_order_relaxed);
-  }
+  const uint64_t bit = uint64_t{1} << bud.hole;
+  const size_t size = shard.fits[bud.hole].size();
+  if (size == 0) shard.fit_mask.fetch_and(~bit, std::memory_order_relaxed);
+  if (size == kPlenty - 1) shard.plenty_mask.fetch_and(~bit, std::memory_order_relaxed);
   bud.hole = 0;
 }
 
@@ -324,7 +342,13 @@ void ZbudPool::Audit() {
       }
     }
     size_t listed = 0;
-    for (const FitList& list : shard.fits) listed += list.size();
+    for (uint32_t hole = 0; hole < kChunks; ++hole) {
+      const size_t size = shard.fits[hole].size();
+      const uint64_t bit = uint64_t{1} << hole;
+      listed += size;
+      UZ_CHECK_EQ(size > 0, (shard.fit_mask.load(std::memory_order_relaxed) & bit) != 0);
+      UZ_CHECK_EQ(size >= kPlenty, (shard.plenty_mask.load(std::memory_order_relaxed) & bit) != 0);
+    }
     UZ_CHECK_EQ(listed, singles);
   }
   UZ_CHECK_EQ(frames, frames_counted);

@@ -13,8 +13,11 @@
 //   fits_[n]   frames with one object and a hole of n chunks          best fit by construction
 //   ages_      every frame, youngest first. Adding an object makes the frame young; freeing
 //              one does not
-//   shards     all of this several times over, with a lock each. A thread adds to its own shard
-//              and looks for holes in the others before it takes a fresh frame
+//   shards     all of this several times over, with a lock each. A thread adds to its own shard.
+//              Before it takes a fresh frame it looks for holes in the others, but only where
+//              there are plenty of that length: else threads that fill the pool side by side would
+//              end up in one another's frames, and in one another's way ever after. The last
+//              holes of others are used when there is no fresh frame
 //
 // A frame under reclaim is on neither list: nothing is added to it, and the one who ends the
 // reclaim frees it or lists it again. The unit (see pool.h) is the frame, under a number that
@@ -85,6 +88,8 @@ class ZbudPool final : public HandlePool {
     Mutex mutex{LockRank::kPoolClass};
     // Bit n: fits[n] is not empty. Written under mutex, read by others as a hint.
     std::atomic<uint64_t> fit_mask{0};
+    // Bit n: fits[n] has at least kPlenty frames. Likewise.
+    std::atomic<uint64_t> plenty_mask{0};
     // Stamp of the oldest frame; UINT64_MAX if there is none. A hint likewise.
     std::atomic<uint64_t> oldest{UINT64_MAX};
     FitList fits[kChunks] UZ_GUARDED_BY(mutex);
@@ -97,6 +102,7 @@ class ZbudPool final : public HandlePool {
   static constexpr uint32_t kShards = 8;
   static constexpr uint64_t kStampEvery = 64;
   static constexpr uint32_t kMovesPerHold = 16;
+  static constexpr size_t kPlenty = 8;
 
   AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) override;
   RetireOutcome RetireAndRemove(Handle handle) override;
@@ -111,6 +117,19 @@ class ZbudPool final : public HandlePool {
   Shard* LockHome(Handle handle);
   Shard& LockUnit(uint32_t unit);
 
+  // What an allocation needs to publish its object once room is found.
+  struct Request {
+    uint32_t index;
+    uint32_t chunks;
+    size_t size;
+    uint64_t owner_key;
+    uint32_t pins;
+  };
+  // Invalid if the shard has no hole for it now.
+  Handle PlaceInHole(Shard& shard, const Request& request);
+  Handle PlaceInFreshFrame(uint32_t shard, const Request& request);
+  Handle PublishIn(Shard& shard, Bud& bud, int side, const Request& request)
+      UZ_REQUIRES(shard.mutex);
   Bud* FindHole(Shard& shard, uint32_t chunks, const Bud* except) UZ_REQUIRES(shard.mutex);
   void AddObject(Shard& shard, Bud& bud, int side, uint32_t index, uint32_t chunks)
       UZ_REQUIRES(shard.mutex);

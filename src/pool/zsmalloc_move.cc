@@ -5,6 +5,11 @@
 #include "pool/zsmalloc_pool.h"
 
 namespace uzswap {
+namespace {
+
+constexpr int kGatherMax = 4096;
+
+}  // namespace
 
 // --- Reclaim ---
 
@@ -317,7 +322,8 @@ void ZsmallocPool::GatherPartials(uint32_t class_number) {
   for (uint32_t shard = 1; shard < kShards; ++shard) {
     if (!IsBuilt(shard)) continue;
     Group& group = GroupAt(shard * kGroupsInShard + class_number);
-    while (group.list_mask.load(std::memory_order_relaxed) != 0) {
+    // Bounded, since others may go on filling that shard.
+    for (int i = 0; i < kGatherMax && group.list_mask.load(std::memory_order_relaxed) != 0; ++i) {
       Zspage* page = nullptr;
       {
         MutexLock lock(group.mutex);

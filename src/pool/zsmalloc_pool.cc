@@ -124,15 +124,7 @@ AllocateResult ZsmallocPool::PlaceObject(size_t size, uint64_t owner_key, uint32
   if (!IsBuilt(shard)) BuildShard(shard);
   const uint32_t home = shard * kGroupsInShard + classes_.ClassFor(size);
   const uint32_t index = handles_.TakeIndex();
-  Room room;
-  if (index != 0) {
-    for (uint32_t i = 0; i < kShards && room.page == nullptr; ++i) {
-      const uint32_t other = (shard + i) % kShards;
-      if (IsBuilt(other)) room = FindPartial(other, size);
-    }
-    if (room.page == nullptr) room = FindGrowable(home);
-    if (room.page == nullptr) room = NewZspage(home);
-  }
+  const Room room = index != 0 ? FindRoom(shard, home, size) : Room{};
   if (room.page == nullptr) {
     if (index != 0) handles_.ReturnIndex(index);
     MutexLock lock(GroupAt(home).mutex);
@@ -152,13 +144,30 @@ AllocateResult ZsmallocPool::PlaceObject(size_t size, uint64_t owner_key, uint32
   return {AllocateOutcome::kAllocated, handle};
 }
 
-// The class of the size, then those a little larger.
-ZsmallocPool::Room ZsmallocPool::FindPartial(uint32_t shard, size_t size) {
+ZsmallocPool::Room ZsmallocPool::FindRoom(uint32_t shard, uint32_t home, size_t size) {
+  const auto others = [&](uint32_t mask) {
+    Room room;
+    for (uint32_t i = 1; i < kShards && room.page == nullptr; ++i) {
+      const uint32_t other = (shard + i) % kShards;
+      if (IsBuilt(other)) room = FindPartial(other, size, mask);
+    }
+    return room;
+  };
+  Room room = FindPartial(shard, size, kPartialMask);
+  if (room.page == nullptr) room = others(kPlentyBit);
+  if (room.page == nullptr) room = FindGrowable(home);
+  if (room.page == nullptr) room = NewZspage(home);
+  if (room.page == nullptr) room = others(kPartialMask);
+  return room;
+}
+
+// The class of the size, then those a little larger, where the group has any bit of the mask.
+ZsmallocPool::Room ZsmallocPool::FindPartial(uint32_t shard, size_t size, uint32_t mask) {
   const size_t largest = size + size / kSpill;
   uint32_t number = classes_.ClassFor(size);
   for (bool own = true; own || classes_[number].size <= largest; own = false) {
     Group& group = GroupAt(shard * kGroupsInShard + number);
-    if ((group.list_mask.load(std::memory_order_relaxed) & kPartialMask) != 0) {
+    if ((group.list_mask.load(std::memory_order_relaxed) & mask) != 0) {
       const Room room = TryPartial(group);
       if (room.page != nullptr) return room;
     }
@@ -273,6 +282,15 @@ void ZsmallocPool::Uncount(Group& group, const Zspage& page) {
   group.frames -= static_cast<uint64_t>(std::popcount(page.present));
 }
 
+// Written only when it changes: other shards' threads read it.
+void ZsmallocPool::NotePlenty(Group& group) {
+  const uint64_t size = classes_[HomeOf(group) % kGroupsInShard].size;
+  const bool plenty = (group.backed - group.live) * size >= kPlenty;
+  const uint32_t mask = group.list_mask.load(std::memory_order_relaxed);
+  if (plenty == ((mask & kPlentyBit) != 0)) return;
+  group.list_mask.store(mask ^ kPlentyBit, std::memory_order_relaxed);
+}
+
 void ZsmallocPool::Unlist(Group& group, Zspage& page) {
   if (page.list == kNoList) return;
   FullnessList& list = group.lists[page.list];
@@ -283,6 +301,7 @@ void ZsmallocPool::Unlist(Group& group, Zspage& page) {
 
 // Puts a listed zspage on the list its fullness asks for.
 void ZsmallocPool::List(Group& group, Zspage& page) {
+  NotePlenty(group);
   const uint8_t wanted = ListFor(page, ClassOf(page));
   if (wanted == page.list) return;
   Unlist(group, page);
@@ -337,6 +356,7 @@ void ZsmallocPool::Detach(Group& group, Zspage& page) {
   group.ages.Remove(page);
   PublishOldest(group);
   Uncount(group, page);
+  NotePlenty(group);
   page.state = ZspageState::kUnderReclaim;
 }
 

@@ -16,8 +16,10 @@
 //   1. the fullest partial zspage of the class, in the thread's shard;
 //   2. a partial zspage of a slightly larger class (kSpill: at most 1/32 larger), same shard:
 //      after churn the free slots of a class that has shrunk serve its neighbours;
-//   3. the same in other shards;
-//   4. a further frame for a growable zspage, then for a new one.
+//   3. the same in other shards, but only in groups that have kPlenty of free backed slots: else
+//      threads that fill the pool side by side would end up in one another's zspages;
+//   4. a further frame for a growable zspage, then for a new one;
+//   5. other shards without that restriction.
 // An object's class is therefore that of its zspage, not that of its size.
 //
 // Compaction goes through the classes from the largest, in each from the emptiest zspage to the
@@ -87,11 +89,13 @@ class ZsmallocPool final : public HandlePool {
   static constexpr uint32_t kLists = 2 * kTenths;  // partial, growable
   static constexpr uint32_t kPartialMask = (1u << kTenths) - 1;
   static constexpr uint32_t kGrowableMask = kPartialMask << kTenths;
+  static constexpr uint32_t kPlentyBit = 1u << 31;
+  static constexpr uint64_t kPlenty = 4 * kPageSize;  // bytes of free backed slots in a group
   static constexpr uint8_t kNoList = UINT8_MAX;
 
   struct alignas(kCacheLineSize) Group {
     Mutex mutex{LockRank::kPoolClass};
-    // Bit n: lists[n] is not empty. Written under mutex, read by others as a hint.
+    // Bit n: lists[n] is not empty; kPlentyBit. Written under mutex, read by others as a hint.
     std::atomic<uint32_t> list_mask{0};
     FullnessList lists[kLists] UZ_GUARDED_BY(mutex);
     AgeList ages UZ_GUARDED_BY(mutex);
@@ -118,7 +122,7 @@ class ZsmallocPool final : public HandlePool {
     uint32_t slot = 0;
   };
 
-  static constexpr uint32_t kShards = 4;
+  static constexpr uint32_t kShards = 8;
   static constexpr uint32_t kGroupsInShard = 256;
   static constexpr uint64_t kStampEvery = 64;
   // A slot larger than the object by up to 1/kSpill of it is better than a new frame.
@@ -145,7 +149,8 @@ class ZsmallocPool final : public HandlePool {
   uint32_t LockUnitOfFrame(FrameId frame, uint32_t* k);
 
   // Each returns with the group locked if it found room.
-  Room FindPartial(uint32_t shard, size_t size);
+  Room FindRoom(uint32_t shard, uint32_t home, size_t size);
+  Room FindPartial(uint32_t shard, size_t size, uint32_t mask);
   Room TryPartial(Group& group);
   Room FindGrowable(uint32_t home);
   Room NewZspage(uint32_t home);
@@ -159,6 +164,7 @@ class ZsmallocPool final : public HandlePool {
   // Adds what a listed zspage contributes to the group's sums, or takes it away before a change.
   static void Count(Group& group, const Zspage& page) UZ_REQUIRES(group.mutex);
   static void Uncount(Group& group, const Zspage& page) UZ_REQUIRES(group.mutex);
+  void NotePlenty(Group& group) UZ_REQUIRES(group.mutex);
   void Unlist(Group& group, Zspage& page) UZ_REQUIRES(group.mutex);
   void List(Group& group, Zspage& page) UZ_REQUIRES(group.mutex);
   void MakeYoungest(Group& group, Zspage& page) UZ_REQUIRES(group.mutex);

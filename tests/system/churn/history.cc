@@ -1,5 +1,6 @@
 #include "system/churn/history.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -80,6 +81,34 @@ void SayHistoryOf(uint32_t region, uint32_t page) {
   }
 }
 
+// The last operations of this thread, whatever they touched.
+void SayRecent() {
+  constexpr uint64_t kShown = 12;
+  const uint64_t now = NowNs();
+  const ThreadHistory& history = g_history[t_thread];
+  const char* doing = history.in_progress.load();
+  Say("  in progress: %s\n", doing == nullptr ? "nothing" : doing);
+  const uint64_t end = history.next.load();
+  for (uint64_t i = end > kShown ? end - kShown : 0; i < end; ++i) {
+    SayOperation(now, t_thread, history.entries[i % ThreadHistory::kEntries]);
+  }
+}
+
+// The kernel's mappings at and around an address.
+void SayMappings(uintptr_t address) {
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return;
+  char line[512];
+  while (std::fgets(line, sizeof(line), maps) != nullptr) {
+    char* end = nullptr;
+    const uintptr_t first = std::strtoull(line, &end, 16);
+    const uintptr_t last = std::strtoull(end + 1, nullptr, 16);
+    constexpr uintptr_t kAround = uintptr_t{1} << 20;
+    if (last + kAround > address && first < address + kAround) Say("    %s", line);
+  }
+  std::fclose(maps);
+}
+
 }  // namespace
 
 void CreateHistory() {
@@ -149,6 +178,7 @@ void FailCall(const char* what) {
   const int error = errno;
   BeginReport();
   Say("  %s: %s\n", what, strerrordesc_np(error));
+  SayRecent();
   EndReport();
 }
 
@@ -160,6 +190,15 @@ void Fail(const char* format, ...) {
   std::vsnprintf(line, sizeof(line), format, arguments);
   va_end(arguments);
   Say("  %s\n", line);
+  SayRecent();
+  EndReport();
+}
+
+void FailAccess(const void* address, int code) {
+  BeginReport();
+  Say("  SIGSEGV at %p, %s\n", address, code == SEGV_ACCERR ? "no access" : "nothing there");
+  SayRecent();
+  SayMappings(reinterpret_cast<uintptr_t>(address));
   EndReport();
 }
 

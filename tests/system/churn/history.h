@@ -55,6 +55,8 @@ void SetBanner(const char* banner);
                            const PageImage& found);
 [[noreturn]] void FailBytes(const char* where, uint64_t tag, const std::byte* address,
                             size_t offset, size_t length);
+// A SIGSEGV nobody asked for; `code` is its si_code.
+[[noreturn]] void FailAccess(const void* address, int code);
 // A system call that must not fail did; `what` names it.
 [[noreturn]] void FailCall(const char* what);
 [[noreturn]] void Fail(const char* format, ...) __attribute__((format(printf, 1, 2)));

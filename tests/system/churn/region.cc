@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "system/churn/history.h"
 
@@ -25,12 +28,57 @@ void Unmap(std::byte* base, size_t bytes) {
   if (munmap(base, bytes) != 0) FailCall("munmap");
 }
 
-// mremap wants one kernel mapping; parts that were faulted in elsewhere do not merge again. The
-// kernel says so with EFAULT (or EINVAL for MREMAP_DONTUNMAP) before it changes anything.
+// mremap wants one kernel mapping; parts that were faulted in elsewhere, or are not (yet) in
+// uzswap's care as their neighbours are, do not merge. The kernel says so with EFAULT (or
+// EINVAL for MREMAP_DONTUNMAP).
 bool IsSplit() {
   const bool split = errno == EFAULT || errno == EINVAL;
   if (split) CountDeclined();
   return split;
+}
+
+// Moves a range that may consist of several kernel mappings. Since Linux 6.17 a whole move may
+// end with EFAULT after it has moved the first of them: then the rest goes page by page.
+void MovePages(std::byte* from, size_t bytes, std::byte* to) {
+  if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) return;
+  if (!IsSplit()) FailCall("mremap of a part");
+  for (size_t at = 0; at < bytes; at += kPageBytes) {
+    void* moved = mremap(from + at, kPageBytes, kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, to + at);
+    // No mapping: this page has gone with the first.
+    if (moved == MAP_FAILED && errno != EFAULT) FailCall("mremap of a page");
+  }
+}
+
+// The parts of [begin, end) that the kernel has as writable mappings.
+std::vector<std::pair<std::byte*, std::byte*>> WritableParts(std::byte* begin, std::byte* end) {
+  std::vector<std::pair<std::byte*, std::byte*>> parts;
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  if (maps == nullptr) FailCall("/proc/self/maps");
+  char line[512];
+  while (std::fgets(line, sizeof(line), maps) != nullptr) {
+    char* next = nullptr;
+    auto* first = reinterpret_cast<std::byte*>(std::strtoull(line, &next, 16));
+    auto* last = reinterpret_cast<std::byte*>(std::strtoull(next + 1, &next, 16));
+    first = std::max(first, begin);
+    last = std::min(last, end);
+    if (first < last && std::strncmp(next, " rw", 3) == 0) parts.emplace_back(first, last);
+  }
+  std::fclose(maps);
+  return parts;
+}
+
+// A move to a fixed address (an inaccessible reservation) that was refused half way. Puts back
+// what had gone, and gives the reservation back.
+void UndoMove(std::byte* old, std::byte* target, size_t bytes) {
+  for (const auto& [first, last] : WritableParts(target, target + bytes)) {
+    for (std::byte* page = first; page < last; page += kPageBytes) {
+      std::byte* home = old + (page - target);
+      if (mremap(page, kPageBytes, kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, home) != home) {
+        FailCall("mremap to undo a move");
+      }
+    }
+  }
+  Unmap(target, bytes);
 }
 
 // The part of the mapping that the handler below may open to writing, a page at a time.
@@ -43,7 +91,7 @@ thread_local volatile BarrierRange t_barrier;
 void OnSegv(int, siginfo_t* info, void*) {
   auto* address = static_cast<std::byte*>(info->si_addr);
   if (address < t_barrier.begin || address >= t_barrier.end) {
-    Fail("unexpected SIGSEGV at %p", info->si_addr);
+    FailAccess(info->si_addr, info->si_code);
   }
   const auto page = reinterpret_cast<uintptr_t>(address) & ~(kPageBytes - 1);
   if (mprotect(reinterpret_cast<void*>(page), kPageBytes, kReadWrite) != 0) {
@@ -228,15 +276,16 @@ void Region::Move(bool leave_old) {
   Note(leave_old ? "move, leave old" : "move", id_, 0, pages(), 0);
   std::byte* target = MapFresh(bytes, PROT_NONE);
   std::byte* old = base_;
-  const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (leave_old ? MREMAP_DONTUNMAP : 0);
-  void* moved = mremap(old, bytes, bytes, flags, target);
-  if (moved == MAP_FAILED && IsSplit()) {
-    Unmap(target, bytes);
+  if (!leave_old) {
+    MovePages(old, bytes, target);
+    base_ = target;
     return;
   }
+  constexpr int kFlags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+  void* moved = mremap(old, bytes, bytes, kFlags, target);
+  if (moved == MAP_FAILED && IsSplit()) return UndoMove(old, target, bytes);
   if (moved == MAP_FAILED) FailCall("mremap to move");
   base_ = static_cast<std::byte*>(moved);
-  if (!leave_old) return;
   const PageImage zero{};
   const uint32_t step = std::max(1u, pages() / 16);
   for (uint32_t page = 0; page < pages(); page += step) {
@@ -254,12 +303,7 @@ void Region::MoveAway(Range range) {
   const size_t bytes = range.count * kPageBytes;
   Note("move away", id_, range.first, range.count, 0);
   std::byte* elsewhere = MapFresh(bytes, PROT_NONE);
-  void* moved = mremap(At(range.first), bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere);
-  if (moved == MAP_FAILED && IsSplit()) {
-    Unmap(elsewhere, bytes);
-    return;
-  }
-  if (moved == MAP_FAILED) FailCall("mremap of a part");
+  MovePages(At(range.first), bytes, elsewhere);
   const uint32_t version = NextVersion();
   for (uint32_t i = 0; i < range.count; ++i) {
     PageImage image;
@@ -277,8 +321,7 @@ void Region::MoveAway(Range range) {
     models_[page] = {version, 0, 0, 0};
   }
   Note("move back", id_, range.first, range.count, version);
-  moved = mremap(elsewhere, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, At(range.first));
-  if (moved == MAP_FAILED) FailCall("mremap of a part, back");
+  MovePages(elsewhere, bytes, At(range.first));
 }
 
 void Region::Replace(Range range, bool unmap_first) {

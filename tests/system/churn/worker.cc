@@ -79,7 +79,7 @@ void InstallSignalHandler(World& world) {
 }
 
 // What a step may be: a name for the command line and the count, how often, and what it does.
-// Those of the stopped world run without the worker's own lock and take all of them.
+// Those of the stopped world run while every other worker is between two operations.
 struct Catalogue {
   struct Entry {
     const char* name;
@@ -129,9 +129,9 @@ const std::vector<Catalogue::Entry>& Catalogue::Entries() {
       {"free", 5, [](Worker& w) { OnRange(w, 64, &Region::Free); }},
       {"advise", 8, [](Worker& w) { OnRange(w, 128, &Region::Advise); }},
       {"resize", 10, [](Worker& w) { w.Resize(); }},
-      {"move", 6, [](Worker& w) { w.AnyRegion().Move(false); }},
-      {"moveleave", 4, [](Worker& w) { w.AnyRegion().Move(true); }},
-      {"moveaway", 10, [](Worker& w) { OnRange(w, 64, &Region::MoveAway); }},
+      {"move", 6, [](Worker& w) { w.AnyRegion().Move(false); }, true},
+      {"moveleave", 4, [](Worker& w) { w.AnyRegion().Move(true); }, true},
+      {"moveaway", 10, [](Worker& w) { OnRange(w, 64, &Region::MoveAway); }, true},
       {"mapover", 8,
        [](Worker& w) {
          Region& region = w.AnyRegion();
@@ -261,16 +261,39 @@ void Worker::Step() {
 
   ThreadHistory& history = HistoryOf(index_);
   history.in_progress.store(entry.name, std::memory_order_relaxed);
-  if (entry.stops_world) {
-    entry.run(*this);
-  } else {
-    std::lock_guard guard(lock_);
-    entry.run(*this);
-    if (options.sabotage) Sabotage();
-  }
+  Hold(entry.stops_world);
+  entry.run(*this);
+  if (options.sabotage) Sabotage();
+  Release();
   history.in_progress.store(nullptr, std::memory_order_relaxed);
   history.operations.fetch_add(1, std::memory_order_relaxed);
   ++counts_[at];
+}
+
+void Worker::Hold(bool world) {
+  if (!world) {
+    own_ = std::unique_lock(lock_);
+    return;
+  }
+  world_lock_ = std::unique_lock(world_.lock);
+  for (const auto& worker : world_.workers) {
+    std::unique_lock taken(worker->lock_);
+    if (worker.get() == this) {
+      own_ = std::move(taken);
+    } else {
+      others_.push_back(std::move(taken));
+    }
+  }
+}
+
+void Worker::ResumeOthers() {
+  others_.clear();
+  world_lock_ = {};
+}
+
+void Worker::Release() {
+  ResumeOthers();
+  own_ = {};
 }
 
 void Worker::WorkElsewhere(const Region& busy) {
@@ -420,27 +443,17 @@ void Worker::Fork(bool everything) {
     world_.children.fetch_sub(1);
     return;
   }
-  std::unique_lock world_guard(world_.lock, std::defer_lock);
-  if (everything) {
-    world_guard.lock();
-    for (const auto& worker : world_.workers) worker->lock().lock();
-  }
   Note("fork", 0, 0, 0, 0);
   const pid_t child = fork();
   if (child == 0) Child(everything);
-  if (everything) {
-    for (const auto& worker : world_.workers) {
-      if (worker.get() != this) worker->lock().unlock();
-    }
-    world_guard.unlock();
-  }
+  ResumeOthers();
   // The parent goes on writing while the child reads: copy-on-write in both directions.
   for (int i = 0; i < 4; ++i) {
     Region& region = AnyRegion();
     region.Patch(region.RandomRange(64));
     region.Verify(region.RandomRange(64), "parent after fork");
   }
-  if (everything) lock_.unlock();
+  Release();
   if (child > 0) {
     const int status = WaitFor(child);
     if (status != 0) Fail("the child %d ended with %x", child, status);
@@ -450,39 +463,41 @@ void Worker::Fork(bool everything) {
   world_.children.fetch_sub(1);
 }
 
-void Worker::MoveBreak() {
-  std::lock_guard world_guard(world_.lock);
-  for (const auto& worker : world_.workers) worker->lock().lock();
+void Worker::ShrinkBreak(Region& last) {
+  last.VerifyAll("reading behind the break");
+  const auto less = static_cast<uint32_t>(1 + world_.rng.Below(last.pages()));
+  // malloc may have put its own memory behind ours: then the break is not ours to move.
+  if (sbrk(0) != last.base() + last.pages() * kPageBytes) return;
+  Note("shrink break", last.id(), last.pages() - less, less, 0);
+  if (sbrk(-static_cast<intptr_t>(less * kPageBytes)) == reinterpret_cast<void*>(-1)) {
+    FailCall("sbrk");
+  }
+  last.Truncate(last.pages() - less);
+}
+
+void Worker::GrowBreak() {
   constexpr uint32_t kPiecePagesMax = 256;
+  const auto slack = -reinterpret_cast<uintptr_t>(sbrk(0)) % kPageBytes;
+  if (slack != 0) sbrk(static_cast<intptr_t>(slack));
+  const auto more = static_cast<uint32_t>(1 + world_.rng.Below(kPiecePagesMax));
+  void* memory = sbrk(static_cast<intptr_t>(more * kPageBytes));
+  if (memory == reinterpret_cast<void*>(-1)) return CountDeclined();
+  const uint32_t id = world_.next_region.fetch_add(1) & 0xffff;
+  auto piece = std::make_unique<Region>(id, static_cast<std::byte*>(memory), more, world_.rng);
+  piece->VerifyAll("reading fresh memory behind the break");
+  piece->Write({0, more});
+  world_.breaks.push_back(std::move(piece));
+}
+
+void Worker::MoveBreak() {
   constexpr size_t kPiecesMax = 16;
   auto& pieces = world_.breaks;
   if (!pieces.empty() && rng_.OneIn(2)) {
-    Region& last = *pieces.back();
-    last.VerifyAll("reading behind the break");
-    const auto less = static_cast<uint32_t>(1 + world_.rng.Below(last.pages()));
-    // malloc may have put its own memory behind ours: then the break is not ours to move.
-    if (sbrk(0) == last.base() + last.pages() * kPageBytes) {
-      Note("shrink break", last.id(), last.pages() - less, less, 0);
-      if (sbrk(-static_cast<intptr_t>(less * kPageBytes)) == reinterpret_cast<void*>(-1)) {
-        FailCall("sbrk");
-      }
-      last.Truncate(last.pages() - less);
-      if (last.pages() == 0) pieces.pop_back();
-    }
+    ShrinkBreak(*pieces.back());
+    if (pieces.back()->pages() == 0) pieces.pop_back();
   } else if (pieces.size() < kPiecesMax) {
-    const auto slack = -reinterpret_cast<uintptr_t>(sbrk(0)) % kPageBytes;
-    if (slack != 0) sbrk(static_cast<intptr_t>(slack));
-    const auto more = static_cast<uint32_t>(1 + world_.rng.Below(kPiecePagesMax));
-    void* memory = sbrk(static_cast<intptr_t>(more * kPageBytes));
-    if (memory != reinterpret_cast<void*>(-1)) {
-      const uint32_t id = world_.next_region.fetch_add(1) & 0xffff;
-      pieces.push_back(
-          std::make_unique<Region>(id, static_cast<std::byte*>(memory), more, world_.rng));
-      pieces.back()->VerifyAll("reading fresh memory behind the break");
-      pieces.back()->Write({0, more});
-    }
+    GrowBreak();
   }
-  for (const auto& worker : world_.workers) worker->lock().unlock();
 }
 
 }  // namespace uzswap::churn

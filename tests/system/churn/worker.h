@@ -96,6 +96,10 @@ class Worker {
   [[nodiscard]] Region& AnyRegion();
   [[nodiscard]] uint32_t PagesTarget() const;
   void NewRegion();
+  // The own lock, or the world's and everybody's; and back.
+  void Hold(bool world);
+  void ResumeOthers();
+  void Release();
   // A few ordinary operations on memory other than `busy`.
   void WorkElsewhere(const Region& busy);
 
@@ -109,6 +113,8 @@ class Worker {
   void SpawnThread();
   void SignalSibling();
   void MoveBreak();
+  void ShrinkBreak(Region& last);
+  void GrowBreak();
 
   World& world_;
   uint32_t index_;
@@ -121,6 +127,10 @@ class Worker {
   uint64_t steps_ = 0;
   std::unique_ptr<std::byte[]> signal_stack_;
   std::mutex lock_;
+  // What Hold() took.
+  std::unique_lock<std::mutex> world_lock_;
+  std::unique_lock<std::mutex> own_;
+  std::vector<std::unique_lock<std::mutex>> others_;
   pthread_t thread_{};
 };
 

@@ -1,0 +1,85 @@
+// advise: what compression would buy on these pages, for each codec and pool.
+//
+//     pages (a file, or a sample of a living process's)
+//        └─ each codec: compress once ──┬─ same-filled: a word, no memory
+//                                       ├─ incompressible: a whole frame, uncompressed
+//                                       └─ an object ── stored in each pool, read back, compared
+//
+// The effective ratio counts everything: 4,096 bytes for each page over the frames of the pool,
+// with incompressible pages at a frame each. Times are means over the pages, of processor time,
+// with memory as busy as it is. Nothing is written anywhere; a living process is neither stopped
+// nor made to touch anything: only its present pages are read, at most kProcessSample of them,
+// evenly spread.
+//
+// One thread; exceptions only from allocation.
+#ifndef UZSWAP_APPS_CLI_ADVISE_H_
+#define UZSWAP_APPS_CLI_ADVISE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "refusal.h"
+
+namespace uzswap::cli {
+
+struct AdviseRequest {
+  std::string pages;  // a file of raw 4 KiB pages; empty: ask a process
+  uint32_t pid = 0;
+  bool json = false;
+};
+
+// 64 MiB of a process, 256 MiB of a file.
+inline constexpr uint64_t kProcessSample = 16384;
+inline constexpr uint64_t kFileSample = 65536;
+// A page that compresses to more than this stays as it is.
+inline constexpr size_t kAdviseObjectMax = kPageSize / 8 * 7;
+inline constexpr size_t kAdviseBuckets = 16;
+
+struct PageSample {
+  std::string source;        // "heap.pages", "process 1234 (redis-server)"
+  uint64_t pages_there = 0;  // of which the sample was taken
+  std::vector<std::byte> bytes;
+  [[nodiscard]] uint64_t count() const { return bytes.size() / kPageSize; }
+};
+
+struct PoolAdvice {
+  std::string pool;
+  uint64_t frames = 0;  // incompressible pages included
+  double ratio = 0;     // effective
+};
+
+struct CodecAdvice {
+  std::string codec;
+  uint64_t same_filled = 0;
+  uint64_t incompressible = 0;
+  uint64_t stored_bytes = 0;  // sum of the compressed sizes
+  double in_ns = 0;           // mean cost of a page; decompression includes straddling copies
+  double out_ns = 0;
+  std::array<uint64_t, kAdviseBuckets> histogram{};  // of compressed sizes, 256 bytes each
+  std::vector<PoolAdvice> pools;
+};
+
+struct Advice {
+  std::string source;
+  uint64_t pages_there = 0;
+  uint64_t pages_sampled = 0;
+  std::vector<CodecAdvice> codecs;
+};
+
+OrRefusal<PageSample> ReadPagesFile(const std::string& path);
+OrRefusal<PageSample> ReadPagesOfProcess(uint32_t pid);
+OrRefusal<Advice> Measure(const PageSample& sample);
+
+std::string ToJson(const Advice& advice);
+std::string ToTable(const Advice& advice);
+
+// All of it. Returns the exit status.
+int AdviseCommand(const AdviseRequest& request);
+
+}  // namespace uzswap::cli
+
+#endif  // UZSWAP_APPS_CLI_ADVISE_H_

@@ -1,0 +1,87 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "launch.h"
+#include "limit.h"
+#include "os/cgroup.h"
+#include "os/probe.h"
+#include "run_command.h"
+#include "surroundings.h"
+
+namespace uzswap::cli {
+namespace {
+
+void Line(const char* label, const std::string& value) {
+  printf("  %-22s %s\n", label, value.c_str());
+}
+
+std::string Opened(int failure) {
+  return failure == 0 ? "yes" : std::string("no (") + strerror(failure) + ")";
+}
+
+const char* YesNo(bool yes) { return yes ? "yes" : "no"; }
+
+void PrintUserfaultfd(const os::UffdProbe& probe, const os::UffdSurroundings& around) {
+  Line("userfaultfd, call", Opened(probe.call_errno));
+  Line("userfaultfd, device", Opened(probe.device_errno));
+  Line("  sysctl", around.sysctl ? "vm.unprivileged_userfaultfd = " + std::to_string(*around.sysctl)
+                                 : "vm.unprivileged_userfaultfd does not exist");
+  if (around.seccomp_filter) Line("  seccomp", "a filter is active");
+  if (!probe.reachable()) {
+    Line("UFFDIO_MOVE, events", "unknown while userfaultfd is closed");
+    return;
+  }
+  constexpr uint64_t kEvents = os::kUffdFeaturesNeeded & ~os::abi::kUffdFeatureMove;
+  Line("UFFDIO_MOVE", YesNo((probe.features & os::abi::kUffdFeatureMove) != 0));
+  Line("events", YesNo((probe.features & kEvents) == kEvents));
+}
+
+void PrintMemory() {
+  Line("memory", Human(os::MachineMemory()));
+  const std::vector<os::CgroupLimit> limits = os::FindCgroupLimits();
+  for (const os::CgroupLimit& limit : limits) {
+    Line("cgroup limit", Human(limit.bytes) + " (" + limit.file + ")");
+  }
+  if (limits.empty()) Line("cgroup limit", "none");
+  const auto automatic = DecideLimit("auto", os::Tightest(limits), os::MachineMemory());
+  if (const auto* decision = std::get_if<LimitDecision>(&automatic)) {
+    Line("--limit auto", Human(decision->limit));
+  } else {
+    Line("--limit auto", "not possible here");
+  }
+}
+
+}  // namespace
+
+int CheckCommand() {
+  const os::UffdProbe probe = os::ProbeUserfaultfd();
+  const os::UffdSurroundings around = os::LookAroundUserfaultfd();
+  const std::string kernel = os::ReadKernelRelease().c_str();
+  const auto preload = FindPreloadLibrary();
+
+  printf("What this machine offers uzswap:\n");
+  Line("kernel", kernel);
+  PrintUserfaultfd(probe, around);
+  Line("PAGEMAP_SCAN", YesNo(os::ProbePagemapScan()));
+  PrintMemory();
+  const Refusal* missing = RefusalOf(preload);
+  Line("preload library", missing != nullptr ? "not found" : std::get<std::string>(preload));
+
+  const auto refusal = CheckUserfaultfd(probe, around, kernel);
+  if (!refusal && missing == nullptr) {
+    printf("uzswap run works here.\n");
+    return 0;
+  }
+  printf("uzswap run does not work here.\n");
+  fflush(stdout);
+  if (refusal) fputs(Render(*refusal).c_str(), stderr);
+  if (missing != nullptr) fputs(Render(*missing).c_str(), stderr);
+  return kCannotDo;
+}
+
+}  // namespace uzswap::cli

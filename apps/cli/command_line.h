@@ -1,0 +1,45 @@
+// ParseCommandLine: argv and the environment to a request. The only file that sees CLI11.
+//
+//     uzswap run [options] [--] CMD ARG...      options end at the first word that is none
+//     uzswap check
+//     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
+//     uzswap help [run|check|advise]    uzswap --help    uzswap --version
+//
+// An option beats its environment variable; an empty variable counts as unset.
+#ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
+#define UZSWAP_APPS_CLI_COMMAND_LINE_H_
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "advise.h"
+#include "engine/options.h"
+#include "refusal.h"
+
+namespace uzswap::cli {
+
+struct RunRequest {
+  std::optional<std::string> limit;
+  CodecKind codec = CodecKind::kLz4;
+  PoolKind pool = PoolKind::kZsmalloc;
+  std::optional<std::string> stats;
+  bool summary = false;
+  std::vector<std::string> command;
+};
+
+struct CheckRequest {};
+
+// Text for standard output, status 0.
+struct PrintRequest {
+  std::string text;
+};
+
+using Request = std::variant<RunRequest, CheckRequest, AdviseRequest, PrintRequest, Refusal>;
+
+Request ParseCommandLine(int argc, const char* const* argv);
+
+}  // namespace uzswap::cli
+
+#endif  // UZSWAP_APPS_CLI_COMMAND_LINE_H_

@@ -1,0 +1,236 @@
+// What the command line decides before it touches anything: sizes, surroundings, words.
+#include <stdlib.h>
+
+#include <cerrno>
+#include <gtest/gtest.h>
+
+#include "command_line.h"
+#include "limit.h"
+#include "surroundings.h"
+
+namespace uzswap::cli {
+namespace {
+
+constexpr Bytes MiB(uint64_t count) { return Bytes(count << 20); }
+constexpr Bytes kMachine = MiB(4096);
+
+std::string CauseOf(const std::optional<std::string>& asked, const os::CgroupLimit* cgroup,
+                    Bytes machine = kMachine) {
+  const auto outcome = DecideLimit(asked, cgroup, machine);
+  const Refusal* refusal = RefusalOf(outcome);
+  if (refusal == nullptr) return "";
+  EXPECT_EQ(refusal->status, kCannotDo);
+  EXPECT_FALSE(refusal->mend.empty()) << refusal->cause;
+  return refusal->cause;
+}
+
+LimitDecision Decide(const std::optional<std::string>& asked, const os::CgroupLimit* cgroup) {
+  const auto outcome = DecideLimit(asked, cgroup, kMachine);
+  EXPECT_EQ(RefusalOf(outcome), nullptr);
+  return std::get<LimitDecision>(outcome);
+}
+
+TEST(LimitTest, HeadroomIsAShareAndAtLeast24MiB) {
+  EXPECT_EQ(Headroom(MiB(100)), MiB(24));
+  EXPECT_EQ(Headroom(MiB(400)), MiB(24));
+  EXPECT_EQ(Headroom(MiB(1000)), MiB(60));
+}
+
+TEST(LimitTest, TakesSizes) {
+  EXPECT_EQ(Decide("200M", nullptr).limit, MiB(200));
+  EXPECT_EQ(Decide("200M", nullptr).note, "");
+  EXPECT_EQ(Decide("8M", nullptr).limit, MiB(8));
+  const LimitDecision huge = Decide("1T", nullptr);
+  EXPECT_EQ(huge.limit, Bytes(uint64_t{1} << 40));
+  EXPECT_NE(huge.note.find("never be reached"), std::string::npos) << huge.note;
+  const os::CgroupLimit cgroup{MiB(100), "memory.max"};
+  EXPECT_NE(Decide("200M", &cgroup).note.find("the kernel will kill first"), std::string::npos);
+}
+
+TEST(LimitTest, RefusesNonsenseByName) {
+  EXPECT_NE(CauseOf("0", nullptr).find("is zero"), std::string::npos);
+  EXPECT_NE(CauseOf("-5M", nullptr).find("negative"), std::string::npos);
+  EXPECT_NE(CauseOf("lots", nullptr).find("is not a size"), std::string::npos);
+  EXPECT_NE(CauseOf("5Q", nullptr).find("unknown unit"), std::string::npos);
+  EXPECT_NE(CauseOf("", nullptr).find("is empty"), std::string::npos);
+  EXPECT_NE(CauseOf("99999999999T", nullptr).find("64 bits"), std::string::npos);
+  EXPECT_NE(CauseOf("8191K", nullptr).find("too small"), std::string::npos);
+  EXPECT_NE(CauseOf("1", nullptr).find("8.0 MiB"), std::string::npos);
+}
+
+TEST(LimitTest, AutoNeedsACgroupWithRoom) {
+  EXPECT_NE(CauseOf("auto", nullptr).find("no cgroup"), std::string::npos);
+  const os::CgroupLimit tiny{MiB(31), "memory.max"};
+  EXPECT_NE(CauseOf("auto", &tiny).find("leaves nothing"), std::string::npos);
+  const os::CgroupLimit least{MiB(32), "memory.max"};
+  EXPECT_EQ(Decide("auto", &least).limit, MiB(8));
+  const os::CgroupLimit cgroup{MiB(200), "memory.max"};
+  EXPECT_EQ(Decide("auto", &cgroup).limit, MiB(176));
+  EXPECT_NE(Decide("auto", &cgroup).note.find("headroom of 24.0 MiB"), std::string::npos);
+  const os::CgroupLimit above{MiB(8192), "memory.max"};
+  EXPECT_EQ(Decide("auto", &above).limit, kMachine - Headroom(kMachine));
+}
+
+TEST(LimitTest, WithoutAWordTheCgroupElseTheMachine) {
+  const os::CgroupLimit cgroup{MiB(200), "memory.max"};
+  EXPECT_EQ(Decide(std::nullopt, &cgroup).limit, MiB(176));
+  EXPECT_EQ(Decide(std::nullopt, nullptr).limit, kMachine - Headroom(kMachine));
+}
+
+TEST(LimitTest, SizesReadWell) {
+  EXPECT_EQ(Human(Bytes(1024)), "1.0 KiB");
+  EXPECT_EQ(Human(MiB(200)), "200.0 MiB");
+  EXPECT_EQ(Human(MiB(2048)), "2048.0 MiB");
+  EXPECT_EQ(Human(MiB(20480)), "20.0 GiB");
+  EXPECT_EQ(Human(Bytes(uint64_t{1} << 40)), "1.0 TiB");
+}
+
+struct Surrounding {
+  const char* what;
+  os::UffdProbe probe;
+  os::UffdSurroundings around;
+  const char* cause;
+  const char* mend;
+};
+
+TEST(SurroundingsTest, EachCauseHasItsOwnMessageAndMend) {
+  using os::kUffdFeaturesNeeded;
+  constexpr uint64_t kNoMove = kUffdFeaturesNeeded & ~os::abi::kUffdFeatureMove;
+  const Surrounding kTable[] = {
+      {"no kernel support", {ENOSYS, ENOENT, 0}, {{}, false, false}, "built without", "CONFIG"},
+      {"plain user",
+       {EPERM, EACCES, 0},
+       {0, true, false},
+       "not permitted",
+       "sysctl vm.unprivileged_userfaultfd=1"},
+      {"plain user, device",
+       {EPERM, EACCES, 0},
+       {0, true, false},
+       "/dev/userfaultfd is closed",
+       "setfacl -m u:NAME:rw /dev/userfaultfd"},
+      {"container, filter says EPERM",
+       {EPERM, ENOENT, 0},
+       {0, false, true},
+       "not permitted",
+       "seccomp"},
+      {"container, only the filter",
+       {EPERM, ENOENT, 0},
+       {1, false, true},
+       "seccomp filter",
+       "--security-opt seccomp"},
+      {"container, filter says ENOSYS",
+       {ENOSYS, ENOENT, 0},
+       {0, false, true},
+       "seccomp filter",
+       "--device /dev/userfaultfd"},
+      {"old kernel", {0, 0, kNoMove}, {1, true, false}, "not UFFDIO_MOVE", "6.8"},
+      {"no events", {0, 0, os::abi::kUffdFeatureMove}, {1, true, false}, "events", "6.8"},
+      {"no descriptors", {EMFILE, EMFILE, 0}, {1, true, false}, "Too many open files", "ulimit"},
+  };
+  for (const Surrounding& row : kTable) {
+    const auto refusal = CheckUserfaultfd(row.probe, row.around, "6.1.0");
+    ASSERT_TRUE(refusal.has_value()) << row.what;
+    EXPECT_EQ(refusal->status, kCannotDo);
+    EXPECT_NE(refusal->cause.find(row.cause), std::string::npos) << row.what << refusal->cause;
+    EXPECT_NE(refusal->mend.find(row.mend), std::string::npos) << row.what << refusal->mend;
+  }
+  EXPECT_FALSE(CheckUserfaultfd({0, ENOENT, kUffdFeaturesNeeded}, {}, "6.8").has_value());
+  EXPECT_FALSE(CheckUserfaultfd({EPERM, 0, kUffdFeaturesNeeded}, {}, "6.8").has_value());
+}
+
+Request Parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "uzswap");
+  return ParseCommandLine(static_cast<int>(words.size()), words.data());
+}
+
+RunRequest ParseRun(const std::vector<const char*>& words) {
+  const Request request = Parse(words);
+  const RunRequest* run = std::get_if<RunRequest>(&request);
+  EXPECT_NE(run, nullptr) << (std::holds_alternative<Refusal>(request)
+                                  ? std::get<Refusal>(request).cause
+                                  : "not a run");
+  return run != nullptr ? *run : RunRequest{};
+}
+
+TEST(CommandLineTest, OptionsEndWhereTheCommandBegins) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(ParseRun({"run", "--", "ls", "-l"}).command, (Words{"ls", "-l"}));
+  EXPECT_EQ(ParseRun({"run", "ls", "-l"}).command, (Words{"ls", "-l"}));
+  EXPECT_EQ(ParseRun({"run", "ls", "--", "x"}).command, (Words{"ls", "--", "x"}));
+  EXPECT_EQ(ParseRun({"run", "--", "--odd"}).command, (Words{"--odd"}));
+  EXPECT_EQ(ParseRun({"run", "--", "a", "--", "b"}).command, (Words{"a", "--", "b"}));
+  EXPECT_EQ(ParseRun({"run", "--limit", "5M", "a", "--limit", "6M"}).limit, "5M");
+  EXPECT_EQ(ParseRun({"run", "--limit", "5M", "a", "--limit", "6M"}).command,
+            (Words{"a", "--limit", "6M"}));
+  EXPECT_EQ(ParseRun({"run", "--summary", "--", "a", "--help"}).command, (Words{"a", "--help"}));
+  EXPECT_EQ(ParseRun({"run", "a", "--help"}).command, (Words{"a", "--help"}));
+}
+
+TEST(CommandLineTest, ReadsEveryOption) {
+  const RunRequest run = ParseRun({"run", "--limit=auto", "--codec", "zstd", "--pool", "zbud",
+                                   "--stats", "s.json", "--summary", "--", "a"});
+  EXPECT_EQ(run.limit, "auto");
+  EXPECT_EQ(run.codec, CodecKind::kZstd);
+  EXPECT_EQ(run.pool, PoolKind::kZbud);
+  EXPECT_EQ(run.stats, "s.json");
+  EXPECT_TRUE(run.summary);
+  EXPECT_FALSE(ParseRun({"run", "--", "a"}).limit.has_value());
+}
+
+TEST(CommandLineTest, VariablesStandInForOptions) {
+  setenv("UZSWAP_LIMIT", "300M", 1);
+  setenv("UZSWAP_CODEC", "zstd", 1);
+  setenv("UZSWAP_POOL", "", 1);
+  setenv("UZSWAP_SUMMARY", "1", 1);
+  const RunRequest run = ParseRun({"run", "--", "a"});
+  const RunRequest beaten = ParseRun({"run", "--limit", "1G", "--codec", "lz4", "--", "a"});
+  for (const char* name : {"UZSWAP_LIMIT", "UZSWAP_CODEC", "UZSWAP_POOL", "UZSWAP_SUMMARY"}) {
+    unsetenv(name);
+  }
+  EXPECT_EQ(run.limit, "300M");
+  EXPECT_EQ(run.codec, CodecKind::kZstd);
+  EXPECT_EQ(run.pool, PoolKind::kZsmalloc);
+  EXPECT_TRUE(run.summary);
+  EXPECT_EQ(beaten.limit, "1G");
+  EXPECT_EQ(beaten.codec, CodecKind::kLz4);
+}
+
+TEST(CommandLineTest, RefusesWith125) {
+  const std::vector<std::vector<const char*>> kTable = {
+      {},
+      {"run"},
+      {"run", "--"},
+      {"run", "--limit"},
+      {"run", "--bogus", "--", "a"},
+      {"run", "--bogus", "a"},
+      {"run", "--codec", "lzma", "--", "a"},
+      {"run", "--pool", "slab", "--", "a"},
+      {"run", "--backing", "/tmp/x", "--", "a"},
+      {"walk", "--", "a"},
+      {"check", "extra"},
+  };
+  for (const auto& words : kTable) {
+    const Request request = Parse(words);
+    const Refusal* refusal = std::get_if<Refusal>(&request);
+    ASSERT_NE(refusal, nullptr) << (words.size() > 1 ? words[1] : "");
+    EXPECT_EQ(refusal->status, kCannotDo);
+    EXPECT_FALSE(refusal->mend.empty()) << refusal->cause;
+  }
+}
+
+TEST(CommandLineTest, PrintsHelpAndVersion) {
+  for (const std::vector<const char*>& words : {std::vector<const char*>{"--help"},
+                                                {"help"},
+                                                {"help", "run"},
+                                                {"run", "--help"},
+                                                {"--version"},
+                                                {"help", "check"},
+                                                {"check", "--help"}}) {
+    EXPECT_TRUE(std::holds_alternative<PrintRequest>(Parse(words))) << words[0];
+  }
+  EXPECT_NE(std::get<PrintRequest>(Parse({"help", "run"})).text.find("UZSWAP_LIMIT"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace uzswap::cli

@@ -1,0 +1,158 @@
+#include "launch.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+namespace uzswap::cli {
+namespace {
+
+constexpr char kPreloadVariable[] = "LD_PRELOAD";
+constexpr char kLibraryName[] = "libuzswap-preload.so";
+
+std::string RealPath(const std::string& path) {
+  char* resolved = realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return "";
+  std::string text(resolved);
+  free(resolved);
+  return text;
+}
+
+bool Names(std::string_view entry, std::string_view variable) {
+  return entry.size() > variable.size() && entry[variable.size()] == '=' &&
+         entry.substr(0, variable.size()) == variable;
+}
+
+// Under another runner the library is in the list already.
+std::string Prepend(const std::string& library, const std::string& former) {
+  if (former.empty()) return library;
+  const bool there = former.rfind(library, 0) == 0 &&
+                     (former.size() == library.size() || former[library.size()] == ':');
+  return there ? former : library + ":" + former;
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
+  // exec does not write to them, whatever its signature says.
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// What runs between fork and exec. Never returns.
+[[noreturn]] void Become(const char* path, char* const* arguments, char* const* environment,
+                         const SignalRelay& signals, pid_t runner, int report) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // The runner may have died before it was asked for.
+  if (getppid() != runner) _exit(kCannotDo);
+  signals.RestoreInChild();
+  execve(path, arguments, environment);
+  const int failure = errno;
+  [[maybe_unused]] const ssize_t written = write(report, &failure, sizeof(failure));
+  _exit(kCannotDo);
+}
+
+Refusal ExecFailed(const std::string& name, int failure) {
+  const bool absent = failure == ENOENT || failure == ENOTDIR;
+  const bool ours = failure == ENOMEM || failure == E2BIG || failure == EAGAIN;
+  return {absent ? kNotFound : (ours ? kCannotDo : kCannotExecute),
+          "'" + name + "' cannot be executed: " + strerror(failure), ""};
+}
+
+}  // namespace
+
+OrRefusal<std::string> FindPreloadLibrary() {
+  const char* named = getenv("UZSWAP_PRELOAD");
+  const bool is_named = named != nullptr && *named != '\0';
+  std::string wanted = is_named ? named : "";
+  if (!is_named) {
+    const std::string own = RealPath("/proc/self/exe");
+    wanted = own.substr(0, own.rfind('/')) + "/../lib/" + kLibraryName;
+  }
+  const std::string path = RealPath(wanted);
+  if (path.empty() || access(path.c_str(), R_OK) != 0) {
+    return Refusal{kCannotDo,
+                   "the preload library " + (path.empty() ? wanted : path) +
+                       " cannot be read: " + strerror(errno),
+                   "build it (cmake --build --preset release), or name it by UZSWAP_PRELOAD"};
+  }
+  if (path.find_first_of(": ") != std::string::npos) {
+    return Refusal{kCannotDo,
+                   "the path of the preload library, '" + path +
+                       "', has a blank or a colon, which LD_PRELOAD cannot express",
+                   "install uzswap elsewhere"};
+  }
+  return path;
+}
+
+std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
+                                         const std::string& session, const Options& options) {
+  std::vector<std::string> result;
+  std::string former;
+  for (; *environment != nullptr; ++environment) {
+    const std::string_view entry(*environment);
+    if (Names(entry, kPreloadVariable)) former = entry.substr(sizeof(kPreloadVariable));
+    bool replaced = false;
+    for (const char* ours : {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable,
+                             kPoolVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
+      replaced = replaced || Names(entry, ours);
+    }
+    if (!replaced) result.emplace_back(entry);
+  }
+  const auto set = [&](const char* name, const std::string& value) {
+    result.push_back(std::string(name) + "=" + value);
+  };
+  set(kPreloadVariable, Prepend(preload, former));
+  set(kSessionVariable, session);
+  set(kLimitVariable, std::to_string(options.limit.raw()));
+  set(kCodecVariable, Name(options.codec));
+  set(kPoolVariable, Name(options.pool));
+  return result;
+}
+
+OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,
+                        const std::vector<std::string>& environment, const SignalRelay& signals) {
+  std::vector<std::string> words = command;
+  std::string path = program.path;
+  if (program.through_shell) {
+    words[0] = path;
+    words.insert(words.begin(), "sh");
+    path = "/bin/sh";
+  }
+  const std::vector<char*> arguments = Pointers(words);
+  const std::vector<char*> variables = Pointers(environment);
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) {
+    return Refusal{kCannotDo, std::string("pipe: ") + strerror(errno), ""};
+  }
+  const pid_t runner = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    Become(path.c_str(), arguments.data(), variables.data(), signals, runner, report[1]);
+  }
+  const int fork_errno = errno;
+  close(report[1]);
+  int failure = 0;
+  ssize_t count = 0;
+  if (child > 0) {
+    do {
+      count = read(report[0], &failure, sizeof(failure));
+    } while (count < 0 && errno == EINTR);
+  }
+  close(report[0]);
+  if (child < 0) return Refusal{kCannotDo, std::string("fork: ") + strerror(fork_errno), ""};
+  if (count == static_cast<ssize_t>(sizeof(failure))) {
+    waitpid(child, nullptr, 0);
+    return ExecFailed(command[0], failure);
+  }
+  return child;
+}
+
+}  // namespace uzswap::cli

@@ -1,0 +1,38 @@
+// Launch: CMD as a child of the runner, with the environment uzswap needs.
+//
+//   LD_PRELOAD        our library in front of what is there already
+//   UZSWAP_SESSION    where the session is
+//   UZSWAP_LIMIT, UZSWAP_CODEC, UZSWAP_POOL    for processes that outlive the runner
+//   UZSWAP_STATS, UZSWAP_SUMMARY               removed: they were meant for this runner, not
+//                                              for one further down
+//
+// CMD is killed when the runner is killed (by a signal that cannot be caught): it would
+// otherwise go on without anybody waiting for it.
+#ifndef UZSWAP_APPS_CLI_LAUNCH_H_
+#define UZSWAP_APPS_CLI_LAUNCH_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "engine/options.h"
+#include "program.h"
+#include "refusal.h"
+#include "signal_relay.h"
+
+namespace uzswap::cli {
+
+// The library to preload: UZSWAP_PRELOAD, else ../lib beside the executable.
+OrRefusal<std::string> FindPreloadLibrary();
+
+std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
+                                         const std::string& session, const Options& options);
+
+// Returns once CMD has started, or could not.
+OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,
+                        const std::vector<std::string>& environment, const SignalRelay& signals);
+
+}  // namespace uzswap::cli
+
+#endif  // UZSWAP_APPS_CLI_LAUNCH_H_

@@ -1,0 +1,28 @@
+#include <cstdio>
+
+#include "command_line.h"
+#include "run_command.h"
+
+namespace uzswap::cli {
+namespace {
+
+struct Perform {
+  int operator()(const RunRequest& request) const { return RunCommand(request); }
+  int operator()(const CheckRequest&) const { return CheckCommand(); }
+  int operator()(const AdviseRequest& request) const { return AdviseCommand(request); }
+  int operator()(const PrintRequest& request) const {
+    fputs(request.text.c_str(), stdout);
+    return fflush(stdout) == 0 ? 0 : kCannotDo;
+  }
+  int operator()(const Refusal& refusal) const {
+    fputs(Render(refusal).c_str(), stderr);
+    return refusal.status;
+  }
+};
+
+}  // namespace
+}  // namespace uzswap::cli
+
+int main(int argc, char** argv) {
+  return std::visit(uzswap::cli::Perform{}, uzswap::cli::ParseCommandLine(argc, argv));
+}

@@ -1,0 +1,49 @@
+// Report: what one run looks like, now or at its end; printed as JSON and as a table.
+//
+//   total      the tree: sums and histograms over living and ended processes; gauges over the
+//              living while it runs, and at the end also what the ended ones held at exit;
+//              peaks of the whole tree
+//   at_exit    gauges of the ended processes, at their exit
+//
+// so that at every quiet moment and at the end
+//   zswpout = zswpin + invalidated_pages + stored_pages (living) + stored_pages (at_exit).
+#ifndef UZSWAP_APPS_CLI_REPORT_H_
+#define UZSWAP_APPS_CLI_REPORT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/options.h"
+#include "figures.h"
+
+namespace uzswap::cli {
+
+struct ProcessReport {
+  uint32_t pid = 0;
+  std::string name;
+  bool running = false;
+  Figures figures;
+};
+
+struct Report {
+  std::vector<std::string> command;
+  Options options;
+  bool running = false;
+  int exit_status = 0;  // as the shell tells it: 128 + signal when killed
+  int signal = 0;       // 0: it ended by itself
+  double wall_seconds = 0;
+
+  Figures total;
+  Figures at_exit;
+  std::vector<ProcessReport> processes;
+  uint64_t processes_seen = 0;
+  uint64_t processes_unmanaged = 0;  // the session's table was full
+};
+
+std::string ToJson(const Report& report);
+std::string ToTable(const Report& report);
+
+}  // namespace uzswap::cli
+
+#endif  // UZSWAP_APPS_CLI_REPORT_H_

@@ -1,0 +1,63 @@
+#include <nlohmann/json.hpp>
+
+#include "report.h"
+#include "uzswap_version.h"
+
+namespace uzswap::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void AddFigures(const Figures& figures, Json& json) {
+  for (size_t i = 0; i < kFigureCount; ++i) json[kFigureNames[i].name] = figures.values[i];
+  const Latency& faults = figures.fault_ns;
+  json["fault_ns"] = {{"p50", faults.p50},
+                      {"p90", faults.p90},
+                      {"p99", faults.p99},
+                      {"p999", faults.p999},
+                      {"max", faults.max}};
+}
+
+Json GaugesOf(const Figures& figures) {
+  Json json = Json::object();
+  for (size_t i = 0; i < kFigureCount; ++i) {
+    if (kFigureNames[i].kind == StatisticKind::kGauge) {
+      json[kFigureNames[i].name] = figures.values[i];
+    }
+  }
+  return json;
+}
+
+Json ProcessesOf(const Report& report) {
+  Json list = Json::array();
+  for (const ProcessReport& process : report.processes) {
+    Json json = {{"pid", process.pid}, {"name", process.name}, {"running", process.running}};
+    AddFigures(process.figures, json);
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+}  // namespace
+
+std::string ToJson(const Report& report) {
+  Json json;
+  json["uzswap"] = kVersion;
+  json["command"] = report.command;
+  json["limit"] = report.options.limit.raw();
+  json["codec"] = Name(report.options.codec);
+  json["pool"] = Name(report.options.pool);
+  json["running"] = report.running;
+  json["exit_status"] = report.running ? Json(nullptr) : Json(report.exit_status);
+  json["signal"] = report.signal == 0 ? Json(nullptr) : Json(report.signal);
+  json["wall_seconds"] = report.wall_seconds;
+  AddFigures(report.total, json);
+  json["at_exit"] = GaugesOf(report.at_exit);
+  json["processes_seen"] = report.processes_seen;
+  json["processes_unmanaged"] = report.processes_unmanaged;
+  json["processes"] = ProcessesOf(report);
+  // Arguments need not be UTF-8; JSON must be.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace uzswap::cli

@@ -1,0 +1,164 @@
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "stats_file.h"
+#include "testing/run.h"
+#include "watch.h"
+
+namespace uzswap::cli {
+namespace {
+
+using Json = nlohmann::json;
+using testing::Folder;
+
+constexpr Options kOptions{Bytes(64 << 20), CodecKind::kZstd, PoolKind::kZbud};
+
+Json JsonOf(const Watch& watch, bool running) {
+  return Json::parse(ToJson(watch.MakeReport(running)));
+}
+
+void ExpectBalanced(const Json& json) {
+  const uint64_t elsewhere =
+      json["running"].get<bool>() ? json["at_exit"]["stored_pages"].get<uint64_t>() : 0;
+  EXPECT_EQ(json["zswpout"].get<uint64_t>(), json["zswpin"].get<uint64_t>() +
+                                                 json["invalidated_pages"].get<uint64_t>() +
+                                                 json["stored_pages"].get<uint64_t>() + elsewhere);
+}
+
+class ReportTest : public ::testing::Test {
+ protected:
+  ReportTest() : session_(std::move(Session::Create(kOptions)).value()), watch_(session_, {"a"}) {}
+  ProcessSlot Life(const char* name) {
+    const ProcessSlot slot = *session_.Claim(name);
+    slot.statistics().zswpout.Add(10);
+    slot.statistics().zswpin.Add(4);
+    slot.statistics().invalidated_pages.Add(1);
+    slot.statistics().stored_pages.Set(5);
+    slot.statistics().resident_bytes.Set(1 << 20);
+    slot.statistics().fault_ns.Record(5000);
+    slot.Publish(Bytes(1 << 20), Bytes(1 << 18));
+    return slot;
+  }
+  Session session_;
+  Watch watch_;
+};
+
+TEST_F(ReportTest, TheAccountBalancesWhileProcessesComeAndGo) {
+  session_.Retire(Life("first"));
+  watch_.Sweep();
+  Life("second");
+  Json live = JsonOf(watch_, true);
+  EXPECT_TRUE(live["exit_status"].is_null());
+  EXPECT_EQ(live["zswpout"], 20);
+  EXPECT_EQ(live["stored_pages"], 5) << "gauges are of the living";
+  EXPECT_EQ(live["at_exit"]["stored_pages"], 5);
+  EXPECT_EQ(live["resident_bytes"], 1 << 20);
+  EXPECT_EQ(live["processes"].size(), 2u);
+  EXPECT_EQ(live["processes"][0]["name"], "first");
+  EXPECT_EQ(live["processes"][0]["running"], false);
+  EXPECT_EQ(live["processes"][1]["running"], true);
+  ExpectBalanced(live);
+
+  const Json last = JsonOf(watch_, false);
+  EXPECT_EQ(last["stored_pages"], 10) << "at the end, what each held when it ended";
+  EXPECT_EQ(last["limit"], 64 << 20);
+  EXPECT_EQ(last["codec"], "zstd");
+  EXPECT_EQ(last["pool"], "zbud");
+  EXPECT_EQ(last["resident_bytes_peak"], 1 << 20);
+  EXPECT_EQ(last["pool_total_size_peak"], 1 << 18);
+  EXPECT_EQ(last["fault_ns"]["max"], 5000);
+  ExpectBalanced(last);
+}
+
+TEST_F(ReportTest, RecordsAreBoundedTheAccountIsNot) {
+  constexpr size_t kLives = Watch::kRecordsMax + 50;
+  for (size_t i = 0; i < kLives; ++i) {
+    session_.Retire(Life("short"));
+    watch_.Sweep();
+  }
+  const Json json = JsonOf(watch_, false);
+  EXPECT_EQ(json["processes"].size(), Watch::kRecordsMax);
+  EXPECT_EQ(json["processes_seen"], kLives);
+  EXPECT_EQ(json["zswpout"], 10 * kLives);
+  ExpectBalanced(json);
+}
+
+TEST(ReportTextTest, ArgumentsNeedNotBeText) {
+  Report report;
+  report.command = {"caf\xE9", "a\nb\"c"};
+  const Json json = Json::parse(ToJson(report));
+  EXPECT_EQ(json["command"][1], "a\nb\"c");
+}
+
+TEST(ReportTextTest, TheTableSaysWhatMatters) {
+  Report report;
+  report.command = {"python3"};
+  report.options = kOptions;
+  report.wall_seconds = 12.345;
+  report.total[Figure::resident_bytes_peak] = 48 << 20;
+  report.total[Figure::pool_total_size_peak] = 10 << 20;
+  report.total[Figure::stored_pages] = 7680;
+  report.total[Figure::pool_total_size] = 10 << 20;
+  report.total[Figure::faults] = 1234567;
+  report.total.fault_ns = {8100, 12000, 24000, 90000, 1'200'000};
+  const std::string table = ToTable(report);
+  for (const char* part : {"python3 ended with status 0 after 12.35 s", "64.0 MiB   zstd, zbud",
+                           "48.0 MiB   75.0 % of the limit", "10.0 MiB", "3.00   30.0 MiB stored",
+                           "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
+    EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
+  }
+  report.signal = 9;
+  report.total[Figure::limit_exceeded] = 2;
+  EXPECT_NE(ToTable(report).find("killed by signal 9"), std::string::npos);
+  EXPECT_NE(ToTable(report).find("over limit"), std::string::npos);
+}
+
+TEST(StatsFileTest, ReplacesTheFileAsAWhole) {
+  const Folder folder;
+  const std::string path = folder.path() + "/s.json";
+  {
+    auto opened = StatsFile::Open(path);
+    const StatsFile& file = std::get<StatsFile>(opened);
+    EXPECT_TRUE(file.live());
+    EXPECT_NE(access(path.c_str(), F_OK), 0) << "nothing is there before the first writing";
+    EXPECT_EQ(file.Write("one"), 0);
+    EXPECT_EQ(testing::ReadFile(path), "one");
+    EXPECT_EQ(file.Write("two"), 0);
+  }
+  EXPECT_EQ(testing::ReadFile(path), "two");
+  { auto unused = StatsFile::Open(path); }
+  EXPECT_EQ(testing::ReadFile(path), "two") << "opening alone destroys nothing";
+}
+
+TEST(StatsFileTest, FollowsLinksAndSparesDevices) {
+  const Folder folder;
+  const std::string target = folder.File("target", "old");
+  const std::string link = folder.path() + "/link";
+  ASSERT_EQ(symlink(target.c_str(), link.c_str()), 0);
+  auto opened = StatsFile::Open(link);
+  EXPECT_EQ(std::get<StatsFile>(opened).Write("new"), 0);
+  EXPECT_EQ(testing::ReadFile(target), "new");
+
+  auto device = StatsFile::Open("/dev/null");
+  EXPECT_FALSE(std::get<StatsFile>(device).live());
+  EXPECT_EQ(std::get<StatsFile>(device).Write("gone"), 0);
+}
+
+TEST(StatsFileTest, RefusesBeforeAnythingStarts) {
+  const Folder folder;
+  for (const std::string& path :
+       {folder.path(), folder.path() + "/none/s.json", folder.File("file", "") + "/s.json",
+        std::string("/proc/s.json"), std::string("/dev/full/s")}) {
+    const auto opened = StatsFile::Open(path);
+    const Refusal* refusal = RefusalOf(opened);
+    ASSERT_NE(refusal, nullptr) << path;
+    EXPECT_NE(refusal->cause.find("cannot be written"), std::string::npos) << refusal->cause;
+  }
+}
+
+}  // namespace
+}  // namespace uzswap::cli

@@ -1,0 +1,178 @@
+#include "run_command.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "engine/session.h"
+#include "launch.h"
+#include "limit.h"
+#include "os/cgroup.h"
+#include "os/probe.h"
+#include "program.h"
+#include "signal_relay.h"
+#include "stats_file.h"
+#include "surroundings.h"
+#include "watch.h"
+
+namespace uzswap::cli {
+namespace {
+
+// How often the dead are looked for and live statistics are written.
+constexpr int kSweepMs = 1000;
+
+void Say(const std::string& text) {
+  // Standard error may be closed; there is nobody to tell then.
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+}
+
+// What CMD needs before it may start.
+struct Prepared {
+  Program program;
+  LimitDecision limit;
+  std::string preload;
+  std::unique_ptr<StatsFile> stats;  // null without --stats
+};
+
+// The order decides which of several causes is told: the command itself first.
+OrRefusal<Prepared> Prepare(const RunRequest& request) {
+  if (access("/proc/self/exe", F_OK) != 0) {
+    return Refusal{kCannotDo, "/proc is not mounted here; processes find each other through it",
+                   "as root: mount -t proc proc /proc"};
+  }
+  Prepared prepared;
+  const std::vector<os::CgroupLimit> cgroup = os::FindCgroupLimits();
+  auto limit = DecideLimit(request.limit, os::Tightest(cgroup), os::MachineMemory());
+  if (const Refusal* refusal = RefusalOf(limit)) return *refusal;
+  prepared.limit = std::get<LimitDecision>(limit);
+
+  const char* search_path = getenv("PATH");
+  auto program =
+      FindProgram(request.command[0], search_path != nullptr ? search_path : "/bin:/usr/bin");
+  if (const Refusal* refusal = RefusalOf(program)) return *refusal;
+  prepared.program = std::get<Program>(program);
+
+  const os::UffdProbe probe = os::ProbeUserfaultfd();
+  if (!probe.sufficient()) {
+    const auto refusal =
+        CheckUserfaultfd(probe, os::LookAroundUserfaultfd(), os::ReadKernelRelease().c_str());
+    if (refusal) return *refusal;
+  }
+  auto preload = FindPreloadLibrary();
+  if (const Refusal* refusal = RefusalOf(preload)) return *refusal;
+  prepared.preload = std::get<std::string>(preload);
+
+  if (request.stats) {
+    auto stats = StatsFile::Open(*request.stats);
+    if (const Refusal* refusal = RefusalOf(stats)) return *refusal;
+    prepared.stats = std::make_unique<StatsFile>(std::get<StatsFile>(std::move(stats)));
+  }
+  return prepared;
+}
+
+void WriteStats(const StatsFile& file, const Report& report) {
+  if (const int failure = file.Write(ToJson(report)); failure != 0 && !report.running) {
+    Say("uzswap: --stats: '" + file.path() + "' could not be written: " + strerror(failure) + "\n");
+  }
+}
+
+// How CMD ended, if it has. Follows its stops.
+std::optional<siginfo_t> AskAfter(pid_t child) {
+  while (true) {
+    siginfo_t info = {};
+    const int options = WEXITED | WSTOPPED | WNOHANG;
+    if (waitid(P_PID, static_cast<id_t>(child), &info, options) != 0 || info.si_pid == 0) {
+      return std::nullopt;
+    }
+    if (info.si_code != CLD_STOPPED) return info;
+    SignalRelay::FollowStop(info.si_status);
+  }
+}
+
+siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const StatsFile* stats) {
+  const bool live = stats != nullptr && stats->live();
+  while (true) {
+    pollfd ready = {signals.descriptor(), POLLIN, 0};
+    if (poll(&ready, 1, kSweepMs) > 0) {
+      if (!signals.Relay(child)) continue;
+      if (const auto ended = AskAfter(child)) return *ended;
+      continue;
+    }
+    watch.Sweep();
+    if (live) WriteStats(*stats, watch.MakeReport(true));
+  }
+}
+
+// A runner whose own file is not readable would hide /proc/PID/fd, where children look.
+void MakeSessionReachable() {
+  if (getauxval(AT_SECURE) == 0) prctl(PR_SET_DUMPABLE, 1);
+}
+
+// How it ended, as the caller is to be told.
+struct End {
+  int status = 0;
+  int signal = 0;  // 0: by itself
+};
+
+End ToEnd(const siginfo_t& info) {
+  if (info.si_code == CLD_EXITED) return {info.si_status, 0};
+  return {128 + info.si_status, info.si_status};
+}
+
+OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) {
+  const Options options = {prepared.limit.limit, request.codec, request.pool};
+  Result<Session> made = Session::Create(options);
+  if (!made.ok()) {
+    const Error error = made.error();
+    return Refusal{kCannotDo, std::string(error.what) + ": " + strerror(error.errno_value), ""};
+  }
+  Session& session = made.value();
+  MakeSessionReachable();
+  if (!prepared.limit.note.empty()) Say("uzswap: " + prepared.limit.note + "\n");
+
+  Watch watch(session, request.command);
+  const SignalRelay signals;
+  const auto launched =
+      Launch(prepared.program, request.command,
+             MakeEnvironment(environ, prepared.preload, session.path().c_str(), options), signals);
+  if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
+  const End end = ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get()));
+  watch.Sweep();
+  if (prepared.stats || request.summary) {
+    Report report = watch.MakeReport(false);
+    report.exit_status = end.status;
+    report.signal = end.signal;
+    if (prepared.stats) WriteStats(*prepared.stats, report);
+    if (request.summary) Say(ToTable(report));
+  }
+  return end;
+}
+
+OrRefusal<End> Run(const RunRequest& request) {
+  const auto prepared = Prepare(request);
+  if (const Refusal* refusal = RefusalOf(prepared)) return *refusal;
+  return RunPrepared(request, std::get<Prepared>(prepared));
+}
+
+}  // namespace
+
+int RunCommand(const RunRequest& request) {
+  const auto outcome = Run(request);
+  if (const Refusal* refusal = RefusalOf(outcome)) {
+    Say(Render(*refusal));
+    return refusal->status;
+  }
+  const End end = std::get<End>(outcome);
+  if (end.signal != 0) SignalRelay::DieBy(end.signal);
+  return end.status;
+}
+
+}  // namespace uzswap::cli

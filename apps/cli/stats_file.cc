@@ -1,0 +1,87 @@
+#include "stats_file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace uzswap::cli {
+namespace {
+
+constexpr mode_t kMode = 0666;  // less the umask
+
+Refusal Unwritable(const std::string& path, int failure) {
+  return {kCannotDo, "--stats: '" + path + "' cannot be written: " + strerror(failure),
+          "name a file in a folder you may write to, as in --stats /tmp/uzswap.json"};
+}
+
+int WriteAll(int fd, const std::string& text) {
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t count = write(fd, text.data() + done, text.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return errno;
+    done += static_cast<size_t>(count);
+  }
+  return 0;
+}
+
+// Links are followed, so that renaming replaces what they lead to and not the link. The folder
+// is made absolute, since nothing else keeps its meaning should somebody change ours.
+std::string Resolve(const std::string& path) {
+  if (char* resolved = realpath(path.c_str(), nullptr)) {
+    std::string text(resolved);
+    free(resolved);
+    return text;
+  }
+  return path;
+}
+
+}  // namespace
+
+StatsFile::StatsFile(StatsFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      beside_(std::exchange(other.beside_, "")),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+StatsFile::~StatsFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+  if (!beside_.empty()) unlink(beside_.c_str());
+}
+
+OrRefusal<StatsFile> StatsFile::Open(const std::string& path) {
+  StatsFile file;
+  file.path_ = Resolve(path);
+  struct stat status = {};
+  const bool exists = stat(path.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode)) return Unwritable(path, EISDIR);
+  if (exists && !S_ISREG(status.st_mode)) {
+    file.descriptor_ = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (file.descriptor_ < 0) return Unwritable(path, errno);
+    return file;
+  }
+  // A file its owner made read-only is not to be replaced, though renaming could.
+  if (exists && access(path.c_str(), W_OK) != 0) return Unwritable(path, errno);
+  const std::string beside = file.path_ + ".uzswap-" + std::to_string(getpid());
+  const int fd = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode);
+  if (fd < 0) return Unwritable(path, errno);
+  close(fd);
+  file.beside_ = beside;
+  return file;
+}
+
+int StatsFile::Write(const std::string& text) const {
+  if (descriptor_ >= 0) return WriteAll(descriptor_, text);
+  const int fd = open(beside_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode);
+  if (fd < 0) return errno;
+  int failure = WriteAll(fd, text);
+  if (close(fd) != 0 && failure == 0) failure = errno;
+  if (failure == 0 && rename(beside_.c_str(), path_.c_str()) != 0) failure = errno;
+  return failure;
+}
+
+}  // namespace uzswap::cli

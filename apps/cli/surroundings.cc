@@ -1,0 +1,67 @@
+#include "surroundings.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace uzswap::cli {
+namespace {
+
+constexpr char kContainerMend[] =
+    "allow the system call userfaultfd in the container's seccomp profile"
+    " (docker run --security-opt seccomp=PROFILE.json), or pass the device in"
+    " (--device /dev/userfaultfd)";
+
+std::string PermissionMend(const os::UffdSurroundings& around) {
+  std::string mend = "as root: sysctl vm.unprivileged_userfaultfd=1";
+  if (around.device_exists) {
+    mend += "; or for one user: setfacl -m u:NAME:rw /dev/userfaultfd";
+  }
+  return mend;
+}
+
+Refusal Unreachable(const os::UffdProbe& probe, const os::UffdSurroundings& around,
+                    const std::string& kernel) {
+  if (!around.sysctl && probe.call_errno == ENOSYS && !around.seccomp_filter) {
+    return {kCannotDo, "this kernel (" + kernel + ") is built without userfaultfd",
+            "boot a kernel of 6.8 or later with CONFIG_USERFAULTFD=y"};
+  }
+  // A filter answers ENOSYS or EPERM; where the sysctl allows everybody it is the only suspect.
+  const bool filtered =
+      around.seccomp_filter && (probe.call_errno == ENOSYS || around.sysctl.value_or(0) == 1);
+  if (filtered) {
+    return {kCannotDo,
+            std::string("a seccomp filter forbids userfaultfd here (") +
+                strerror(probe.call_errno) + ")",
+            kContainerMend};
+  }
+  if (probe.call_errno == EPERM) {
+    return {
+        kCannotDo,
+        "userfaultfd is not permitted to this user (vm.unprivileged_userfaultfd is 0 and"
+        " /dev/userfaultfd is closed)",
+        PermissionMend(around) +
+            (around.seccomp_filter ? std::string("; in a container also: ") + kContainerMend : "")};
+  }
+  return {kCannotDo, std::string("userfaultfd cannot be opened: ") + strerror(probe.call_errno),
+          probe.call_errno == EMFILE ? "ulimit -n 1024" : PermissionMend(around)};
+}
+
+}  // namespace
+
+std::optional<Refusal> CheckUserfaultfd(const os::UffdProbe& probe,
+                                        const os::UffdSurroundings& around,
+                                        const std::string& kernel) {
+  if (probe.sufficient()) return std::nullopt;
+  if (!probe.reachable()) return Unreachable(probe, around, kernel);
+  if ((probe.features & os::abi::kUffdFeatureMove) == 0) {
+    return Refusal{kCannotDo,
+                   "this kernel (" + kernel + ") has userfaultfd, but not UFFDIO_MOVE (Linux 6.8)",
+                   "boot a kernel of 6.8 or later; on Debian 12: apt install -t bookworm-backports"
+                   " linux-image-amd64"};
+  }
+  return Refusal{kCannotDo,
+                 "this kernel (" + kernel + ") does not report unmap, remap and remove events",
+                 "boot a kernel of 6.8 or later with CONFIG_USERFAULTFD=y"};
+}
+
+}  // namespace uzswap::cli

@@ -1,0 +1,21 @@
+// CheckUserfaultfd: can the engine do its work on this machine, and if not, what mends it?
+//
+// Pure: judges what os/probe.h found, so that every machine can be tested on one.
+#ifndef UZSWAP_APPS_CLI_SURROUNDINGS_H_
+#define UZSWAP_APPS_CLI_SURROUNDINGS_H_
+
+#include <optional>
+#include <string>
+
+#include "os/probe.h"
+#include "refusal.h"
+
+namespace uzswap::cli {
+
+std::optional<Refusal> CheckUserfaultfd(const os::UffdProbe& probe,
+                                        const os::UffdSurroundings& around,
+                                        const std::string& kernel);
+
+}  // namespace uzswap::cli
+
+#endif  // UZSWAP_APPS_CLI_SURROUNDINGS_H_

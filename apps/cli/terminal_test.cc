@@ -1,0 +1,139 @@
+// uzswap on a terminal: Ctrl-C once, Ctrl-Z and back. The test plays terminal emulator, a
+// forked helper plays the shell.
+#include <fcntl.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "os/probe.h"
+
+namespace uzswap::cli {
+namespace {
+
+constexpr char kControlC[] = "\x03";
+constexpr char kControlD[] = "\x04";
+constexpr char kControlZ[] = "\x1a";
+
+// The shell's part: the job in a process group of its own and in the foreground; continues it
+// whenever it stops, and says so; ends with its status, plus 200 when killed.
+[[noreturn]] void PlayShell(char* const* job) {
+  signal(SIGTTOU, SIG_IGN);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    setpgid(0, 0);
+    tcsetpgrp(STDIN_FILENO, getpid());
+    signal(SIGTTOU, SIG_DFL);
+    execv(job[0], job);
+    _exit(99);
+  }
+  setpgid(pid, pid);
+  int status = 0;
+  while (waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status)) {
+    kill(-pid, SIGCONT);
+    dprintf(STDOUT_FILENO, "stopped by %d\n", WSTOPSIG(status));
+  }
+  _exit(WIFSIGNALED(status) ? 200 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+class Terminal {
+ public:
+  explicit Terminal(const std::vector<std::string>& command) {
+    std::vector<char*> words;
+    for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(nullptr);
+    shell_ = forkpty(&master_, nullptr, nullptr, nullptr);
+    UZ_CHECK(shell_ >= 0);
+    if (shell_ == 0) PlayShell(words.data());
+  }
+  Terminal(const Terminal&) = delete;
+  ~Terminal() {
+    close(master_);  // hangs up
+    if (shell_ > 0) waitpid(shell_, nullptr, 0);
+  }
+  void Type(const char* keys) const { UZ_CHECK(write(master_, keys, strlen(keys)) > 0); }
+  // Reads on until `text` has come; false when everything ends before. Forgets what it read.
+  bool Expect(const std::string& text) {
+    while (true) {
+      const size_t found = seen_.find(text);
+      if (found != std::string::npos) {
+        seen_.erase(0, found + text.size());
+        return true;
+      }
+      char chunk[512];
+      const ssize_t count = read(master_, chunk, sizeof(chunk));
+      if (count <= 0) return false;
+      seen_.append(chunk, static_cast<size_t>(count));
+    }
+  }
+  [[nodiscard]] pid_t Foreground() const {
+    pid_t group = -1;
+    ioctl(master_, TIOCGPGRP, &group);
+    return group;
+  }
+  [[nodiscard]] const std::string& seen() const { return seen_; }
+  int Await() {
+    int status = 0;
+    waitpid(shell_, &status, 0);
+    shell_ = -1;
+    return WEXITSTATUS(status);
+  }
+
+ private:
+  int master_ = -1;
+  pid_t shell_ = -1;
+  std::string seen_;
+};
+
+std::vector<std::string> RunChild(const char* mode) {
+  const char* uzswap = getenv("UZSWAP_BINARY");
+  const char* child = getenv("UZSWAP_CHILD");
+  UZ_CHECK(uzswap != nullptr && child != nullptr);
+  return {uzswap, "run", "--limit", "64M", "--", child, mode};
+}
+
+class TerminalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!os::ProbeUserfaultfd().sufficient()) GTEST_SKIP() << "no userfaultfd with MOVE here";
+  }
+};
+
+TEST_F(TerminalTest, ControlCArrivesOnce) {
+  Terminal terminal(RunChild("list-signals"));
+  ASSERT_TRUE(terminal.Expect("ready"));
+  terminal.Type(kControlC);
+  ASSERT_TRUE(terminal.Expect("signal 2\r\n"));
+  // Relayed in order of their numbers: a second SIGINT would come before this one.
+  kill(terminal.Foreground(), SIGUSR1);
+  ASSERT_TRUE(terminal.Expect("signal 10\r\n"));
+  EXPECT_EQ(terminal.seen().find("signal 2"), std::string::npos);
+  EXPECT_EQ(terminal.Await(), 0);
+}
+
+TEST_F(TerminalTest, ControlCEndsBothByTheSignal) {
+  Terminal terminal(RunChild("wait-input"));
+  ASSERT_TRUE(terminal.Expect("ready"));
+  terminal.Type(kControlC);
+  EXPECT_EQ(terminal.Await(), 200 + SIGINT);
+}
+
+TEST_F(TerminalTest, ControlZStopsTheRunnerTooAndBack) {
+  Terminal terminal(RunChild("wait-input"));
+  ASSERT_TRUE(terminal.Expect("ready"));
+  terminal.Type(kControlZ);
+  ASSERT_TRUE(terminal.Expect("stopped by 20"));
+  terminal.Type(kControlD);
+  EXPECT_EQ(terminal.Await(), 0);
+}
+
+}  // namespace
+}  // namespace uzswap::cli

@@ -1,0 +1,84 @@
+#include "watch.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+namespace uzswap::cli {
+namespace {
+
+uint64_t NowNs() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+ProcessReport RecordOf(const Session::SlotView& slot, bool running) {
+  return {slot.process.pid, slot.name.c_str(), running, Copy(slot.statistics)};
+}
+
+void ClearGauges(Figures& figures) {
+  for (size_t i = 0; i < kFigureCount; ++i) {
+    if (kFigureNames[i].kind == StatisticKind::kGauge) figures.values[i] = 0;
+  }
+}
+
+void AddGauges(const Figures& from, Figures& into) {
+  for (size_t i = 0; i < kFigureCount; ++i) {
+    if (kFigureNames[i].kind == StatisticKind::kGauge) into.values[i] += from.values[i];
+  }
+}
+
+}  // namespace
+
+Watch::Watch(Session& session, std::vector<std::string> command)
+    : session_(session), command_(std::move(command)), started_ns_(NowNs()) {}
+
+void Watch::Sweep() {
+  session_.TakeMessages([](std::string_view line) {
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    std::fflush(stderr);
+  });
+  session_.MarkDead();
+  session_.FoldDead([this](const Session::SlotView& slot) {
+    ended_.push_back(RecordOf(slot, false));
+    if (ended_.size() > kRecordsMax) ended_.pop_front();
+  });
+}
+
+Report Watch::MakeReport(bool running) const {
+  Report report;
+  report.command = command_;
+  report.options = session_.options();
+  report.running = running;
+  report.wall_seconds = static_cast<double>(NowNs() - started_ns_) / 1e9;
+  report.processes.assign(ended_.begin(), ended_.end());
+
+  report.at_exit = Copy(session_.exited());
+  Figures gauges;
+  auto total = std::make_unique<Statistics>();
+  FoldStatistics(session_.exited(), *total);
+  session_.VisitLive([&](const Session::SlotView& slot) {
+    report.processes.push_back(RecordOf(slot, true));
+    AddGauges(report.processes.back().figures, gauges);
+    FoldStatistics(slot.statistics, *total);
+  });
+  report.total = Copy(*total);
+  if (running) {
+    ClearGauges(report.total);
+    AddGauges(gauges, report.total);
+  }
+  const auto raise = [&](Figure figure, Bytes peak) {
+    report.total[figure] = std::max(report.total[figure], peak.raw());
+  };
+  raise(Figure::resident_bytes_peak, session_.TreeUsagePeak());
+  raise(Figure::pool_total_size_peak, session_.TreePoolPeak());
+  report.processes_seen = session_.ClaimCount();
+  report.processes_unmanaged = session_.RefusedClaims();
+  return report;
+}
+
+}  // namespace uzswap::cli
