@@ -18,7 +18,7 @@ constexpr uint64_t kShareEveryNs = 20'000'000;
 constexpr int64_t kSharedBytesMin = 1 << 20;
 constexpr uint64_t kIdleFrames = 64;
 // A process that neither grows nor faults is looked at less often, though never so seldom that
-// it could leave the tolerance in between; one that never grew large, less often still.
+// it could leave the tolerance in between; a small one less often still.
 constexpr int kQuietLooks = 100;
 constexpr uint64_t kQuietIntervalNs = 2'000'000;
 constexpr uint64_t kSmallQuietIntervalNs = 10'000'000;
@@ -48,7 +48,8 @@ uint64_t Engine::Interval() {
   faults_seen_ = faults;
   held_seen_ = held;
   if (quiet_looks_ <= kQuietLooks) return interval;
-  return std::max(interval, active_ ? kQuietIntervalNs : kSmallQuietIntervalNs);
+  const bool small = !active_ && held < 4 * kActivePagesMin * kPageSize;
+  return std::max(interval, small ? kSmallQuietIntervalNs : kQuietIntervalNs);
 }
 
 void Engine::SleepFor(uint64_t ns) {
