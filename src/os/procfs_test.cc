@@ -1,0 +1,224 @@
+#include "os/procfs.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <memory>
+#include <set>
+#include <thread>
+
+namespace uzswap::os {
+namespace {
+
+bool Parse(const char* line, MapsEntry* entry) { return ParseMapsLine(line, strlen(line), entry); }
+
+TEST(ParseMapsLine, KindsOfMappings) {
+  struct Case {
+    const char* line;
+    const char* what;  // r w x s a(nonymous) t(stack) k(ernel)
+    uint64_t start, end;
+  };
+  const Case cases[] = {
+      {"7f0000001000-7f0000003000 rw-p 00000000 00:00 0 ", "rwa", 0x7f0000001000, 0x7f0000003000},
+      {"7f0000001000-7f0000003000 rw-p 00000000 00:00 0", "rwa", 0x7f0000001000, 0x7f0000003000},
+      {"00400000-00452000 r-xp 00000000 08:02 173521      /usr/bin/dbus-daemon", "rx", 0x400000,
+       0x452000},
+      {"55d0c8e01000-55d0c8e22000 rw-p 00000000 00:00 0                          [heap]", "rwa",
+       0x55d0c8e01000, 0x55d0c8e22000},
+      {"7ffc8345b000-7ffc8347c000 rw-p 00000000 00:00 0                          [stack]", "rwat",
+       0x7ffc8345b000, 0x7ffc8347c000},
+      {"7ffc834cd000-7ffc834d1000 r--p 00000000 00:00 0                          [vvar]", "rak",
+       0x7ffc834cd000, 0x7ffc834d1000},
+      {"7ffc834d1000-7ffc834d3000 r-xp 00000000 00:00 0                          [vdso]", "rxak",
+       0x7ffc834d1000, 0x7ffc834d3000},
+      {"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", "xak",
+       0xffffffffff600000, 0xffffffffff601000},
+      {"7f0000000000-7f0000200000 rw-s 00000000 00:01 4123       /dev/zero (deleted)", "rws",
+       0x7f0000000000, 0x7f0000200000},
+      {"7f0000000000-7f0000001000 ---p 00000000 00:00 0", "a", 0x7f0000000000, 0x7f0000001000},
+      {"7f0000000000-7f0000001000 rw-p 0001a000 fe:00 99 /tmp/a name with [stack] in it", "rw",
+       0x7f0000000000, 0x7f0000001000},
+      {"7f0000000000-7f0000001000 rw-p 00000000 00:00 0 [anon:a name]", "rwa", 0x7f0000000000,
+       0x7f0000001000},
+  };
+  for (const Case& c : cases) {
+    MapsEntry entry;
+    ASSERT_TRUE(Parse(c.line, &entry)) << c.line;
+    const auto says = [&](char letter) { return strchr(c.what, letter) != nullptr; };
+    EXPECT_EQ(entry.start, c.start) << c.line;
+    EXPECT_EQ(entry.end, c.end) << c.line;
+    EXPECT_EQ(entry.readable, says('r')) << c.line;
+    EXPECT_EQ(entry.writable, says('w')) << c.line;
+    EXPECT_EQ(entry.executable, says('x')) << c.line;
+    EXPECT_EQ(entry.shared, says('s')) << c.line;
+    EXPECT_EQ(entry.anonymous, says('a')) << c.line;
+    EXPECT_EQ(entry.stack, says('t')) << c.line;
+    EXPECT_EQ(entry.kernel, says('k')) << c.line;
+  }
+}
+
+TEST(ParseMapsLine, WhatIsNoLineOfMappings) {
+  for (const char* line :
+       {"", "\n", "hello", "7f00-", "7f00 7f01 rw-p 0 0:0 0", "7f00-7f01", "7f00-7f01rw-p",
+        "7f00-7f01 rw-p", "7f00-7f01 rw-p 0 0:0", "7f00-7f01 rw-p 0 0:0 x", "VmFlags: rd wr mr"}) {
+    MapsEntry entry;
+    EXPECT_FALSE(Parse(line, &entry)) << line;
+  }
+}
+
+class Anonymous {
+ public:
+  explicit Anonymous(size_t pages, int protection = PROT_READ | PROT_WRITE)
+      : size_(pages * kPageSize),
+        data_(static_cast<char*>(
+            mmap(nullptr, size_ + 2 * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+    mprotect(data_ + kPageSize, size_, protection);
+  }
+  ~Anonymous() { munmap(data_, size_ + 2 * kPageSize); }
+  [[nodiscard]] char* data() const { return data_ + kPageSize; }
+  [[nodiscard]] uint64_t start() const { return reinterpret_cast<uint64_t>(data()); }
+  [[nodiscard]] uint64_t end() const { return start() + size_; }
+
+ private:
+  size_t size_;
+  char* data_;
+};
+
+TEST(MapsReader, FindsARealMappingAndComesToAnEnd) {
+  const Anonymous memory(5);
+  MapsReader maps;
+  ASSERT_TRUE(maps.Open().ok());
+  for (int round = 0; round < 3; ++round) {
+    maps.Rewind();
+    MapsEntry entry;
+    uint64_t last = 0;
+    int found = 0;
+    int stacks = 0;
+    while (maps.Next(&entry)) {
+      EXPECT_LT(entry.start, entry.end);
+      EXPECT_GE(entry.start, last);
+      last = entry.end;
+      stacks += entry.stack ? 1 : 0;
+      if (entry.start != memory.start()) continue;
+      ++found;
+      EXPECT_EQ(entry.end, memory.end());
+      EXPECT_TRUE(entry.anonymous && entry.writable && !entry.shared && !entry.executable);
+    }
+    EXPECT_EQ(found, 1);
+    EXPECT_EQ(stacks, 1);
+    EXPECT_FALSE(maps.Next(&entry));
+  }
+}
+
+// More text than the buffer holds, so that lines are cut at its edge.
+TEST(MapsReader, ManyMappings) {
+  std::vector<std::unique_ptr<Anonymous>> all;
+  std::set<uint64_t> starts;
+  for (int i = 0; i < 600; ++i) {
+    all.push_back(std::make_unique<Anonymous>(2));
+    starts.insert(all.back()->start());
+  }
+  MapsReader maps;
+  ASSERT_TRUE(maps.Open().ok());
+  maps.Rewind();
+  MapsEntry entry;
+  while (maps.Next(&entry)) starts.erase(entry.start);
+  EXPECT_TRUE(starts.empty());
+}
+
+TEST(MapsReader, TheDetailedReaderKnowsWipedMappings) {
+  const Anonymous plain(2);
+  const Anonymous wiped(2);
+  ASSERT_EQ(madvise(wiped.data(), 2 * kPageSize, MADV_WIPEONFORK), 0);
+  MapsReader maps;
+  ASSERT_TRUE(maps.OpenDetailed().ok());
+  maps.Rewind();
+  MapsEntry entry;
+  int found = 0;
+  while (maps.Next(&entry)) {
+    if (entry.start != plain.start() && entry.start != wiped.start()) continue;
+    ++found;
+    EXPECT_EQ(entry.wiped, entry.start == wiped.start());
+    EXPECT_TRUE(entry.writable && entry.anonymous);
+  }
+  EXPECT_EQ(found, 2);
+}
+
+TEST(MemoryReader, SeesMemoryComeAndGo) {
+  MemoryReader memory;
+  ASSERT_TRUE(memory.Open().ok());
+  constexpr size_t kPagesTouched = 4096;
+  const Bytes before = memory.AnonymousBytes();
+  Anonymous region(kPagesTouched);
+  memset(region.data(), 1, kPagesTouched * kPageSize);
+  const Bytes during = memory.AnonymousBytes();
+  // The kernel counts in batches for each processor: within a few megabytes.
+  EXPECT_GT(during.raw(), before.raw() + kPagesTouched * kPageSize / 2);
+  madvise(region.data(), kPagesTouched * kPageSize, MADV_DONTNEED);
+  EXPECT_LT(memory.AnonymousBytes().raw(), during.raw() - kPagesTouched * kPageSize / 2);
+}
+
+TEST(PagemapReader, RunsOfPresentPages) {
+  PagemapReader pagemap;
+  if (!pagemap.Open().ok()) GTEST_SKIP() << "this kernel has no PAGEMAP_SCAN";
+  Anonymous memory(64);
+  madvise(memory.data(), 64 * kPageSize, MADV_NOHUGEPAGE);
+  for (const size_t page : {0, 1, 2, 10, 20, 21, 63}) memory.data()[page * kPageSize] = 1;
+  PresentRun runs[8];
+  uint64_t walked = 0;
+  Result<size_t> found = pagemap.Present(memory.start(), memory.end(), runs, 8, &walked);
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ(found.value(), 4u);
+  EXPECT_EQ(walked, memory.end());
+  EXPECT_EQ(runs[0].start, memory.start());
+  EXPECT_EQ(runs[0].end, memory.start() + 3 * kPageSize);
+  EXPECT_EQ(runs[3].start, memory.end() - kPageSize);
+  // With room for two the search stops, and goes on where it stopped.
+  found = pagemap.Present(memory.start(), memory.end(), runs, 2, &walked);
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ(found.value(), 2u);
+  EXPECT_LT(walked, memory.end());
+  found = pagemap.Present(walked, memory.end(), runs, 8, &walked);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found.value(), 2u);
+}
+
+TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {
+  TaskReader tasks;
+  ASSERT_TRUE(tasks.Open().ok());
+  std::set<uint32_t> seen;
+  const auto visit = [](void* raw, uint32_t thread) {
+    static_cast<std::set<uint32_t>*>(raw)->insert(thread);
+  };
+  std::atomic<uint32_t> number{0};
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    number = static_cast<uint32_t>(gettid());
+    number.notify_one();
+    stop.wait(false);
+  });
+  number.wait(0);
+  tasks.ForEach(visit, &seen);
+  EXPECT_TRUE(seen.contains(number));
+  EXPECT_TRUE(seen.contains(static_cast<uint32_t>(getpid())));
+  // A thread's descriptor is where its handle points, or shortly behind.
+  const uint64_t hint = ThreadDescriptorHint(number);
+  const auto handle = static_cast<uint64_t>(other.native_handle());
+  EXPECT_GE(hint, handle);
+  EXPECT_LT(hint, handle + kPageSize);
+  EXPECT_GE(ProcessorOfThread(number), 0);
+  stop = true;
+  stop.notify_one();
+  other.join();
+}
+
+TEST(ProcessorOfThread, NobodyThere) {
+  EXPECT_EQ(ProcessorOfThread(0x7fffffff), -1);
+  EXPECT_EQ(ThreadDescriptorHint(0x7fffffff), 0u);
+}
+
+}  // namespace
+}  // namespace uzswap::os

@@ -1,0 +1,158 @@
+// Service threads. They live until the process ends, as they are meant to. The sanitizers expect
+// every thread to be one of the C library's, so this is for the other builds.
+#include "os/thread.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/single_threaded.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <gtest/gtest.h>
+
+namespace uzswap::os {
+namespace {
+
+// What a service thread saw of itself; written by it, read once `done` is 1.
+struct Report {
+  std::atomic<uint32_t> done{0};
+  int probe = -1;  // a descriptor of the program's
+  int error_of_probe = 0;
+  bool streams_are_open = false;
+  uint64_t blocked = 0;
+  uint32_t number = 0;
+  char name[16] = {};
+  uint64_t thread_local_before = 0;
+  uint64_t robust_list = 1;
+};
+
+thread_local uint64_t t_mine = 0;
+
+void Finish(Report& report) {
+  report.done.store(1, std::memory_order_release);
+  FutexWake(&report.done, 1);
+  while (true) FutexWait(&report.done, 1, 1'000'000'000);
+}
+
+void Look(void* raw) {
+  auto& report = *static_cast<Report*>(raw);
+  report.error_of_probe = syscall(SYS_fcntl, report.probe, F_GETFD, 0) == -1 ? errno : 0;
+  report.streams_are_open = syscall(SYS_fcntl, 0, F_GETFD, 0) >= 0 &&
+                            syscall(SYS_fcntl, 1, F_GETFD, 0) >= 0 &&
+                            syscall(SYS_fcntl, 2, F_GETFD, 0) >= 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &report.blocked, sizeof(report.blocked));
+  syscall(SYS_prctl, PR_GET_NAME, report.name, 0, 0, 0);
+  report.number = ThreadNumber();
+  report.thread_local_before = t_mine;
+  t_mine = 55;
+  size_t length = 0;
+  syscall(SYS_get_robust_list, 0, &report.robust_list, &length);
+  Finish(report);
+}
+
+void Await(Report& report) {
+  while (report.done.load(std::memory_order_acquire) == 0) {
+    FutexWait(&report.done, 0, 100'000'000);
+  }
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UZ_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UZ_SANITIZED 1
+#endif
+#endif
+
+class ServiceThread : public testing::Test {
+ protected:
+  void SetUp() override {
+#ifdef UZ_SANITIZED
+    GTEST_SKIP() << "sanitizers know only threads of the C library";
+#endif
+  }
+};
+
+TEST_F(ServiceThread, StandsApartFromTheProgram) {
+  static Report report;
+  report.probe = open("/dev/null", O_RDONLY);
+  t_mine = 7;
+  ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
+  Await(report);
+  EXPECT_EQ(report.error_of_probe, EBADF);
+  EXPECT_TRUE(report.streams_are_open);
+  EXPECT_STREQ(report.name, "uzswap-test");
+  EXPECT_NE(report.number, ThreadNumber());
+  // All but the two that nobody can block.
+  const uint64_t unblockable = (uint64_t{1} << (SIGKILL - 1)) | (uint64_t{1} << (SIGSTOP - 1));
+  EXPECT_EQ(report.blocked | unblockable, ~uint64_t{0});
+  EXPECT_EQ(report.thread_local_before, 0u);  // its own
+  EXPECT_EQ(t_mine, 7u);
+  EXPECT_EQ(report.robust_list, 0u);  // no descriptor of the C library's
+  close(report.probe);
+}
+
+// The program's C library must go on believing that it is alone.
+TEST_F(ServiceThread, IsNotCountedByTheCLibrary) {
+  static Report report;
+  ASSERT_TRUE(__libc_single_threaded);
+  ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
+  Await(report);
+  EXPECT_TRUE(__libc_single_threaded);
+}
+
+struct Pair {
+  Report outer;
+  Report inner;
+};
+
+void StartAnother(void* raw) {
+  auto& pair = *static_cast<Pair*>(raw);
+  pair.inner.probe = static_cast<int>(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0));
+  const bool started =
+      StartServiceThread(Look, &pair.inner, DescriptorTable::kShared, "uzswap-two").ok();
+  pair.outer.error_of_probe = started ? 0 : 1;
+  Finish(pair.outer);
+}
+
+TEST_F(ServiceThread, TwoShareATableIfAsked) {
+  static Pair pair;
+  ASSERT_TRUE(StartServiceThread(StartAnother, &pair, DescriptorTable::kOwn, "uzswap-one").ok());
+  Await(pair.outer);
+  ASSERT_EQ(pair.outer.error_of_probe, 0);
+  Await(pair.inner);
+  EXPECT_EQ(pair.inner.error_of_probe, 0);
+  // And the program does not see what they opened.
+  EXPECT_EQ(fcntl(pair.inner.probe, F_GETFD), -1);
+}
+
+TEST_F(ServiceThread, TheProgramsSignalMaskIsAsBefore) {
+  static Report report;
+  sigset_t before;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
+  sigset_t after;
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int signal = 1; signal < 32; ++signal) {
+    EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal)) << signal;
+  }
+  Await(report);
+}
+
+TEST(Futex, DoesNotSleepWhenTheWordIsAnother) {
+  const uint32_t word = 5;
+  FutexWait(&word, 4, UINT64_C(3600) * 1000000000);
+}
+
+TEST(Clock, DoesNotGoBack) {
+  const uint64_t first = MonotonicNanoseconds();
+  EXPECT_GE(MonotonicNanoseconds(), first);
+}
+
+}  // namespace
+}  // namespace uzswap::os

@@ -1,0 +1,123 @@
+#include "pager/page_word.h"
+
+#include <gtest/gtest.h>
+
+namespace uzswap {
+namespace {
+
+constexpr PageState kAll[] = {PageState::kUntracked,  PageState::kResident,
+                              PageState::kCached,     PageState::kInFlight,
+                              PageState::kCompressed, PageState::kSameFilled};
+
+// The picture at the top of page_word.h, written out. Row: from; column: to.
+constexpr bool kAllowed[kPageStates][kPageStates] = {
+    //            Untracked Resident Cached InFlight Compressed SameFilled
+    /*Untracked*/ {false, true, false, false, false, false},
+    /*Resident*/ {true, false, true, false, false, false},
+    /*Cached*/ {true, true, false, true, false, false},
+    /*InFlight*/ {true, true, true, false, true, true},
+    /*Compressed*/ {true, true, false, false, false, false},
+    /*SameFilled*/ {true, true, false, false, false, false},
+};
+
+// By the shortest way.
+PageWord WordIn(PageState state) {
+  PageWord word;
+  if (state == PageState::kUntracked) return word;
+  word.Transition(PageState::kResident);
+  if (state == PageState::kResident) return word;
+  word.Transition(PageState::kCached, 1);
+  if (state == PageState::kCached) return word;
+  word.Transition(PageState::kInFlight, 1);
+  if (state == PageState::kInFlight) return word;
+  word.Transition(state, 1);
+  return word;
+}
+
+TEST(PageWord, AllZeroesAreAnUntrackedPage) {
+  const PageWord word;
+  EXPECT_EQ(word.state(), PageState::kUntracked);
+  EXPECT_EQ(word.heat(), 0);
+  EXPECT_FALSE(word.pinned());
+}
+
+TEST(PageWord, EveryAllowedStepIsPossible) {
+  for (const PageState from : kAll) {
+    for (const PageState to : kAll) {
+      if (!kAllowed[static_cast<int>(from)][static_cast<int>(to)]) continue;
+      PageWord word = WordIn(from);
+      word.Transition(to, 5);
+      EXPECT_EQ(word.state(), to);
+    }
+  }
+}
+
+TEST(PageWordDeathTest, EveryOtherStepEndsTheProcess) {
+  for (const PageState from : kAll) {
+    for (const PageState to : kAll) {
+      if (kAllowed[static_cast<int>(from)][static_cast<int>(to)]) continue;
+      PageWord word = WordIn(from);
+      EXPECT_DEATH(word.Transition(to), "check failed")
+          << static_cast<int>(from) << " to " << static_cast<int>(to);
+    }
+  }
+}
+
+TEST(PageWord, PayloadsOfFullWidthComeBack) {
+  PageWord word = WordIn(PageState::kResident);
+  word.Transition(PageState::kCached, 0xfffffffe);
+  EXPECT_EQ(word.frame(), FrameId(0xfffffffe));
+  word.Transition(PageState::kInFlight, 0xfffffffe);
+  word.Transition(PageState::kCompressed, (uint64_t{1} << 48) - 1);
+  EXPECT_EQ(word.handle(), (uint64_t{1} << 48) - 1);
+  word.Transition(PageState::kResident);
+  word.Transition(PageState::kCached, 3);
+  word.Transition(PageState::kInFlight, 3);
+  word.Transition(PageState::kSameFilled, 0xdeadbeef);
+  EXPECT_EQ(word.pattern(), 0xdeadbeefu);
+}
+
+TEST(PageWordDeathTest, APayloadTooWide) {
+  PageWord word = WordIn(PageState::kInFlight);
+  EXPECT_DEATH(word.Transition(PageState::kCompressed, uint64_t{1} << 48), "check failed");
+}
+
+TEST(PageWordDeathTest, EachPayloadBelongsToItsStates) {
+  for (const PageState state : kAll) {
+    const PageWord word = WordIn(state);
+    if (state != PageState::kCached && state != PageState::kInFlight) {
+      EXPECT_DEATH(static_cast<void>(word.frame()), "check failed");
+    }
+    if (state != PageState::kCompressed) {
+      EXPECT_DEATH(static_cast<void>(word.handle()), "check failed");
+    }
+    if (state != PageState::kSameFilled) {
+      EXPECT_DEATH(static_cast<void>(word.pattern()), "check failed");
+    }
+  }
+}
+
+TEST(PageWord, HeatAndPinSurviveStepsAndGoWithClear) {
+  for (uint8_t heat = 0; heat <= PageWord::kHeatMax; ++heat) {
+    PageWord word = WordIn(PageState::kResident);
+    word.SetHeat(heat);
+    word.Pin();
+    word.Transition(PageState::kCached, 0xffffffff);
+    EXPECT_EQ(word.heat(), heat);
+    EXPECT_TRUE(word.pinned());
+    EXPECT_EQ(word.frame(), FrameId(0xffffffff));
+    word.Transition(PageState::kUntracked);
+    EXPECT_EQ(word.heat(), heat);
+    word.Clear();
+    EXPECT_EQ(word.heat(), 0);
+    EXPECT_FALSE(word.pinned());
+  }
+}
+
+TEST(PageWordDeathTest, OnlyAnUntrackedWordIsCleared) {
+  PageWord word = WordIn(PageState::kResident);
+  EXPECT_DEATH(word.Clear(), "check failed");
+}
+
+}  // namespace
+}  // namespace uzswap
