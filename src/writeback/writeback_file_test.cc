@@ -93,7 +93,9 @@ TEST(WritebackFileTest, TheFileGrowsWithWhatIsWrittenAndShrinksWithWhatDies) {
   CacheCounters& sum = rig.Counted();
   const uint64_t on_disk = sum.disk_in.Get() - sum.disk_out.Get();
   const uint64_t payload = rig.file_store.segments().live_bytes() - on_disk * sizeof(RecordHeader);
-  EXPECT_LE(static_cast<double>(rig.file_store.file_bytes()), 1.1 * static_cast<double>(payload));
+  // Beside the tenth, the segment that was being filled when cleaning ended.
+  EXPECT_LE(static_cast<double>(rig.file_store.file_bytes()),
+            1.1 * static_cast<double>(payload) + (256 << 10));
   EXPECT_EQ(rig.CountReadable(), kPages / 5);
 }
 
