@@ -224,7 +224,9 @@ class RegionMapModel : public RegionMapTest {
       if (region == nullptr) continue;
       ASSERT_EQ(MarkOf(page), found->second) << page;
       const PageNumber number = region->NumberOf(At(page));
-      if (found->second != 0) ASSERT_EQ(listener_.number_of_.at(found->second), number);
+      if (found->second != 0) {
+        ASSERT_EQ(listener_.number_of_.at(found->second), number);
+      }
       const Region* by_number = map_.FindByNumber(number);
       ASSERT_NE(by_number, nullptr);
       ASSERT_EQ(by_number->AddressOf(number), At(page));
