@@ -9,6 +9,7 @@
 // 3. A steady churn: bytes written per compressed byte stored; size of the file after cleaning.
 // 4. Latency of stores and loads of pages in the pool, with and without a device whose every
 //    write takes 100 ms.
+#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
@@ -186,11 +187,20 @@ void Churn(const Corpus& corpus, bool zsmalloc) {
 struct Latencies {
   LatencyHistogram store;
   LatencyHistogram load;
+  uint64_t operations = 0;
+  int64_t waits = 0;  // times the thread gave the processor away, waiting for something
 };
+
+int64_t Waits() {
+  rusage usage = {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
 
 void Play(Bench& bench, const Corpus& corpus, Latencies& latencies, uint64_t seconds) {
   Rng rng(9);
   TestPage page;
+  const int64_t waits = Waits();
   const uint64_t end = NowNs() + seconds * 1'000'000'000u;
   while (NowNs() < end) {
     // Pages of their own: never those the writer has evicted.
@@ -202,7 +212,9 @@ void Play(Bench& bench, const Corpus& corpus, Latencies& latencies, uint64_t sec
         bench.cache.Load(bench.context, bench.At(which), page.span(), LoadMode::kExclusive));
     latencies.load.Record(NowNs() - between);
     latencies.store.Record(between - before);
+    latencies.operations += 2;
   }
+  latencies.waits = Waits() - waits;
 }
 
 void SlowDevice(const Corpus& corpus) {
@@ -228,10 +240,11 @@ void SlowDevice(const Corpus& corpus) {
     writer.join();
     printf(
         "  %-22s store p50 %6lu p99 %6lu p99.9 %6lu ns   load p50 %6lu p99 %6lu p99.9 %6lu ns"
-        "   %lu writes\n",
+        "   %lu writes, %ld waits in %lu operations\n",
         writing ? "writes taking 100 ms" : "no writeback", latencies.store.Quantile(500),
         latencies.store.Quantile(990), latencies.store.Quantile(999), latencies.load.Quantile(500),
-        latencies.load.Quantile(990), latencies.load.Quantile(999), bench.port.writes());
+        latencies.load.Quantile(990), latencies.load.Quantile(999), bench.port.writes(),
+        latencies.waits, latencies.operations);
   }
 }
 

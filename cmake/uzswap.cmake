@@ -47,6 +47,14 @@ function(uz_library name)
   target_link_libraries(uz_${name} PUBLIC ${ARG_LINKS})
 endfunction()
 
+# uz_group(GROUP TARGET): building GROUP builds TARGET; scripts/test builds only what it runs.
+function(uz_group group target)
+  if(NOT TARGET ${group})
+    add_custom_target(${group})
+  endif()
+  add_dependencies(${group} ${target})
+endfunction()
+
 # uz_test(NAME SOURCES a_test.cc ... DEPS lib ... LABELS l ... [TIMEOUT s]): one test program.
 # Labels: unit, concurrency (run under the thread sanitizer too), uffd (needs userfaultfd),
 # system (whole programs).
@@ -66,6 +74,9 @@ function(uz_test name)
   target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main Threads::Threads)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  foreach(label ${ARG_LABELS})
+    uz_group(tests_${label} ${name})
+  endforeach()
 endfunction()
 
 # uz_bench(NAME SOURCES ... DEPS ...): a Google Benchmark program, built but never run as a test.
@@ -96,4 +107,5 @@ function(uz_fuzz name)
     target_link_libraries(${name} PRIVATE uz_${dep})
   endforeach()
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 120)
+  uz_group(tests_fuzz ${name})
 endfunction()

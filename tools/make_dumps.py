@@ -11,6 +11,8 @@ The program is stopped while its memory is read; it is a child of this script an
 A program that is not installed is skipped with the name of the Debian package to install.
 Needs nothing but Python's standard library; reading a child's memory needs no privilege.
 """
+from __future__ import annotations
+
 import argparse
 import glob
 import json
@@ -22,13 +24,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 
 PAGE = 4096
 HERE = os.path.dirname(os.path.abspath(__file__))
 COPIES = {"cpython": 1, "node": 3, "redis": 3, "java": 2}
 
 
-def package_text():
+def package_text() -> Iterator[str]:
     """Every package paragraph known to this machine."""
     lists = sorted(glob.glob("/var/lib/apt/lists/*_Packages*"), key=os.path.getsize, reverse=True)
     for path in lists[:4]:
@@ -40,7 +43,7 @@ def package_text():
         yield status.read()
 
 
-def records():
+def records() -> Iterator[dict[str, str]]:
     for text in package_text():
         for paragraph in text.split("\n\n"):
             fields = re.findall(r"^([A-Z][\w-]*): ((?:.*)(?:\n .*)*)", paragraph, re.M)
@@ -48,7 +51,7 @@ def records():
                 yield dict(fields)
 
 
-def write_records(path):
+def write_records(path: str) -> int:
     count = 0
     with open(path, "w", encoding="utf-8") as out:
         for record in records():
@@ -57,7 +60,7 @@ def write_records(path):
     return count
 
 
-def present_pages(pid, limit):
+def present_pages(pid: int, limit: int) -> Iterator[bytes]:
     """The bytes of present private anonymous writable pages, lowest address first."""
     left = limit
     with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, \
@@ -82,7 +85,7 @@ def present_pages(pid, limit):
                     left -= 1
 
 
-def dump(name, child, out, limit):
+def dump(name: str, child: subprocess.Popen[bytes], out: str, limit: int) -> None:
     os.kill(child.pid, signal.SIGSTOP)
     path = os.path.join(out, name + ".pages")
     count = 0
@@ -96,25 +99,28 @@ def dump(name, child, out, limit):
     print(f"{path}: {count} pages, {count * PAGE >> 20} MiB", flush=True)
 
 
-def start_and_wait(command):
+def start_and_wait(command: list[str]) -> subprocess.Popen[bytes]:
     """Runs a holder that prints 'ready' once its heap is built."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    assert child.stdout is not None
     for line in child.stdout:
         if line.strip() == b"ready":
             return child
     raise SystemExit(f"{command[0]} ended before its heap was built")
 
 
-def start_redis(data, scratch):
+def start_redis(data: str, scratch: str) -> subprocess.Popen[bytes]:
     socket = os.path.join(scratch, "redis.sock")
     child = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", socket, "--save", "",
                               "--appendonly", "no", "--dir", scratch],
                              stdout=subprocess.PIPE)
+    assert child.stdout is not None
     for line in child.stdout:
         if b"eady to accept connections" in line:
             break
     pipe = subprocess.Popen(["redis-cli", "-s", socket, "--pipe"], stdin=subprocess.PIPE,
                             stdout=subprocess.DEVNULL)
+    assert pipe.stdin is not None
     for copy in range(COPIES["redis"]):
         with open(data, "rb") as lines:
             for number, line in enumerate(lines):
@@ -126,8 +132,8 @@ def start_redis(data, scratch):
     return child
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Makes page dumps of real heaps.")
     parser.add_argument("--out", default="dumps")
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("names", nargs="*", default=[])

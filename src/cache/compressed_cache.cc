@@ -205,6 +205,30 @@ uint64_t CompressedCache::stored_pages() {
   return sum.entries_in.Get() - sum.entries_out.Get();
 }
 
+void CompressedCache::ReportTo(Statistics& statistics) {
+  CacheCounters sum;
+  Count(sum);
+  const PoolStatistics pool = pool_->Snapshot();
+  statistics.stored_pages.Set(sum.entries_in.Get() - sum.entries_out.Get());
+  statistics.same_filled_pages.Set(sum.same_filled_in.Get() - sum.same_filled_out.Get());
+  statistics.written_back_pages.Set(sum.disk_in.Get() - sum.disk_out.Get());
+  statistics.compressed_bytes.Set(pool.object_bytes);
+  statistics.pool_total_size.Set(pool.frame_bytes());
+  statistics.pool_total_size_peak.RaiseTo(pool.frame_bytes());
+  statistics.zswpout.Set(sum.zswpout.Get());
+  statistics.zswpin.Set(sum.zswpin.Get());
+  statistics.zswpwb.Set(sum.zswpwb.Get());
+  statistics.invalidated_pages.Set(sum.invalidated_pages.Get());
+  statistics.pool_limit_hit.Set(sum.pool_limit_hit.Get());
+  statistics.reject_compress_poor.Set(sum.reject_compress_poor.Get());
+  statistics.reject_alloc_fail.Set(sum.reject_alloc_fail.Get() + sum.reject_gate_closed.Get());
+  statistics.swapcache_hits.Set(sum.swapcache_hits.Get());
+  statistics.readahead_pages.Set(sum.readahead_pages.Get());
+  statistics.lost_races.Set(sum.load_retries.Get() + sum.writes_lost.Get() +
+                            sum.relocations_lost.Get() + sum.recompress_lost.Get() +
+                            sum.evict_gone.Get());
+}
+
 void CompressedCache::AuditContent(EntryKey key, EntryWord word) {
   if (word.in_pool()) UZ_CHECK_EQ(pool_->OwnerOf(word.handle()), key.raw());
   if (word.kind() == EntryKind::kOnDisk) {

@@ -33,6 +33,7 @@
 #include <span>
 
 #include "backing/backing_store.h"
+#include "base/statistics.h"
 #include "cache/cache_context.h"
 #include "cache/entry_index.h"
 #include "cache/pool_gate.h"
@@ -149,6 +150,8 @@ class CompressedCache final : public ObjectOwner {
   // The sums over all contexts, living and gone.
   void Count(CacheCounters& sum) UZ_EXCLUDES(contexts_mutex_);
   [[nodiscard]] uint64_t stored_pages();
+  // Sets those figures of `statistics` that this cache knows, under the kernel's names.
+  void ReportTo(Statistics& statistics);
 
   // True if no load or read-ahead of the entry is under way.
   [[nodiscard]] bool QuietForTest(SwapEntry entry);

@@ -254,6 +254,25 @@ TEST(CompressedCacheTest, RecompressionIsAcceptedOnlyIfItFreesRoom) {
   fixture.cache.Audit();
 }
 
+TEST(CompressedCacheTest, FiguresUnderTheKernelsNamesAddUp) {
+  CacheFixture fixture;
+  fixture.Attach();
+  for (uint64_t i = 0; i < 100; ++i) static_cast<void>(fixture.Put(i, i));
+  fixture.PutOnDisk(200, 2);
+  static_cast<void>(fixture.Get(3, LoadMode::kExclusive));
+  fixture.cache.Invalidate(fixture.context, fixture.At(5));
+  Statistics figures;
+  fixture.cache.ReportTo(figures);
+  EXPECT_EQ(figures.stored_pages.Get(), 99u);
+  EXPECT_EQ(figures.zswpout.Get(), 101u);
+  EXPECT_EQ(figures.zswpout.Get(),
+            figures.zswpin.Get() + figures.invalidated_pages.Get() + figures.stored_pages.Get());
+  EXPECT_EQ(figures.written_back_pages.Get(), 1u);
+  EXPECT_EQ(figures.zswpwb.Get(), 1u);
+  EXPECT_EQ(figures.same_filled_pages.Get(), 15u);
+  EXPECT_EQ(figures.compressed_bytes.Get(), fixture.pool.Snapshot().object_bytes);
+}
+
 TEST(CompressedCacheTest, EphemeralPagesGiveWay) {
   CacheFixture fixture;
   fixture.Attach();

@@ -52,7 +52,7 @@ class Adopter {
   // The threads of the last scan (or of Refresh): addresses inside their descriptors.
   void RefreshThreads();
   [[nodiscard]] size_t thread_count() const { return thread_count_; }
-  [[nodiscard]] uint64_t thread_hint(size_t index) const { return threads_[index]; }
+  [[nodiscard]] const uint64_t* thread_hints() const { return threads_; }
 
   // Exposed for tests. `previous` is the mapping before `entry`.
   [[nodiscard]] AdoptionVerdict Judge(const os::MapsEntry& entry,

@@ -67,11 +67,8 @@ void Engine::Give(Order order) {
 }
 
 void Engine::TouchRoots() {
-  uint64_t threads[Adopter::kThreadsMax];
-  const size_t count = adopter_.thread_count();
-  for (size_t i = 0; i < count; ++i) threads[i] = adopter_.thread_hint(i);
   fork_roots_.ForEach(
-      threads, count,
+      adopter_.thread_hints(), adopter_.thread_count(),
       [](void* self, uint64_t address) {
         auto* engine = static_cast<Engine*>(self);
         if (engine->pager_.IsAway(address)) {
@@ -90,11 +87,8 @@ bool Engine::RootsStayed() {
     Engine* engine;
     bool stayed = true;
   } check{this};
-  uint64_t threads[Adopter::kThreadsMax];
-  const size_t count = adopter_.thread_count();
-  for (size_t i = 0; i < count; ++i) threads[i] = adopter_.thread_hint(i);
   fork_roots_.ForEach(
-      threads, count,
+      adopter_.thread_hints(), adopter_.thread_count(),
       [](void* raw, uint64_t address) {
         auto* state = static_cast<Check*>(raw);
         const bool away = state->engine->pager_.IsAwayFrozen(address);

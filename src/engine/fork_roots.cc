@@ -20,7 +20,9 @@ namespace {
 
 // malloc arenas other than the first begin at multiples of this.
 constexpr uint64_t kArenaAlignment = 64 << 20;
-constexpr size_t kArenasMax = 1024;
+// Remembered, so that each is read once; more are read more often. On the forking thread's
+// stack, which may be a small one.
+constexpr size_t kArenasMax = 64;
 constexpr size_t kStreamsMax = 65536;
 // The part of a thread's descriptor before and after the robust list's head. What follows the
 // head has this much in every glibc since 2.31; what precedes it may be less.
@@ -55,8 +57,7 @@ class Walker {
     for (size_t i = 0; i < arena_count_; ++i) {
       if (arenas_[i] == head) return;
     }
-    if (arena_count_ == kArenasMax) return;
-    arenas_[arena_count_++] = head;
+    if (arena_count_ < kArenasMax) arenas_[arena_count_++] = head;
     Words(head, head + kPageSize);
   }
 

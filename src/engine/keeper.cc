@@ -18,7 +18,7 @@ constexpr uint64_t kShareEveryNs = 20'000'000;
 constexpr int64_t kSharedBytesMin = 1 << 20;
 constexpr uint64_t kIdleFrames = 64;
 // A process that neither grows nor faults is looked at less often, though never so seldom that
-// it could leave the tolerance in between; one that never grew large, less often still.
+// it could leave the tolerance in between; a small one less often still.
 constexpr int kQuietLooks = 100;
 constexpr uint64_t kQuietIntervalNs = 2'000'000;
 constexpr uint64_t kSmallQuietIntervalNs = 10'000'000;
@@ -48,7 +48,8 @@ uint64_t Engine::Interval() {
   faults_seen_ = faults;
   held_seen_ = held;
   if (quiet_looks_ <= kQuietLooks) return interval;
-  return std::max(interval, active_ ? kQuietIntervalNs : kSmallQuietIntervalNs);
+  const bool small = !active_ && held < 4 * kActivePagesMin * kPageSize;
+  return std::max(interval, small ? kSmallQuietIntervalNs : kQuietIntervalNs);
 }
 
 void Engine::SleepFor(uint64_t ns) {
@@ -69,8 +70,7 @@ void Engine::Look() {
   headroom_pages_ = ToPages(levels_.target) - ToPages(tree_);
   headroom_.Set(headroom_pages_);
   // Small ones in a large tree leave the work to those who hold the memory.
-  const uint64_t others = session_->LiveCount();
-  minor_ = usage.raw() * others * 2 < tree_.raw();
+  minor_ = usage.raw() * session_->LiveCount() * 2 < tree_.raw();
 
   if (!active_) {
     if (tree_ < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
@@ -187,14 +187,23 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
     return;
   }
   adopter_.Scan(pager_);
+  // Also when there is room enough: what is not used should not be held.
+  if (now - scanned_ns_ >= kScanEveryNs) TrimPool();
   scanned_ns_ = now;
   const Pager::Picture after = pager_.Look();
   unadopted_pages_ = unadopted - static_cast<int64_t>(after.resident.raw()) +
                      static_cast<int64_t>(picture.resident.raw());
 }
 
-// Frames that the pool holds but does not use: a few are kept for what is stored next.
+// Objects move out of sparse frames when the pool has come to hold an eighth more than what is
+// in it. Of the frames it does not use a few are kept for what is stored next.
 void Engine::TrimPool() {
+  const uint64_t used = ToBytes(pool_.arena().frames_in_use()).raw();
+  if (used > statistics().compressed_bytes.Get() / 8 * 9 + kIdleFrames * kPageSize) {
+    const CompactOutcome compacted = pool_.pool().CompactStep(kBatch);
+    statistics().objects_moved.Add(compacted.objects_moved);
+    statistics().frames_freed.Add(compacted.frames_freed);
+  }
   const uint64_t idle =
       pool_.arena().frames_populated().raw() - pool_.arena().frames_in_use().raw();
   if (idle <= kIdleFrames) return;

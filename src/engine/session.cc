@@ -1,7 +1,5 @@
 #include "engine/session.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -28,7 +26,7 @@ void StoreName(SlotEntry& entry, std::string_view name) {
   for (int i = 0; i < internal::kNameWords; ++i) {
     uint64_t word = 0;
     for (int byte = 0; byte < 8; ++byte) {
-      const size_t position = static_cast<size_t>(i * 8 + byte);
+      const size_t position = static_cast<size_t>(i) * 8 + static_cast<size_t>(byte);
       if (position >= name.size()) break;
       word |= uint64_t{static_cast<unsigned char>(name[position])} << (8 * byte);
     }
@@ -150,7 +148,7 @@ Options Session::options() const {
 Session::Path Session::path() const {
   UZ_CHECK_GE(memory_.descriptor(), 0);
   Path path;
-  path.Text("/proc/").Decimal(static_cast<uint64_t>(getpid())).Text("/fd/");
+  path.Text("/proc/").Decimal(os::OwnIdentity().pid).Text("/fd/");
   path.Decimal(static_cast<uint64_t>(memory_.descriptor()));
   return path;
 }

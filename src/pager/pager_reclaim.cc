@@ -1,6 +1,4 @@
 // Reclaim: which pages go, how they leave, and how their frames become free.
-#include <sys/mman.h>
-
 #include "pager/pager.h"
 
 namespace uzswap {

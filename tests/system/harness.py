@@ -34,6 +34,15 @@ HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymou
 DEADLINE_S = 300.0
 
 
+def end_orderly(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+# Being told to end is no reason to leave processes and cgroups behind.
+for _number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_number, end_orderly)
+
+
 def bin_folder() -> Path:
     return Path(os.environ.get("UZSWAP_BIN", ROOT / "build" / "release" / "bin"))
 

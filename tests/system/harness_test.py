@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -84,6 +85,19 @@ class HarnessTest(unittest.TestCase):
         result = harness.run(["/bin/sleep", "600"], self.hierarchy, deadline=0.5)
         self.assertTrue(result.timed_out)
         self.assertLess(time.monotonic() - start, 60)
+
+    def test_being_told_to_end_leaves_nothing_behind(self) -> None:
+        script = (
+            "import harness; print('here', flush=True);"
+            "harness.run(['/bin/sleep', '600'], harness.find_hierarchy())"
+        )
+        child = subprocess.Popen(
+            [PYTHON, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parent
+        )
+        harness.wait_until("the run", lambda: children_of(self.hierarchy) != self.before)
+        child.terminate()
+        child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 128 + 15)
 
     def test_ends_processes_that_outlive_the_command(self) -> None:
         harness.run(["/bin/sh", "-c", "sleep 600 & sleep 600 & exit 3"], self.hierarchy)

@@ -1,0 +1,238 @@
+// Compaction of a zsmalloc pool, in the two stages that zsmalloc_pool.h describes.
+#include <bit>
+
+#include "pool/zsmalloc_pool.h"
+
+namespace uzswap {
+namespace {
+
+constexpr int kGatherMax = 4096;
+
+}  // namespace
+
+Zspage* ZsmallocPool::Sparsest(Group& group, uint32_t mask) {
+  // Partial and growable zspages of the same tenth are equally sparse.
+  mask &= group.list_mask.load(std::memory_order_relaxed);
+  if (mask == 0) return nullptr;
+  const uint32_t tenths = (mask & kPartialMask) | (mask >> kTenths);
+  const int tenth = std::countr_zero(tenths);
+  const bool partial = ((mask >> tenth) & 1) != 0;
+  return group.lists[partial ? tenth : tenth + static_cast<int>(kTenths)].back();
+}
+
+Zspage* ZsmallocPool::Densest(Group& group, uint32_t mask, const Zspage* except) {
+  mask &= group.list_mask.load(std::memory_order_relaxed);
+  while (mask != 0) {
+    const int list = std::bit_width(mask) - 1;
+    mask &= ~(1u << list);
+    Zspage* page = group.lists[list].front();
+    if (page == except) page = group.lists[list].Next(*page);
+    if (page != nullptr) return page;
+  }
+  return nullptr;
+}
+
+// Stage 1: one hold of the lock, at most as many moves as a frame has objects. False if no frame
+// of the group can be emptied into free slots that are there.
+bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
+  FreedFrames freed;
+  bool progress = true;
+  uint32_t retired = 0;
+  {
+    MutexLock lock(group.mutex);
+    Zspage* from = Sparsest(group, kPartialMask);
+    if (from == nullptr) return false;
+    const SizeClass& size_class = ClassOf(*from);
+    const ZspageView view = View(*from);
+    const uint32_t k = view.SparsestFrame();
+    const uint32_t end = size_class.EndIn(k);
+    // The slots that go with the frame: its live ones need a place, its free ones are lost.
+    uint32_t lost = 0;
+    for (uint32_t slot = size_class.FirstIn(k); slot < end; ++slot) {
+      lost += view.IsBacked(slot) ? 1 : 0;
+    }
+    if (group.backed - group.live < lost) return false;
+    for (uint32_t slot = view.NextLive(size_class.FirstIn(k), end); slot != kNoSlot && progress;
+         slot = view.NextLive(slot + 1, end)) {
+      uint32_t to_slot = 0;
+      Zspage* to = FindDestination(group, *from, k, &to_slot);
+      // Pinned: the group is left to the next call.
+      progress = to != nullptr && MoveObject(group, *from, slot, *to, to_slot, &freed);
+      if (progress) ++outcome.objects_moved;
+    }
+    group.counts.frames_freed += freed.count;
+    if (from->live == 0) {
+      Retire(group, *from);
+      retired = pages_.UnitOf(*from);
+    }
+  }
+  outcome.frames_freed += freed.count;
+  if (retired != 0) pages_.Return(retired, classes_[HomeOf(group) % kGroupsInShard]);
+  GiveBack(freed);
+  return progress;
+}
+
+// Whether the group holds frames that its objects would not need side by side, and not at the
+// price of many moves for the last of them.
+bool ZsmallocPool::WorthDraining(Group& group, const Zspage& from) {
+  constexpr uint32_t kMovesForOneFrame = 32;
+  const SizeClass& size_class = ClassOf(from);
+  const uint64_t needed =
+      (group.live * size_class.frames + size_class.slots - 1) / size_class.slots;
+  if (group.frames <= needed) return false;
+  return group.frames > needed + 1 || from.live <= kMovesForOneFrame;
+}
+
+// A free slot for an object of `from`: backed if there is one, else backed now; never in `from`.
+bool ZsmallocPool::DrainSlot(Group& group, const Zspage& from, Zspage** to, uint32_t* slot) {
+  *to = Densest(group, kPartialMask, &from);
+  if (*to != nullptr) {
+    *slot = View(**to).FindBacked();
+    return true;
+  }
+  *to = Densest(group, kGrowableMask, &from);
+  if (*to == nullptr) return false;
+  *slot = View(**to).FindUnbacked();
+  return BackSlot(group, **to, *slot);
+}
+
+// Takes back frames that were got for a slot and are not used after all.
+void ZsmallocPool::UnbackSlot(Group& group, Zspage& page, uint32_t slot, FreedFrames* freed) {
+  ZspageView view = View(page);
+  const SizeClass& size_class = ClassOf(page);
+  Uncount(group, page);
+  for (uint32_t k = size_class.FirstFrameOf(slot); k <= size_class.LastFrameOf(slot); ++k) {
+    if (view.CountLiveIn(k) != 0) continue;
+    freed->frames[freed->count++] = view.frame(k);
+    view.RemoveFrame(k);
+    --group.counts.frames;
+  }
+  Count(group, page);
+  List(group, page);
+}
+
+// Moves every object of `from` away, first of all into `to` if that is not null and has a slot
+// waiting. False if it had to stop.
+bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_slot,
+                         FreedFrames* freed, CompactOutcome& outcome) {
+  while (from.live > 0) {
+    if (to == nullptr && !DrainSlot(group, from, &to, &to_slot)) return false;
+    const uint32_t first = View(from).NextLive(0, ClassOf(from).slots);
+    if (!MoveObject(group, from, first, *to, to_slot, freed)) {
+      UnbackSlot(group, *to, to_slot, freed);
+      return false;
+    }
+    ++outcome.objects_moved;
+    to = nullptr;
+  }
+  return true;
+}
+
+// Stage 2: one zspage in one hold of the lock, so that it is either gone or has met a pin. False
+// if there is nothing to gain or to do.
+bool ZsmallocPool::DrainSparsest(Group& group, CompactOutcome& outcome) {
+  constexpr uint32_t kAll = kPartialMask | kGrowableMask;
+  const uint32_t home = HomeOf(group);
+  Room fresh;
+  {
+    MutexLock lock(group.mutex);
+    const Zspage* from = Sparsest(group, kAll);
+    if (from == nullptr || !WorthDraining(group, *from)) return false;
+    if (Densest(group, kAll, from) != nullptr) return DrainLocked(group, {}, outcome);
+  }
+  // The only zspage that is not full: its objects go side by side into a new one.
+  fresh = NewZspage(home);
+  if (fresh.page == nullptr) return false;
+  group.mutex.AssertHeld();
+  const bool progress = DrainLocked(group, fresh, outcome);
+  group.mutex.Unlock();
+  return progress;
+}
+
+bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& outcome) {
+  Zspage* from = Sparsest(group, kPartialMask | kGrowableMask);
+  FreedFrames freed;
+  const uint64_t before = group.counts.frames;
+  bool progress = false;
+  if (fresh.page != nullptr) {
+    fresh.page->stamp.store(from != nullptr ? from->stamp.load(std::memory_order_relaxed) : 0,
+                            std::memory_order_relaxed);
+    group.ages.PushBack(*fresh.page);
+    PublishOldest(group);
+  }
+  if (from != nullptr && WorthDraining(group, *from)) {
+    progress = Drain(group, *from, fresh.page, fresh.slot, &freed, outcome);
+  } else if (fresh.page != nullptr) {
+    UnbackSlot(group, *fresh.page, fresh.slot, &freed);
+  }
+  // What the destination took is not gained.
+  const uint64_t after = group.counts.frames;
+  if (after < before) {
+    group.counts.frames_freed += before - after;
+    outcome.frames_freed += static_cast<uint32_t>(before - after);
+  }
+  const SizeClass& size_class = classes_[HomeOf(group) % kGroupsInShard];
+  for (Zspage* page : {from, fresh.page}) {
+    if (page == nullptr || page->live > 0) continue;
+    Retire(group, *page);
+    pages_.Return(pages_.UnitOf(*page), size_class);
+  }
+  GiveBack(freed);
+  return progress;
+}
+
+void ZsmallocPool::CompactGroup(Group& group, uint32_t budget, CompactOutcome& outcome) {
+  while (outcome.objects_moved < budget && EmptyOneFrame(group, outcome)) {
+  }
+  while (outcome.objects_moved < budget && DrainSparsest(group, outcome)) {
+  }
+}
+
+// Brings the partial zspages of a class in other shards to shard 0, so that they can be filled
+// from one another. Between the two locks a zspage is as one under reclaim.
+void ZsmallocPool::GatherPartials(uint32_t class_number) {
+  Group& into = GroupAt(class_number);
+  for (uint32_t shard = 1; shard < kShards; ++shard) {
+    if (!IsBuilt(shard)) continue;
+    Group& group = GroupAt(shard * kGroupsInShard + class_number);
+    // Bounded, since others may go on filling that shard.
+    for (int i = 0; i < kGatherMax && group.list_mask.load(std::memory_order_relaxed) != 0; ++i) {
+      Zspage* page = nullptr;
+      {
+        MutexLock lock(group.mutex);
+        page = Sparsest(group, kPartialMask | kGrowableMask);
+        if (page == nullptr) break;
+        Detach(group, *page);
+        page->home.store(static_cast<uint16_t>(class_number), std::memory_order_relaxed);
+      }
+      bool empty = false;
+      {
+        MutexLock lock(into.mutex);
+        empty = page->live == 0;
+        if (empty) Retire(into, *page);
+        if (!empty) Attach(into, *page, false);
+      }
+      if (empty) pages_.Return(pages_.UnitOf(*page), classes_[class_number]);
+    }
+  }
+}
+
+CompactOutcome ZsmallocPool::CompactStep(uint32_t budget) {
+  CompactOutcome outcome;
+  if (!compact_mutex_.TryLock()) return outcome;  // one compactor at a time
+  if (!IsBuilt(0)) BuildShard(0);
+  while (outcome.objects_moved < budget) {
+    if (compact_class_ == classes_.count()) {
+      compact_class_ = 0;
+      outcome.done = true;
+      break;
+    }
+    GatherPartials(compact_class_);
+    CompactGroup(GroupAt(compact_class_), budget, outcome);
+    if (outcome.objects_moved < budget) ++compact_class_;
+  }
+  compact_mutex_.Unlock();
+  return outcome;
+}
+
+}  // namespace uzswap
