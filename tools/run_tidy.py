@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+TEST_ENDINGS = ("_test", "_fuzz")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load_commands(build: Path) -> dict[Path, list[str]]:
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = (Path(entry["directory"]) / entry["file"]).resolve()
         inside = any(path.is_relative_to(ROOT / top) for top in ("src", "apps"))
-        if inside and not path.stem.endswith(("_test", "_fuzz")):
+        if inside and "testing" not in path.parts and not path.stem.endswith(TEST_ENDINGS):
             commands[path] = entry["command"].split()
     return commands
 
