@@ -48,13 +48,7 @@ class LinuxAddressSpace final : public AddressSpace {
     pagemap_.Forget();
   }
 
-  bool Find(uint64_t address, MapsEntry* entry) override {
-    maps_.Rewind();
-    while (maps_.Next(entry)) {
-      if (entry->end > address) return entry->start <= address;
-    }
-    return false;
-  }
+  bool Find(uint64_t address, MapsEntry* entry) override { return maps_.Find(address, entry); }
   bool FindOnward(uint64_t address, MapsEntry* entry) override {
     if (address == 0) {
       detailed_.Close();

@@ -114,6 +114,29 @@ Result<void> MapsReader::Begin(const char* path, bool detailed) {
   return file_.Open(path);
 }
 
+bool MapsReader::Find(uint64_t address, MapsEntry* entry) {
+  abi::ProcmapQuery query{};
+  query.size = sizeof(query);
+  query.query_address = address;
+  if (syscall(SYS_ioctl, file_.descriptor(), abi::kProcmapQuery, &query) == 0) {
+    *entry = MapsEntry();
+    entry->start = query.start;
+    entry->end = query.end;
+    entry->readable = (query.flags & abi::kProcmapReadable) != 0;
+    entry->writable = (query.flags & abi::kProcmapWritable) != 0;
+    entry->executable = (query.flags & abi::kProcmapExecutable) != 0;
+    entry->shared = (query.flags & abi::kProcmapShared) != 0;
+    entry->anonymous = query.inode == 0;
+    return true;
+  }
+  if (errno == ENOENT) return false;
+  Rewind();
+  while (Next(entry)) {
+    if (entry->end > address) return entry->start <= address;
+  }
+  return false;
+}
+
 void MapsReader::Rewind() {
   UZ_CHECK_EQ(syscall(SYS_lseek, file_.descriptor(), 0L, SEEK_SET), 0L);
   begin_ = end_ = 0;

@@ -83,6 +83,9 @@ class MapsReader {
   Result<void> OpenDetailed() { return Begin("/proc/self/smaps", true); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
+  // The mapping that holds `address` now, but for what only its name tells (`stack`, `kernel`).
+  // One question where the kernel answers it (Linux 6.11), otherwise a walk, which ends any other.
+  bool Find(uint64_t address, MapsEntry* entry);
   // Starts over with the state of now.
   void Rewind();
   // False at the end. Mappings may change while they are read: a snapshot line by line.

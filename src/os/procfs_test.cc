@@ -113,6 +113,28 @@ TEST(MapsReader, FindsARealMappingAndComesToAnEnd) {
   }
 }
 
+TEST(MapsReader, FindsTheMappingOfAnAddress) {
+  const Anonymous memory(5);
+  const Anonymous locked_up(3, PROT_READ);
+  MapsReader maps;
+  ASSERT_TRUE(maps.Open().ok());
+  MapsEntry entry;
+  for (const uint64_t at : {memory.start(), memory.start() + 4097, memory.end() - 1}) {
+    ASSERT_TRUE(maps.Find(at, &entry));
+    EXPECT_EQ(entry.start, memory.start());
+    EXPECT_EQ(entry.end, memory.end());
+    EXPECT_TRUE(entry.anonymous && entry.readable && entry.writable);
+    EXPECT_FALSE(entry.shared || entry.executable);
+  }
+  ASSERT_TRUE(maps.Find(memory.end(), &entry));  // the guard
+  EXPECT_FALSE(entry.readable || entry.writable);
+  ASSERT_TRUE(maps.Find(locked_up.start(), &entry));
+  EXPECT_TRUE(entry.readable && !entry.writable);
+  ASSERT_TRUE(maps.Find(reinterpret_cast<uint64_t>(&ParseMapsLine), &entry));
+  EXPECT_TRUE(entry.executable && !entry.anonymous);
+  EXPECT_FALSE(maps.Find(kPageSize, &entry));
+}
+
 // More text than the buffer holds, so that lines are cut at its edge.
 TEST(MapsReader, ManyMappings) {
   std::vector<std::unique_ptr<Anonymous>> all;

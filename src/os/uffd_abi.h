@@ -259,6 +259,31 @@ static_assert(sizeof(UffdMessage) == 32 && offsetof(UffdMessage, pagefault) == 8
 static_assert(offsetof(UffdMessage, remap) == 8 && offsetof(UffdMessage::Remap, length) == 16);
 static_assert(offsetof(UffdMessage::Pagefault, thread_id) == 16);
 static_assert(sizeof(PagemapRegion) == 24);
+// What the kernel tells about the mapping of one address, through /proc/PID/maps (Linux 6.11).
+struct ProcmapQuery {
+  uint64_t size;  // in: sizeof(ProcmapQuery)
+  uint64_t query_flags;
+  uint64_t query_address;
+  uint64_t start;  // out, as all up to `minor`
+  uint64_t end;
+  uint64_t flags;
+  uint64_t page_size;
+  uint64_t offset;
+  uint64_t inode;
+  uint32_t major;
+  uint32_t minor;
+  uint32_t name_size;  // 0: no name is wanted
+  uint32_t build_id_size;
+  uint64_t name_address;
+  uint64_t build_id_address;
+};
+inline constexpr unsigned long kProcmapQuery = _IOWR('f', 17, ProcmapQuery);
+inline constexpr uint64_t kProcmapReadable = 1;
+inline constexpr uint64_t kProcmapWritable = 2;
+inline constexpr uint64_t kProcmapExecutable = 4;
+inline constexpr uint64_t kProcmapShared = 8;
+static_assert(sizeof(ProcmapQuery) == 104 && kProcmapQuery == 0xC0686611);
+
 static_assert(sizeof(PagemapScan) == 96 && kPagemapScan == 0xC0606610);
 
 }  // namespace uzswap::os::abi

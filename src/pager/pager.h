@@ -210,6 +210,7 @@ class Pager final : private RegionMap::Relocation {
   void Discard(PageNumber number) UZ_REQUIRES(mutex_);
   bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   bool NothingAnnounced() UZ_REQUIRES(mutex_);
+  bool IsWhole(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   bool AdoptGap(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void MarkPresent(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
 

@@ -182,6 +182,29 @@ TEST_P(PagerEvent, AdoptedAgainBeforeTheUnmapIsRead) {
   EXPECT_TRUE(world_.Write(1, std::byte{8}));
 }
 
+// Registering a part of a mapping splits it, and the program's next mremap of it fails.
+TEST_P(PagerEvent, AMappingOverAnOldOneIsNotSplitByItsAdoption) {
+  EXPECT_TRUE(world_.Finish(world_.BeginUnmap(kPages, kPages)));
+  const ChangeId unmap = world_.BeginUnmap(0, kPages);
+  world_.Map(0, 2 * kPages);  // where the pager still knows the old one
+  world_.Adopt(0, 2 * kPages);
+  EXPECT_EQ(world_.MappingPages(0), 2 * kPages);
+  EXPECT_TRUE(world_.Finish(unmap));
+  world_.Adopt(0, 2 * kPages);
+  EXPECT_EQ(world_.MappingPages(0), 2 * kPages);
+  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
+  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(2 * kPages - 1)));
+}
+
+TEST_P(PagerEvent, AMappingThatChangedSinceItWasListedIsNotSplit) {
+  world_.Map(100, 10);
+  EXPECT_FALSE(world_.Adopt(96, 8));  // it was listed as another
+  EXPECT_FALSE(world_.Adopt(100, 8));
+  EXPECT_FALSE(world_.Adopt(102, 8));
+  EXPECT_EQ(world_.MappingPages(100), 10u);
+  EXPECT_TRUE(world_.Adopt(100, 10));
+}
+
 // --- remap ---
 
 TEST_P(PagerEvent, RemapTakesThePagesAlong) {

@@ -179,11 +179,23 @@ bool Pager::AdoptLocked(uint64_t start, uint64_t end) {
     const uint64_t next_start = index < regions_.count() ? regions_.at(index).start : UINT64_MAX;
     const uint64_t next_end = index < regions_.count() ? regions_.at(index).end : UINT64_MAX;
     if (next_start > at) {
+      // Registering splits mappings at the ends of the range, and the program's next mremap of
+      // what was one mapping would fail. So only whole ones, and only when no region of ours
+      // can be there that has gone.
+      if (!added && (!NothingAnnounced() || !IsWhole(start, end))) return false;
       added |= AdoptGap(at, next_start < end ? next_start : end);
     }
     at = next_end;
   }
   return added;
+}
+
+// No mapping reaches over either end. It may have changed since its range was listed.
+bool Pager::IsWhole(uint64_t start, uint64_t end) {
+  os::MapsEntry entry;
+  if (!parts_.address_space->Find(start, &entry) || entry.start != start) return false;
+  if (entry.end == end) return true;
+  return entry.end < end && parts_.address_space->Find(end - kPageSize, &entry) && entry.end == end;
 }
 
 bool Pager::AdoptGap(uint64_t start, uint64_t end) {

@@ -136,6 +136,11 @@ class PagerWorld {
     os::MapsEntry entry;
     return fake.Find(At(page), &entry) && entry.writable;
   }
+  // The size of the mapping that holds the page.
+  uint64_t MappingPages(uint64_t page) {
+    os::MapsEntry entry;
+    return fake.Find(At(page), &entry) ? (entry.end - entry.start) >> kPageShift : 0;
+  }
   void Fail(const std::string& what) {
     if (failure_.empty()) failure_ = what;
   }
