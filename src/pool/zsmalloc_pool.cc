@@ -14,7 +14,7 @@ Result<void> ZsmallocPool::Init(const ZsmallocOptions& options) {
   if (Result<void> made = pages_.Init(options.pool.arena->capacity().raw()); !made.ok())
     return made;
   auto memory =
-      os::Mapping::Create(Bytes(kShards * kGroupsInShard * sizeof(Group)), "size classes");
+      os::Mapping::Create(Bytes(size_t{kShards} * kGroupsInShard * sizeof(Group)), "size classes");
   if (!memory.ok()) return memory.error();
   group_memory_ = std::move(memory).value();
   groups_ = reinterpret_cast<Group*>(group_memory_.data());

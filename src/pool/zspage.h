@@ -99,15 +99,17 @@ class ZspageView {
  private:
   static constexpr uint32_t LiveWords(const SizeClass& c) { return (c.slots + 63u) / 64; }
   [[nodiscard]] uint64_t live_bits(uint32_t word) const {
-    const uint32_t* at = block_ + class_.frames + 2 * word;
+    const uint32_t* at = block_ + class_.frames + size_t{2} * word;
     return at[0] | (uint64_t{at[1]} << 32);
   }
   void set_live_bits(uint32_t word, uint64_t bits) {
-    uint32_t* at = block_ + class_.frames + 2 * word;
+    uint32_t* at = block_ + class_.frames + size_t{2} * word;
     at[0] = static_cast<uint32_t>(bits);
     at[1] = static_cast<uint32_t>(bits >> 32);
   }
-  [[nodiscard]] uint32_t* slots() const { return block_ + class_.frames + 2 * LiveWords(class_); }
+  [[nodiscard]] uint32_t* slots() const {
+    return block_ + class_.frames + size_t{2} * LiveWords(class_);
+  }
   [[nodiscard]] uint32_t NextFree(uint32_t from, uint32_t end) const;
   [[nodiscard]] uint32_t CountBacked() const;
 
