@@ -1,9 +1,9 @@
 // PageWord: everything the pager knows about one page of the program, in 64 bits.
 //
-//    63                                   16 15       8  7      6..4   3..0
-//   +---------------------------------------+---------+-----+--------+-------+
-//   | payload: frame, handle or pattern     | unused  | pin |  heat  | state |
-//   +---------------------------------------+---------+-----+--------+-------+
+//    63                                   16  15  10  9..8    7      6..4   3..0
+//   +---------------------------------------+--------+-------+-----+--------+-------+
+//   | payload: frame, handle or pattern     | unused | merit | pin |  heat  | state |
+//   +---------------------------------------+--------+-------+-----+--------+-------+
 //
 //   state        payload   where the content is                       a touch
 //   Untracked    -         nowhere: never seen, or discarded          gives a zero page
@@ -18,9 +18,11 @@
 //   From every state a page may become Untracked again (unmap, discard).
 //
 // Only Transition() changes the state, and it checks the table above. All words belong to the
-// pager's lock. Heat and pin survive transitions; heat is the number of passes for which the
-// victim clock leaves the page alone, and the pin keeps it resident for ever (thread
-// descriptors, which the kernel writes at a moment when it serves no user faults).
+// pager's lock. Heat, merit and pin survive transitions. Heat is the number of passes for which
+// the victim clock leaves the page alone; merit counts how often in a row the page was touched
+// while it was on probation (each time it is left alone about twice as long); the pin keeps it
+// resident for ever (thread descriptors, which the kernel writes at a moment when it serves no
+// user faults).
 //
 // All zeroes is an Untracked page, so a table of them starts from untouched memory.
 #ifndef UZSWAP_PAGER_PAGE_WORD_H_
@@ -58,6 +60,7 @@ constexpr uint8_t SetOf(PageState first, States... rest) {
 class PageWord {
  public:
   static constexpr uint8_t kHeatMax = 7;
+  static constexpr uint8_t kMeritMax = 3;
 
   [[nodiscard]] PageState state() const { return static_cast<PageState>(bits_ & kStateMask); }
   [[nodiscard]] uint8_t heat() const {
@@ -83,12 +86,23 @@ class PageWord {
   }
   void Pin() { bits_ |= kPinBit; }
 
+  [[nodiscard]] uint8_t merit() const {
+    return static_cast<uint8_t>((bits_ >> kMeritShift) & kMeritMax);
+  }
+  // Touched on probation: heat 1, 3, 7 from time to time.
+  void Reward() {
+    const uint8_t next = merit() < kMeritMax ? static_cast<uint8_t>(merit() + 1) : kMeritMax;
+    bits_ = (bits_ & ~(uint64_t{kMeritMax} << kMeritShift)) | (uint64_t{next} << kMeritShift);
+    SetHeat(static_cast<uint8_t>((1 << next) - 1));
+  }
+  // Not touched: it has to earn its merit again.
+  void ForgetMerit() { bits_ &= ~(uint64_t{kMeritMax} << kMeritShift); }
+
   // The only way to another state. A step that is not in the picture above is a bug.
   void Transition(PageState to, uint64_t payload = 0) {
     UZ_CHECK((kAllowed[static_cast<int>(state())] >> static_cast<int>(to)) & 1);
     UZ_CHECK_LT(payload, uint64_t{1} << kPayloadBits);
-    bits_ = (bits_ & (kPinBit | (uint64_t{kHeatMax} << kHeatShift))) | (payload << kPayloadShift) |
-            static_cast<uint64_t>(to);
+    bits_ = (bits_ & kKept) | (payload << kPayloadShift) | static_cast<uint64_t>(to);
   }
 
   // Forgets heat and pin too: for a word whose page has left the address space.
@@ -101,6 +115,9 @@ class PageWord {
   static constexpr uint64_t kStateMask = 0xf;
   static constexpr int kHeatShift = 4;
   static constexpr uint64_t kPinBit = uint64_t{1} << 7;
+  static constexpr int kMeritShift = 8;
+  static constexpr uint64_t kKept =
+      kPinBit | (uint64_t{kHeatMax} << kHeatShift) | (uint64_t{kMeritMax} << kMeritShift);
   static constexpr int kPayloadShift = 16;
   static constexpr int kPayloadBits = 48;
 

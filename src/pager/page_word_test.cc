@@ -119,5 +119,23 @@ TEST(PageWordDeathTest, OnlyAnUntrackedWordIsCleared) {
   EXPECT_DEATH(word.Clear(), "check failed");
 }
 
+TEST(PageWordTest, MeritDoublesHowLongAPageIsLeftAlone) {
+  PageWord word;
+  word.Transition(PageState::kResident);
+  const uint8_t expected[] = {1, 3, 7, 7};
+  for (const uint8_t heat : expected) {
+    word.SetHeat(0);
+    word.Transition(PageState::kCached, 9);
+    word.Transition(PageState::kResident);
+    word.Reward();
+    EXPECT_EQ(word.heat(), heat);
+  }
+  word.ForgetMerit();
+  EXPECT_EQ(word.merit(), 0);
+  EXPECT_EQ(word.heat(), 7) << "what it has earned it keeps";
+  word.Reward();
+  EXPECT_EQ(word.heat(), 1);
+}
+
 }  // namespace
 }  // namespace uzswap

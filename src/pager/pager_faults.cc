@@ -160,9 +160,11 @@ Pager::Served Pager::ReturnCached(const Region& region, uint64_t address, size_t
     PageWord& word = regions_.word(number + static_cast<PageNumber>(i));
     frames_.NoteMovedBack(FrameId(frame.raw() + static_cast<uint32_t>(i)));
     word.Transition(PageState::kResident);
-    // Each time it comes back in time it is left alone twice as long.
-    const int heat = i == 0 ? 2 * word.heat() + 1 : 0;
-    word.SetHeat(static_cast<uint8_t>(heat < PageWord::kHeatMax ? heat : PageWord::kHeatMax));
+    if (i == 0) {
+      word.Reward();
+    } else {
+      word.SetHeat(0);
+    }
     ++resident_;
   }
   streams_.NoteEnd(address + (done == 0 ? 1 : done) * kPageSize);
@@ -191,7 +193,7 @@ Pager::Served Pager::CopyBack(PageNumber number, uint64_t address) {
     frames_.SetOwner(frame, kNoOwner);
   }
   word.Transition(PageState::kResident);
-  word.SetHeat(PageWord::kHeatMax / 2);
+  word.Reward();
   ++resident_;
   parts_.statistics->swapcache_hits.Add();
   return Served::kDone;

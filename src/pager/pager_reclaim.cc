@@ -248,6 +248,7 @@ bool Pager::FinishCompress(FrameId frame, const StoreOutcome& outcome) {
       return false;
   }
   poor_streak_ = 0;
+  word.ForgetMerit();
   statistics.zswpout.Add();
   statistics.stored_pages.Add();
   frames_.NoteDone(frame);
