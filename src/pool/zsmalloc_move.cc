@@ -20,6 +20,8 @@ ReclaimUnit ZsmallocPool::BeginReclaim(std::span<ObjectInfo> objects) {
       oldest = home;
     }
     if (stamp == UINT64_MAX) return {};
+    // The stamp alone does not say that the group's making is seen; the flag does.
+    if (!IsBuilt(oldest / kGroupsInShard)) continue;
     Group& group = GroupAt(oldest);
     MutexLock lock(group.mutex);
     Zspage* page = group.ages.back();
