@@ -175,6 +175,30 @@ void PagerHistory::Refuse(const PagerOp& op) {
   }
 }
 
+void PagerHistory::Fill(const PagerOp& op) {
+  const uint64_t page = op.a % kPages;
+  PagerWorld::Page content;
+  FillPageOf(static_cast<PageKind>(op.b % kPageKinds), op.b, content);
+  if (world_.IsWritable(page)) world_.FillBytes(page, content);
+}
+
+// Begins an unmap or a replacement.
+void PagerHistory::Vacate(const PagerOp& op) {
+  const uint64_t page = op.a % kPages;
+  const uint64_t count = 1 + op.b % 16;
+  if (IsInvolved(page, count) || page + count > kPages) return;
+  if (changes_.size() >= kChangesMax) return;
+  changes_.push_back({op.kind == PagerOpKind::kUnmap ? world_.BeginUnmap(page, count)
+                                                     : world_.BeginReplace(page, count),
+                      page, count, false});
+}
+
+void PagerHistory::StoreLastBatch() {
+  if (batches_.empty() || batches_.back().stored) return;
+  PagerTestPeer::StoreBatch(world_.pager, world_.context, &batches_.back().batch);
+  batches_.back().stored = true;
+}
+
 void PagerHistory::Perform(const PagerOp& op) {
   const uint64_t page = op.a % kPages;
   const uint64_t count = 1 + op.b % 16;
@@ -185,10 +209,7 @@ void PagerHistory::Perform(const PagerOp& op) {
     case PagerOpKind::kWrite:
       return Start(op.b % kThreads, page, true, static_cast<std::byte>(op.b >> 2));
     case PagerOpKind::kFill:
-      if (span.count == 0 || !changes_.empty()) return;
-      PagerWorld::Page content;
-      FillPageOf(static_cast<PageKind>(op.b % kPageKinds), op.b, content);
-      if (world_.IsWritable(page)) world_.FillBytes(page, content);
+      if (span.count != 0 && changes_.empty()) Fill(op);
       return;
     case PagerOpKind::kRunThreads:
       return RunThreads();
@@ -202,12 +223,7 @@ void PagerHistory::Perform(const PagerOp& op) {
       return;
     case PagerOpKind::kUnmap:
     case PagerOpKind::kReplace:
-      if (IsInvolved(page, count) || page + count > kPages) return;
-      if (changes_.size() >= kChangesMax) return;
-      changes_.push_back({op.kind == PagerOpKind::kUnmap ? world_.BeginUnmap(page, count)
-                                                         : world_.BeginReplace(page, count),
-                          page, count, false});
-      return;
+      return Vacate(op);
     case PagerOpKind::kRemap:
       return Remap(op);
     case PagerOpKind::kGrow:
@@ -223,10 +239,7 @@ void PagerHistory::Perform(const PagerOp& op) {
       PagerTestPeer::BeginBatch(world_.pager, count, &batches_.emplace_back().batch);
       return;
     case PagerOpKind::kStoreBatch:
-      if (batches_.empty() || batches_.back().stored) return;
-      PagerTestPeer::StoreBatch(world_.pager, world_.context, &batches_.back().batch);
-      batches_.back().stored = true;
-      return;
+      return StoreLastBatch();
     case PagerOpKind::kFinishBatch:
       if (!batches_.empty()) FinishBatchAt(op.a % batches_.size());
       return;

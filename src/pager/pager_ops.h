@@ -90,6 +90,9 @@ class PagerHistory {
   void Discard(const PagerOp& op);
   void StepChange(uint64_t which);
   void FinishBatchAt(size_t index);
+  void Fill(const PagerOp& op);
+  void Vacate(const PagerOp& op);
+  void StoreLastBatch();
   void Refuse(const PagerOp& op);
   // The mapping that holds `page`, in pages; count 0 if there is none.
   struct Span {
