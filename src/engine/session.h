@@ -66,7 +66,6 @@ enum class SlotState : uint8_t { kFree, kClaiming, kLive, kDead, kFolding };
 enum class Warning : uint32_t {
   kOverLimit = 0,  // the limit cannot be kept
   kTableFull = 1,  // more processes than slots
-  kForkBroughtIn = 2,
 };
 
 namespace internal {

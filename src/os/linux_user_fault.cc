@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/units.h"
+#include "os/probe.h"
 #include "os/uffd_abi.h"
 
 namespace uzswap::os {
@@ -21,22 +22,6 @@ constexpr size_t kMessagesPerRead = 16;
 // the thread's descriptor, and the engine's threads have none worth the name.
 int Ioctl(int descriptor, unsigned long request, void* argument) {
   return static_cast<int>(syscall(SYS_ioctl, descriptor, request, argument));
-}
-
-int OpenContext() {
-  const long direct = syscall(abi::kSysUserfaultfd, O_CLOEXEC | O_NONBLOCK);
-  if (direct >= 0) return static_cast<int>(direct);
-  const int refusal = errno;
-  const long device = syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC, 0);
-  if (device < 0) {
-    errno = refusal;
-    return -1;
-  }
-  const long made = syscall(SYS_ioctl, device, abi::kUffdioNew, O_CLOEXEC | O_NONBLOCK);
-  const int error = errno;
-  syscall(SYS_close, device);
-  errno = error;
-  return static_cast<int>(made);
 }
 
 PortOutcome OutcomeOf(int error) {
@@ -101,8 +86,9 @@ UserFaultEvent Translate(const abi::UffdMessage& message) {
 
 Result<void> LinuxUserFault::Open(Events events) {
   UZ_CHECK(!open());
-  const int descriptor = OpenContext();
-  if (descriptor < 0) return Error{errno, "userfaultfd"};
+  const Result<int> opened = OpenUserfaultfd(O_CLOEXEC | O_NONBLOCK);
+  if (!opened.ok()) return opened.error();
+  const int descriptor = opened.value();
   abi::UffdioApi api{};
   api.api = abi::kUffdApi;
   api.features = abi::kUffdFeatureMove;

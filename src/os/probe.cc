@@ -22,13 +22,15 @@ int OpenByCall(int flags) {
   return fd < 0 ? -errno : static_cast<int>(fd);
 }
 
+// syscall() and not the C library's open and close: those are cancellation points, which look
+// into the thread's descriptor, and the engine's threads have none worth the name.
 int OpenByDevice(int flags) {
-  const int device = open(kDevice, O_RDWR | O_CLOEXEC);
+  const long device = syscall(SYS_openat, AT_FDCWD, kDevice, O_RDWR | O_CLOEXEC, 0);
   if (device < 0) return -errno;
-  const int fd = ioctl(device, abi::kUffdioNew, flags);
+  const long fd = syscall(SYS_ioctl, device, abi::kUffdioNew, flags);
   const int failure = errno;
-  close(device);
-  return fd < 0 ? -failure : fd;
+  syscall(SYS_close, device);
+  return fd < 0 ? -failure : static_cast<int>(fd);
 }
 
 // Every feature the kernel has; asking for none makes it name all. Closes `fd`.

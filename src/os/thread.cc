@@ -120,12 +120,6 @@ void PinToProcessor(int processor) {
   syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
 }
 
-void UnpinFromProcessor() {
-  uint64_t mask[16];
-  memset(mask, 0xff, sizeof(mask));
-  syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
-}
-
 void PreferThisThread() {
   constexpr int kNice = -10;
   syscall(SYS_setpriority, PRIO_PROCESS, 0, kNice);

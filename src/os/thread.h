@@ -40,8 +40,6 @@ void ForgetServiceThreads();
 
 // Runs the calling thread on `processor` only. Failure is ignored: it is an optimisation.
 void PinToProcessor(int processor);
-// Lets the calling thread run on any of the processors the process may use.
-void UnpinFromProcessor();
 
 // Asks for the calling thread to be preferred over the program's, where that is permitted: what
 // is not served in time is memory over the limit. Failure is ignored.

@@ -59,7 +59,6 @@ Pager::Picture Pager::Look() {
   picture.cached = frames_.cached_count();
   picture.spent = frames_.spent_count();
   picture.populated = frames_.populated_count();
-  picture.reclaim_useless = sweep_failed_;
   parts_.statistics->adopted_bytes.Set(regions_.bytes().raw());
   parts_.statistics->swapcache_bytes.Set(picture.populated * kPageSize);
   return picture;

@@ -103,7 +103,6 @@ class Pager final : private RegionMap::Relocation {
     size_t cached = 0;   // frames of the swap cache, by state
     size_t spent = 0;
     size_t populated = 0;
-    bool reclaim_useless = false;  // the last sweeps gained nothing
   };
   Picture Look() UZ_EXCLUDES(mutex_);
 
