@@ -100,8 +100,10 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
     const std::string_view entry(*environment);
     if (Names(entry, kPreloadVariable)) former = entry.substr(sizeof(kPreloadVariable));
     bool replaced = false;
-    for (const char* ours : {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable,
-                             kPoolVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
+    for (const char* ours :
+         {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
+          kPoolLimitVariable, kBackingVariable, kBackingSizeVariable, kWriteLimitVariable,
+          kEncryptVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
       replaced = replaced || Names(entry, ours);
     }
     if (!replaced) result.emplace_back(entry);
@@ -114,6 +116,15 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   set(kLimitVariable, std::to_string(options.limit.raw()));
   set(kCodecVariable, Name(options.codec));
   set(kPoolVariable, Name(options.pool));
+  // What was not asked for stays out: an empty variable makes no sense to a reader.
+  const auto set_bytes = [&](const char* name, Bytes bytes, const std::string& unit = "") {
+    if (bytes != Bytes(0)) set(name, std::to_string(bytes.raw()) + unit);
+  };
+  set_bytes(kPoolLimitVariable, options.pool_limit);
+  if (options.backing[0] != '\0') set(kBackingVariable, options.backing);
+  set_bytes(kBackingSizeVariable, options.backing_size);
+  set_bytes(kWriteLimitVariable, options.write_limit, PeriodSuffix(options.write_period_s));
+  if (options.encrypt) set(kEncryptVariable, "1");
   return result;
 }
 

@@ -2,7 +2,7 @@
 //
 //   LD_PRELOAD        our library in front of what is there already
 //   UZSWAP_SESSION    where the session is
-//   UZSWAP_LIMIT, UZSWAP_CODEC, UZSWAP_POOL    for processes that outlive the runner
+//   UZSWAP_LIMIT and the other options of the engine    for processes that outlive the runner
 //   UZSWAP_STATS, UZSWAP_SUMMARY               removed: they were meant for this runner, not
 //                                              for one further down
 //

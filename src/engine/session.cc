@@ -99,6 +99,12 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
   header.limit_bytes = options.limit.raw();
   header.codec = static_cast<uint32_t>(options.codec);
   header.pool = static_cast<uint32_t>(options.pool);
+  header.pool_limit_bytes = options.pool_limit.raw();
+  header.backing_size_bytes = options.backing_size.raw();
+  header.write_limit_bytes = options.write_limit.raw();
+  header.write_period_s = options.write_period_s;
+  header.encrypt = options.encrypt ? 1 : 0;
+  memcpy(header.backing, options.backing, sizeof(header.backing));
   return session;
 }
 
@@ -141,8 +147,18 @@ Result<Session> Session::FromEnvironment(const char* const* environment) {
 
 Options Session::options() const {
   const internal::SessionHeader& header = layout().header;
-  return {Bytes(header.limit_bytes), static_cast<CodecKind>(header.codec),
-          static_cast<PoolKind>(header.pool)};
+  Options options;
+  options.limit = Bytes(header.limit_bytes);
+  options.codec = static_cast<CodecKind>(header.codec);
+  options.pool = static_cast<PoolKind>(header.pool);
+  options.pool_limit = Bytes(header.pool_limit_bytes);
+  options.backing_size = Bytes(header.backing_size_bytes);
+  options.write_limit = Bytes(header.write_limit_bytes);
+  options.write_period_s = header.write_period_s;
+  options.encrypt = header.encrypt != 0;
+  // The last byte stays zero, whatever became of the memory we share.
+  memcpy(options.backing, header.backing, sizeof(options.backing) - 1);
+  return options;
 }
 
 Session::Path Session::path() const {

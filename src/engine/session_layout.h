@@ -19,7 +19,7 @@ namespace uzswap::internal {
 
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Raise with every change of this file or of Statistics.
-inline constexpr uint32_t kSessionVersion = 2;
+inline constexpr uint32_t kSessionVersion = 3;
 inline constexpr int kNameWords = 3;
 
 // The slot word.
@@ -63,6 +63,12 @@ struct SessionHeader {
   uint64_t limit_bytes;
   uint32_t codec;
   uint32_t pool;
+  uint64_t pool_limit_bytes;
+  uint64_t backing_size_bytes;
+  uint64_t write_limit_bytes;
+  uint32_t write_period_s;
+  uint32_t encrypt;
+  char backing[kBackingPathMax];
   uint32_t has_runner;  // somebody prints the messages
 
   // Slots at or above this number were never claimed: scans stop there.

@@ -26,7 +26,15 @@ struct SessionTestPeer {
 
 namespace {
 
-constexpr Options kOptions{Bytes(200 << 20), CodecKind::kZstd, PoolKind::kZbud};
+constexpr Options kOptions{Bytes(200 << 20),
+                           CodecKind::kZstd,
+                           PoolKind::kZbud,
+                           Bytes(40 << 20),
+                           Bytes(uint64_t{4} << 30),
+                           Bytes(uint64_t{10} << 30),
+                           86400,
+                           true,
+                           "/var/tmp"};
 
 Session NewSession() {
   Result<Session> made = Session::Create(kOptions);
@@ -77,9 +85,16 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   Session session = NewSession();
   Result<Session> opened = Session::Open(session.path().c_str());
   ASSERT_TRUE(opened.ok()) << opened.error().what;
-  EXPECT_EQ(opened.value().options().limit, kOptions.limit);
-  EXPECT_EQ(opened.value().options().codec, CodecKind::kZstd);
-  EXPECT_EQ(opened.value().options().pool, PoolKind::kZbud);
+  const Options options = opened.value().options();
+  EXPECT_EQ(options.limit, kOptions.limit);
+  EXPECT_EQ(options.codec, CodecKind::kZstd);
+  EXPECT_EQ(options.pool, PoolKind::kZbud);
+  EXPECT_EQ(options.pool_limit, kOptions.pool_limit);
+  EXPECT_EQ(options.backing_size, kOptions.backing_size);
+  EXPECT_EQ(options.write_limit, kOptions.write_limit);
+  EXPECT_EQ(options.write_period_s, 86400u);
+  EXPECT_TRUE(options.encrypt);
+  EXPECT_STREQ(options.backing, "/var/tmp");
 }
 
 TEST(SessionTest, RefusesWhatIsNotASession) {
