@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,9 +10,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "os/io_port.h"
+#include "os/text_line.h"
 
 namespace uzswap::os {
 namespace {
@@ -51,25 +54,40 @@ Result<int> OpenInDirectory(const char* directory) {
   return CreateUnlinked(directory);
 }
 
+// Of the open file, so that it lasts until the last process that inherited it is gone.
+Result<int> LockForWriting(int fd) {
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  if (error == EWOULDBLOCK) return Error{EBUSY, "the backing file is another process's"};
+  return Error{error, "locking the backing file"};
+}
+
 Result<int> OpenPath(const char* path) {
   struct stat status = {};
   if (stat(path, &status) != 0) {
     if (errno != ENOENT) return Error{errno, "looking at the backing path"};
     const int fd = open(path, kFlags | O_CREAT | O_EXCL, kMode);
     if (fd < 0) return Error{errno, "creating the backing file"};
-    return fd;
+    return LockForWriting(fd);
   }
   if (S_ISDIR(status.st_mode)) return OpenInDirectory(path);
-  if (S_ISREG(status.st_mode) && status.st_size != 0) {
-    return Error{EEXIST, "the backing file exists and is not empty"};
-  }
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
     return Error{EINVAL, "the backing path is neither a directory, a file nor a block device"};
   }
   // O_EXCL without O_CREAT on a block device: fail if the system uses it.
   const int fd = open(path, kFlags | (S_ISBLK(status.st_mode) ? O_EXCL : 0));
   if (fd < 0) return Error{errno, "opening the backing file"};
-  return fd;
+  return S_ISREG(status.st_mode) ? LockForWriting(fd) : Result<int>(fd);
+}
+
+// A read lock on the first byte, which nothing else locks.
+struct flock ReadersByte(short type) {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_len = 1;
+  return lock;
 }
 
 }  // namespace
@@ -88,28 +106,84 @@ BackingFile::~BackingFile() {
   if (fd_ >= 0) close(fd_);
 }
 
-Result<BackingFile> BackingFile::Open(const char* path, bool allow_direct) {
-  Result<int> fd = OpenPath(path);
+Result<BackingFile> BackingFile::FromEmpty(Result<int> fd, bool allow_direct) {
   if (!fd.ok()) return fd.error();
   BackingFile file;
   file.fd_ = fd.value();
   if (Result<void> measured = file.Measure(); !measured.ok()) return measured.error();
+  if (Result<void> empty = file.RequireEmpty(); !empty.ok()) return empty.error();
   if (allow_direct) file.TryDirect();
   return file;
+}
+
+Result<BackingFile> BackingFile::Open(const char* path, bool allow_direct) {
+  return FromEmpty(OpenPath(path), allow_direct);
+}
+
+Result<BackingFile> BackingFile::OpenBeside(const char* path, bool allow_direct) {
+  const std::string_view whole(path);
+  const size_t slash = whole.rfind('/');
+  if (slash == std::string_view::npos) return Error{EINVAL, "the backing path is not absolute"};
+  if (slash >= kPathMax) return Error{ENAMETOOLONG, "the backing directory"};
+  TextLine<kPathMax> folder;
+  folder.Text(slash == 0 ? "/" : whole.substr(0, slash));
+  return FromEmpty(OpenInDirectory(folder.c_str()), allow_direct);
+}
+
+Result<BackingFile> BackingFile::OpenForReading(int fd_owner_task, int fd, bool allow_direct) {
+  TextLine<64> path;
+  path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(fd_owner_task));
+  path.Text("/fd/").Decimal(static_cast<uint64_t>(fd));
+  BackingFile file;
+  file.fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file.fd_ < 0) return Error{errno, "opening the backing file again"};
+  if (Result<void> measured = file.Measure(); !measured.ok()) return measured.error();
+  if (allow_direct) file.TryDirect();
+  return file;
+}
+
+BackingFile BackingFile::AdoptFd(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return {};
+  BackingFile file;
+  file.fd_ = fd;
+  file.direct_ = (flags & O_DIRECT) != 0;
+  // What its opener could measure can be measured; a file of unknown size has no bound.
+  static_cast<void>(file.Measure());
+  return file;
+}
+
+Result<void> BackingFile::ShareLock() {
+  struct flock lock = ReadersByte(F_RDLCK);
+  if (fcntl(fd_, F_OFD_SETLK, &lock) != 0) return Error{errno, "a read lock on the backing file"};
+  return {};
+}
+
+bool BackingFile::OthersRead() const {
+  struct flock lock = ReadersByte(F_WRLCK);
+  return fcntl(fd_, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 Result<void> BackingFile::Measure() {
   struct stat status = {};
   if (fstat(fd_, &status) != 0) return Error{errno, "fstat of the backing file"};
   is_device_ = S_ISBLK(status.st_mode);
-  // Between stat and open somebody may have put something else there.
-  if (!is_device_ && (!S_ISREG(status.st_mode) || status.st_size != 0)) {
-    return Error{EEXIST, "the backing file changed while it was opened"};
-  }
   if (!is_device_) return {};
   uint64_t bytes = 0;
   if (ioctl(fd_, BLKGETSIZE64, &bytes) != 0) return Error{errno, "size of the backing device"};
   capacity_ = bytes;
+  return {};
+}
+
+// Asked of what is open and locked: between stat and open somebody may have put something else
+// there.
+Result<void> BackingFile::RequireEmpty() const {
+  struct stat status = {};
+  if (fstat(fd_, &status) != 0) return Error{errno, "fstat of the backing file"};
+  if (S_ISBLK(status.st_mode)) return {};
+  if (!S_ISREG(status.st_mode) || status.st_size != 0) {
+    return Error{EEXIST, "the backing file exists and is not empty"};
+  }
   return {};
 }
 

@@ -7,10 +7,22 @@
 //   a block device       the device, exclusively: refused while mounted or otherwise in use
 //   anything else        refused with EEXIST: no content is ever overwritten
 //
+// A named file has one writer: it is locked (flock) from Open until nobody has the open file any
+// more, a forked child included. Who comes second gets EBUSY, as with a device, and may have an
+// unlinked file in the same folder instead: OpenBeside.
+//
+//   writer ── Open ──> description A (flock, read and write)
+//                          ^ OthersRead(): does anybody else hold a read lock?
+//   reader ── OpenForReading ──> description B ── ShareLock(): read lock on byte 0
+//             (another descriptor table)           until the last process with B is gone
+//
+// The read lock is of the open file description, not of the process: a forked child keeps it
+// after its parent has ended, and a killed one gives it up without having to say so.
+//
 // O_DIRECT is used where the file system allows it with 4 KiB alignment: the page cache would
 // keep a second copy of what was evicted, and charge it to the very budget we defend.
 //
-// The descriptor lives in the descriptor table of the thread that opened it.
+// The descriptor lives in the descriptor table of the thread that opened it. No heap.
 #ifndef UZSWAP_OS_BACKING_FILE_H_
 #define UZSWAP_OS_BACKING_FILE_H_
 
@@ -30,7 +42,21 @@ class BackingFile {
   ~BackingFile();
 
   // `allow_direct` false leaves O_DIRECT away.
+  // EBUSY: a device in use, or a named file that another process writes to.
   static Result<BackingFile> Open(const char* path, bool allow_direct = true);
+  // An unlinked file in the folder of `path`, which must be absolute: for who comes second to a
+  // named file, or finds it not empty.
+  static Result<BackingFile> OpenBeside(const char* path, bool allow_direct = true);
+  // Opens again, for reading only, what the thread `fd_owner_task` of this process has open as
+  // `fd`. Give direct() of the original, so that both see the same bytes.
+  static Result<BackingFile> OpenForReading(int fd_owner_task, int fd, bool allow_direct = true);
+  // Takes over a descriptor of this thread's table, as after fork. Not open when `fd` is not.
+  static BackingFile AdoptFd(int fd);
+
+  // For a reader: tells the writer, until every process has closed this open file.
+  [[nodiscard]] Result<void> ShareLock();
+  // For the writer: whether anybody else has it open with ShareLock. True when in doubt.
+  [[nodiscard]] bool OthersRead() const;
 
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
@@ -45,8 +71,9 @@ class BackingFile {
   [[nodiscard]] uint64_t Occupied() const;
 
  private:
-  static Result<BackingFile> OpenNode(const char* path, int flags);
+  static Result<BackingFile> FromEmpty(Result<int> fd, bool allow_direct);
   Result<void> Measure();
+  Result<void> RequireEmpty() const;
   void TryDirect();
 
   int fd_ = -1;

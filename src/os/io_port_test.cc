@@ -1,10 +1,5 @@
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
@@ -14,6 +9,7 @@
 #include "base/rng.h"
 #include "os/backing_file.h"
 #include "os/fake_io_port.h"
+#include "os/testing/temp_directory.h"
 #include "os/thread_port.h"
 #include "os/uring_port.h"
 
@@ -22,56 +18,6 @@ namespace {
 
 constexpr size_t kChunk = 64 << 10;
 constexpr uint32_t kDepth = 8;
-
-// A directory of our own that disappears with the test.
-class TempDirectory {
- public:
-  TempDirectory() {
-    const char* root = getenv("TMPDIR");
-    path_ = std::string(root != nullptr ? root : "/var/tmp") + "/uzswap-test-XXXXXX";
-    if (mkdtemp(path_.data()) == nullptr) abort();
-  }
-  ~TempDirectory() {
-    for (const char* name : {"/named", "/full"}) unlink((path_ + name).c_str());
-    rmdir(path_.c_str());
-  }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-TEST(BackingFileTest, InADirectoryTheFileHasNoName) {
-  TempDirectory directory;
-  Result<BackingFile> file = BackingFile::Open(directory.path().c_str());
-  ASSERT_TRUE(file.ok()) << file.error().what;
-  struct stat status = {};
-  ASSERT_EQ(fstat(file.value().fd(), &status), 0);
-  EXPECT_EQ(status.st_nlink, 0u);
-  EXPECT_EQ(status.st_mode & 0777, 0600u);
-  EXPECT_EQ(file.value().capacity(), UINT64_MAX);
-}
-
-TEST(BackingFileTest, ANamedFileIsPrivateAndStays) {
-  TempDirectory directory;
-  const std::string path = directory.path() + "/named";
-  ASSERT_TRUE(BackingFile::Open(path.c_str()).ok());
-  struct stat status = {};
-  ASSERT_EQ(stat(path.c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0600u);
-  EXPECT_TRUE(BackingFile::Open(path.c_str()).ok()) << "empty, so it may be used again";
-}
-
-TEST(BackingFileTest, ContentIsNeverOverwritten) {
-  TempDirectory directory;
-  const std::string path = directory.path() + "/full";
-  std::ofstream(path) << "precious";
-  Result<BackingFile> file = BackingFile::Open(path.c_str());
-  ASSERT_FALSE(file.ok());
-  EXPECT_EQ(file.error().errno_value, EEXIST);
-  EXPECT_EQ(BackingFile::Open("/dev/null").error().errno_value, EINVAL);
-  EXPECT_EQ(BackingFile::Open("/no/such/directory/file").error().errno_value, ENOENT);
-}
 
 class PortTest : public testing::TestWithParam<const char*> {
  protected:
