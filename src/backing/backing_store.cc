@@ -216,8 +216,8 @@ void BackingStore::Trim(uint32_t keep) {
   }
 }
 
-void BackingStore::SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns) {
-  wear_.Limit(bytes, period_ns, now_ns);
+void BackingStore::SetSizeLimit(uint64_t bytes) {
+  segments_.SetLimit(static_cast<uint32_t>(std::min(bytes / segment_size_, kSegmentsMax)));
 }
 
 void BackingStore::Close(int error) {

@@ -159,7 +159,13 @@ class BackingStore {
   // Gives the space of empty segments back, leaving `keep` for the next writes.
   void Trim(uint32_t keep);
   // At most `bytes` in each period of `period_ns`; 0 lifts the limit. `now_ns` is any clock.
-  void SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns);
+  // With `account` the limit is shared with others (see wear_budget.h).
+  void SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns,
+                    WearAccount* account = nullptr) {
+    wear_.Limit(bytes, period_ns, now_ns, account);
+  }
+  // Takes at most so much space from now on, or what it was made for if that is less. Any thread.
+  void SetSizeLimit(uint64_t bytes);
   void Tick(uint64_t now_ns) { wear_.Tick(now_ns); }
   // Batches are numbered as they are opened. All below oldest_batch() have ended; what was just
   // appended is in latest_batch().

@@ -20,11 +20,15 @@ uint32_t SegmentTable::Take() {
     emptied_ = rows_[segment].next;
     --emptied_count_;
     held_bytes_.Sub(rows_[segment].used);
+  } else if (allocated_ >= limit_.load(std::memory_order_relaxed)) {
+    return kNone;
   } else if (free_ != kNone) {
     segment = free_;
     free_ = rows_[segment].next;
+    ++allocated_;
   } else if (grown_ < capacity_) {
     segment = grown_++;
+    ++allocated_;
   } else {
     return kNone;
   }
@@ -58,6 +62,7 @@ void SegmentTable::Spoil(uint32_t segment, bool bad) {
   MutexLock lock(mutex_);
   row.state.store(bad ? State::kBad : State::kFree, std::memory_order_release);
   if (bad) return;
+  --allocated_;
   row.next = free_;
   free_ = segment;
 }
@@ -124,6 +129,7 @@ uint32_t SegmentTable::Trim(uint32_t keep) {
   --emptied_count_;
   held_bytes_.Sub(row.used);
   row.state.store(State::kFree, std::memory_order_release);
+  --allocated_;
   row.next = free_;
   free_ = segment;
   return segment;

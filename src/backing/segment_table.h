@@ -38,6 +38,9 @@ class SegmentTable {
   enum class State : uint8_t { kFree, kFilling, kSealed, kEmptied, kBad, kHeld };
 
   Result<void> Init(uint32_t segments);
+  // From now on space is taken on the medium for at most `segments`; what is beyond shrinks away
+  // as it empties. Any thread.
+  void SetLimit(uint32_t segments) { limit_.store(segments, std::memory_order_relaxed); }
 
   // A segment to fill, or kNone when all are in use.
   [[nodiscard]] uint32_t Take() UZ_EXCLUDES(mutex_);
@@ -94,14 +97,16 @@ class SegmentTable {
 
   os::VirtualArray<Row> rows_;
   uint32_t capacity_ = 0;
-  uint32_t grown_ = 0;  // the writer's: segments that were ever taken
+  std::atomic<uint32_t> limit_{UINT32_MAX};  // orders nothing
+  uint32_t grown_ = 0;                       // the writer's: segments that were ever taken
   Mutex mutex_{LockRank::kBackingStore};
   uint32_t emptied_ UZ_GUARDED_BY(mutex_) = kNone;
   uint32_t emptied_count_ UZ_GUARDED_BY(mutex_) = 0;
   uint32_t free_ UZ_GUARDED_BY(mutex_) = kNone;
   uint32_t held_ UZ_GUARDED_BY(mutex_) = kNone;
   uint32_t holds_ UZ_GUARDED_BY(mutex_) = 0;
-  uint64_t epoch_ UZ_GUARDED_BY(mutex_) = 1;  // rises with every Hold
+  uint32_t allocated_ UZ_GUARDED_BY(mutex_) = 0;  // neither free nor beyond grown_
+  uint64_t epoch_ UZ_GUARDED_BY(mutex_) = 1;      // rises with every Hold
   RelaxedCounter live_bytes_;
   RelaxedCounter held_bytes_;
   RelaxedCounter in_use_;

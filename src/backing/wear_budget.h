@@ -5,43 +5,68 @@
 //         | \  ____/| \____    period's worth; Charge empties it and may overdraw it once, by
 //         |  \/     |          the request that crossed the line
 //
-// Not synchronised: the writer's. The clock is the caller's, so tests bring their own.
+// The account may be shared by several budgets, in one process or in shared memory: then they
+// draw on one bucket, and all must name the same limit. Each budget belongs to one writer; what
+// two writers do at once may overdraw the bucket by a request each. The clock is the caller's, so
+// tests bring their own.
 #ifndef UZSWAP_BACKING_WEAR_BUDGET_H_
 #define UZSWAP_BACKING_WEAR_BUDGET_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace uzswap {
 
+// All zeroes is an account nobody has opened. Relaxed throughout: the figures order nothing.
+struct WearAccount {
+  std::atomic<int64_t> available;
+  std::atomic<uint64_t> filled_ns;  // the bucket is full up to this time; 0: not opened
+};
+
 class WearBudget {
  public:
-  void Limit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns) {
+  // `account` must outlive the budget; nullptr for one of its own. 0 bytes: no limit.
+  void Limit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns, WearAccount* account = nullptr) {
     bytes_ = bytes;
     period_ns_ = std::max<uint64_t>(period_ns, 1);
-    filled_ns_ = now_ns;
-    available_ = static_cast<int64_t>(bytes);
+    account_ = account != nullptr ? account : &own_;
+    if (account == nullptr) own_.filled_ns.store(0, std::memory_order_relaxed);
+    uint64_t unopened = 0;
+    if (account_->filled_ns.compare_exchange_strong(unopened, std::max<uint64_t>(now_ns, 1),
+                                                    std::memory_order_relaxed)) {
+      account_->available.store(static_cast<int64_t>(bytes), std::memory_order_relaxed);
+    }
   }
   void Tick(uint64_t now_ns) {
-    if (bytes_ == 0 || now_ns <= filled_ns_) return;
-    const uint64_t elapsed = std::min(now_ns - filled_ns_, period_ns_);
+    uint64_t filled = account_->filled_ns.load(std::memory_order_relaxed);
+    if (bytes_ == 0 || now_ns <= filled) return;
+    const uint64_t elapsed = std::min(now_ns - filled, period_ns_);
     const double gain = static_cast<double>(bytes_) * static_cast<double>(elapsed) /
                         static_cast<double>(period_ns_);
     if (gain < 1) return;  // wait until a whole byte is due, or slow ticks would lose it
-    available_ = std::min(available_ + static_cast<int64_t>(gain), static_cast<int64_t>(bytes_));
-    filled_ns_ = now_ns;
+    // Whoever moves the time forward brings the bytes.
+    if (!account_->filled_ns.compare_exchange_strong(filled, now_ns, std::memory_order_relaxed)) {
+      return;
+    }
+    const int64_t room = static_cast<int64_t>(bytes_) - available();
+    account_->available.fetch_add(std::min(static_cast<int64_t>(gain), room),
+                                  std::memory_order_relaxed);
   }
-  [[nodiscard]] bool Allows() const { return bytes_ == 0 || available_ > 0; }
+  [[nodiscard]] bool Allows() const { return bytes_ == 0 || available() > 0; }
   void Charge(uint64_t bytes) {
-    if (bytes_ != 0) available_ -= static_cast<int64_t>(bytes);
+    if (bytes_ == 0) return;
+    account_->available.fetch_sub(static_cast<int64_t>(bytes), std::memory_order_relaxed);
   }
-  [[nodiscard]] int64_t available() const { return available_; }
+  [[nodiscard]] int64_t available() const {
+    return account_->available.load(std::memory_order_relaxed);
+  }
 
  private:
   uint64_t bytes_ = 0;  // 0: no limit
   uint64_t period_ns_ = 1;
-  uint64_t filled_ns_ = 0;
-  int64_t available_ = 0;
+  WearAccount own_{};
+  WearAccount* account_ = &own_;
 };
 
 }  // namespace uzswap

@@ -26,7 +26,7 @@ namespace uzswap {
   X(stored_pages, kGauge, "pages held compressed, same-filled or on disk")                       \
   X(same_filled_pages, kGauge, "of these, pages of one repeated word, held without memory")      \
   X(stored_incompressible_pages, kGauge, "pages held uncompressed because compression lost")     \
-  X(compressed_bytes, kGauge, "sum of the compressed sizes of the stored pages")                 \
+  X(compressed_bytes, kGauge, "sum of the compressed sizes of the pages in the pool")            \
   X(pool_total_size, kGauge, "bytes of the frames the pool holds")                               \
   X(pool_total_size_peak, kPeak, "largest pool_total_size")                                      \
   X(zswpout, kSum, "pages stored: compressed or recognised as same-filled")                      \
@@ -37,6 +37,17 @@ namespace uzswap {
   X(pool_limit_hit, kSum, "times the pool met its bound")                                        \
   X(reject_compress_poor, kSum, "pages kept resident because they do not compress")              \
   X(reject_alloc_fail, kSum, "pages kept resident because the pool had no frame for them")       \
+  X(recompressed_pages, kSum, "aged pages made denser with another codec")                       \
+  /* The backing store. */                                                                       \
+  X(backing_file_bytes, kGauge, "bytes the backing file occupies on its medium")                 \
+  X(backing_live_bytes, kGauge, "bytes of the records in it that are still wanted")              \
+  X(backing_written_bytes, kSum, "bytes written to it, headers, padding and cleaning included")  \
+  X(backing_payload_bytes, kSum, "compressed bytes of pages handed over for writing")            \
+  X(backing_requests, kSum, "write requests submitted")                                          \
+  X(backing_queue_peak, kPeak, "most write requests in flight at once")                          \
+  X(backing_reads, kSum, "pages read back")                                                      \
+  X(backing_errors, kSum, "writes and reads that failed")                                        \
+  X(backing_refusals, kSum, "times nothing could be written: full, over the write limit, failed")\
   /* The program's memory. */                                                                    \
   X(resident_bytes, kGauge, "anonymous memory as the kernel counts it, pool included")           \
   X(resident_bytes_peak, kPeak, "largest resident_bytes")                                        \
@@ -56,6 +67,8 @@ namespace uzswap {
   X(lost_races, kSum, "work thrown away because the page changed hands meanwhile")               \
   X(busy_pages, kSum, "pages the kernel refused to move: pinned or shared with a child")         \
   X(refused_pages, kSum, "pages in mappings that cannot be moved: locked, not writable")         \
+  X(throttled_waits, kSum, "waits of faults until memory came free")                             \
+  X(lost_pages, kSum, "pages that could not be read back: the program got SIGBUS")               \
   X(direct_reclaims, kSum, "faults that had to compress because no frame was free")              \
   X(limit_exceeded, kSum, "times the limit could not be kept")                                   \
   /* Events and life. */                                                                         \

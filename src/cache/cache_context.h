@@ -38,9 +38,12 @@ class CompressedCache;
   X(same_filled_out, "and that no longer are")                                        \
   X(disk_in, "words that went to disk")                                               \
   X(disk_out, "and came from it")                                                     \
+  X(uncompressed_in, "words that became an object in the pool that no codec made")      \
+  X(uncompressed_out, "and that no longer are")                                         \
   X(raw_in, "pages stored uncompressed because compression lost")                     \
   X(loads_pool, "loads answered from the pool")                                       \
   X(loads_disk, "loads answered from the backing store")                              \
+  X(loads_left_on_disk, "loads that were not to wait for a device")                     \
   X(loads_same_filled, "loads answered by writing a word")                            \
   X(loads_joined, "loads that found the page in flight and copied it")                \
   X(swapcache_hits, "loads answered from a page read ahead")                          \

@@ -48,9 +48,17 @@ Next LoadOperation::Begin() {
   if (SwapCacheSlot* slot = SwapCache::Lookup(leaf, key_, word)) {
     const bool filled =
         slot->read_ahead && slot->state.load(std::memory_order_acquire) == SlotState::kReady;
-    return filled ? TakeReadAhead(leaf, *slot) : Join(leaf, *slot);
+    if (filled) return TakeReadAhead(leaf, *slot);
+    return LeavesOnDisk(word) ? Next::kDone : Join(leaf, *slot);
   }
-  return Hold(leaf);
+  return LeavesOnDisk(word) ? Next::kDone : Hold(leaf);
+}
+
+bool LoadOperation::LeavesOnDisk(EntryWord word) {
+  if (mode_ != LoadMode::kKeepFromMemory || word.kind() != EntryKind::kOnDisk) return false;
+  context_.counters_.loads_left_on_disk.Add();
+  outcome_ = LoadOutcome::kOnDisk;
+  return true;
 }
 
 Next LoadOperation::TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot) {

@@ -108,6 +108,8 @@ class LoadSteps : public Operation {
     switch (operation_->outcome()) {
       case LoadOutcome::kLoaded:
         return "loaded " + NameOfVersion(page_);
+      case LoadOutcome::kOnDisk:
+        return "left on disk";
       case LoadOutcome::kMiss:
         return "miss";
       case LoadOutcome::kIoError:

@@ -18,7 +18,8 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
     return StoreOutcome::kNoIndex;
   }
   CodecContext& codec = context_.codec(cache_.options_.codec->id());
-  const CompressOutcome made = codec.Compress(page, context_.object_);
+  const CompressOutcome made =
+      codec.Compress(page, context_.object_.first(cache_.options_.object_max));
   if (made.kind == CompressKind::kSameFilled) {
     if (const std::optional<EntryWord> word = EntryWord::SameFilled(made.pattern)) {
       word_ = *word;
@@ -30,7 +31,7 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
   if (made.kind == CompressKind::kCompressed) {
     return PrepareObject(context_.object_.first(made.size), codec.codec().id());
   }
-  if (!cache_.options_.keep_incompressible) {
+  if (!cache_.keep_incompressible_.load(std::memory_order_relaxed)) {
     return Refuse(StoreOutcome::kIncompressible, context_.counters_.reject_compress_poor);
   }
   return PrepareObject(page, CodecId::kNone);

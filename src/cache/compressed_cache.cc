@@ -17,6 +17,7 @@ Result<void> CompressedCache::Init(Pool& pool, const CacheOptions& options) {
   if (Result<void> done = swap_cache_.Init(options.readahead_frames); !done.ok()) return done;
   gate_.SetLimit(options.pool_limit);
   options_ = options;
+  SetKeepIncompressible(options.keep_incompressible);
   pool_ = &pool;
   return {};
 }
@@ -34,6 +35,11 @@ void CompressedCache::CountChange(CacheCounters& counters, EntryWord from, Entry
   const bool was_disk = from.kind() == EntryKind::kOnDisk;
   const bool is_disk = to.kind() == EntryKind::kOnDisk;
   if (was_disk != is_disk) (is_disk ? counters.disk_in : counters.disk_out).Add();
+  const bool was_plain = from.in_pool() && from.codec() == CodecId::kNone;
+  const bool is_plain = to.in_pool() && to.codec() == CodecId::kNone;
+  if (was_plain != is_plain) {
+    (is_plain ? counters.uncompressed_in : counters.uncompressed_out).Add();
+  }
 }
 
 CompressedCache::Remains CompressedCache::Replace(CacheContext& context, LockedLeaf& leaf,

@@ -29,6 +29,7 @@
 #ifndef UZSWAP_CACHE_COMPRESSED_CACHE_H_
 #define UZSWAP_CACHE_COMPRESSED_CACHE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -58,11 +59,14 @@ enum class [[nodiscard]] LoadOutcome : uint8_t{
     kMiss,     // never stored, invalidated, taken, or dropped
     kIoError,  // CacheContext::last_error() has the errno; the entry is unchanged
     kCorrupt,  // the stored bytes are damaged; the entry is unchanged
+    kOnDisk,   // and was to be left there (kKeepFromMemory); the entry is unchanged
 };
 
 enum class LoadMode : uint8_t {
   kExclusive,  // the page leaves the cache
   kKeep,       // the copy stays: what was not changed need not be compressed again
+  // As kKeep, but answers kOnDisk rather than wait for a device. Prefetch brings the page near.
+  kKeepFromMemory,
 };
 
 // What came of choosing an object for writing.
@@ -91,6 +95,7 @@ enum class [[nodiscard]] RecompressOutcome : uint8_t{
 struct CacheOptions {
   const Codec* codec = nullptr;      // of stores; must be given
   bool keep_incompressible = true;   // as they are, so that they age and are written back
+  size_t object_max = kPageSize;     // a page that does not fold to this counts as incompressible
   uint64_t pool_limit = UINT64_MAX;  // bytes of the pool's frames
   uint32_t readahead_frames = 64;
   IndexOptions index;
@@ -107,6 +112,11 @@ class CompressedCache final : public ObjectOwner {
   Result<void> Init(Pool& pool, const CacheOptions& options);
   // Once, before the first write. `store` must outlive the cache's entries.
   void AttachStore(BackingStore& store);
+
+  // Any time; stores that are under way may still go by the former answer.
+  void SetKeepIncompressible(bool keep) {
+    keep_incompressible_.store(keep, std::memory_order_relaxed);
+  }
 
   // --- Areas ---
   [[nodiscard]] AreaId CreateArea(AreaKind kind) { return index_.CreateArea(kind); }
@@ -201,6 +211,7 @@ class CompressedCache final : public ObjectOwner {
   Pool* pool_ = nullptr;
   BackingStore* store_ = nullptr;
   CacheOptions options_;
+  std::atomic<bool> keep_incompressible_{true};  // orders nothing
   EntryIndex index_;
   SwapCache swap_cache_;
   PoolGate gate_;

@@ -61,6 +61,7 @@ class LoadOperation {
   }
 
  private:
+  bool LeavesOnDisk(EntryWord word);
   Next TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot);
   Next Join(LockedLeaf& leaf, SwapCacheSlot& slot);
   Next Hold(LockedLeaf& leaf);

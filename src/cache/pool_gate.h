@@ -7,13 +7,16 @@
 // The limit may be raised or lowered at any time. Checking costs a relaxed load while open; the
 // level itself is reported by the caller, as often as that is cheap.
 //
-// The writer sleeps in AwaitPressure until the level is above 90 %, so that shrinking begins
+// The writer sleeps in AwaitCall until the level is above 90 %, so that shrinking begins
 // before stores are refused. Any thread may call anything.
 #ifndef UZSWAP_CACHE_POOL_GATE_H_
 #define UZSWAP_CACHE_POOL_GATE_H_
 
 #include <atomic>
+#include <climits>
 #include <cstdint>
+
+#include "os/thread.h"
 
 namespace uzswap {
 
@@ -42,19 +45,28 @@ class PoolGate {
     Call();
   }
 
-  // The number of calls so far; and waiting until there is another.
+  // The number of calls so far; and waiting until there is another, or the time is over. False
+  // if it was the time.
   [[nodiscard]] uint32_t calls() const { return calls_.load(std::memory_order_acquire); }
-  void AwaitCall(uint32_t seen) const { calls_.wait(seen, std::memory_order_acquire); }
+  bool AwaitCall(uint32_t seen, uint64_t timeout_ns) {
+    // Sequentially consistent, here and in Call: either the caller sees a sleeper, or the sleeper
+    // sees the call.
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    if (calls_.load(std::memory_order_seq_cst) == seen) os::FutexWait(&calls_, seen, timeout_ns);
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+    return calls() != seen;
+  }
   // Wakes the writer without cause: to stop it, or because something else changed.
   void Call() {
-    calls_.fetch_add(1, std::memory_order_release);
-    calls_.notify_all();
+    calls_.fetch_add(1, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) != 0) os::FutexWake(&calls_, INT_MAX);
   }
 
  private:
   std::atomic<uint64_t> limit_{UINT64_MAX};  // set by the owner, read by all
   std::atomic<bool> closed_{false};          // a hint to all; orders nothing
-  std::atomic<uint32_t> calls_{0};           // release by callers, acquire by the writer
+  std::atomic<uint32_t> calls_{0};           // what callers wrote before is seen by the writer
+  std::atomic<uint32_t> sleepers_{0};
 };
 
 }  // namespace uzswap

@@ -52,12 +52,14 @@ void Engine::BeginAsChild() {
   child_ = false;
   slot_ = session_->Claim(name_);
   if (!active_) return;
-  store_.Init(&pool_.pool(), &pool_.arena(), &statistics());
+  cache_.BecomeChild(for_child_ && for_child_->is_open()
+                         ? os::BackingFile::AdoptFd(os::kKeptDescriptor)
+                         : os::BackingFile());
+  forget_reported_ = true;
+  asked_pool_bytes_ = 0;
   Result<void> done = OpenPorts();
   if (done.ok()) done = pager_.RebuildInChild(MakeParts());
-  if (done.ok()) {
-    done = os::StartServiceThread(PagerMain, this, os::DescriptorTable::kShared, "uzswap-pager");
-  }
+  if (done.ok()) done = StartServing();
   if (!done.ok()) GiveUp("a forked child cannot be served", done.error());
 }
 
@@ -72,32 +74,42 @@ Pager::Parts Engine::MakeParts() {
   parts.port = &port_;
   parts.drain_port = &drain_port_;
   parts.address_space = &address_space_;
-  parts.store = &store_;
+  parts.store = &cache_.store();
   parts.statistics = &statistics();
   parts.headroom = &headroom_;
-  parts.codec = CodecByName(Name(session_->options().codec));
   parts.levels = levels_;
   parts.wake_keeper = WakeKeeper;
-  parts.wake_context = this;
+  parts.page_lost = PageLost;
+  parts.relief_comes = [](void* self) {
+    return static_cast<Engine*>(self)->cache_.writeback().shrinking();
+  };
+  parts.callback_context = this;
   return parts;
 }
 
 Result<void> Engine::Activate() {
-  const Options options = session_->options();
   Result<void> done = OpenPorts();
   if (!done.ok()) return done;
-  done = pool_.Init(options.pool, options.limit);
+  done = cache_.Init(session_->options(), session_->wear_account());
   if (!done.ok()) return done;
-  store_.Init(&pool_.pool(), &pool_.arena(), &statistics());
-  const Pager::Parts parts = MakeParts();
-  done = context_.Init(*parts.codec);
+  if (cache_.backing_error()) {
+    WarnBacking("the backing store cannot be used", *cache_.backing_error());
+  }
+  done = context_.Init(cache_.cache());
   if (!done.ok()) return done;
-  done = pager_.Init(parts);
+  done = pager_.Init(MakeParts());
   if (!done.ok()) return done;
-  done = os::StartServiceThread(PagerMain, this, os::DescriptorTable::kShared, "uzswap-pager");
+  done = StartServing();
   if (!done.ok()) return done;
   active_ = true;
   return {};
+}
+
+Result<void> Engine::StartServing() {
+  const Result<void> done =
+      os::StartServiceThread(PagerMain, this, os::DescriptorTable::kShared, "uzswap-pager");
+  if (!done.ok()) return done;
+  return os::StartServiceThread(WriterMain, this, os::DescriptorTable::kShared, "uzswap-writer");
 }
 
 void Engine::GiveUp(const char* what, Error error) {
@@ -121,6 +133,10 @@ void Engine::PagerMain(void* self) {
     processor = now;
     os::PinToProcessor(processor);
   }
+}
+
+void Engine::WriterMain(void* self) {
+  static_cast<Engine*>(self)->cache_.writeback().Run(os::MonotonicNanoseconds);
 }
 
 void Engine::WakeKeeper(void* self) {

@@ -6,8 +6,9 @@
 //   keeper   sleeps for as long as the program cannot outgrow what is left of the budget, then
 //            looks at its memory; adopts, takes, compresses and drains; starts the pager
 //   pager    follows the processor of the thread that faults, and serves
+//   writer   keeps the compressed pool below its bound: writes back, or makes denser
 //
-// While watching nothing is registered and nothing is paid beyond a few looks a second. Both
+// While watching nothing is registered and nothing is paid beyond a few looks a second. All
 // are service threads (os/thread.h) with one descriptor table of their own; everything that
 // uses a descriptor happens on them. Program threads enter through Start and the three fork
 // calls only, and talk to the keeper through `order_`:
@@ -15,7 +16,7 @@
 //   fork:   program thread                       keeper
 //           kList    ------------------------->  lists the threads
 //           touches the roots (fork_roots.h)
-//           kFreeze  ------------------------->  freezes the pager, holds still
+//           kFreeze  ------------------------->  pauses the writer, freezes the pager, holds still
 //           fork()
 //           parent: kThaw -------------------->  goes on
 //           child:  starts a keeper of its own, which rebuilds; waits for it
@@ -32,13 +33,12 @@
 
 #include "base/result.h"
 #include "engine/adopter.h"
+#include "engine/cache_holder.h"
 #include "engine/fork_roots.h"
-#include "engine/pool_holder.h"
 #include "engine/session.h"
 #include "os/address_space.h"
 #include "os/linux_user_fault.h"
 #include "os/procfs.h"
-#include "pager/page_store.h"
 #include "pager/pager.h"
 #include "reclaim/levels.h"
 
@@ -69,6 +69,7 @@ class Engine {
 
   static void KeeperMain(void* self);
   static void PagerMain(void* self);
+  static void WriterMain(void* self);
   static void WakeKeeper(void* self);
 
   // engine.cc
@@ -78,6 +79,7 @@ class Engine {
   Statistics& statistics() { return slot_ ? slot_->statistics() : uncounted_; }
   [[noreturn]] void GiveUp(const char* what, Error error);
   Result<void> Activate();
+  Result<void> StartServing();
   Result<void> OpenPorts();
   Pager::Parts MakeParts();
 
@@ -86,6 +88,9 @@ class Engine {
   void SleepFor(uint64_t ns);
   void WarnIfOver(Bytes tree);
   void WarnRefused(Error error);
+  void WarnBacking(const char* what, Error error);
+  void WarnIfStuck();
+  static void PageLost(void* self, uint64_t address, int error);
   // What this process holds: its share where memory is shared with forked relatives.
   Bytes Usage(Bytes anonymous);
   void Unshare();
@@ -95,6 +100,11 @@ class Engine {
   bool MustMakeRoom();
   bool MakeRoom();
   void TrimPool();
+  // What cache, writer and file have to say, into the statistics.
+  void ReportCache();
+  // This process's part of what the tree may have in pools and on disk.
+  void ShareBounds();
+  void AskForDensity();
   void Obey();
 
   // fork.cc
@@ -114,17 +124,25 @@ class Engine {
   os::LinuxUserFault port_;
   os::LinuxUserFault drain_port_;
   Headroom headroom_;
-  PoolHolder pool_;
-  PageStore store_;
+  CacheHolder cache_;
   Pager pager_;
   Adopter adopter_;
   ForkRoots fork_roots_;
-  CodecContext context_;  // the keeper's
+  CacheContext context_;  // the keeper's
 
   uint64_t default_stack_bytes_ = 0;
   bool active_ = false;   // written by the keeper; forking threads read it after Give
   bool refused_ = false;  // could not become active; watches only
   bool child_ = false;    // forked: the slot and the ports must be made anew
+  // The file a child will read from, while a thread forks.
+  std::optional<os::BackingFile> for_child_;
+  static constexpr int kReported = 12;
+  uint64_t reported_[kReported] = {};  // what cache, writer and file had counted at the last look
+  bool forget_reported_ = false;       // in a new child: that was the parent's
+  uint64_t totals_ns_ = 0;
+  uint64_t shared_bounds_ns_ = 0;
+  uint64_t asked_pool_bytes_ = 0;  // the pool's size when it was to become denser last
+
   int64_t unadopted_pages_ = 0;
   uint64_t scanned_ns_ = 0;
 

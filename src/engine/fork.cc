@@ -26,6 +26,7 @@ void Engine::Obey() {
         break;
       case kFreeze:
         if (active_) {
+          cache_.Pause();
           pager_.Freeze();
           reached_.store(kFreeze, std::memory_order_release);
           os::FutexWake(&reached_, 1);
@@ -36,6 +37,7 @@ void Engine::Obey() {
             pager_.RescueFrozen(thread, os::SleepsInFutex(thread));
           }
           pager_.Thaw();
+          cache_.Resume();
           pager_.ServeWaiting();
           continue;
         }
@@ -106,7 +108,11 @@ void Engine::PrepareFork() {
     Give(kList);
     if (active_) TouchRoots();
     Give(kFreeze);
-    if (!active_ || i == kTriesMax || RootsStayed()) return;
+    if (!active_) return;
+    if (i == kTriesMax || RootsStayed()) {
+      for_child_.emplace(cache_.OpenForChild());
+      return;
+    }
     Give(kThaw);
   }
 }
@@ -114,6 +120,7 @@ void Engine::PrepareFork() {
 void Engine::ParentAfterFork() {
   statistics().forks.Add();
   sharing_.store(true, std::memory_order_relaxed);
+  for_child_.reset();
   Give(kThaw);
   order_.store(kNone, std::memory_order_release);
   fork_mutex_.Unlock();
@@ -136,13 +143,15 @@ void Engine::ChildAfterFork() {
   reached_.store(kNone, std::memory_order_relaxed);
   wake_.store(0, std::memory_order_relaxed);
   ready_.store(0, std::memory_order_relaxed);
+  const int file = for_child_ ? for_child_->fd() : -1;
   const Result<void> started =
-      os::StartServiceThread(KeeperMain, this, os::DescriptorTable::kOwn, "uzswap-keeper");
+      os::StartServiceThread(KeeperMain, this, os::DescriptorTable::kOwn, "uzswap-keeper", file);
   if (!started.ok()) GiveUp("a forked child cannot be served", started.error());
   // Before this the child must not touch anything in care.
   while (active_ && ready_.load(std::memory_order_acquire) == 0) {
     os::FutexWait(&ready_, 0, 1'000'000'000);
   }
+  for_child_.reset();
 }
 
 }  // namespace uzswap

@@ -62,7 +62,7 @@ void Engine::Look() {
   Statistics& counts = statistics();
   counts.resident_bytes.Set(anonymous.raw());
   counts.resident_bytes_peak.RaiseTo(anonymous.raw());
-  const Bytes pool = active_ ? store_.PoolBytes() : Bytes(0);
+  const Bytes pool = active_ ? cache_.store().PoolBytes() : Bytes(0);
   counts.pool_total_size.Set(pool.raw());
   counts.pool_total_size_peak.RaiseTo(pool.raw());
   const Bytes usage = Usage(anonymous);
@@ -72,7 +72,11 @@ void Engine::Look() {
   // Small ones in a large tree leave the work to those who hold the memory.
   minor_ = usage.raw() * session_->LiveCount() * 2 < tree_.raw();
 
-  if (!active_) {
+  if (active_) {
+    ReportCache();
+    ShareBounds();
+    AskForDensity();
+  } else {
     if (tree_ < levels_.adopt || PagesWithin(anonymous).raw() < kActivePagesMin) return;
     if (refused_) return;
     const Result<void> activated = Activate();
@@ -111,6 +115,8 @@ bool Engine::MakeRoom() {
     return true;
   }
   if (session_->MarkDead() > 0) return true;  // somebody's share came free
+  // The writer is at it: what it needs is time.
+  if (cache_.writeback().shrinking()) return false;
   Unshare();
   if (++fruitless_ > kFruitlessMax) WarnIfOver(tree_);
   return false;
@@ -179,7 +185,7 @@ void Engine::Unshare() {
 void Engine::ScanIfGrown(int64_t anonymous_pages) {
   const Pager::Picture picture = pager_.Look();
   const int64_t known = static_cast<int64_t>(picture.resident.raw() + picture.populated +
-                                             pool_.arena().frames_populated().raw());
+                                             cache_.arena().frames_populated().raw());
   const int64_t unadopted = anonymous_pages - known;
   const uint64_t now = os::MonotonicNanoseconds();
   if (unadopted < unadopted_pages_ + kScanPages && now - scanned_ns_ < kScanEveryNs) {
@@ -198,17 +204,17 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
 // Objects move out of sparse frames when the pool has come to hold an eighth more than what is
 // in it. Of the frames it does not use a few are kept for what is stored next.
 void Engine::TrimPool() {
-  const uint64_t used = ToBytes(pool_.arena().frames_in_use()).raw();
+  const uint64_t used = ToBytes(cache_.arena().frames_in_use()).raw();
   if (used > statistics().compressed_bytes.Get() / 8 * 9 + kIdleFrames * kPageSize) {
-    const CompactOutcome compacted = pool_.pool().CompactStep(kBatch);
+    const CompactOutcome compacted = cache_.pool().CompactStep(kBatch);
     statistics().objects_moved.Add(compacted.objects_moved);
     statistics().frames_freed.Add(compacted.frames_freed);
   }
   const uint64_t idle =
-      pool_.arena().frames_populated().raw() - pool_.arena().frames_in_use().raw();
+      cache_.arena().frames_populated().raw() - cache_.arena().frames_in_use().raw();
   if (idle <= kIdleFrames) return;
   // The pager sees the difference when it charges the pool the next time.
-  static_cast<void>(pool_.arena().ReleaseFreeFrames(PageCount(idle - kIdleFrames)));
+  static_cast<void>(cache_.arena().ReleaseFreeFrames(PageCount(idle - kIdleFrames)));
 }
 
 }  // namespace uzswap

@@ -1,12 +1,6 @@
 #include "engine/pool_holder.h"
 
 namespace uzswap {
-namespace {
-
-// A page compresses to a tenth at best; beyond that the handles run out, which is an outcome.
-constexpr uint64_t kObjectsPerFrame = 10;
-
-}  // namespace
 
 Result<void> PoolHolder::Init(PoolKind kind, Bytes limit) {
   const PageCount frames = PagesCovering(limit);

@@ -14,6 +14,9 @@ namespace uzswap {
 
 class PoolHolder {
  public:
+  // A page compresses to a tenth at best; beyond that the handles run out, which is an outcome.
+  static constexpr uint64_t kObjectsPerFrame = 10;
+
   // Once. Room for as many frames as `limit` has pages: the budget, not the arena, is the bound.
   Result<void> Init(PoolKind kind, Bytes limit);
 

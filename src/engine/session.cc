@@ -314,6 +314,14 @@ std::string_view Session::MessageAt(uint32_t index) const {
   return {message.text, message.length.load(std::memory_order_acquire)};
 }
 
+WearAccount* Session::wear_account() const { return &layout().header.wear; }
+
+Bytes Session::TreeBacking() const {
+  uint64_t sum = 0;
+  VisitLive([&sum](const SlotView& slot) { sum += slot.statistics.backing_file_bytes.Get(); });
+  return Bytes(sum);
+}
+
 bool Session::TakeWarning(Warning warning) {
   const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(warning);
   // Relaxed: the flag orders nothing, it only picks one of the callers.

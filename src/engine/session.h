@@ -48,6 +48,7 @@
 #include <optional>
 #include <string_view>
 
+#include "backing/wear_budget.h"
 #include "base/result.h"
 #include "base/statistics.h"
 #include "base/units.h"
@@ -66,6 +67,7 @@ enum class SlotState : uint8_t { kFree, kClaiming, kLive, kDead, kFolding };
 enum class Warning : uint32_t {
   kOverLimit = 0,  // the limit cannot be kept
   kTableFull = 1,  // more processes than slots
+  kBacking = 2,    // the backing store takes nothing
 };
 
 namespace internal {
@@ -138,6 +140,11 @@ class Session {
 
   // The account of the processes that are gone; gauges mean "at exit" here.
   [[nodiscard]] const Statistics& exited() const;
+
+  // The tree's account of bytes written to backing stores.
+  [[nodiscard]] WearAccount* wear_account() const;
+  // What the living have on disk, as they last said.
+  [[nodiscard]] Bytes TreeBacking() const;
 
   // True for the first caller in the tree: it gives the warning.
   bool TakeWarning(Warning warning);

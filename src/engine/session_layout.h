@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backing/wear_budget.h"
 #include "base/counter.h"
 #include "base/statistics.h"
 #include "base/units.h"
@@ -78,6 +79,7 @@ struct SessionHeader {
   RelaxedCounter refused_claims;
   RelaxedCounter usage_peak;
   RelaxedCounter pool_peak;
+  WearAccount wear;  // bytes written by the tree, if they are limited
   SessionMessage messages[Session::kMessages];
   Statistics exited;
 };

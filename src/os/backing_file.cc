@@ -130,6 +130,11 @@ Result<BackingFile> BackingFile::OpenBeside(const char* path, bool allow_direct)
   return FromEmpty(OpenInDirectory(folder.c_str()), allow_direct);
 }
 
+bool BackingFile::IsDevice(const char* path) {
+  struct stat status = {};
+  return stat(path, &status) == 0 && S_ISBLK(status.st_mode);
+}
+
 Result<BackingFile> BackingFile::OpenForReading(int fd_owner_task, int fd, bool allow_direct) {
   TextLine<64> path;
   path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(fd_owner_task));

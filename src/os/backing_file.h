@@ -53,6 +53,10 @@ class BackingFile {
   // Takes over a descriptor of this thread's table, as after fork. Not open when `fd` is not.
   static BackingFile AdoptFd(int fd);
 
+  [[nodiscard]] static bool IsDevice(const char* path);
+  // The descriptor is in another table: leaves it alone.
+  void Forget() { fd_ = -1; }
+
   // For a reader: tells the writer, until every process has closed this open file.
   [[nodiscard]] Result<void> ShareLock();
   // For the writer: whether anybody else has it open with ShareLock. True when in doubt.

@@ -20,8 +20,12 @@ class BackingPort {
   BackingPort(const BackingPort&) = delete;
   BackingPort& operator=(const BackingPort&) = delete;
 
-  // Once. Fails with what is wrong with the path, never because of io_uring.
+  // Once. Fails with what is wrong with the path, never because of io_uring. A named file that is
+  // another process's already has an unlinked one beside it; a device serves one process.
   Result<void> Open(const char* path, uint32_t depth = kDefaultDepth, bool allow_direct = true);
+  // In a freshly forked child, whose descriptor table is new: reads come from `file` from now on,
+  // and nothing is written. `file` may be not open; then every read fails.
+  void BecomeReader(BackingFile file);
 
   // Requires: open.
   [[nodiscard]] IoPort& port() { return *port_; }

@@ -128,6 +128,11 @@ void FakeMemory::Supply(uint64_t address, const std::byte* bytes) {
   memcpy(BytesAt(address), bytes, kPageSize);
 }
 
+bool FakeMemory::IsReadable(uint64_t address) {
+  const FakePage* page = PageAt(address);
+  return page != nullptr && !page->poisoned;
+}
+
 void FakeMemory::Drop(uint64_t address) {
   FakePage* page = PageAt(address);
   if (page == nullptr) return;

@@ -48,6 +48,7 @@ struct FakePage {
   std::unique_ptr<std::byte[]> bytes;  // null for engine pages, whose bytes are real
   bool pinned = false;
   bool shared = false;         // with a forked process
+  bool poisoned = false;       // holds nothing, and every touch is an error
   uint64_t shared_digest = 0;  // engine pages: the content when it became shared
 };
 
@@ -77,6 +78,8 @@ class FakeMemory {
   [[nodiscard]] std::byte* BytesAt(uint64_t address);
   // Supplies a page with these bytes. Requires: an area, no page.
   void Supply(uint64_t address, const std::byte* bytes);
+  // Is there a page with content?
+  [[nodiscard]] bool IsReadable(uint64_t address);
   // Takes the page away, if there is one.
   void Drop(uint64_t address);
 

@@ -162,6 +162,7 @@ FakeUserFault::Access FakeUserFault::TouchLocked(uint32_t thread, uint64_t addre
   if (write ? !area->protection.writable : !area->protection.readable) return Access::kSegv;
   FakePage* page = memory_.PageAt(address);
   if (page != nullptr) {
+    if (page->poisoned) return Access::kSigbus;
     if (write) page->shared = false;
     return Access::kDone;
   }
@@ -253,7 +254,7 @@ void FakeUserFault::NoteForked() {
 
 bool FakeUserFault::IsPresent(uint64_t address) {
   MutexLock lock(mutex_);
-  return memory_.PageAt(address) != nullptr;
+  return memory_.IsReadable(address);
 }
 
 bool FakeUserFault::IsMapped(uint64_t address) {
@@ -269,7 +270,7 @@ bool FakeUserFault::IsRegistered(uint64_t address) {
 
 bool FakeUserFault::Peek(uint64_t address, std::span<std::byte> to) {
   MutexLock lock(mutex_);
-  if (memory_.PageAt(address) == nullptr) return false;
+  if (!memory_.IsReadable(address)) return false;
   memcpy(to.data(), memory_.BytesAt(address), kPageSize);
   return true;
 }

@@ -176,6 +176,17 @@ PortResult FakeUserFault::Zero(uint64_t destination) {
   return SupplyLocked(destination, kZeroes, kPageSize);
 }
 
+PortResult FakeUserFault::Poison(uint64_t destination) {
+  static constexpr std::byte kZeroes[kPageSize] = {};
+  MutexLock lock(mutex_);
+  const Injection* injection = Count(Call::kPoison);
+  if (announced_ > 0) return {PortOutcome::kRetry, 0};
+  if (injection != nullptr) return {injection->outcome, 0};
+  const PortResult result = SupplyLocked(destination, kZeroes, kPageSize);
+  if (result.outcome == PortOutcome::kDone) memory_.PageAt(destination)->poisoned = true;
+  return result;
+}
+
 void FakeUserFault::Wake(uint64_t start, uint64_t length) {
   MutexLock lock(mutex_);
   WakeLocked(start, length);
@@ -263,7 +274,7 @@ Result<size_t> FakeUserFault::Present(uint64_t start, uint64_t end, PresentRun* 
   MutexLock lock(mutex_);
   size_t count = 0;
   for (uint64_t page = start; page < end; page += kPageSize) {
-    if (memory_.PageAt(page) == nullptr) continue;
+    if (!memory_.IsReadable(page)) continue;
     if (count > 0 && runs[count - 1].end == page) {
       runs[count - 1].end = page + kPageSize;
       continue;

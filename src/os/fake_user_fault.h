@@ -44,8 +44,8 @@ namespace uzswap::os {
 
 class FakeUserFault final : public UserFaultPort, public AddressSpace {
  public:
-  enum class Call : uint8_t { kMove, kCopy, kZero, kRegister };
-  enum class Access : uint8_t { kDone, kWaiting, kSegv };
+  enum class Call : uint8_t { kMove, kCopy, kZero, kRegister, kPoison };
+  enum class Access : uint8_t { kDone, kWaiting, kSegv, kSigbus };
   enum class ChangeState : uint8_t { kToQueue, kUnread, kToSettle, kToZap, kOver };
   using ChangeId = size_t;
 
@@ -59,6 +59,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   PortResult Copy(uint64_t destination, const void* source, uint64_t length) override
       UZ_EXCLUDES(mutex_);
   PortResult Zero(uint64_t destination) override UZ_EXCLUDES(mutex_);
+  PortResult Poison(uint64_t destination) override UZ_EXCLUDES(mutex_);
   void Wake(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
   Result<void> Register(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
 
@@ -132,7 +133,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   [[nodiscard]] size_t program_pages() UZ_EXCLUDES(mutex_);
 
  private:
-  static constexpr int kCalls = 4;
+  static constexpr int kCalls = 5;
   static constexpr int kProgramContext = 1;
   static constexpr int kDrainContext = 2;
 
@@ -145,6 +146,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
     PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
     PortResult Copy(uint64_t, const void*, uint64_t) override { return {PortOutcome::kGone, 0}; }
     PortResult Zero(uint64_t) override { return {PortOutcome::kGone, 0}; }
+    PortResult Poison(uint64_t) override { return {PortOutcome::kGone, 0}; }
     void Wake(uint64_t, uint64_t) override {}
     Result<void> Register(uint64_t start, uint64_t length) override;
 

@@ -148,6 +148,12 @@ PortResult LinuxUserFault::Zero(uint64_t destination) {
   return ResultOf(status, zero.zeroed, kPageSize);
 }
 
+PortResult LinuxUserFault::Poison(uint64_t destination) {
+  abi::UffdioPoison poison{{destination, kPageSize}, 0, 0};
+  const int status = Ioctl(descriptor_, abi::kUffdioPoison, &poison);
+  return ResultOf(status, poison.updated, kPageSize);
+}
+
 void LinuxUserFault::Wake(uint64_t start, uint64_t length) {
   abi::UffdioRange range{start, length};
   // A range whose mapping has gone has nobody left to wake.

@@ -34,6 +34,7 @@ class LinuxUserFault final : public UserFaultPort {
   PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
   PortResult Copy(uint64_t destination, const void* source, uint64_t length) override;
   PortResult Zero(uint64_t destination) override;
+  PortResult Poison(uint64_t destination) override;
   void Wake(uint64_t start, uint64_t length) override;
   Result<void> Register(uint64_t start, uint64_t length) override;
 

@@ -18,6 +18,16 @@ class TextLine {
     for (const char c : text) Put(c);
     return *this;
   }
+  TextLine& Hexadecimal(uint64_t value) {
+    char digits[16];
+    int count = 0;
+    do {
+      digits[count++] = "0123456789abcdef"[value % 16];
+      value /= 16;
+    } while (value != 0);
+    while (count > 0) Put(digits[--count]);
+    return *this;
+  }
   TextLine& Decimal(uint64_t value) {
     char digits[20];
     int count = 0;

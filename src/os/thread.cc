@@ -34,6 +34,7 @@ struct Start {
   void* argument = nullptr;
   DescriptorTable table = DescriptorTable::kOwn;
   const char* name = nullptr;
+  int keep = -1;
 };
 
 // Thread memory is never given back: a service thread ends with the process.
@@ -45,18 +46,21 @@ alignas(ThreadMemory) std::byte g_threads[kThreadsMax][sizeof(ThreadMemory)];
 // Taken before the thread exists: a new thread may start another at once.
 std::atomic<int> g_thread_count{0};
 
+// clone copied the program's table: holding its pipes open would hide their end from the readers
+// on the other side.
+void EmptyTable(int keep) {
+  if (keep >= 0 && keep != kKeptDescriptor) syscall(SYS_dup3, keep, kKeptDescriptor, O_CLOEXEC);
+  syscall(SYS_close_range, 0u, static_cast<unsigned>(kKeptDescriptor - 1), 0u);
+  syscall(SYS_close_range, static_cast<unsigned>(kKeptDescriptor + (keep >= 0 ? 1 : 0)), ~0u, 0u);
+  const long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
+  if (null != 0) return;
+  syscall(SYS_dup3, 0, 1, 0);
+  syscall(SYS_dup3, 0, 2, 0);
+}
+
 int Enter(void* raw) {
   const Start& start = *static_cast<Start*>(raw);
-  if (start.table == DescriptorTable::kOwn) {
-    // clone copied the program's table: holding its pipes open would hide their end from the
-    // readers on the other side.
-    syscall(SYS_close_range, 0u, ~0u, 0u);
-    const long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
-    if (null == 0) {
-      syscall(SYS_dup3, 0, 1, 0);
-      syscall(SYS_dup3, 0, 2, 0);
-    }
-  }
+  if (start.table == DescriptorTable::kOwn) EmptyTable(start.keep);
   syscall(SYS_prctl, PR_SET_NAME, start.name, 0, 0, 0);
   start.body(start.argument);
   return 0;
@@ -76,7 +80,7 @@ void* ThreadPointerOf(const Mapping& mapping) {
 }  // namespace
 
 Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorTable table,
-                                const char* name) {
+                                const char* name, int keep) {
   Result<Mapping> made =
       Mapping::Create(Bytes(kStackBytes + kStaticTlsBytes + kDescriptorBytes), "a thread's stack");
   if (!made.ok()) return made.error();
@@ -85,7 +89,7 @@ Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorT
   if (index >= kThreadsMax) return Error{EAGAIN, "too many service threads"};
   auto* memory = new (g_threads[index]) ThreadMemory;
   memory->mapping = std::move(made).value();
-  memory->start = {body, argument, table, name};
+  memory->start = {body, argument, table, name, keep};
 
   int flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
   if (table == DescriptorTable::kShared) flags |= CLONE_FILES;

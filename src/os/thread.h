@@ -26,13 +26,15 @@
 namespace uzswap::os {
 
 enum class DescriptorTable : uint8_t {
-  kOwn,     // a new, empty one
+  kOwn,     // a new, empty one, but for one descriptor on request
   kShared,  // the caller's: only from another service thread
 };
 
 // `body(argument)` must not return before the process ends. `name` is at most 15 characters.
+// With kOwn, the caller's descriptor `keep` is open in the new table too, as kKeptDescriptor.
+inline constexpr int kKeptDescriptor = 3;
 Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorTable table,
-                                const char* name);
+                                const char* name, int keep = -1);
 
 // In a forked child, which has inherited the memory of service threads but none of them: makes
 // room for its own. Requires: the only thread.

@@ -1,5 +1,6 @@
 #include "os/uring_port.h"
 
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include <cerrno>
@@ -29,6 +30,16 @@ Result<void> UringPort::Init(const BackingFile& file, uint32_t depth) {
 
 void UringPort::Close() {
   if (depth_ != 0) io_uring_queue_exit(&ring_);
+  depth_ = 0;
+  in_flight_ = 0;
+  registered_ = false;
+}
+
+void UringPort::Forget() {
+  if (depth_ == 0) return;
+  munmap(ring_.sq.sqes, ring_.sq.ring_entries * sizeof(io_uring_sqe));
+  if (ring_.cq.ring_ptr != ring_.sq.ring_ptr) munmap(ring_.cq.ring_ptr, ring_.cq.ring_sz);
+  munmap(ring_.sq.ring_ptr, ring_.sq.ring_sz);
   depth_ = 0;
   in_flight_ = 0;
   registered_ = false;

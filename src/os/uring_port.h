@@ -23,8 +23,10 @@ class UringPort final : public IoPort {
 
   // `file` must outlive the port. Once, or again after Close.
   Result<void> Init(const BackingFile& file, uint32_t depth);
-  // Requires: nothing in flight, or a freshly forked child, where nothing of it is ours.
+  // Requires: nothing in flight.
   void Close();
+  // In a freshly forked child: the ring is the parent's, and its descriptor is not in our table.
+  void Forget();
 
   [[nodiscard]] const char* name() const override { return "io_uring"; }
   [[nodiscard]] uint32_t depth() const override { return depth_; }

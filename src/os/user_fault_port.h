@@ -70,6 +70,9 @@ class UserFaultPort {
   virtual PortResult Copy(uint64_t destination, const void* source, uint64_t length) = 0;
   // Supplies the shared zero page.
   virtual PortResult Zero(uint64_t destination) = 0;
+  // Supplies a page that raises SIGBUS at every touch, until it is discarded or unmapped: for
+  // content that is lost. kRefused where the kernel cannot (before Linux 6.6).
+  virtual PortResult Poison(uint64_t destination) = 0;
   // Wakes threads that wait for pages in the range, without supplying any.
   virtual void Wake(uint64_t start, uint64_t length) = 0;
 

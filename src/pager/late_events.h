@@ -44,6 +44,7 @@ class WitnessPort final : public os::UserFaultPort {
     return Note(port_->Copy(destination, source, length));
   }
   os::PortResult Zero(uint64_t destination) override { return Note(port_->Zero(destination)); }
+  os::PortResult Poison(uint64_t destination) override { return Note(port_->Poison(destination)); }
   void Wake(uint64_t start, uint64_t length) override { port_->Wake(start, length); }
   Result<void> Register(uint64_t start, uint64_t length) override {
     return port_->Register(start, length);

@@ -1,79 +1,60 @@
 #include "pager/page_store.h"
 
-#include <cstring>
+#include "codec/codec.h"
 
 namespace uzswap {
-namespace {
 
-constexpr size_t kWordObject = sizeof(uint64_t);
-
-ObjectView ViewOf(const PinnedObject& pinned) {
-  ObjectView view;
-  view.first = pinned.segment(0);
-  if (pinned.segment_count() > 1) view.second = pinned.segment(1);
-  return view;
+Result<void> PageStore::Init(CompressedCache* cache, const FrameArena* arena, uint32_t slots_max) {
+  cache_ = cache;
+  arena_ = arena;
+  area_ = cache->CreateArea(AreaKind::kPersistent);
+  if (area_ == kNoArea) return Error{0, "the cache has no area for the pager"};
+  return slots_.Init(slots_max);
 }
 
-}  // namespace
+void PageStore::Close(CacheContext& context) {
+  cache_->DestroyArea(context, area_);
+  area_ = kNoArea;
+}
 
-StoreOutcome PageStore::Store(CodecContext& context, std::span<const std::byte> page,
-                              uint64_t owner_key) {
-  std::byte object[kObjectMax];
-  const CompressOutcome compressed = context.Compress(page, object);
-  switch (compressed.kind) {
-    case CompressKind::kIncompressible:
-      return {StoreKind::kPoor};
-    case CompressKind::kSameFilled: {
-      const auto low = static_cast<uint32_t>(compressed.pattern);
-      if (compressed.pattern >> 32 == low) return {StoreKind::kSameFilled, 0, low};
-      memcpy(object, &compressed.pattern, kWordObject);
-      return StoreObject({object, kWordObject}, owner_key);
-    }
-    case CompressKind::kCompressed:
-      // An object of a word's size would be taken for a repeated word. No codec makes a page
-      // that is not same-filled so small; if one did, the page would just not be stored.
-      if (compressed.size == kWordObject) return {StoreKind::kPoor};
-      return StoreObject({object, compressed.size}, owner_key);
+StoredPage PageStore::Store(CacheContext& context, ConstPageBytes page) {
+  uint64_t pattern = 0;
+  if (IsSameFilled(page, &pattern)) {
+    const auto low = static_cast<uint32_t>(pattern);
+    if (pattern >> 32 == low) return {StoredAs::kSameFilled, 0, low};
   }
-  Panic(__FILE__, __LINE__, "a codec answered something unknown");
+  const uint32_t slot = slots_.Take();
+  if (slot == SwapSlots::kNone) return {StoredAs::kNoSpace};
+  const StoreOutcome stored = cache_->Store(context, EntryOf(slot), page);
+  if (stored == StoreOutcome::kStored) return {StoredAs::kSlot, slot};
+  slots_.Return(slot);
+  return {stored == StoreOutcome::kIncompressible ? StoredAs::kPoor : StoredAs::kNoSpace};
 }
 
-StoreOutcome PageStore::StoreObject(std::span<const std::byte> object, uint64_t owner_key) {
-  const AllocateResult stored = pool_->Store(object, owner_key);
-  switch (stored.outcome) {
-    case AllocateOutcome::kAllocated:
-      statistics_->compressed_bytes.Add(object.size());
-      return {StoreKind::kStored, stored.handle.raw()};
-    case AllocateOutcome::kNoSpace:
-      return {StoreKind::kNoSpace};
-    case AllocateOutcome::kTooLarge:
-      return {StoreKind::kPoor};
+LoadedPage PageStore::Load(CacheContext& context, uint32_t slot, PageBytes page, LoadFrom from) {
+  const LoadMode mode = from == LoadFrom::kMemory ? LoadMode::kKeepFromMemory : LoadMode::kKeep;
+  switch (cache_->Load(context, EntryOf(slot), page, mode)) {
+    case LoadOutcome::kLoaded:
+      return LoadedPage::kLoaded;
+    case LoadOutcome::kOnDisk:
+      return LoadedPage::kOnDisk;
+    case LoadOutcome::kIoError:
+    case LoadOutcome::kCorrupt:
+      return LoadedPage::kLost;
+    case LoadOutcome::kMiss:
+      break;
   }
-  Panic(__FILE__, __LINE__, "a pool answered something unknown");
+  PanicOperands(__FILE__, __LINE__, "a stored page is not in the cache", slot, 0);
 }
 
-void PageStore::Load(CodecContext& context, uint64_t handle, std::span<std::byte> page) {
-  const PinnedObject pinned = pool_->Pin(Handle::FromRaw(handle));
-  const ObjectView view = ViewOf(pinned);
-  if (view.size() == kWordObject) {
-    uint64_t word = 0;
-    view.CopyTo({reinterpret_cast<std::byte*>(&word), sizeof(word)});
-    FillPage(word, page);
-    return;
-  }
-  if (context.Decompress(view, page) != DecompressOutcome::kOk) {
-    PanicOperands(__FILE__, __LINE__, "a stored page does not decompress", handle, view.size());
-  }
+bool PageStore::Prefetch(CacheContext& context, uint32_t slot) {
+  return cache_->Prefetch(context, EntryOf(slot));
 }
 
-void PageStore::Free(uint64_t handle) {
-  const Handle named = Handle::FromRaw(handle);
-  statistics_->compressed_bytes.Sub(pool_->SizeOf(named));
-  pool_->Free(named);
-}
-
-Bytes PageStore::SizeOf(uint64_t handle) const {
-  return Bytes(pool_->SizeOf(Handle::FromRaw(handle)));
+void PageStore::Free(CacheContext& context, uint32_t slot) {
+  const bool was_there = cache_->Invalidate(context, EntryOf(slot));
+  UZ_CHECK(was_there);
+  slots_.Return(slot);
 }
 
 }  // namespace uzswap

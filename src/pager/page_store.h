@@ -1,15 +1,16 @@
-// PageStore: one page in, a short word out; and back. The pager's view of codec and pool.
+// PageStore: the pager's view of the compressed cache. One page in, a short word out; and back.
 //
-//   Store   page -> kStored(handle)       compressed, in the pool
+//   Store   page -> kSlot(number)         compressed, in the pool or later on disk
 //                 | kSameFilled(pattern)  the page repeats one 32-bit word; nothing is held
 //                 | kPoor                 compression gains nothing worth a frame
-//                 | kNoSpace              the pool has no frame for it
-//   Load    handle -> page
+//                 | kNoSpace              the pool is at its bound, or has no frame
+//   Load    number -> page
+//                 | kOnDisk               and the caller cannot wait: Prefetch, then again
+//                 | kLost                 it cannot be read back; error() says why
 //
-// A page of one repeated 64-bit word that is not a repeated 32-bit one is stored as an object
-// of exactly that word. Any thread may call any of these, each with a codec context of its
-// own. A handle is good for any number of loads until Free. An object that does not decompress
-// to a page is a broken promise: the process is aborted rather than given wrong bytes.
+// Any thread may call any of these, each with a context of its own. A number is good for any
+// number of loads until Free. Nothing here waits for a device but Prefetch and a load that was
+// told it may. Wrong bytes are never delivered: what does not verify is kLost.
 #ifndef UZSWAP_PAGER_PAGE_STORE_H_
 #define UZSWAP_PAGER_PAGE_STORE_H_
 
@@ -17,48 +18,56 @@
 #include <cstdint>
 #include <span>
 
-#include "base/statistics.h"
-#include "codec/codec.h"
+#include "cache/compressed_cache.h"
 #include "frame/frame_arena.h"
-#include "pool/pool.h"
+#include "pager/swap_slots.h"
 
 namespace uzswap {
 
-enum class StoreKind : uint8_t { kStored, kSameFilled, kPoor, kNoSpace };
+enum class StoredAs : uint8_t { kSlot, kSameFilled, kPoor, kNoSpace };
 
-struct [[nodiscard]] StoreOutcome {
-  StoreKind kind = StoreKind::kPoor;
-  uint64_t handle = 0;   // kStored: a Handle's raw(), 48 bits
+struct [[nodiscard]] StoredPage {
+  StoredAs as = StoredAs::kPoor;
+  uint32_t slot = 0;     // kSlot
   uint32_t pattern = 0;  // kSameFilled
 };
+
+enum class LoadFrom : uint8_t { kMemory, kAnywhere };
+enum class [[nodiscard]] LoadedPage : uint8_t{kLoaded, kOnDisk, kLost};
 
 class PageStore {
  public:
   // An object above this size would gain less than an eighth of a page.
   static constexpr size_t kObjectMax = kPageSize / 8 * 7;
 
-  // All outlive the store.
-  void Init(Pool* pool, const FrameArena* arena, Statistics* statistics) {
-    pool_ = pool;
-    arena_ = arena;
-    statistics_ = statistics;
-  }
+  // `cache` and `arena` outlive the store; the cache's objects lie in the arena. At most
+  // `slots_max` pages are stored at a time.
+  Result<void> Init(CompressedCache* cache, const FrameArena* arena, uint32_t slots_max);
 
-  // `owner_key` comes back from the pool when a frame must be emptied.
-  StoreOutcome Store(CodecContext& context, std::span<const std::byte> page, uint64_t owner_key);
-  void Load(CodecContext& context, uint64_t handle, std::span<std::byte> page);
-  void Free(uint64_t handle);
-  [[nodiscard]] Bytes SizeOf(uint64_t handle) const;
+  // Drops whatever is stored. Requires: nobody else uses the store. The engine never does: a
+  // process's pages end with it.
+  void Close(CacheContext& context);
+
+  StoredPage Store(CacheContext& context, ConstPageBytes page);
+  LoadedPage Load(CacheContext& context, uint32_t slot, PageBytes page, LoadFrom from);
+  // Brings a page that is on disk near, so that Load finds it in memory. True if it is there.
+  bool Prefetch(CacheContext& context, uint32_t slot);
+  void Free(CacheContext& context, uint32_t slot);
 
   // What the pool costs now, idle frames included.
   [[nodiscard]] Bytes PoolBytes() const { return ToBytes(arena_->frames_populated()); }
+  [[nodiscard]] uint32_t slots_in_use() { return slots_.in_use(); }
+  [[nodiscard]] CompressedCache& cache() { return *cache_; }
+  // Requires: the only thread of a forked child; the cache has been reset.
+  void ResetAfterFork() { slots_.ResetAfterFork(); }
 
  private:
-  StoreOutcome StoreObject(std::span<const std::byte> object, uint64_t owner_key);
+  [[nodiscard]] SwapEntry EntryOf(uint32_t slot) const { return {area_, slot}; }
 
-  Pool* pool_ = nullptr;
+  CompressedCache* cache_ = nullptr;
   const FrameArena* arena_ = nullptr;
-  Statistics* statistics_ = nullptr;
+  AreaId area_ = kNoArea;
+  SwapSlots slots_;
 };
 
 }  // namespace uzswap

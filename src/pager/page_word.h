@@ -2,7 +2,7 @@
 //
 //    63                                   16  15  10  9..8    7      6..4   3..0
 //   +---------------------------------------+--------+-------+-----+--------+-------+
-//   | payload: frame, handle or pattern     | unused | merit | pin |  heat  | state |
+//   | payload: frame, slot or pattern       | unused | merit | pin |  heat  | state |
 //   +---------------------------------------+--------+-------+-----+--------+-------+
 //
 //   state        payload   where the content is                       a touch
@@ -10,7 +10,7 @@
 //   Resident     -         in the program's mapping                   costs nothing
 //   Cached       frame     in a swap-cache frame, unchanged           moves it back
 //   InFlight     frame     in a frame that a compressor is reading    copies it back
-//   Compressed   handle    in the pool                                decompresses it
+//   Compressed   slot      in the compressed cache, or on disk        decompresses it
 //   SameFilled   pattern   here: the page repeats this 32-bit word    fills a page
 //
 //   Untracked <-> Resident -> Cached -> InFlight -> Compressed | SameFilled
@@ -71,9 +71,9 @@ class PageWord {
     UZ_CHECK(state() == PageState::kCached || state() == PageState::kInFlight);
     return FrameId(static_cast<uint32_t>(payload()));
   }
-  [[nodiscard]] uint64_t handle() const {
+  [[nodiscard]] uint32_t slot() const {
     UZ_CHECK(state() == PageState::kCompressed);
-    return payload();
+    return static_cast<uint32_t>(payload());
   }
   [[nodiscard]] uint32_t pattern() const {
     UZ_CHECK(state() == PageState::kSameFilled);

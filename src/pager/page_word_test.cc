@@ -68,8 +68,8 @@ TEST(PageWord, PayloadsOfFullWidthComeBack) {
   word.Transition(PageState::kCached, 0xfffffffe);
   EXPECT_EQ(word.frame(), FrameId(0xfffffffe));
   word.Transition(PageState::kInFlight, 0xfffffffe);
-  word.Transition(PageState::kCompressed, (uint64_t{1} << 48) - 1);
-  EXPECT_EQ(word.handle(), (uint64_t{1} << 48) - 1);
+  word.Transition(PageState::kCompressed, UINT32_MAX);
+  EXPECT_EQ(word.slot(), UINT32_MAX);
   word.Transition(PageState::kResident);
   word.Transition(PageState::kCached, 3);
   word.Transition(PageState::kInFlight, 3);
@@ -89,7 +89,7 @@ TEST(PageWordDeathTest, EachPayloadBelongsToItsStates) {
       EXPECT_DEATH(static_cast<void>(word.frame()), "check failed");
     }
     if (state != PageState::kCompressed) {
-      EXPECT_DEATH(static_cast<void>(word.handle()), "check failed");
+      EXPECT_DEATH(static_cast<void>(word.slot()), "check failed");
     }
     if (state != PageState::kSameFilled) {
       EXPECT_DEATH(static_cast<void>(word.pattern()), "check failed");

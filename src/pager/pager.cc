@@ -11,7 +11,9 @@ Result<void> Pager::Init(const Parts& parts) {
   if (!done.ok()) return done;
   done = frames_.Init(parts.levels.frames);
   if (!done.ok()) return done;
-  done = context_.Init(*parts.codec);
+  done = context_.Init(parts.store->cache());
+  if (!done.ok()) return done;
+  done = read_context_.Init(parts.store->cache());
   if (!done.ok()) return done;
   auto parked = os::VirtualArray<Parked>::Create(kParkedMax, "faults that wait");
   if (!parked.ok()) return parked.error();

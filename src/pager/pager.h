@@ -15,10 +15,10 @@
 //   program threads    only the fork calls, from fork handlers
 //
 // One lock, held for bounded work, guards everything; it is never held while a page is
-// compressed in the background, so a fault never waits for that. Messages are read and applied
-// under the lock, and every MOVE is refused by the kernel while a message waits: so whoever
-// holds the lock knows the address space as it is. Each pair of racers with its winner is in
-// docs/design/races.md.
+// compressed in the background or read from a device, so no fault waits for that but its own.
+// Messages are read and applied under the lock, and every MOVE is refused by the kernel while a
+// message waits: so whoever holds the lock knows the address space as it is. Each pair of racers
+// with its winner is in docs/design/races.md.
 //
 // When the kernel refuses something that would make a page's content uncertain, the pager
 // aborts the process: it never continues with a wrong byte.
@@ -34,7 +34,6 @@
 #include "base/rng.h"
 #include "base/statistics.h"
 #include "base/thread_annotations.h"
-#include "codec/codec.h"
 #include "os/address_space.h"
 #include "os/user_fault_port.h"
 #include "os/virtual_array.h"
@@ -57,11 +56,16 @@ class Pager final : private RegionMap::Relocation {
     PageStore* store = nullptr;
     Statistics* statistics = nullptr;
     Headroom* headroom = nullptr;
-    const Codec* codec = nullptr;
     Levels levels;
     // Called, without blocking, when the keeper should compress.
     void (*wake_keeper)(void* context) = nullptr;
-    void* wake_context = nullptr;
+    void* callback_context = nullptr;
+    // Called, without blocking, when a page is lost: the program gets SIGBUS. `error` is the
+    // errno of the read, 0 if what was read is damaged.
+    void (*page_lost)(void* context, uint64_t address, int error) = nullptr;
+    // Is memory about to come free, so that a fault beyond the overdraft had better wait?
+    // Never blocks. nullptr: no.
+    bool (*relief_comes)(void* context) = nullptr;
   };
 
   Pager() = default;
@@ -87,7 +91,7 @@ class Pager final : private RegionMap::Relocation {
   size_t Take(size_t want) UZ_EXCLUDES(mutex_);
   // Compresses up to `max` of the oldest cached pages, outside the lock. Returns how many
   // frames were spent. One caller at a time per context.
-  size_t CompressOldest(CodecContext& context, size_t max) UZ_EXCLUDES(mutex_);
+  size_t CompressOldest(CacheContext& context, size_t max) UZ_EXCLUDES(mutex_);
   // Gives up to `max` spent frames back to the kernel. Returns how many.
   size_t Drain(size_t max) UZ_EXCLUDES(mutex_);
 
@@ -133,7 +137,14 @@ class Pager final : private RegionMap::Relocation {
  private:
   friend class PagerTestPeer;
 
-  enum class Served : uint8_t { kDone, kLater };
+  enum class Served : uint8_t {
+    kDone,
+    kThrottled,  // memory must come free first
+    kLater,      // an event must be read first
+    kRead,       // its page must be read from the backing store first
+  };
+  // What is to be done after a pass over the faults; the last one that applies counts.
+  enum class Pass : uint8_t { kFinished, kMustWait, kEventDue, kMustRead };
 
   // A thread waits for one page at a time. All must fit: the kernel hands out events only when
   // no fault is left to read, and some faults cannot be served before an event was read.
@@ -146,20 +157,54 @@ class Pager final : private RegionMap::Relocation {
   static constexpr size_t kCompressBatch = 16;  // pages in flight at once
   static constexpr size_t kHandTakes = 64;      // pages before the hand jumps
   static constexpr size_t kDrainPages = 64;
+  static constexpr size_t kReadsMax = 16;  // pages asked for from the backing store at once
+  static constexpr int kThrottleMs = 1;
   static constexpr size_t kRecent = 32;  // pages that an instruction, or a few, need at once
   static constexpr size_t kSweepWords = 1 << 18;  // words looked at under one hold of the lock
 
+  // How far a fault has come whose page is on disk.
+  enum class ReadState : uint8_t {
+    kNone,
+    kWanted,    // its slot is in wanted_, if there was room
+    kUnderWay,  // it is being read without the lock
+    kTried,     // if it is not in memory now, the load waits for the device itself
+  };
   struct Parked {
     os::UserFaultEvent fault;
     uint64_t read_ns = 0;
+    ReadState read = ReadState::kNone;
+  };
+
+  // Slots of pages to be read from the backing store, without the lock.
+  struct ReadList {
+    uint32_t slots[kReadsMax];
+    size_t count = 0;
+
+    bool Add(uint32_t slot) {
+      if (count == kReadsMax) return false;
+      slots[count++] = slot;
+      return true;
+    }
+    // Requires: not empty.
+    uint32_t TakeFirst() {
+      const uint32_t first = slots[0];
+      --count;
+      for (size_t i = 0; i < count; ++i) slots[i] = slots[i + 1];
+      return first;
+    }
+  };
+
+  // Pages in the scratch memory, and why there are not more.
+  struct FilledRun {
+    size_t count = 0;
+    LoadedPage stopped = LoadedPage::kLoaded;
   };
 
   // Pages on their way into the pool: begun and finished under the lock, stored without it.
   struct CompressBatch {
     FrameId frames[kCompressBatch];
     const std::byte* pages[kCompressBatch];
-    PageNumber owners[kCompressBatch];  // when it began: only the pool's key
-    StoreOutcome outcomes[kCompressBatch];
+    StoredPage outcomes[kCompressBatch];
     size_t count = 0;
   };
 
@@ -169,7 +214,8 @@ class Pager final : private RegionMap::Relocation {
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
 
   // pager_faults.cc
-  bool ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
+  Pass ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
+  static Pass PassAfter(Served served);
   size_t ReadLocked() UZ_REQUIRES(mutex_);
   Served ServeFault(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
   Served ServeKnown(const Region& region, const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
@@ -182,7 +228,7 @@ class Pager final : private RegionMap::Relocation {
   Served SupplyZero(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
   size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
-  void Fill(const PageWord& word, std::byte* page) UZ_REQUIRES(mutex_);
+  LoadedPage Fill(const PageWord& word, std::byte* page, LoadFrom from) UZ_REQUIRES(mutex_);
   // The page of `number` answered a fault.
   void NoteRecent(PageNumber number) UZ_REQUIRES(mutex_) {
     recent_[recent_next_++ % kRecent] = number;
@@ -190,6 +236,15 @@ class Pager final : private RegionMap::Relocation {
   // The page of `number` is in the program now; its stored copy goes.
   void NoteSupplied(PageNumber number, uint8_t heat) UZ_REQUIRES(mutex_);
   void BalanceLocked() UZ_REQUIRES(mutex_);
+
+  // pager_reads.cc
+  FilledRun FillRun(PageNumber first, size_t count) UZ_REQUIRES(mutex_);
+  void BeginReads(Pass pass, ReadList* reads) UZ_REQUIRES(mutex_);
+  void DoReads(const ReadList& reads) UZ_EXCLUDES(mutex_);
+  // Gives the first `most` faults of one state another.
+  void MarkReads(ReadState from, ReadState to, size_t most) UZ_REQUIRES(mutex_);
+  Served Lose(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
+  bool MustWait() UZ_REQUIRES(mutex_);
 
   // pager_events.cc
   struct FormerPiece {
@@ -220,10 +275,10 @@ class Pager final : private RegionMap::Relocation {
   size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
   size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
   void BeginBatch(size_t max, CompressBatch* batch) UZ_EXCLUDES(mutex_);
-  void StoreBatch(CodecContext& context, CompressBatch* batch) UZ_EXCLUDES(mutex_);
+  void StoreBatch(CacheContext& context, CompressBatch* batch) UZ_EXCLUDES(mutex_);
   size_t FinishBatch(const CompressBatch& batch) UZ_EXCLUDES(mutex_);
   size_t BeginCompress(FrameId* frames, size_t max) UZ_REQUIRES(mutex_);
-  bool FinishCompress(FrameId frame, const StoreOutcome& outcome) UZ_REQUIRES(mutex_);
+  bool FinishCompress(FrameId frame, const StoredPage& outcome) UZ_REQUIRES(mutex_);
   void GiveBackPoor(FrameId frame) UZ_REQUIRES(mutex_);
   void DirectReclaim() UZ_REQUIRES(mutex_);
   size_t DrainLocked(size_t max) UZ_REQUIRES(mutex_);
@@ -242,13 +297,22 @@ class Pager final : private RegionMap::Relocation {
   RegionMap regions_ UZ_GUARDED_BY(mutex_);
   SwapFrames frames_ UZ_GUARDED_BY(mutex_);
   Streams streams_ UZ_GUARDED_BY(mutex_);
-  CodecContext context_ UZ_GUARDED_BY(mutex_);
+  CacheContext context_ UZ_GUARDED_BY(mutex_);
   os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
   os::Mapping drain_ UZ_GUARDED_BY(mutex_);
   os::Mapping sentinel_ UZ_GUARDED_BY(mutex_);  // a page that is registered and always there
 
   os::VirtualArray<Parked> parked_ UZ_GUARDED_BY(mutex_);
   size_t parked_count_ UZ_GUARDED_BY(mutex_) = 0;
+  // Where the fault that is being served may be answered from.
+  LoadFrom load_from_ UZ_GUARDED_BY(mutex_) = LoadFrom::kMemory;
+  // Pages that faults of this pass wait for, and pages ahead of a walking thread.
+  ReadList wanted_ UZ_GUARDED_BY(mutex_);
+  ReadList ahead_ UZ_GUARDED_BY(mutex_);
+  // Somebody reads, without the lock, with the context below.
+  bool reading_ UZ_GUARDED_BY(mutex_) = false;
+  CacheContext read_context_;
+
   // Events read while frozen, in order.
   os::UserFaultEvent deferred_[kDeferredMax] UZ_GUARDED_BY(mutex_);
   size_t deferred_count_ UZ_GUARDED_BY(mutex_) = 0;

@@ -136,7 +136,7 @@ void Pager::Discard(PageNumber number) {
       frames_.SetOwner(word.frame(), kNoOwner);
       break;
     case PageState::kCompressed:
-      parts_.store->Free(word.handle());
+      parts_.store->Free(context_, word.slot());
       statistics.stored_pages.Sub();
       statistics.invalidated_pages.Add();
       break;

@@ -1,4 +1,5 @@
 // Faults: from the message to the page that is there.
+#include <algorithm>
 #include <cstring>
 
 #include "os/thread.h"
@@ -18,25 +19,54 @@ uint32_t Pager::ServeOnce(int timeout_ms) {
 uint32_t Pager::ServeWaiting() {
   uint32_t thread = 0;
   while (true) {
+    ReadList reads;
     mutex_.Lock();
-    const bool finished = ServeLocked(&thread);
+    const Pass pass = ServeLocked(&thread);
+    const bool elsewhere = reading_;
+    if (!elsewhere) BeginReads(pass, &reads);
     mutex_.Unlock();
-    if (finished) return thread;
-    // A thread of the program is between announcing a change of its mappings and queueing
-    // the event: let it get there.
-    parts_.statistics->retries.Add();
-    os::YieldProcessor();
+    if (reads.count > 0) {
+      DoReads(reads);
+      continue;
+    }
+    switch (pass) {
+      case Pass::kFinished:
+        return thread;
+      case Pass::kMustRead:
+        // Whoever reads serves what is left.
+        if (elsewhere) return thread;
+        break;
+      case Pass::kMustWait:
+        parts_.statistics->throttled_waits.Add();
+        parts_.port->WaitReadable(kThrottleMs);
+        break;
+      case Pass::kEventDue:
+        // A thread of the program is between announcing a change of its mappings and queueing
+        // the event: let it get there.
+        parts_.statistics->retries.Add();
+        os::YieldProcessor();
+        break;
+    }
   }
 }
 
-bool Pager::ServeLocked(uint32_t* last_thread) {
+Pager::Pass Pager::ServeLocked(uint32_t* last_thread) {
   while (true) {
     const size_t read = ReadLocked();
+    Pass pass = Pass::kFinished;
     size_t kept = 0;
+    wanted_.count = 0;
     for (size_t i = 0; i < parked_count_; ++i) {
-      const Parked parked = parked_[i];
-      if (ServeFault(parked.fault) == Served::kLater) {
+      Parked parked = parked_[i];
+      const bool may_wait = parked.read == ReadState::kTried || rescuing_;
+      load_from_ = may_wait ? LoadFrom::kAnywhere : LoadFrom::kMemory;
+      const Served served = ServeFault(parked.fault);
+      if (served != Served::kDone) {
+        if (served == Served::kRead && parked.read == ReadState::kNone) {
+          parked.read = ReadState::kWanted;
+        }
         parked_[kept++] = parked;
+        pass = std::max(pass, PassAfter(served));
         continue;
       }
       *last_thread = parked.fault.thread;
@@ -45,10 +75,23 @@ bool Pager::ServeLocked(uint32_t* last_thread) {
     }
     parked_count_ = kept;
     if (read != 0) continue;
-    if (kept != 0) return false;
-    BalanceLocked();
-    return true;
+    if (pass == Pass::kFinished) BalanceLocked();
+    return pass;
   }
+}
+
+Pager::Pass Pager::PassAfter(Served served) {
+  switch (served) {
+    case Served::kDone:
+      return Pass::kFinished;
+    case Served::kThrottled:
+      return Pass::kMustWait;
+    case Served::kLater:
+      return Pass::kEventDue;
+    case Served::kRead:
+      return Pass::kMustRead;
+  }
+  return Pass::kFinished;
 }
 
 size_t Pager::ReadLocked() {
@@ -61,7 +104,7 @@ size_t Pager::ReadLocked() {
     const uint64_t now = os::MonotonicNanoseconds();
     for (size_t i = 0; i < count; ++i) {
       if (events[i].kind == UserFaultEvent::Kind::kPageFault) {
-        parked_[parked_count_++] = {events[i], now};
+        parked_[parked_count_++] = {.fault = events[i], .read_ns = now};
       } else {
         ApplyEvent(events[i]);
       }
@@ -214,17 +257,16 @@ size_t Pager::RunLength(const Region& region, uint64_t address, size_t window) {
   return count;
 }
 
-void Pager::Fill(const PageWord& word, std::byte* page) {
+LoadedPage Pager::Fill(const PageWord& word, std::byte* page, LoadFrom from) {
   switch (word.state()) {
     case PageState::kUntracked:
       memset(page, 0, kPageSize);
-      return;
+      return LoadedPage::kLoaded;
     case PageState::kSameFilled:
       FillPage((uint64_t{word.pattern()} << 32) | word.pattern(), {page, kPageSize});
-      return;
+      return LoadedPage::kLoaded;
     case PageState::kCompressed:
-      parts_.store->Load(context_, word.handle(), {page, kPageSize});
-      return;
+      return parts_.store->Load(context_, word.slot(), PageBytes(page, kPageSize), from);
     case PageState::kResident:
     case PageState::kCached:
     case PageState::kInFlight:
@@ -240,7 +282,7 @@ void Pager::NoteSupplied(PageNumber number, uint8_t heat) {
     statistics.zswpin.Add();
     statistics.stored_pages.Sub();
     if (word.state() == PageState::kCompressed) {
-      parts_.store->Free(word.handle());
+      parts_.store->Free(context_, word.slot());
     } else {
       statistics.same_filled_pages.Sub();
     }
@@ -258,14 +300,16 @@ Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, 
 
   // Changes other pages' words, never this one's, and not the region map.
   if (parts_.headroom->Get() < -parts_.levels.overdraft) DirectReclaim();
+  if (MustWait()) return Served::kThrottled;
   // Pages ahead of the program are for when there is room.
   const int64_t room = parts_.headroom->Get();
   const size_t spare = room > 0 ? static_cast<size_t>(room) : 0;
   const size_t count = RunLength(region, address, window < 1 + spare ? window : 1 + spare);
-  for (size_t i = 0; i < count; ++i) {
-    Fill(regions_.word(number + static_cast<PageNumber>(i)), scratch_.data() + i * kPageSize);
+  const FilledRun filled = FillRun(number, count);
+  if (filled.count == 0) {
+    return filled.stopped == LoadedPage::kLost ? Lose(number, address) : Served::kRead;
   }
-  const PortResult result = parts_.port->Copy(address, scratch_.data(), count << kPageShift);
+  const PortResult result = parts_.port->Copy(address, scratch_.data(), filled.count << kPageShift);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
     NoteSupplied(number + static_cast<PageNumber>(i), i == 0 ? 1 : 0);
@@ -326,7 +370,7 @@ void Pager::BalanceLocked() {
   if (room > levels.room_high) return;
   if (frames_.cached_count() < levels.inactive && !sweep_failed_) TakeLocked(kTakeBatch);
   if (room < levels.room_low && frames_.cached_count() > 0) {
-    parts_.wake_keeper(parts_.wake_context);
+    parts_.wake_keeper(parts_.callback_context);
   }
 }
 

@@ -8,9 +8,9 @@ using os::UserFaultEvent;
 
 void Pager::Freeze() {
   mutex_.Lock();
-  // Compressors in flight write into the pool without the lock: let them land first.
+  // Compressors and readers in flight work in the cache without the lock: let them land first.
   forking_ = true;
-  while (compressing_ != 0) {
+  while (compressing_ != 0 || reading_) {
     mutex_.Unlock();
     os::YieldProcessor();
     mutex_.Lock();
@@ -40,7 +40,7 @@ void Pager::RescueFrozen(uint32_t thread, bool lock_wait) {
         deferred_[deferred_count_++] = events[i];
         continue;
       }
-      parked_[parked_count_++] = {events[i], now};
+      parked_[parked_count_++] = {.fault = events[i], .read_ns = now};
     }
   }
   for (size_t i = 0; i < parked_count_; ++i) found |= parked_[i].fault.thread == thread;
@@ -51,7 +51,7 @@ void Pager::RescueFrozen(uint32_t thread, bool lock_wait) {
   rescuing_ = true;
   ApplyDeferred();
   uint32_t served = 0;
-  while (!ServeLocked(&served)) os::YieldProcessor();
+  while (ServeLocked(&served) != Pass::kFinished) os::YieldProcessor();
   rescuing_ = false;
 }
 
@@ -89,15 +89,11 @@ void Pager::CountInChild() {
     const Region& region = regions_.at(i);
     for (uint64_t page = 0; page < region.pages(); ++page) {
       const PageWord& word = regions_.word(region.first + static_cast<PageNumber>(page));
-      const bool compressed = word.state() == PageState::kCompressed;
-      if (!compressed && word.state() != PageState::kSameFilled) continue;
+      const bool same_filled = word.state() == PageState::kSameFilled;
+      if (!same_filled && word.state() != PageState::kCompressed) continue;
       statistics.zswpout.Add();
       statistics.stored_pages.Add();
-      if (compressed) {
-        statistics.compressed_bytes.Add(parts_.store->SizeOf(word.handle()).raw());
-      } else {
-        statistics.same_filled_pages.Add();
-      }
+      if (same_filled) statistics.same_filled_pages.Add();
     }
   }
   statistics.pool_total_size.Set(parts_.store->PoolBytes().raw());
@@ -112,6 +108,7 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   // The waiting threads stayed behind, and so did their faults; what the events told is true
   // of the child's memory too.
   parked_count_ = 0;
+  ahead_.count = 0;
   forking_ = false;
   CountInChild();
   ApplyDeferred();

@@ -13,7 +13,8 @@ const char* NameOf(PagerOpKind kind) {
       "kRead",       "kWrite",       "kFill",       "kRunThreads", "kServePass",   "kMap",
       "kAdopt",      "kUnmap",       "kReplace",    "kRemap",      "kGrow",        "kDiscard",
       "kStepChange", "kTake",        "kBeginBatch", "kStoreBatch", "kFinishBatch", "kCompress",
-      "kDrain",      "kSetHeadroom", "kProtect",    "kPin",        "kRefuse",      "kPinResident"};
+      "kDrain",      "kSetHeadroom", "kProtect",    "kPin",        "kRefuse",      "kPinResident",
+      "kWriteBack",  "kEndWrites",   "kBeginRead",  "kDoRead",     "kDeviceError"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -29,7 +30,11 @@ std::string ToText(const PagerOp& op) {
 }
 
 PagerHistory::PagerHistory()
-    : world_({.frames = 32, .pool_frames = 24, .headroom = 40, .overdraft = 8}) {
+    : world_({.frames = 32,
+              .pool_frames = 24,
+              .headroom = 40,
+              .overdraft = 8,
+              .device_bytes = kDeviceBytes}) {
   Map(0, 32);
   world_.Adopt(0, 32);
 }
@@ -39,6 +44,7 @@ PagerHistory::~PagerHistory() {
 }
 
 bool PagerHistory::Finish() {
+  world_.DoOpenReads();
   for (const OpenChange& open : changes_) world_.Finish(open.change);
   changes_.clear();
   while (!batches_.empty()) FinishBatchAt(0);
@@ -199,6 +205,24 @@ void PagerHistory::StoreLastBatch() {
   batches_.back().stored = true;
 }
 
+// Exactly one read may fail in a row: a page that is asked for twice is never lost.
+void PagerHistory::PerformOnDevice(const PagerOp& op) {
+  switch (op.kind) {
+    case PagerOpKind::kWriteBack:
+      for (int i = 0; i <= op.a % 8; ++i) static_cast<void>(world_.writeback.Step());
+      return;
+    case PagerOpKind::kEndWrites:
+      return world_.writeback.Drain();
+    case PagerOpKind::kBeginRead:
+      return world_.BeginReads();
+    case PagerOpKind::kDoRead:
+      return world_.DoOpenReads();
+    default:
+      if (op.b % 4 == 0) world_.device.Plan(os::IoFault::kError, world_.device.calls() + 1);
+      return;
+  }
+}
+
 void PagerHistory::Perform(const PagerOp& op) {
   const uint64_t page = op.a % kPages;
   const uint64_t count = 1 + op.b % 16;
@@ -214,6 +238,7 @@ void PagerHistory::Perform(const PagerOp& op) {
     case PagerOpKind::kRunThreads:
       return RunThreads();
     case PagerOpKind::kServePass:
+      world_.DoOpenReads();
       PagerTestPeer::ServePass(world_.pager);
       return;
     case PagerOpKind::kMap:
@@ -267,6 +292,12 @@ void PagerHistory::Perform(const PagerOp& op) {
         world_.pager.PinResident(PagerWorld::At(page), PagerWorld::At(page + 1));
       }
       return;
+    case PagerOpKind::kWriteBack:
+    case PagerOpKind::kEndWrites:
+    case PagerOpKind::kBeginRead:
+    case PagerOpKind::kDoRead:
+    case PagerOpKind::kDeviceError:
+      return PerformOnDevice(op);
   }
 }
 

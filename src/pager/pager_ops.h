@@ -38,8 +38,13 @@ enum class PagerOpKind : uint8_t {
   kPin,
   kRefuse,  // the next call is answered kRetry or so
   kPinResident,
+  kWriteBack,    // the writer empties some units; their writes stay on the way
+  kEndWrites,    // and end
+  kBeginRead,    // a pass that leaves its reads to be done
+  kDoRead,       // they are done
+  kDeviceError,  // the device's next call fails, once
 };
-inline constexpr int kPagerOpKinds = 24;
+inline constexpr int kPagerOpKinds = 29;
 
 struct PagerOp {
   PagerOpKind kind = PagerOpKind::kRead;
@@ -67,6 +72,7 @@ class PagerHistory {
   using Batch = PagerTestPeer::Batch;
 
   static constexpr uint64_t kPages = 96;  // where the program may map
+  static constexpr uint64_t kDeviceBytes = 2 << 20;
   static constexpr uint32_t kThreads = 4;
   static constexpr size_t kChangesMax = 3;
 
@@ -94,6 +100,7 @@ class PagerHistory {
   void Vacate(const PagerOp& op);
   void StoreLastBatch();
   void Refuse(const PagerOp& op);
+  void PerformOnDevice(const PagerOp& op);
   // The mapping that holds `page`, in pages; count 0 if there is none.
   struct Span {
     uint64_t first = 0;

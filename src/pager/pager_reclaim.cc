@@ -171,7 +171,7 @@ size_t Pager::BeginCompress(FrameId* frames, size_t max) {
   return count;
 }
 
-size_t Pager::CompressOldest(CodecContext& context, size_t max) {
+size_t Pager::CompressOldest(CacheContext& context, size_t max) {
   CompressBatch batch;
   BeginBatch(max, &batch);
   StoreBatch(context, &batch);
@@ -182,15 +182,13 @@ void Pager::BeginBatch(size_t max, CompressBatch* batch) {
   MutexLock lock(mutex_);
   batch->count = BeginCompress(batch->frames, max < kCompressBatch ? max : kCompressBatch);
   for (size_t i = 0; i < batch->count; ++i) {
-    batch->owners[i] = frames_.owner(batch->frames[i]);
     batch->pages[i] = frames_.data(batch->frames[i]);
   }
 }
 
-void Pager::StoreBatch(CodecContext& context, CompressBatch* batch) {
+void Pager::StoreBatch(CacheContext& context, CompressBatch* batch) {
   for (size_t i = 0; i < batch->count; ++i) {
-    batch->outcomes[i] =
-        parts_.store->Store(context, {batch->pages[i], kPageSize}, batch->owners[i]);
+    batch->outcomes[i] = parts_.store->Store(context, ConstPageBytes(batch->pages[i], kPageSize));
   }
 }
 
@@ -213,34 +211,34 @@ void Pager::ChargePool() {
 }
 
 // Back under the lock: is the frame still the page's? Returns whether the frame is spent now.
-bool Pager::FinishCompress(FrameId frame, const StoreOutcome& outcome) {
+bool Pager::FinishCompress(FrameId frame, const StoredPage& outcome) {
   Statistics& statistics = *parts_.statistics;
   const PageNumber owner = frames_.owner(frame);
   if (owner == kNoOwner) {
     // Touched or discarded meanwhile: it was copied out, or nobody wants it.
-    if (outcome.kind == StoreKind::kStored) parts_.store->Free(outcome.handle);
+    if (outcome.as == StoredAs::kSlot) parts_.store->Free(context_, outcome.slot);
     statistics.lost_races.Add();
     frames_.NoteDone(frame);
     return true;
   }
   PageWord& word = regions_.word(owner);
   UZ_CHECK_EQ(word.frame(), frame);
-  switch (outcome.kind) {
-    case StoreKind::kStored:
-      word.Transition(PageState::kCompressed, outcome.handle);
+  switch (outcome.as) {
+    case StoredAs::kSlot:
+      word.Transition(PageState::kCompressed, outcome.slot);
       break;
-    case StoreKind::kSameFilled:
+    case StoredAs::kSameFilled:
       word.Transition(PageState::kSameFilled, outcome.pattern);
       statistics.same_filled_pages.Add();
       break;
-    case StoreKind::kPoor:
+    case StoredAs::kPoor:
       ++poor_streak_;
       statistics.reject_compress_poor.Add();
       word.Transition(PageState::kCached, frame.raw());
       frames_.NoteReturned(frame);
       GiveBackPoor(frame);
       return false;
-    case StoreKind::kNoSpace:
+    case StoredAs::kNoSpace:
       statistics.reject_alloc_fail.Add();
       statistics.pool_limit_hit.Add();
       word.Transition(PageState::kCached, frame.raw());
@@ -281,8 +279,8 @@ void Pager::DirectReclaim() {
   for (size_t i = 0; i < kDirectBatch; ++i) {
     FrameId frame;
     if (BeginCompress(&frame, 1) == 0) break;
-    const StoreOutcome outcome =
-        parts_.store->Store(context_, {frames_.data(frame), kPageSize}, frames_.owner(frame));
+    const StoredPage outcome =
+        parts_.store->Store(context_, ConstPageBytes(frames_.data(frame), kPageSize));
     FinishCompress(frame, outcome);
     --compressing_;
   }

@@ -1,6 +1,6 @@
 // Real threads over the fake kernel, for the thread sanitizer: one serves, one takes, compresses,
-// adopts and drains, and two are the program, which knows what every byte of its pages must be.
-// Bounded by the number of operations, never by time.
+// adopts and drains, one writes back, and two are the program, which knows what every byte of its
+// pages must be. Bounded by the number of operations, never by time.
 #include <atomic>
 #include <cstdlib>
 #include <gtest/gtest.h>
@@ -91,8 +91,11 @@ class Program {
   uint64_t wrong_ = 0;
 };
 
-TEST(PagerStress, ProgramPagerAndKeeperRunSideBySide) {
-  PagerWorld world({.frames = 32, .pool_frames = 64, .headroom = 8, .overdraft = 4});
+class PagerStress : public testing::TestWithParam<uint64_t> {};
+
+TEST_P(PagerStress, ProgramPagerKeeperAndWriterRunSideBySide) {
+  PagerWorld world(
+      {.frames = 32, .pool_frames = 64, .headroom = 8, .overdraft = 4, .device_bytes = GetParam()});
   std::atomic<bool> stop{false};
   std::thread server([&] {
     while (!stop) world.pager.ServeOnce(-1);
@@ -110,6 +113,13 @@ TEST(PagerStress, ProgramPagerAndKeeperRunSideBySide) {
       world.pager.Audit();
     }
   });
+  std::thread writer([&] {
+    while (!stop) {
+      for (int i = 0; i < 6 && GetParam() > 0; ++i) static_cast<void>(world.writeback.Step());
+      world.writeback.Drain();
+      std::this_thread::yield();
+    }
+  });
   Program first(world, 1);
   Program second(world, 2);
   std::thread first_thread([&] { first.Run(); });
@@ -120,10 +130,13 @@ TEST(PagerStress, ProgramPagerAndKeeperRunSideBySide) {
   world.fake.Interrupt();
   server.join();
   keeper.join();
+  writer.join();
   EXPECT_EQ(first.wrong(), 0u);
   EXPECT_EQ(second.wrong(), 0u);
   EXPECT_TRUE(world.UnmapEverything()) << world.failure();
 }
+
+INSTANTIATE_TEST_SUITE_P(WithoutAndWithDevice, PagerStress, testing::Values(0, 4 << 20));
 
 }  // namespace
 }  // namespace uzswap

@@ -4,6 +4,7 @@
 //      model:   page -> the bytes the program must see        (nothing: zeroes)
 //      fake:    mappings, present pages, threads, events      (os/fake_user_fault.h)
 //      pager:   the code under test, with a PageStore over a ZbudPool
+//      device:  on request, a fake one that the compressed cache writes back to
 //
 // The program's operations change fake and model together. Check() compares every page of the
 // program with the model without touching it: where a page is away, the content is read where
@@ -27,9 +28,11 @@
 #include "base/testing/page_corpus.h"
 #include "codec/codec.h"
 #include "frame/frame_arena.h"
+#include "os/fake_io_port.h"
 #include "os/fake_user_fault.h"
 #include "pager/pager.h"
 #include "pool/zbud_pool.h"
+#include "writeback/writeback.h"
 
 namespace uzswap {
 
@@ -37,15 +40,26 @@ namespace uzswap {
 class PagerTestPeer {
  public:
   using Batch = Pager::CompressBatch;
+  using Reads = Pager::ReadList;
 
-  // One pass over the messages. False if a fault waits for an event that is not there yet.
+  // One pass over the messages, and what must be read for it. False if a fault waits for an event
+  // that is not there yet, or for memory.
   static bool ServePass(Pager& pager);
+  // The same in steps: what must be read is left to the caller.
+  static bool BeginPass(Pager& pager, Reads* reads);
+  // A pass by somebody else while reads are under way.
+  static void BeginPassElsewhere(Pager& pager) {
+    uint32_t thread = 0;
+    MutexLock lock(pager.mutex_);
+    static_cast<void>(pager.ServeLocked(&thread));
+  }
+  static void DoReads(Pager& pager, const Reads& reads) { pager.DoReads(reads); }
   // Adopt, but for the serving at its end, which waits for events that the test must queue.
   static bool Adopt(Pager& pager, uint64_t start, uint64_t end);
   static PageState StateOf(Pager& pager, uint64_t address);
   static bool InCare(Pager& pager, uint64_t address);
   // The content the pager would supply. False for a page it takes to be resident.
-  static bool ContentOf(Pager& pager, CodecContext& context, uint64_t address, std::byte* page);
+  static bool ContentOf(Pager& pager, CacheContext& context, uint64_t address, std::byte* page);
   // Makes the page cold and puts the hand on it.
   static void AimAt(Pager& pager, uint64_t address);
   // In a test the thread that froze the pager is the one that forks: the child's record of held
@@ -54,7 +68,7 @@ class PagerTestPeer {
   static uint8_t HeatOf(Pager& pager, uint64_t address);
 
   static void BeginBatch(Pager& pager, size_t max, Batch* batch) { pager.BeginBatch(max, batch); }
-  static void StoreBatch(Pager& pager, CodecContext& context, Batch* batch) {
+  static void StoreBatch(Pager& pager, CacheContext& context, Batch* batch) {
     pager.StoreBatch(context, batch);
   }
   static size_t FinishBatch(Pager& pager, const Batch& batch) { return pager.FinishBatch(batch); }
@@ -72,6 +86,7 @@ class PagerWorld {
     int64_t headroom = 1000;  // pages
     int64_t overdraft = 16;
     const Codec* codec = nullptr;
+    uint64_t device_bytes = 0;  // of the backing store; none if 0
   };
 
   // Where the program's memory lies; nothing real is there.
@@ -118,6 +133,11 @@ class PagerWorld {
   // Forces these pages into a state, by the ordinary ways.
   void TakePages(uint64_t page, uint64_t pages);
   void CompressAll();
+  // Writes everything that is in the pool to the device. Requires: there is one.
+  void WriteBackAll();
+  // A pass whose reads are left open; and doing them. Pump does them first.
+  void BeginReads();
+  void DoOpenReads();
 
   // --- Checks ---
   // Ends the program's memory, and checks that nothing is left of it in frames, pool or counts.
@@ -147,14 +167,22 @@ class PagerWorld {
   // For tests in which something is left in the pool on purpose.
   void DoNotCheckAtEnd() { check_at_end_ = false; }
 
+  // Pages the pager has given up, in order.
+  [[nodiscard]] const std::vector<uint64_t>& lost() const { return lost_; }
+
   os::FakeUserFault fake;
   Statistics statistics;
   Headroom headroom;
   FrameArena arena;
   ZbudPool pool;
+  os::FakeIoPort device;
+  BackingStore backing;
+  CompressedCache cache;
+  Writeback writeback;
   PageStore store;
   Pager pager;
-  CodecContext context;  // the keeper's
+  CacheContext context;       // the keeper's
+  bool relief_comes = false;  // what the pager is told
 
  private:
   struct Discard {
@@ -163,6 +191,9 @@ class PagerWorld {
     uint64_t pages;
   };
 
+  static constexpr uint32_t kSlots = 1 << 12;
+
+  void InitCache();
   Pager::Parts MakeParts();
   const Page& Expected(uint64_t page);
   std::string Describe(uint64_t page);
@@ -177,7 +208,10 @@ class PagerWorld {
   std::map<uint64_t, std::unique_ptr<Page>> model_;
   std::map<uint64_t, bool> written_;  // pages written to while under a discard
   std::vector<Discard> discards_;
-  CodecContext looking_;
+  CacheContext looking_;
+  CacheContext writing_;
+  std::vector<uint64_t> lost_;
+  PagerTestPeer::Reads open_reads_;
   std::string failure_;
   bool check_at_end_ = true;
 };

@@ -1,6 +1,10 @@
 #include "writeback/writeback.h"
 
+#include <algorithm>
+#include <climits>
 #include <utility>
+
+#include "os/thread.h"
 
 namespace uzswap {
 
@@ -157,7 +161,7 @@ bool Writeback::Shrink(uint64_t bytes) {
   while (possible && PoolBytes() > bytes) {
     for (int i = 0; i < kStepsBetweenLooks && possible; ++i) {
       const uint64_t before = PendingFrames() + counters_.frames_freed.Get();
-      possible = StepOnce(true) == StepOutcome::kWorked && --patience > 0;
+      possible = StepOnce(true) == StepOutcome::kWorked && --patience > 0 && !Interrupted();
       if (PendingFrames() + counters_.frames_freed.Get() > before) patience = units + 1;
     }
   }
@@ -175,7 +179,7 @@ void Writeback::CompactStore(uint32_t permille) {
   if (store_ == nullptr) return;
   // Each pass may leave one partly filled segment more; the bound stops a pointless chase.
   uint32_t steps = 2 * store_->segments().in_use() + 1;
-  while (steps-- > 0) {
+  while (steps-- > 0 && !Interrupted()) {
     switch (store_->Clean(permille)) {
       case CleanOutcome::kCleaned:
         store_->Reap(false);
@@ -196,24 +200,89 @@ void Writeback::CompactStore(uint32_t permille) {
 
 void Writeback::Run(uint64_t (*now_ns)()) {
   PoolGate& gate = cache_->gate();
-  while (!stopping_.load(std::memory_order_acquire)) {
+  while (Obey()) {
     const uint32_t seen = gate.calls();
     if (store_ != nullptr) store_->Tick(now_ns());
-    if (cache_->pool().Snapshot().frame_bytes() > gate.reopen_level()) {
-      static_cast<void>(Shrink(gate.reopen_level()));
+    ShrinkToGate();
+    if (Interrupted()) continue;
+    if (stuck()) {
+      // Those who are refused keep calling, and it would not help them.
+      os::FutexWait(&order_, static_cast<uint32_t>(Order::kRun), kRetryNs);
+    } else if (!gate.AwaitCall(seen, kIdleNs)) {
+      CleanWhenIdle();
     }
-    // Only downward: reporting a level that stays high would call for ourselves.
-    const uint64_t level = cache_->pool().Snapshot().frame_bytes();
-    if (level <= gate.reopen_level()) static_cast<void>(gate.Observe(level));
-    if (stopping_.load(std::memory_order_acquire)) break;
-    gate.AwaitCall(seen);
   }
   Drain();
 }
 
-void Writeback::Stop() {
-  stopping_.store(true, std::memory_order_release);
+void Writeback::ShrinkToGate() {
+  PoolGate& gate = cache_->gate();
+  const uint64_t asked = asked_.exchange(UINT64_MAX, std::memory_order_relaxed);
+  const uint64_t goal = std::min(gate.reopen_level(), asked);
+  if (cache_->pool().Snapshot().frame_bytes() > goal) {
+    shrinking_.store(true, std::memory_order_relaxed);
+    const bool done = Shrink(goal);
+    shrinking_.store(false, std::memory_order_relaxed);
+    stuck_.store(!done && !Interrupted(), std::memory_order_relaxed);
+  } else {
+    stuck_.store(false, std::memory_order_relaxed);
+  }
+  // Only downward: reporting a level that stays high would call for ourselves.
+  const uint64_t level = cache_->pool().Snapshot().frame_bytes();
+  if (level <= gate.reopen_level()) static_cast<void>(gate.Observe(level));
+}
+
+void Writeback::CleanWhenIdle() {
+  if (store_ == nullptr || store_->closed()) return;
+  const SegmentTable& segments = store_->segments();
+  const uint64_t live = segments.live_bytes();
+  const uint64_t slack = kSlackWhenIdle + live / 1000 * (1000 - kAliveWhenIdle);
+  // What was as clean as it gets would be rewritten for ever.
+  if (segments.held_bytes() <= live + slack || live == cleaned_live_bytes_) return;
+  CompactStore(kAliveWhenIdle);
+  cleaned_live_bytes_ = segments.live_bytes();
+}
+
+bool Writeback::Obey() {
+  if (order_.load(std::memory_order_acquire) == Order::kPause) {
+    Drain();
+    paused_.store(1, std::memory_order_release);
+    os::FutexWake(&paused_, INT_MAX);
+    while (order_.load(std::memory_order_acquire) == Order::kPause) {
+      os::FutexWait(&order_, static_cast<uint32_t>(Order::kPause), kIdleNs);
+    }
+    paused_.store(0, std::memory_order_release);
+  }
+  return order_.load(std::memory_order_acquire) != Order::kStop;
+}
+
+void Writeback::Command(Order order) {
+  order_.store(order, std::memory_order_release);
+  os::FutexWake(&order_, INT_MAX);
   cache_->gate().Call();
+}
+
+void Writeback::Pause() {
+  // From the last time it may not have woken up yet.
+  while (paused_.load(std::memory_order_acquire) != 0) os::YieldProcessor();
+  Command(Order::kPause);
+  while (paused_.load(std::memory_order_acquire) == 0) os::FutexWait(&paused_, 0, kIdleNs);
+}
+
+void Writeback::Resume() { Command(Order::kRun); }
+
+void Writeback::Ask(uint64_t bytes) {
+  asked_.store(bytes, std::memory_order_relaxed);
+  cache_->gate().Call();
+}
+
+void Writeback::ResetAfterFork() {
+  UZ_CHECK_EQ(pending_count_, 0u);
+  store_ = nullptr;
+  order_.store(Order::kRun, std::memory_order_relaxed);
+  paused_.store(0, std::memory_order_relaxed);
+  shrinking_.store(false, std::memory_order_relaxed);
+  stuck_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace uzswap

@@ -91,10 +91,23 @@ class Writeback {
   // Cleans segments until what the store holds is at least `permille` alive. For idle times.
   void CompactStore(uint32_t permille);
 
-  // The writer's thread: shrinks to the gate's opening level whenever called, until Stop.
-  // `now_ns` is the clock of the wear limit.
+  // The writer's thread: shrinks to the gate's opening level whenever called, until Stop. When
+  // nothing has called for a while it cleans the store. `now_ns` is the clock of the wear limit.
   void Run(uint64_t (*now_ns)());
-  void Stop();
+  void Stop() { Command(Order::kStop); }
+  // Any other thread, one at a time. When Pause returns nothing is in flight and Run holds still
+  // until Resume; it waits for the batches on their way. Requires: somebody is in Run.
+  void Pause();
+  void Resume();
+  // Any thread: shrink to `bytes` once, though the gate does not ask for it.
+  void Ask(uint64_t bytes);
+  // Is the pool being shrunk with success, so that whoever was refused need only wait?
+  [[nodiscard]] bool shrinking() const { return shrinking_.load(std::memory_order_relaxed); }
+  // Did the last attempt to shrink end because nothing could be written?
+  [[nodiscard]] bool stuck() const { return stuck_.load(std::memory_order_relaxed); }
+  // In a forked child, which has no writer's thread yet and can write nowhere. Requires: the
+  // parent was paused.
+  void ResetAfterFork();
 
   [[nodiscard]] const WritebackCounters& counters() const { return counters_; }
   [[nodiscard]] uint32_t pending_units() const { return pending_count_; }
@@ -107,8 +120,25 @@ class Writeback {
     uint64_t batch;
   };
   enum class Fate : uint8_t { kOut, kStays, kBlocked };
+  enum class Order : uint32_t { kRun, kPause, kStop };
+
+  // How long nobody may have called before the store is cleaned, and how often a store that
+  // takes nothing is tried again.
+  static constexpr uint64_t kIdleNs = 1'000'000'000;
+  static constexpr uint64_t kRetryNs = 50'000'000;
+  // Cleaned in idle times until so much of what the file takes up is alive.
+  static constexpr uint32_t kAliveWhenIdle = 960;
+  static constexpr uint64_t kSlackWhenIdle = 64 << 10;
 
   StepOutcome StepOnce(bool may_wait);
+  void Command(Order order);
+  [[nodiscard]] bool Interrupted() const {
+    return order_.load(std::memory_order_acquire) != Order::kRun;
+  }
+  // False once told to stop.
+  bool Obey();
+  void ShrinkToGate();
+  void CleanWhenIdle();
   // What becomes of one object of a unit that is being emptied.
   Fate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   Fate Write(const ObjectInfo& object, bool may_wait);
@@ -129,7 +159,12 @@ class Writeback {
   uint32_t pending_count_ = 0;
   uint64_t pending_frames_ = 0;
   uint64_t cleaned_at_batch_ = 0;
-  std::atomic<bool> stopping_{false};  // set by Stop (release), read by Run (acquire)
+  uint64_t cleaned_live_bytes_ = UINT64_MAX;
+  std::atomic<Order> order_{Order::kRun};    // set by others (release), read by Run (acquire)
+  std::atomic<uint64_t> asked_{UINT64_MAX};  // orders nothing
+  std::atomic<uint32_t> paused_{0};          // release by Run, acquire by Pause
+  std::atomic<bool> shrinking_{false};       // hints to others; order nothing
+  std::atomic<bool> stuck_{false};
   WritebackCounters counters_;
 };
 

@@ -51,6 +51,7 @@ uint64_t Live(const Story& story, uint64_t call) {
       case LoadOutcome::kLoaded:
         wrong += rig.got == PageOf(Rig::VersionOf(i)) ? 0 : 1;
         break;
+      case LoadOutcome::kOnDisk:
       case LoadOutcome::kMiss:
         ++lost;
         break;

@@ -1,0 +1,258 @@
+// Pages that have gone to the device: the way there and back, every race on it by hand, and what
+// the program sees when they cannot be read.
+#include <cerrno>
+#include <gtest/gtest.h>
+
+#include "pager/pager_world.h"
+
+namespace uzswap {
+namespace {
+
+using Access = os::FakeUserFault::Access;
+using Peer = PagerTestPeer;
+using os::IoFault;
+
+constexpr uint64_t kDevice = 4 << 20;
+
+PagerWorld::Options WithDevice() {
+  PagerWorld::Options options;
+  options.device_bytes = kDevice;
+  return options;
+}
+
+// Pages 0 .. pages-1 are mapped, filled and on the device.
+class PagerDevice : public testing::Test {
+ protected:
+  void PutOnDevice(uint64_t pages, PageKind kind = PageKind::kText) {
+    world.MapAndAdopt(0, pages);
+    world.Fill(0, pages, kind, 7);
+    world.TakePages(0, pages);
+    world.CompressAll();
+    world.WriteBackAll();
+    ASSERT_EQ(OnDisk(), pages);
+    ASSERT_EQ(world.pool.Snapshot().objects, 0u);
+  }
+  uint64_t OnDisk() {
+    CacheCounters sum;
+    world.cache.Count(sum);
+    return sum.disk_in.Get() - sum.disk_out.Get();
+  }
+  uint64_t ReadAhead() {
+    CacheCounters sum;
+    world.cache.Count(sum);
+    return sum.readahead_pages.Get();
+  }
+
+  PagerWorld world{WithDevice()};
+};
+
+TEST_F(PagerDevice, APageComesBackAndItsPlaceIsReleased) {
+  PutOnDevice(10);
+  for (const uint64_t page : {9, 6, 3, 0}) EXPECT_TRUE(world.Read(page));
+  EXPECT_EQ(OnDisk(), 6u);
+  EXPECT_EQ(world.statistics.zswpin.Get(), 4u);
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+TEST_F(PagerDevice, WhatDoesNotCompressGoesToTheDeviceToo) {
+  PutOnDevice(6, PageKind::kRandom);
+  EXPECT_TRUE(world.ReadEverything()) << world.failure();
+  EXPECT_EQ(OnDisk(), 0u);
+}
+
+TEST_F(PagerDevice, AWalkReadsAheadAfterTheFaultIsServed) {
+  PutOnDevice(12);
+  for (uint64_t page = 0; page < 12; ++page) EXPECT_TRUE(world.Read(page));
+  EXPECT_GT(world.statistics.readahead_pages.Get(), 0u);
+  EXPECT_GT(ReadAhead(), 0u);
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+// --- While a page is being read, the lock is free: everything else may happen ---
+
+TEST_F(PagerDevice, OtherFaultsAreServedMeanwhile) {
+  PutOnDevice(4);
+  world.MapAndAdopt(100, 1);
+  ASSERT_EQ(world.TryRead(1, 0), Access::kWaiting);
+  Peer::Reads reads;
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
+  ASSERT_EQ(reads.count, 1u);
+  ASSERT_EQ(world.TryRead(2, 100), Access::kWaiting);
+  Peer::BeginPassElsewhere(world.pager);
+  EXPECT_EQ(world.TryRead(2, 100), Access::kDone);
+  EXPECT_EQ(world.TryRead(1, 0), Access::kWaiting);
+  Peer::DoReads(world.pager, reads);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.TryRead(1, 0), Access::kDone);
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+enum class Meanwhile : uint8_t { kUnmap, kReplace, kDiscard, kRemap, kOtherThread, kWriteback };
+
+class WhileReading : public PagerDevice, public testing::WithParamInterface<Meanwhile> {
+ protected:
+  // The other racer, from its beginning to its end.
+  void Other() {
+    switch (GetParam()) {
+      case Meanwhile::kUnmap:
+        world.Finish(world.BeginUnmap(0, 4));
+        return;
+      case Meanwhile::kReplace:
+        world.Finish(world.BeginReplace(0, 4));
+        return;
+      case Meanwhile::kDiscard:
+        world.Finish(world.BeginDiscard(0, 4));
+        return;
+      case Meanwhile::kRemap:
+        world.Finish(world.BeginRemap(0, 4, 4, 200));
+        return;
+      case Meanwhile::kOtherThread:
+        EXPECT_EQ(world.TryRead(2, 0), Access::kWaiting);
+        return;
+      case Meanwhile::kWriteback:
+        world.WriteBackAll();
+        return;
+    }
+  }
+};
+
+TEST_P(WhileReading, TheReaderLosesOrWinsCleanly) {
+  for (const bool before : {true, false}) {
+    PutOnDevice(4);
+    ASSERT_EQ(world.TryRead(1, 0), Access::kWaiting);
+    Peer::Reads reads;
+    EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
+    ASSERT_EQ(reads.count, 1u);
+    if (before) {
+      Other();
+      Peer::DoReads(world.pager, reads);
+    } else {
+      Peer::DoReads(world.pager, reads);
+      Other();
+    }
+    world.Pump();
+    EXPECT_TRUE(world.ReadEverything()) << world.failure();
+    EXPECT_TRUE(world.UnmapEverything()) << world.failure();
+    EXPECT_EQ(OnDisk(), 0u);
+    // Whoever waited for page 0 looks again, and finds nothing mapped.
+    world.TryRead(1, 0);
+    world.TryRead(2, 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WhileReading,
+                         testing::Values(Meanwhile::kUnmap, Meanwhile::kReplace,
+                                         Meanwhile::kDiscard, Meanwhile::kRemap,
+                                         Meanwhile::kOtherThread, Meanwhile::kWriteback));
+
+TEST_F(PagerDevice, MoreFaultsThanCanBeReadAtOnce) {
+  PutOnDevice(40);
+  for (uint32_t thread = 0; thread < 40; ++thread) {
+    ASSERT_EQ(world.TryRead(thread + 1, thread), Access::kWaiting);
+  }
+  EXPECT_TRUE(world.Pump());
+  for (uint32_t thread = 0; thread < 40; ++thread) {
+    EXPECT_EQ(world.TryRead(thread + 1, thread), Access::kDone);
+  }
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+// The page that was read ahead is used up by a copy that an event refuses: it is read again.
+TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsASecondRead) {
+  PutOnDevice(4);
+  world.MapAndAdopt(100, 4);
+  ASSERT_EQ(world.TryRead(1, 2), Access::kWaiting);
+  Peer::Reads reads;
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
+  Peer::DoReads(world.pager, reads);
+  const PagerWorld::ChangeId change = world.BeginUnmap(100, 4);
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
+  EXPECT_TRUE(world.Finish(change));
+  EXPECT_EQ(world.TryRead(1, 2), Access::kDone);
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+// --- Pages that cannot be had ---
+
+struct Damage {
+  IoFault fault;
+  int error;
+};
+
+class Unreadable : public PagerDevice, public testing::WithParamInterface<Damage> {};
+
+TEST_P(Unreadable, RaisesSigbusAndNamesThePage) {
+  PutOnDevice(4);
+  if (GetParam().fault == IoFault::kFlippedBit) {
+    for (std::byte& byte : world.device.bytes()) byte ^= std::byte{0x10};
+  } else {
+    world.device.Plan(GetParam().fault, world.device.calls() + 1, GetParam().error, true);
+  }
+  EXPECT_EQ(world.TryRead(1, 2), Access::kWaiting);
+  EXPECT_EQ(world.TryRead(2, 2), Access::kWaiting);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.TryRead(1, 2), Access::kSigbus);
+  EXPECT_EQ(world.TryRead(2, 2), Access::kSigbus);
+  EXPECT_EQ(world.lost(), std::vector<uint64_t>{2});
+  EXPECT_EQ(world.statistics.lost_pages.Get(), 1u);
+  // Pages that are mapped anew, or discarded, are as good as any.
+  EXPECT_TRUE(world.Finish(world.BeginDiscard(2, 1)));
+  EXPECT_TRUE(world.Read(2));
+  EXPECT_TRUE(world.Write(2, std::byte{1}));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Unreadable,
+                         testing::Values(Damage{IoFault::kError, EIO},
+                                         Damage{IoFault::kTruncated, 0},
+                                         Damage{IoFault::kVanished, ENODEV},
+                                         Damage{IoFault::kFlippedBit, 0}));
+
+TEST_F(PagerDevice, AReadThatFailsOnceIsTriedAgain) {
+  PutOnDevice(4);
+  world.device.Plan(IoFault::kError, world.device.calls() + 1, EIO);
+  EXPECT_TRUE(world.Read(1));
+  EXPECT_TRUE(world.lost().empty());
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+TEST_F(PagerDevice, APoisonedNeighbourEndsARun) {
+  PutOnDevice(8);
+  world.device.Plan(IoFault::kError, world.device.calls() + 1, EIO, true);
+  EXPECT_EQ(world.TryRead(1, 3), Access::kWaiting);
+  EXPECT_TRUE(world.Pump());
+  world.device.Heal();
+  for (const uint64_t page : {0, 1, 2, 4, 5, 6, 7}) EXPECT_TRUE(world.Read(page)) << page;
+  EXPECT_EQ(world.TryRead(1, 3), Access::kSigbus);
+  EXPECT_EQ(world.lost(), std::vector<uint64_t>{3});
+}
+
+TEST_F(PagerDevice, AKernelThatCannotRaiseSigbusEndsTheProgram) {
+  PutOnDevice(2);
+  world.device.Plan(IoFault::kError, world.device.calls() + 1, EIO, true);
+  world.fake.Inject(os::FakeUserFault::Call::kPoison, 1, os::PortOutcome::kRefused);
+  EXPECT_EQ(world.TryRead(1, 0), Access::kWaiting);
+  EXPECT_DEATH(world.Pump(), "cannot be read back");
+}
+
+// --- Waiting for memory ---
+
+TEST_F(PagerDevice, AFaultFarBeyondTheRoomWaitsWhileReliefComes) {
+  PutOnDevice(4);
+  world.headroom.Set(-100);
+  world.relief_comes = true;
+  ASSERT_EQ(world.TryRead(1, 0), Access::kWaiting);
+  EXPECT_FALSE(Peer::ServePass(world.pager));
+  EXPECT_EQ(world.TryRead(1, 0), Access::kWaiting);
+  world.headroom.Set(1000);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.TryRead(1, 0), Access::kDone);
+}
+
+TEST_F(PagerDevice, WithoutReliefItDoesNotWait) {
+  PutOnDevice(4);
+  world.headroom.Set(-100);
+  EXPECT_TRUE(world.Read(0));
+}
+
+}  // namespace
+}  // namespace uzswap
