@@ -1,5 +1,7 @@
 #include "command_line.h"
 
+#include <stdlib.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -17,10 +19,39 @@ struct RawOptions {
   std::string limit;
   std::string codec = "lz4";
   std::string pool = "zsmalloc";
+  std::string pool_limit;
   std::string backing;
+  std::string backing_size;
+  std::string write_limit;
+  bool encrypt = false;
   std::string stats;
   bool summary = false;
 };
+
+void DescribeBacking(CLI::App& run, RawOptions& raw) {
+  run.add_option("--pool-limit", raw.pool_limit,
+                 "memory of the compressed pools, as 40M or 20% of the limit; default: 20% with"
+                 " --backing, else the limit itself")
+      ->envname(kPoolLimitVariable)
+      ->type_name("SIZE|PERCENT%");
+  run.add_option("--backing", raw.backing,
+                 "file, folder or block device for the coldest pages; best a folder on a disk, as"
+                 " /var/tmp")
+      ->envname(kBackingVariable)
+      ->type_name("PATH");
+  run.add_option("--backing-size", raw.backing_size,
+                 "bytes the backing files may have together, as 4G; default: no bound")
+      ->envname(kBackingSizeVariable)
+      ->type_name("SIZE");
+  run.add_option("--backing-write-limit", raw.write_limit,
+                 "bytes written in a period, as 10G/d or 50M/s (/s, /min, /h, /d; a day if none is"
+                 " said); default: no bound")
+      ->envname(kWriteLimitVariable)
+      ->type_name("SIZE[/PERIOD]");
+  run.add_flag("--encrypt", raw.encrypt,
+               "seal what is written with a key that only the process has")
+      ->envname(kEncryptVariable);
+}
 
 void DescribeRun(CLI::App& run, RawOptions& raw) {
   run.add_option("--limit", raw.limit,
@@ -34,9 +65,7 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
   run.add_option("--pool", raw.pool, "zsmalloc (dense) or zbud (simple); default zsmalloc")
       ->envname(kPoolVariable)
       ->type_name("NAME");
-  run.add_option("--backing", raw.backing, "file or device for the coldest pages (not yet)")
-      ->envname("UZSWAP_BACKING")
-      ->type_name("PATH");
+  DescribeBacking(run, raw);
   run.add_option("--stats", raw.stats, "write statistics as JSON, live and at the end")
       ->envname("UZSWAP_STATS")
       ->type_name("FILE");
@@ -59,23 +88,40 @@ Refusal Usage(const std::string& cause, const std::string& mend = kUsageMend) {
   return {kCannotDo, cause, mend};
 }
 
-Request ToRunRequest(const RawOptions& raw, bool limit_given, std::vector<std::string> command) {
+// Under another runner the variables are that runner's, unless they were set anew.
+bool IsInherited(const char* variable, const std::optional<std::string>& value) {
+  const char* session = getenv(kSessionVariable);
+  const char* there = getenv(variable);
+  return session != nullptr && *session != '\0' && there != nullptr && value == there;
+}
+
+BackingRequest ToBackingRequest(const RawOptions& raw, const CLI::App& run) {
+  const auto given = [&](const char* option, const std::string& text) {
+    return run.get_option(option)->count() > 0 ? std::optional<std::string>(text) : std::nullopt;
+  };
+  BackingRequest backing;
+  backing.path = given("--backing", raw.backing);
+  backing.size = given("--backing-size", raw.backing_size);
+  backing.write_limit = given("--backing-write-limit", raw.write_limit);
+  backing.pool_limit = given("--pool-limit", raw.pool_limit);
+  backing.encrypt = raw.encrypt;
+  backing.path_is_inherited = IsInherited(kBackingVariable, backing.path);
+  backing.pool_limit_is_inherited = IsInherited(kPoolLimitVariable, backing.pool_limit);
+  return backing;
+}
+
+Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std::string> command) {
   if (command.empty()) return Usage("no command to run");
-  if (!raw.backing.empty()) {
-    return Usage(
-        "--backing: writing to a file or device is not built yet; what does not fit"
-        " stays compressed in memory",
-        "leave out --backing (and unset UZSWAP_BACKING)");
-  }
   const std::optional<CodecKind> codec = ParseCodec(raw.codec);
   if (!codec) return Usage("--codec: '" + raw.codec + "' is not known", "--codec lz4 or zstd");
   const std::optional<PoolKind> pool = ParsePool(raw.pool);
   if (!pool) return Usage("--pool: '" + raw.pool + "' is not known", "--pool zsmalloc or zbud");
 
   RunRequest request;
-  if (limit_given) request.limit = raw.limit;
+  if (run.get_option("--limit")->count() > 0) request.limit = raw.limit;
   request.codec = *codec;
   request.pool = *pool;
+  request.backing = ToBackingRequest(raw, run);
   if (!raw.stats.empty()) request.stats = raw.stats;
   request.summary = raw.summary;
   request.command = std::move(command);
@@ -131,7 +177,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   }
   rest.insert(rest.end(), std::make_move_iterator(command.begin()),
               std::make_move_iterator(command.end()));
-  return ToRunRequest(raw, run->get_option("--limit")->count() > 0, std::move(rest));
+  return ToRunRequest(raw, *run, std::move(rest));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "advise.h"
+#include "backing_options.h"
 #include "engine/options.h"
 #include "refusal.h"
 
@@ -24,6 +25,7 @@ struct RunRequest {
   std::optional<std::string> limit;
   CodecKind codec = CodecKind::kLz4;
   PoolKind pool = PoolKind::kZsmalloc;
+  BackingRequest backing;
   std::optional<std::string> stats;
   bool summary = false;
   std::vector<std::string> command;

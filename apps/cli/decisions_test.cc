@@ -167,14 +167,29 @@ TEST(CommandLineTest, OptionsEndWhereTheCommandBegins) {
 }
 
 TEST(CommandLineTest, ReadsEveryOption) {
-  const RunRequest run = ParseRun({"run", "--limit=auto", "--codec", "zstd", "--pool", "zbud",
-                                   "--stats", "s.json", "--summary", "--", "a"});
+  const RunRequest run =
+      ParseRun({"run",       "--limit=auto",   "--codec", "zstd",
+                "--pool",    "zbud",           "--stats", "s.json",
+                "--summary", "--pool-limit",   "20%",     "--backing",
+                "/b",        "--backing-size", "4G",      "--backing-write-limit",
+                "10G/d",     "--encrypt",      "--",      "a"});
   EXPECT_EQ(run.limit, "auto");
   EXPECT_EQ(run.codec, CodecKind::kZstd);
   EXPECT_EQ(run.pool, PoolKind::kZbud);
   EXPECT_EQ(run.stats, "s.json");
   EXPECT_TRUE(run.summary);
-  EXPECT_FALSE(ParseRun({"run", "--", "a"}).limit.has_value());
+  EXPECT_EQ(run.backing.pool_limit, "20%");
+  EXPECT_EQ(run.backing.path, "/b");
+  EXPECT_EQ(run.backing.size, "4G");
+  EXPECT_EQ(run.backing.write_limit, "10G/d");
+  EXPECT_TRUE(run.backing.encrypt);
+  const RunRequest plain = ParseRun({"run", "--", "a"});
+  EXPECT_FALSE(plain.limit.has_value());
+  EXPECT_FALSE(plain.backing.path.has_value());
+  EXPECT_FALSE(plain.backing.pool_limit.has_value());
+  EXPECT_FALSE(plain.backing.encrypt);
+  EXPECT_EQ(ParseRun({"run", "--backing", "", "--", "a"}).backing.path, "")
+      << "said, if only by an empty variable of a script";
 }
 
 TEST(CommandLineTest, VariablesStandInForOptions) {
@@ -195,6 +210,39 @@ TEST(CommandLineTest, VariablesStandInForOptions) {
   EXPECT_EQ(beaten.codec, CodecKind::kLz4);
 }
 
+TEST(CommandLineTest, VariablesStandInForTheBackingFileToo) {
+  const std::vector<std::pair<const char*, const char*>> kVariables = {
+      {"UZSWAP_BACKING", "/b"},
+      {"UZSWAP_BACKING_SIZE", "4G"},
+      {"UZSWAP_BACKING_WRITE_LIMIT", "10G/d"},
+      {"UZSWAP_POOL_LIMIT", ""},
+      {"UZSWAP_ENCRYPT", "yes"}};
+  for (const auto& [name, value] : kVariables) setenv(name, value, 1);
+  const BackingRequest run = ParseRun({"run", "--", "a"}).backing;
+  const BackingRequest beaten = ParseRun({"run", "--backing", "/c", "--", "a"}).backing;
+  setenv("UZSWAP_SESSION", "/proc/1/fd/3", 1);
+  const BackingRequest below = ParseRun({"run", "--", "a"}).backing;
+  const BackingRequest anew = ParseRun({"run", "--backing", "/c", "--", "a"}).backing;
+  unsetenv("UZSWAP_SESSION");
+  setenv("UZSWAP_ENCRYPT", "no", 1);
+  const BackingRequest open = ParseRun({"run", "--", "a"}).backing;
+  setenv("UZSWAP_ENCRYPT", "perhaps", 1);
+  const Request unclear = Parse({"run", "--", "a"});
+  for (const auto& [name, value] : kVariables) unsetenv(name);
+  EXPECT_EQ(run.path, "/b");
+  EXPECT_EQ(run.size, "4G");
+  EXPECT_EQ(run.write_limit, "10G/d");
+  EXPECT_FALSE(run.pool_limit.has_value()) << "empty counts as unset";
+  EXPECT_TRUE(run.encrypt);
+  EXPECT_FALSE(run.path_is_inherited);
+  EXPECT_EQ(beaten.path, "/c");
+  EXPECT_TRUE(below.path_is_inherited);
+  EXPECT_FALSE(below.pool_limit_is_inherited);
+  EXPECT_FALSE(anew.path_is_inherited);
+  EXPECT_FALSE(open.encrypt);
+  EXPECT_TRUE(std::holds_alternative<Refusal>(unclear));
+}
+
 TEST(CommandLineTest, RefusesWith125) {
   const std::vector<std::vector<const char*>> kTable = {
       {},
@@ -205,7 +253,7 @@ TEST(CommandLineTest, RefusesWith125) {
       {"run", "--bogus", "a"},
       {"run", "--codec", "lzma", "--", "a"},
       {"run", "--pool", "slab", "--", "a"},
-      {"run", "--backing", "/tmp/x", "--", "a"},
+      {"run", "--backing"},
       {"walk", "--", "a"},
       {"check", "extra"},
   };
@@ -228,8 +276,12 @@ TEST(CommandLineTest, PrintsHelpAndVersion) {
                                                 {"check", "--help"}}) {
     EXPECT_TRUE(std::holds_alternative<PrintRequest>(Parse(words))) << words[0];
   }
-  EXPECT_NE(std::get<PrintRequest>(Parse({"help", "run"})).text.find("UZSWAP_LIMIT"),
-            std::string::npos);
+  const std::string help = std::get<PrintRequest>(Parse({"help", "run"})).text;
+  for (const char* part : {"UZSWAP_LIMIT", "UZSWAP_POOL_LIMIT", "UZSWAP_BACKING", "--encrypt",
+                           "UZSWAP_BACKING_SIZE", "UZSWAP_BACKING_WRITE_LIMIT", "/var/tmp"}) {
+    EXPECT_NE(help.find(part), std::string::npos) << part;
+  }
+  EXPECT_EQ(help.find("not yet"), std::string::npos);
 }
 
 }  // namespace

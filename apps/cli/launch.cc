@@ -120,7 +120,10 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   const auto set_bytes = [&](const char* name, Bytes bytes, const std::string& unit = "") {
     if (bytes != Bytes(0)) set(name, std::to_string(bytes.raw()) + unit);
   };
-  set_bytes(kPoolLimitVariable, options.pool_limit);
+  // Nor is a default anybody's wish: a runner further down has a limit of its own to take it of.
+  if (options.pool_limit != DefaultPoolLimit(options)) {
+    set_bytes(kPoolLimitVariable, options.pool_limit);
+  }
   if (options.backing[0] != '\0') set(kBackingVariable, options.backing);
   set_bytes(kBackingSizeVariable, options.backing_size);
   set_bytes(kWriteLimitVariable, options.write_limit, PeriodSuffix(options.write_period_s));

@@ -38,6 +38,18 @@ Json ProcessesOf(const Report& report) {
   return list;
 }
 
+Json BoundOf(Bytes bytes) { return bytes == Bytes(0) ? Json(nullptr) : Json(bytes.raw()); }
+
+void AddBacking(const Options& options, Json& json) {
+  json["pool_limit"] = BoundOf(options.pool_limit);
+  json["backing"] = options.backing[0] == '\0' ? Json(nullptr) : Json(options.backing);
+  json["backing_size"] = BoundOf(options.backing_size);
+  json["write_limit"] = BoundOf(options.write_limit);
+  json["write_period_s"] =
+      options.write_period_s == 0 ? Json(nullptr) : Json(options.write_period_s);
+  json["encrypt"] = options.encrypt;
+}
+
 }  // namespace
 
 std::string ToJson(const Report& report) {
@@ -47,6 +59,7 @@ std::string ToJson(const Report& report) {
   json["limit"] = report.options.limit.raw();
   json["codec"] = Name(report.options.codec);
   json["pool"] = Name(report.options.pool);
+  AddBacking(report.options, json);
   json["running"] = report.running;
   json["exit_status"] = report.running ? Json(nullptr) : Json(report.exit_status);
   json["signal"] = report.signal == 0 ? Json(nullptr) : Json(report.signal);

@@ -47,6 +47,24 @@ std::string ShareOfLimit(const Report& report, uint64_t bytes) {
   return fmt::format("{:.1f} % of the limit", 100 * static_cast<double>(bytes) / limit);
 }
 
+std::string BackingRows(const Report& report) {
+  const Options& options = report.options;
+  std::string text;
+  if (options.pool_limit != Bytes(0)) {
+    text += Row("pool limit", Size(options.pool_limit.raw()),
+                ShareOfLimit(report, options.pool_limit.raw()));
+  }
+  if (options.backing[0] == '\0') return text;
+  std::string remark = options.backing;
+  if (options.encrypt) remark += ", encrypted";
+  if (options.write_limit != Bytes(0)) {
+    remark += fmt::format(", at most {}{} written", Size(options.write_limit.raw()),
+                          PeriodSuffix(options.write_period_s));
+  }
+  const uint64_t bound = options.backing_size.raw();
+  return text + Row("backing", bound == 0 ? "no bound" : Size(bound), remark);
+}
+
 }  // namespace
 
 std::string ToTable(const Report& report) {
@@ -56,6 +74,7 @@ std::string ToTable(const Report& report) {
       fmt::format("uzswap: {} {} after {:.2f} s\n", name, EndOf(report), report.wall_seconds);
   text += Row("limit", Size(report.options.limit.raw()),
               fmt::format("{}, {}", Name(report.options.codec), Name(report.options.pool)));
+  text += BackingRows(report);
   text += Row("peak resident", Size(total[Figure::resident_bytes_peak]),
               ShareOfLimit(report, total[Figure::resident_bytes_peak]));
   text += Row("peak pool", Size(total[Figure::pool_total_size_peak]));

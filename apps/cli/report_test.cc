@@ -94,6 +94,53 @@ TEST(ReportTextTest, ArgumentsNeedNotBeText) {
   EXPECT_EQ(json["command"][1], "a\nb\"c");
 }
 
+// kOptions, and a folder to write to.
+Options BackedOptions() {
+  Options options = kOptions;
+  options.pool_limit = Bytes(16 << 20);
+  options.backing_size = Bytes(uint64_t{1} << 30);
+  options.write_limit = Bytes(uint64_t{2} << 30);
+  options.write_period_s = 86400;
+  options.encrypt = true;
+  UZ_CHECK(SetBacking(options, "/var/tmp"));
+  return options;
+}
+
+TEST(ReportTextTest, JsonTellsWhatWasAskedOfTheBackingFile) {
+  Report report;
+  report.options = kOptions;
+  const Json without = Json::parse(ToJson(report));
+  for (const char* name :
+       {"pool_limit", "backing", "backing_size", "write_limit", "write_period_s"}) {
+    ASSERT_TRUE(without.contains(name)) << name;
+    EXPECT_TRUE(without[name].is_null()) << name;
+  }
+  EXPECT_EQ(without["encrypt"], false);
+  report.options = BackedOptions();
+  const Json with = Json::parse(ToJson(report));
+  EXPECT_EQ(with["pool_limit"], 16 << 20);
+  EXPECT_EQ(with["backing"], "/var/tmp");
+  EXPECT_EQ(with["backing_size"], 1 << 30);
+  EXPECT_EQ(with["write_limit"], uint64_t{2} << 30);
+  EXPECT_EQ(with["write_period_s"], 86400);
+  EXPECT_EQ(with["encrypt"], true);
+}
+
+TEST(ReportTextTest, TheTableHasABackingRowWhenThereIsOne) {
+  Report report;
+  report.options = kOptions;
+  EXPECT_EQ(ToTable(report).find("backing"), std::string::npos);
+  EXPECT_EQ(ToTable(report).find("pool limit"), std::string::npos);
+  report.options = BackedOptions();
+  const std::string table = ToTable(report);
+  for (const char* part : {"16.0 MiB   25.0 % of the limit",
+                           "1024.0 MiB   /var/tmp, encrypted, at most 2048.0 MiB/d written"}) {
+    EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
+  }
+  report.options.backing_size = Bytes(0);
+  EXPECT_NE(ToTable(report).find("no bound   /var/tmp"), std::string::npos) << ToTable(report);
+}
+
 TEST(ReportTextTest, TheTableSaysWhatMatters) {
   Report report;
   report.command = {"python3"};

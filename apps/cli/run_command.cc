@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 
+#include "backing_check.h"
 #include "engine/session.h"
 #include "launch.h"
 #include "limit.h"
@@ -28,6 +29,8 @@ namespace {
 
 // How often the dead are looked for and live statistics are written.
 constexpr int kSweepMs = 1000;
+constexpr int kEmptyAttempts = 40;
+constexpr int kEmptyPauseMs = 5;
 
 void Say(const std::string& text) {
   // Standard error may be closed; there is nobody to tell then.
@@ -37,10 +40,27 @@ void Say(const std::string& text) {
 // What CMD needs before it may start.
 struct Prepared {
   Program program;
-  LimitDecision limit;
+  Options options;
+  std::vector<std::string> notes;  // sentences for standard error
   std::string preload;
+  std::optional<ProvedBacking> backing;
   std::unique_ptr<StatsFile> stats;  // null without --stats
 };
+
+// Opens and closes the backing file, so it comes when everything else is known to be well.
+std::optional<Refusal> PrepareBacking(const BackingRequest& asked, Prepared& prepared) {
+  if (asked.path) {
+    const auto proved = ProveBacking(*asked.path, asked.path_is_inherited);
+    if (const Refusal* refusal = RefusalOf(proved)) return *refusal;
+    prepared.backing = std::get<ProvedBacking>(proved);
+    UZ_CHECK(SetBacking(prepared.options, prepared.backing->path));
+    if (!prepared.backing->note.empty()) prepared.notes.push_back(prepared.backing->note);
+  }
+  if (prepared.options.pool_limit == Bytes(0)) {
+    prepared.options.pool_limit = DefaultPoolLimit(prepared.options);
+  }
+  return std::nullopt;
+}
 
 // The order decides which of several causes is told: the command itself first.
 OrRefusal<Prepared> Prepare(const RunRequest& request) {
@@ -52,7 +72,11 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
   const std::vector<os::CgroupLimit> cgroup = os::FindCgroupLimits();
   auto limit = DecideLimit(request.limit, os::Tightest(cgroup), os::MachineMemory());
   if (const Refusal* refusal = RefusalOf(limit)) return *refusal;
-  prepared.limit = std::get<LimitDecision>(limit);
+  const LimitDecision& decided = std::get<LimitDecision>(limit);
+  if (!decided.note.empty()) prepared.notes.push_back(decided.note);
+  auto options = DecideBacking(request.backing, {decided.limit, request.codec, request.pool});
+  if (const Refusal* refusal = RefusalOf(options)) return *refusal;
+  prepared.options = std::get<Options>(options);
 
   const char* search_path = getenv("PATH");
   auto program =
@@ -75,6 +99,7 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
     if (const Refusal* refusal = RefusalOf(stats)) return *refusal;
     prepared.stats = std::make_unique<StatsFile>(std::get<StatsFile>(std::move(stats)));
   }
+  if (const auto refusal = PrepareBacking(request.backing, prepared)) return *refusal;
   return prepared;
 }
 
@@ -127,25 +152,34 @@ End ToEnd(const siginfo_t& info) {
   return {128 + info.si_status, info.si_status};
 }
 
+// The kernel lets go of what a dead process was still writing a little later than of the process.
+// Nobody waits for what a living one holds.
+void LeaveEmpty(const ProvedBacking& backing, const Session& session) {
+  for (int i = 0; i < kEmptyAttempts && !EmptyBacking(backing); ++i) {
+    if (session.LiveCount() != 0) return;
+    poll(nullptr, 0, kEmptyPauseMs);
+  }
+}
+
 OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) {
-  const Options options = {prepared.limit.limit, request.codec, request.pool};
-  Result<Session> made = Session::Create(options);
+  Result<Session> made = Session::Create(prepared.options);
   if (!made.ok()) {
     const Error error = made.error();
     return Refusal{kCannotDo, std::string(error.what) + ": " + strerror(error.errno_value), ""};
   }
   Session& session = made.value();
   MakeSessionReachable();
-  if (!prepared.limit.note.empty()) Say("uzswap: " + prepared.limit.note + "\n");
+  for (const std::string& note : prepared.notes) Say("uzswap: " + note + "\n");
 
   Watch watch(session, request.command);
   const SignalRelay signals;
-  const auto launched =
-      Launch(prepared.program, request.command,
-             MakeEnvironment(environ, prepared.preload, session.path().c_str(), options), signals);
+  const auto environment =
+      MakeEnvironment(environ, prepared.preload, session.path().c_str(), prepared.options);
+  const auto launched = Launch(prepared.program, request.command, environment, signals);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
   const End end = ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get()));
   watch.Sweep();
+  if (prepared.backing) LeaveEmpty(*prepared.backing, session);
   if (prepared.stats || request.summary) {
     Report report = watch.MakeReport(false);
     report.exit_status = end.status;

@@ -1,7 +1,4 @@
 // The real uzswap, driven as a user drives it, with a stub in place of the preload library.
-// Paths of the binaries come in by the environment (see CMakeLists.txt).
-#include "testing/run.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -13,52 +10,31 @@
 #include <nlohmann/json.hpp>
 
 #include "os/probe.h"
+#include "testing/uzswap.h"
 
 namespace uzswap::cli {
 namespace {
 
 using Json = nlohmann::json;
+using testing::Binary;
+using testing::Contains;
 using testing::Ended;
+using testing::ExpectRefused;
 using testing::Folder;
 using testing::ReadFile;
+using testing::Refused;
 using testing::Running;
+using testing::RunTest;
 using testing::RunToEnd;
-using Words = std::vector<std::string>;
-
-std::string Binary(const char* variable) {
-  const char* path = getenv(variable);
-  EXPECT_NE(path, nullptr) << variable << " is not set; run this by ctest";
-  return path != nullptr ? path : "";
-}
-
-Words RunWords(const Words& rest) {
-  Words words = {Binary("UZSWAP_BINARY"), "run"};
-  words.insert(words.end(), rest.begin(), rest.end());
-  return words;
-}
-
-Ended Uzswap(const Words& rest, const Words& environment = {}) {
-  return RunToEnd(RunWords(rest), environment);
-}
+using testing::RunWords;
+using testing::Uzswap;
+using testing::Words;
 
 Words ChildWords(const Words& mode) {
   Words words = {"--limit", "64M", "--", Binary("UZSWAP_CHILD")};
   words.insert(words.end(), mode.begin(), mode.end());
   return words;
 }
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-// Everything that starts CMD needs userfaultfd here.
-class RunTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!os::ProbeUserfaultfd().sufficient()) GTEST_SKIP() << "no userfaultfd with MOVE here";
-  }
-  Folder folder_;
-};
 
 TEST_F(RunTest, TheExitStatusAndOutputAreTheCommands) {
   for (const int status : {0, 1, 3, 124, 125, 126, 127, 255}) {
@@ -205,15 +181,6 @@ TEST_F(RunTest, RunnersNest) {
   EXPECT_EQ(Json::parse(ReadFile(path))["command"][0], uzswap);
 }
 
-struct Refused {
-  const char* what;
-  Words words;
-  int status;
-  const char* cause;
-  const char* mend;
-};
-
-// Each must say its cause and its mend, and must not start the command, which would print.
 TEST_F(RunTest, BadSurroundingsAreRefused) {
   const Folder& f = folder_;
   const std::string echo = f.Copy("/bin/echo", "echo");
@@ -234,20 +201,12 @@ TEST_F(RunTest, BadSurroundingsAreRefused) {
       {"unit", {"--limit", "5Q", "--", echo, "ran"}, 125, "unknown unit", "--limit 200M"},
       {"overflow", {"--limit", "99999999T", "--", echo, "ran"}, 125, "64 bits", "--limit 200M"},
       {"tiny", {"--limit", "1M", "--", echo, "ran"}, 125, "8.0 MiB", "--limit 200M"},
-      {"backing", {"--backing", "/x", "--", echo, "ran"}, 125, "not built yet", "--backing"},
       {"codec", {"--codec", "x", "--", echo, "ran"}, 125, "not known", "lz4 or zstd"},
       {"pool", {"--pool", "x", "--", echo, "ran"}, 125, "not known", "zsmalloc or zbud"},
       {"stats", {"--stats", f.path() + "/no/s", "--", echo, "ran"}, 125, "--stats", "--stats /tmp"},
       {"nothing", {"--limit", "64M", "--"}, 125, "no command", "uzswap help run"},
   };
-  for (const Refused& row : kTable) {
-    const Ended ended = Uzswap(row.words);
-    EXPECT_EQ(ended.status, row.status) << row.what;
-    EXPECT_EQ(ended.output, "") << row.what;
-    EXPECT_TRUE(Contains(ended.errors, row.cause)) << row.what << ": " << ended.errors;
-    EXPECT_TRUE(Contains(ended.errors, row.mend)) << row.what << ": " << ended.errors;
-    EXPECT_EQ(ended.errors.rfind("uzswap: ", 0), 0u) << ended.errors;
-  }
+  for (const Refused& row : kTable) ExpectRefused(row);
 }
 
 TEST_F(RunTest, AMissingLibraryIsRefused) {
