@@ -17,6 +17,11 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
     context_.counters_.reject_index_full.Add();
     return StoreOutcome::kNoIndex;
   }
+  uint64_t pattern = 0;
+  // Before the work: what is refused should cost nothing.
+  if (!IsSameFilled(page, &pattern) && !cache_.Admits(context_)) {
+    return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_gate_closed);
+  }
   CodecContext& codec = context_.codec(cache_.options_.codec->id());
   const CompressOutcome made =
       codec.Compress(page, context_.object_.first(cache_.options_.object_max));
@@ -38,9 +43,6 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
 }
 
 StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, CodecId codec) {
-  if (!cache_.Admits(context_)) {
-    return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_gate_closed);
-  }
   const AllocateResult stored = cache_.pool_->Store(bytes, key_.raw());
   switch (stored.outcome) {
     case AllocateOutcome::kAllocated:

@@ -106,11 +106,14 @@ FakeUserFault::ChangeId FakeUserFault::BeginDiscard(uint64_t start, uint64_t len
   const FakeArea* area = memory_.AreaAt(start);
   UZ_CHECK(area != nullptr && start + length <= area->end);
   Change change;
+  if (area->context == 0) {
+    // Nobody is told, and the kernel's locks keep a registration out until the pages are gone.
+    for (uint64_t page = start; page < start + length; page += kPageSize) memory_.Drop(page);
+    return Announce(std::move(change));
+  }
   change.zap_start = start;
   change.zap_end = start + length;
-  if (area->context != 0) {
-    change.events.push_back({UserFaultEvent::Kind::kRemove, false, 0, start, start + length, 0});
-  }
+  change.events.push_back({UserFaultEvent::Kind::kRemove, false, 0, start, start + length, 0});
   return Announce(std::move(change));
 }
 

@@ -157,6 +157,18 @@ TEST_F(PagerDevice, MoreFaultsThanCanBeReadAtOnce) {
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
+// Two mappings lie side by side in one region; what is ahead of the walk is in the other one.
+TEST_F(PagerDevice, ARunThatMeetsABorderIsSuppliedUpToIt) {
+  world.MapAndAdopt(0, 8);
+  world.MapAndAdopt(8, 8);
+  world.Fill(0, 16, PageKind::kText, 7);
+  world.TakePages(0, 16);
+  world.CompressAll();
+  world.WriteBackAll();
+  for (uint64_t page = 0; page < 16; ++page) EXPECT_TRUE(world.Read(page)) << world.failure();
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
 // The page that was read ahead is used up by a copy that an event refuses: it is read again.
 TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsASecondRead) {
   PutOnDevice(4);

@@ -309,7 +309,11 @@ Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, 
   if (filled.count == 0) {
     return filled.stopped == LoadedPage::kLost ? Lose(number, address) : Served::kRead;
   }
-  const PortResult result = parts_.port->Copy(address, scratch_.data(), filled.count << kPageShift);
+  PortResult result = parts_.port->Copy(address, scratch_.data(), filled.count << kPageShift);
+  if (result.outcome == PortOutcome::kGone && filled.count > 1) {
+    // The border of two mappings may lie in the run, and no call reaches across.
+    result = parts_.port->Copy(address, scratch_.data(), kPageSize);
+  }
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
     NoteSupplied(number + static_cast<PageNumber>(i), i == 0 ? 1 : 0);

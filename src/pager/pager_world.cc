@@ -292,7 +292,12 @@ PagerWorld::ChangeId PagerWorld::BeginRemap(uint64_t page, uint64_t pages, uint6
 PagerWorld::ChangeId PagerWorld::BeginDiscard(uint64_t page, uint64_t pages) {
   for (uint64_t i = 0; i < pages; ++i) written_.erase(page + i);
   const ChangeId change = fake.BeginDiscard(At(page), pages << kPageShift);
-  discards_.push_back({change, page, pages});
+  const Discard discard{change, page, pages};
+  if (fake.StateOf(change) == os::FakeUserFault::ChangeState::kOver) {
+    ResolveDiscard(discard);
+  } else {
+    discards_.push_back(discard);
+  }
   return change;
 }
 
