@@ -40,6 +40,7 @@ namespace uzswap {
   X(recompressed_pages, kSum, "aged pages made denser with another codec")                       \
   /* The backing store. */                                                                       \
   X(backing_file_bytes, kGauge, "bytes the backing file occupies on its medium")                 \
+  X(written_back_bytes, kGauge, "compressed sizes of the pages on the backing store only")       \
   X(backing_live_bytes, kGauge, "bytes of the records in it that are still wanted")              \
   X(backing_written_bytes, kSum, "bytes written to it, headers, padding and cleaning included")  \
   X(backing_payload_bytes, kSum, "compressed bytes of pages handed over for writing")            \

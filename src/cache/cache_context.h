@@ -38,6 +38,8 @@ class CompressedCache;
   X(same_filled_out, "and that no longer are")                                        \
   X(disk_in, "words that went to disk")                                               \
   X(disk_out, "and came from it")                                                     \
+  X(disk_bytes_in, "compressed bytes of those words that went")                       \
+  X(disk_bytes_out, "and of those that came")                                         \
   X(uncompressed_in, "words that became an object in the pool that no codec made")      \
   X(uncompressed_out, "and that no longer are")                                         \
   X(raw_in, "pages stored uncompressed because compression lost")                     \

@@ -35,6 +35,8 @@ void CompressedCache::CountChange(CacheCounters& counters, EntryWord from, Entry
   const bool was_disk = from.kind() == EntryKind::kOnDisk;
   const bool is_disk = to.kind() == EntryKind::kOnDisk;
   if (was_disk != is_disk) (is_disk ? counters.disk_in : counters.disk_out).Add();
+  if (is_disk) counters.disk_bytes_in.Add(to.place().size());
+  if (was_disk) counters.disk_bytes_out.Add(from.place().size());
   const bool was_plain = from.in_pool() && from.codec() == CodecId::kNone;
   const bool is_plain = to.in_pool() && to.codec() == CodecId::kNone;
   if (was_plain != is_plain) {

@@ -52,6 +52,7 @@ void Engine::ReportCache() {
   statistics().stored_incompressible_pages.Set(cache.uncompressed_in.Get() -
                                                cache.uncompressed_out.Get());
   statistics().written_back_pages.Set(cache.disk_in.Get() - cache.disk_out.Get());
+  statistics().written_back_bytes.Set(cache.disk_bytes_in.Get() - cache.disk_bytes_out.Get());
   if (backing != nullptr) statistics().backing_queue_peak.RaiseTo(file.deepest_queue.Get());
 
   const uint64_t now = os::MonotonicNanoseconds();

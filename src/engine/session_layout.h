@@ -20,7 +20,7 @@ namespace uzswap::internal {
 
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Raise with every change of this file or of Statistics.
-inline constexpr uint32_t kSessionVersion = 3;
+inline constexpr uint32_t kSessionVersion = 4;
 inline constexpr int kNameWords = 3;
 
 // The slot word.
