@@ -72,6 +72,34 @@ TEST_F(HandleTableTest, ReadersMoversAndTheLiberatorExcludeEachOther) {
   EXPECT_EQ(table_.Retire(handle), RetireOutcome::kRetired);
 }
 
+// One thread stores what another one frees, as compressors and faulting threads do.
+TEST_F(HandleTableTest, WhatOneThreadReturnsAnotherTakesBeforeFreshNumbers) {
+  HandleTable table;
+  ASSERT_TRUE(table.Init(100000).ok());
+  ThreadShardIdentity taker(0);
+  ThreadShardIdentity returner(1);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<uint32_t> taken;
+    {
+      const ThreadShardScope scope(taker);
+      for (int i = 0; i < 100; ++i) taken.push_back(table.TakeIndex());
+    }
+    const ThreadShardScope scope(returner);
+    for (uint32_t index : taken) table.ReturnIndex(index);
+  }
+  EXPECT_LE(table.touched(), 100u + IndexPool::kPlenty + 2 * IndexPool::kBatch);
+}
+
+TEST_F(HandleTableTest, ThreadsSideBySideTakeNumbersOfDifferentBatches) {
+  ThreadShardIdentity threads[2] = {ThreadShardIdentity(0), ThreadShardIdentity(1)};
+  for (int i = 0; i < 200; ++i) {
+    for (ThreadShardIdentity& thread : threads) {
+      const ThreadShardScope scope(thread);
+      EXPECT_EQ(table_.TakeIndex() / IndexPool::kBatch % 2, ThreadShard());
+    }
+  }
+}
+
 TEST_F(HandleTableTest, ThreadsDrawFromTheSameNumbers) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
