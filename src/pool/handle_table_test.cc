@@ -11,7 +11,7 @@ namespace {
 class HandleTableTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(table_.Init(1000).ok()); }
-  Handle Make(size_t size = 100, uint64_t key = 7, Place place = {1, 2}) {
+  Handle Make(size_t size = 100, uint64_t key = 7, Place place = {1, 2, 3, 64}) {
     const uint32_t index = table_.TakeIndex();
     return index != 0 ? table_.Publish(index, size, key, place, 0) : Handle();
   }
@@ -19,11 +19,11 @@ class HandleTableTest : public testing::Test {
 };
 
 TEST_F(HandleTableTest, HoldsWhatWasPublished) {
-  const Handle handle = Make(4096, UINT64_MAX, {UINT32_MAX, UINT16_MAX});
+  const Handle handle = Make(4096, UINT64_MAX, {UINT32_MAX, 255, UINT32_MAX, 4080});
   EXPECT_TRUE(handle.valid());
   EXPECT_EQ(table_.SizeOf(handle.index()), 4096u);
   EXPECT_EQ(table_.OwnerOf(handle.index()), UINT64_MAX);
-  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{UINT32_MAX, UINT16_MAX}));
+  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{UINT32_MAX, 255, UINT32_MAX, 4080}));
   EXPECT_EQ(Handle::FromRaw(handle.raw()), handle);
 }
 
@@ -65,9 +65,9 @@ TEST_F(HandleTableTest, ReadersMoversAndTheLiberatorExcludeEachOther) {
   ASSERT_TRUE(table_.TryBeginMove(handle.index()));
   EXPECT_FALSE(table_.TryBeginMove(handle.index()));
   EXPECT_EQ(table_.TryPin(handle), PinOutcome::kMoving);
-  table_.EndMove(handle.index(), {8, 9});
+  table_.EndMove(handle.index(), {8, 9, 10, 4080});
   EXPECT_EQ(table_.TryPin(handle), PinOutcome::kPinned);
-  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{8, 9}));
+  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{8, 9, 10, 4080}));
   table_.Unpin(handle.index());
   EXPECT_EQ(table_.Retire(handle), RetireOutcome::kRetired);
 }
