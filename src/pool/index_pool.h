@@ -2,15 +2,16 @@
 //
 //     shard 0   9 -> 4 -> 17        free numbers, chained through the elements they name
 //     shard 1   23 -> 2
-//     fresh     64 ...              numbers never given out yet, taken in batches
+//     fresh     512 ...             numbers never given out yet, taken in batches
 //
 // The elements are the caller's; it says where the link of one lies (`Links`: a callable from a
 // number to std::atomic<uint64_t>&, unused while the number is out). Numbers run from 1 to
 // capacity - 1. Each thread takes from and returns to its shard. A shard that has none takes over
 // the whole chain of one that has plenty (numbers that one thread takes and another returns would
 // otherwise pile up there, and the table would grow without need), then fresh ones, then what
-// the others have left. Batches begin at multiples of kBatch, so that threads that fill the
-// table side by side write to no common cache line.
+// the others have left. Batches begin at multiples of kBatch, which is whole pages for elements
+// of 8 bytes or a multiple: threads that fill a table side by side, and then walk along what is
+// theirs, have no common cache line, and their processors do not fetch ahead across the border.
 //
 // Any thread may call anything. Holds one lock of rank kHandleTable at a time.
 #ifndef UZSWAP_POOL_INDEX_POOL_H_
@@ -30,8 +31,8 @@ namespace uzswap {
 
 class IndexPool {
  public:
-  static constexpr uint32_t kBatch = 64;
-  static constexpr uint32_t kPlenty = 4 * kBatch;
+  static constexpr uint32_t kBatch = 512;
+  static constexpr uint32_t kPlenty = 256;
 
   // Before first use.
   void Init(uint64_t capacity) { capacity_ = capacity; }
