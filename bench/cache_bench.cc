@@ -1,7 +1,9 @@
 // What a store and a load cost: by entries held, by threads on disjoint pages, by where it lies.
 //
-//   StoreLoad/<entries>      store over an existing page, or load and keep, at random
-//   Threads:N                the same on disjoint pages
+//   Entries.../<entries>     store over an existing page, or load and keep; at random, or in the
+//   order
+//                            in which the pages were stored
+//   Threads...:N             the same, each thread on its own part of the pages
 #include <benchmark/benchmark.h>
 #include <memory>
 #include <vector>
@@ -46,23 +48,38 @@ TestPage SmallPage(uint64_t seed) {
   return page;
 }
 
+// Which entry is next: at random, or one after the other.
+enum class Order : uint8_t { kRandom, kStored };
+
+template <Order kOrder>
+uint64_t NextOf(Rng& rng, uint64_t& last, uint64_t entries) {
+  if constexpr (kOrder == Order::kRandom) return rng.Below(entries);
+  last = last + 1 == entries ? 0 : last + 1;
+  return last;
+}
+
+template <Order kOrder>
 void EntriesStore(benchmark::State& state) {
   const auto entries = static_cast<uint64_t>(state.range(0));
   Rng rng(1);
+  uint64_t last = 0;
   const TestPage page = SmallPage(3);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(
-        g_fixture->cache.Store(g_fixture->context, g_fixture->At(rng.Below(entries)), page.view()));
+    benchmark::DoNotOptimize(g_fixture->cache.Store(
+        g_fixture->context, g_fixture->At(NextOf<kOrder>(rng, last, entries)), page.view()));
   }
 }
 
+template <Order kOrder>
 void EntriesLoad(benchmark::State& state) {
   const auto entries = static_cast<uint64_t>(state.range(0));
   Rng rng(2);
+  uint64_t last = 0;
   TestPage page;
   for (auto _ : state) {
-    const LoadOutcome outcome = g_fixture->cache.Load(
-        g_fixture->context, g_fixture->At(rng.Below(entries)), page.span(), LoadMode::kKeep);
+    const LoadOutcome outcome =
+        g_fixture->cache.Load(g_fixture->context, g_fixture->At(NextOf<kOrder>(rng, last, entries)),
+                              page.span(), LoadMode::kKeep);
     UZ_CHECK(outcome == LoadOutcome::kLoaded);
   }
 }
@@ -89,8 +106,9 @@ void ThreadsStore(benchmark::State& state) {
   const auto me = static_cast<uint64_t>(state.thread_index());
   const auto threads = static_cast<uint64_t>(state.threads());
   Rng rng(me);
+  const uint64_t own = kThreadEntries / threads;
   for (auto _ : state) {
-    const uint64_t i = rng.Below(kThreadEntries / threads) * threads + me;
+    const uint64_t i = me * own + rng.Below(own);
     benchmark::DoNotOptimize(
         g_fixture->cache.Store(context, g_fixture->At(i), Patterns()[rng.Below(kPatterns)].view()));
   }
@@ -104,24 +122,22 @@ void ThreadsLoad(benchmark::State& state) {
   const auto threads = static_cast<uint64_t>(state.threads());
   Rng rng(me);
   TestPage page;
+  const uint64_t own = kThreadEntries / threads;
   for (auto _ : state) {
-    const uint64_t i = rng.Below(kThreadEntries / threads) * threads + me;
+    const uint64_t i = me * own + rng.Below(own);
     UZ_CHECK(g_fixture->cache.Load(context, g_fixture->At(i), page.span(), LoadMode::kKeep) ==
              LoadOutcome::kLoaded);
   }
   state.SetItemsProcessed(state.iterations());
 }
 
-BENCHMARK(EntriesStore)
-    ->RangeMultiplier(10)
-    ->Range(10'000, 10'000'000)
-    ->Setup(SetUpEntries)
-    ->Teardown(TearDown);
-BENCHMARK(EntriesLoad)
-    ->RangeMultiplier(10)
-    ->Range(10'000, 10'000'000)
-    ->Setup(SetUpEntries)
-    ->Teardown(TearDown);
+void OfAllSizes(benchmark::internal::Benchmark* bench) {
+  bench->RangeMultiplier(10)->Range(10'000, 10'000'000)->Setup(SetUpEntries)->Teardown(TearDown);
+}
+BENCHMARK(EntriesStore<Order::kRandom>)->Apply(OfAllSizes);
+BENCHMARK(EntriesStore<Order::kStored>)->Apply(OfAllSizes);
+BENCHMARK(EntriesLoad<Order::kRandom>)->Apply(OfAllSizes);
+BENCHMARK(EntriesLoad<Order::kStored>)->Apply(OfAllSizes);
 BENCHMARK(ThreadsStore)->ThreadRange(1, 2)->UseRealTime()->Setup(SetUpThreads)->Teardown(TearDown);
 BENCHMARK(ThreadsLoad)->ThreadRange(1, 2)->UseRealTime()->Setup(SetUpThreads)->Teardown(TearDown);
 

@@ -118,7 +118,9 @@ bool Engine::MakeRoom() {
   // The writer is at it: what it needs is time.
   if (cache_.writeback().shrinking()) return false;
   Unshare();
-  if (++fruitless_ > kFruitlessMax) WarnIfOver(tree_);
+  // What is written out comes free a little later.
+  const int patience = cache_.writes() && !cache_.writeback().stuck() ? 32 : 1;
+  if (++fruitless_ > kFruitlessMax * patience) WarnIfOver(tree_);
   return false;
 }
 
