@@ -22,7 +22,7 @@ constexpr bool DeviceIsGone(int error) {
 
 Result<void> ReadContext::Init() {
   Result<os::Mapping> memory =
-      os::Mapping::Create(Bytes(kWindow + RoundUpToPage(kRecordBytesMax)), "read window");
+      os::Mapping::Create(Bytes(kMany * kWindow + RoundUpToPage(kRecordBytesMax)), "read windows");
   if (!memory.ok()) return memory.error();
   memory_ = std::move(memory).value();
   return {};
@@ -230,25 +230,44 @@ void BackingStore::Release(DiskPlace place) {
   released_.Add();
 }
 
-ReadResult BackingStore::Read(DiskPlace place, uint64_t key, ReadContext& context) {
-  const uint32_t bytes = RecordBytes(place.size(), encrypt_);
+os::IoRead BackingStore::WindowOf(DiskPlace place, std::byte* to) const {
   const uint64_t at = uint64_t{place.segment()} * segment_size_ + place.offset();
   const uint64_t first = at & ~uint64_t{os::kIoAlignment - 1};
-  const auto skip = static_cast<size_t>(at - first);
-  const size_t length = RoundUpToPage(skip + bytes);
+  const size_t length = RoundUpToPage(static_cast<size_t>(at - first) + RecordBytesOf(place));
   UZ_CHECK_LE(length, ReadContext::kWindow);
-  counters_.reads.Add();
-  const std::span<std::byte> window(context.memory_.data(), length);
-  const int64_t got = port_->Read(first, window);
-  if (got < static_cast<int64_t>(skip + bytes)) {
-    const int error = got < 0 ? static_cast<int>(-got) : ENODATA;
+  return {.offset = first, .to = {to, length}};
+}
+
+ReadResult BackingStore::Read(DiskPlace place, uint64_t key, ReadContext& context) {
+  ReadMany({&place, 1}, context);
+  return Verify(place, key, 0, context);
+}
+
+void BackingStore::ReadMany(std::span<const DiskPlace> places, ReadContext& context) {
+  UZ_CHECK_LE(places.size(), ReadContext::kMany);
+  counters_.reads.Add(places.size());
+  for (size_t i = 0; i < places.size(); ++i) {
+    context.reads_[i] = WindowOf(places[i], context.window(i));
+  }
+  if (places.size() == 1) {
+    context.reads_[0].got = port_->Read(context.reads_[0].offset, context.reads_[0].to);
+  } else {
+    port_->ReadMany({context.reads_, places.size()});
+  }
+}
+
+ReadResult BackingStore::Verify(DiskPlace place, uint64_t key, size_t i, ReadContext& context) {
+  const os::IoRead& read = context.reads_[i];
+  const uint32_t bytes = RecordBytesOf(place);
+  const size_t skip = place.offset() % os::kIoAlignment;
+  if (read.got < static_cast<int64_t>(skip + bytes)) {
+    const int error = read.got < 0 ? static_cast<int>(-read.got) : ENODATA;
     counters_.read_errors.Add();
     last_error_.store(error, std::memory_order_relaxed);
     return {ReadOutcome::kIoError, error, CodecId::kNone, {}};
   }
-  const std::span<std::byte> scratch(context.memory_.data() + ReadContext::kWindow,
-                                     kRecordBytesMax);
-  const RecordView view = ReadRecord(window.subspan(skip, bytes), sealer(), scratch);
+  const RecordView view =
+      ReadRecord(read.to.subspan(skip, bytes), sealer(), {context.scratch(), kRecordBytesMax});
   if (view.outcome != RecordOutcome::kOk || view.payload.size() != place.size()) {
     counters_.corrupt_objects.Add();
     return {ReadOutcome::kCorrupt, 0, CodecId::kNone, {}};

@@ -72,15 +72,23 @@ enum class [[nodiscard]] AppendOutcome : uint8_t{
 
 enum class [[nodiscard]] ReadOutcome : uint8_t{kOk, kIoError, kCorrupt, kMisplaced};
 
-// A thread's buffers for reading. The payload of a ReadResult lives here until the next Read.
+// A thread's buffers for reading: kMany windows, and room for one sealed payload. The payload of
+// a ReadResult lives here until the next Read or Verify.
 class ReadContext {
  public:
+  static constexpr size_t kMany = 16;
+
   Result<void> Init();
 
  private:
   friend class BackingStore;
   static constexpr size_t kWindow = 3 * os::kIoAlignment;
+
+  [[nodiscard]] std::byte* window(size_t i) const { return memory_.data() + i * kWindow; }
+  [[nodiscard]] std::byte* scratch() const { return window(kMany); }
+
   os::Mapping memory_;
+  os::IoRead reads_[kMany];
 };
 
 struct [[nodiscard]] ReadResult {
@@ -185,6 +193,10 @@ class BackingStore {
 
   // Requires: `place` is published, and not released before Read returns.
   ReadResult Read(DiskPlace place, uint64_t key, ReadContext& context);
+  // Reads many at once, at most ReadContext::kMany; then Verify gives each, one after another.
+  // Requires: as Read, until each is verified.
+  void ReadMany(std::span<const DiskPlace> places, ReadContext& context);
+  ReadResult Verify(DiskPlace place, uint64_t key, size_t i, ReadContext& context);
   void Release(DiskPlace place);
   // What the record at `place` takes up.
   [[nodiscard]] uint32_t RecordBytesOf(DiskPlace place) const {
@@ -207,6 +219,8 @@ class BackingStore {
   static constexpr uint32_t kSpoiltInARowMax = 4;
   static constexpr uint32_t kFullRetryEvery = 256;
 
+  // The aligned window around a record.
+  [[nodiscard]] os::IoRead WindowOf(DiskPlace place, std::byte* to) const;
   [[nodiscard]] const Sealer* sealer() const { return encrypt_ ? &sealer_ : nullptr; }
   [[nodiscard]] Sealer* sealer() { return encrypt_ ? &sealer_ : nullptr; }
   // A batch with room for `bytes` more; anything but kAppended says why there is none.

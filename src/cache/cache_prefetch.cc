@@ -2,6 +2,8 @@
 //
 // A filled frame only saves work: the entry's word does not change, and the frame may be dropped
 // at any time. Whoever changes the word drops it.
+#include <optional>
+
 #include "cache/operations.h"
 
 namespace uzswap {
@@ -11,6 +13,23 @@ bool CompressedCache::Prefetch(CacheContext& context, SwapEntry entry) {
   if (!operation.Begin()) return false;
   operation.Fetch();
   return operation.Finish();
+}
+
+void CompressedCache::PrefetchMany(CacheContext& context, std::span<const SwapEntry> entries) {
+  UZ_CHECK_LE(entries.size(), kPrefetchMax);
+  std::optional<PrefetchOperation> operations[kPrefetchMax];
+  DiskPlace places[kPrefetchMax];
+  size_t count = 0;
+  for (const SwapEntry& entry : entries) {
+    PrefetchOperation& operation = operations[count].emplace(*this, context, entry);
+    if (operation.Begin()) places[count++] = operation.place();
+  }
+  if (count == 0) return;
+  store_->ReadMany({places, count}, context.read_);
+  for (size_t i = 0; i < count; ++i) {
+    operations[i]->FetchRead(i);
+    static_cast<void>(operations[i]->Finish());
+  }
 }
 
 bool CompressedCache::DropOldestReadAhead(CacheContext& context) {
@@ -63,6 +82,10 @@ bool PrefetchOperation::Begin() {
 
 void PrefetchOperation::Fetch() {
   outcome_ = cache_.Unfold(context_, key_, slot_->word, PageBytes(slot_->frame, kPageSize));
+}
+
+void PrefetchOperation::FetchRead(size_t i) {
+  outcome_ = cache_.UnfoldRead(context_, key_, slot_->word, i, PageBytes(slot_->frame, kPageSize));
 }
 
 bool PrefetchOperation::Finish() {

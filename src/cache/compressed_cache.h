@@ -137,6 +137,9 @@ class CompressedCache final : public ObjectOwner {
   [[nodiscard]] bool Holds(SwapEntry entry);
   // Reads a page on disk into a frame of the swap cache. True if it is there afterwards.
   bool Prefetch(CacheContext& context, SwapEntry entry);
+  // The same for many, read side by side; at most kPrefetchMax.
+  static constexpr size_t kPrefetchMax = ReadContext::kMany;
+  void PrefetchMany(CacheContext& context, std::span<const SwapEntry> entries);
 
   // --- The writer's side ---
   // Takes an object of a frame for writing, if its entry still has it.
@@ -196,6 +199,9 @@ class CompressedCache final : public ObjectOwner {
   void ReleaseContent(EntryWord word);
   // Turns content into a page. Requires: the word's content is held.
   LoadOutcome Unfold(CacheContext& context, EntryKey key, EntryWord word, PageBytes page);
+  // The same for the i-th of the records that were read together.
+  LoadOutcome UnfoldRead(CacheContext& context, EntryKey key, EntryWord word, size_t i,
+                         PageBytes page);
   LoadOutcome UnfoldObject(CacheContext& context, CodecId codec, const ObjectView& object,
                            PageBytes page);
   bool Admits(CacheContext& context);

@@ -8,6 +8,30 @@
 namespace uzswap {
 namespace {
 
+// Records of one read may be anywhere, and some of them damaged: each is judged by itself.
+TEST(CompressedCacheTest, ManyAreReadAheadTogether) {
+  FixtureOptions options;
+  options.readahead_frames = 8;
+  CacheFixture fixture(options);
+  fixture.Attach();
+  for (uint64_t i = 0; i < 12; ++i) fixture.PutOnDisk(i, 2 + i * kPageKinds);
+  ASSERT_EQ(fixture.Put(20, 2), StoreOutcome::kStored);
+  std::vector<SwapEntry> entries;
+  for (const uint64_t offset : {3, 1, 20, 99, 1, 7, 11, 0}) entries.push_back(fixture.At(offset));
+  const uint64_t calls = fixture.port.calls();
+  fixture.port.Plan(os::IoFault::kError, calls + 2, EIO);
+  fixture.cache.PrefetchMany(fixture.context, entries);
+  EXPECT_EQ(fixture.port.calls(), calls + 5) << "neither twice, nor what is not on disk";
+  const uint64_t after = fixture.port.calls();
+  for (const uint64_t offset : {3, 7, 11, 0})
+    EXPECT_TRUE(fixture.Is(offset, 2 + offset * kPageKinds));
+  EXPECT_EQ(fixture.port.calls(), after);
+  EXPECT_TRUE(fixture.Is(1, 2 + kPageKinds)) << "the one that failed is read again";
+  EXPECT_EQ(fixture.port.calls(), after + 1);
+  EXPECT_EQ(fixture.Counted().readahead_pages.Get(), 4u);
+  fixture.cache.Audit();
+}
+
 TEST(CompressedCacheTest, EveryKindOfPageComesBack) {
   for (const FrameAccess access : {FrameAccess::kAlways, FrameAccess::kWhilePinned}) {
     FixtureOptions options;

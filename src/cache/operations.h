@@ -85,11 +85,16 @@ class PrefetchOperation {
  public:
   PrefetchOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry)
       : cache_(cache), context_(context), key_(entry) {}
+  PrefetchOperation(const PrefetchOperation&) = delete;
+  PrefetchOperation& operator=(const PrefetchOperation&) = delete;
   ~PrefetchOperation() { UZ_CHECK(slot_ == nullptr); }
 
   // False if there is nothing to do, or no frame to do it in.
   bool Begin();
   void Fetch();
+  // Instead, for records read together: where it is, and that it is the i-th that was read.
+  [[nodiscard]] DiskPlace place() const { return slot_->word.place(); }
+  void FetchRead(size_t i);
   // True if the page is in the swap cache.
   bool Finish();
 

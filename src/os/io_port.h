@@ -2,7 +2,8 @@
 //
 //      one writing thread                               any thread
 //   Submit(request) --> [ up to depth() in flight ]     Read(offset, to)   waits for its own
-//   Reap(wait) <------- [ completed, in any order  ]                       bytes only
+//   Reap(wait) <------- [ completed, in any order  ]                       bytes only; ReadMany
+//                                                                          for several at once
 //
 //   UringPort    io_uring with registered buffers       (os/uring_port.h)
 //   ThreadPort   lent threads, or the reaper itself      (os/thread_port.h)
@@ -17,7 +18,7 @@
 // (error == 0) or failed with an errno. The part of the file it names is then undefined.
 //
 // Submit, Reap, Prepare and Discard: one thread at a time (the store's writer lock).
-// Read, and the constants: any thread, any time. Nothing here allocates after Init.
+// Read, ReadMany and the constants: any thread, any time. Nothing here allocates after Init.
 #ifndef UZSWAP_OS_IO_PORT_H_
 #define UZSWAP_OS_IO_PORT_H_
 
@@ -48,6 +49,13 @@ struct IoRequest {
   IoRequest* next = nullptr;
 };
 
+// One of several reads made at once.
+struct IoRead {
+  uint64_t offset = 0;
+  std::span<std::byte> to;
+  int64_t got = 0;  // as Read returns it
+};
+
 class IoPort {
  public:
   IoPort() = default;
@@ -70,6 +78,11 @@ class IoPort {
 
   // The number of bytes read, short only at the end of the file, or a negative errno.
   [[nodiscard]] virtual int64_t Read(uint64_t offset, std::span<std::byte> to) = 0;
+
+  // The same for many, side by side where the port can; returns when all have ended.
+  virtual void ReadMany(std::span<IoRead> reads) {
+    for (IoRead& read : reads) read.got = Read(read.offset, read.to);
+  }
 
   // Gives the space of a part back, where that is possible; it reads as zeroes or as before.
   virtual void Discard(uint64_t offset, uint64_t length) = 0;

@@ -132,6 +132,31 @@ TEST_P(PortTest, ReadsBeyondTheEndAreShort) {
   EXPECT_EQ(port_->Read(uint64_t{1} << 40, {static_cast<std::byte*>(aligned), kIoAlignment}), 0);
 }
 
+// More reads than go side by side, some of them beyond the end of what was written.
+TEST_P(PortTest, ManyReadsAgreeWithSingleOnes) {
+  constexpr size_t kReads = 40;
+  for (uint32_t slot = 0; slot < 4; ++slot) {
+    IoRequest request = Write(slot, slot * kChunk, static_cast<uint8_t>(slot + 1));
+    ASSERT_TRUE(port_->Submit(request));
+    ASSERT_EQ(port_->Reap(true), &request);
+    ASSERT_EQ(request.error, 0);
+  }
+  Mapping many = std::move(Mapping::Create(Bytes(kReads * 2 * kIoAlignment), "many")).value();
+  Mapping single = std::move(Mapping::Create(Bytes(2 * kIoAlignment), "one")).value();
+  Rng rng(4);
+  std::vector<IoRead> reads(kReads);
+  for (size_t i = 0; i < kReads; ++i) {
+    reads[i].offset = rng.Below(5 * kChunk / kIoAlignment) * kIoAlignment;
+    reads[i].to = {many.data() + i * 2 * kIoAlignment, (1 + rng.Below(2)) * kIoAlignment};
+  }
+  port_->ReadMany(reads);
+  for (const IoRead& read : reads) {
+    const std::span<std::byte> alone(single.data(), read.to.size());
+    ASSERT_EQ(read.got, port_->Read(read.offset, alone)) << read.offset;
+    EXPECT_EQ(memcmp(alone.data(), read.to.data(), static_cast<size_t>(read.got)), 0);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PortTest, testing::Values("uring", "threads", "nothreads", "fake"),
                          [](const auto& each) { return std::string(each.param); });
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace uzswap::os {
@@ -11,6 +12,12 @@ namespace {
 constexpr size_t kBuffersMax = 256;
 
 bool Repeatable(int error) { return error == EINTR || error == EAGAIN; }
+
+void Unmap(io_uring& ring) {
+  munmap(ring.sq.sqes, ring.sq.ring_entries * sizeof(io_uring_sqe));
+  if (ring.cq.ring_ptr != ring.sq.ring_ptr) munmap(ring.cq.ring_ptr, ring.cq.ring_sz);
+  munmap(ring.sq.ring_ptr, ring.sq.ring_sz);
+}
 
 }  // namespace
 
@@ -25,11 +32,17 @@ Result<void> UringPort::Init(const BackingFile& file, uint32_t depth) {
   if (result < 0) return Error{-result, "io_uring_setup"};
   file_ = &file;
   depth_ = depth;
+  MutexLock lock(read_mutex_);
+  // Without it reads go one by one.
+  has_read_ring_ = io_uring_queue_init(kReadDepth, &read_ring_, IORING_SETUP_CLAMP) == 0;
   return {};
 }
 
 void UringPort::Close() {
   if (depth_ != 0) io_uring_queue_exit(&ring_);
+  MutexLock lock(read_mutex_);
+  if (has_read_ring_) io_uring_queue_exit(&read_ring_);
+  has_read_ring_ = false;
   depth_ = 0;
   in_flight_ = 0;
   registered_ = false;
@@ -37,9 +50,11 @@ void UringPort::Close() {
 
 void UringPort::Forget() {
   if (depth_ == 0) return;
-  munmap(ring_.sq.sqes, ring_.sq.ring_entries * sizeof(io_uring_sqe));
-  if (ring_.cq.ring_ptr != ring_.sq.ring_ptr) munmap(ring_.cq.ring_ptr, ring_.cq.ring_sz);
-  munmap(ring_.sq.ring_ptr, ring_.sq.ring_sz);
+  Unmap(ring_);
+  read_mutex_.ResetAfterFork();
+  MutexLock lock(read_mutex_);
+  if (has_read_ring_) Unmap(read_ring_);
+  has_read_ring_ = false;
   depth_ = 0;
   in_flight_ = 0;
   registered_ = false;
@@ -118,6 +133,58 @@ IoRequest* UringPort::Reap(bool wait) {
     return request;
   }
   return nullptr;
+}
+
+void UringPort::ReadMany(std::span<IoRead> reads) {
+  if (reads.size() > 1 && has_read_ring_ && read_mutex_.TryLock()) {
+    while (!reads.empty()) {
+      const size_t count = SubmitReads(reads.first(std::min<size_t>(reads.size(), kReadDepth)));
+      if (count == 0) break;
+      ReapReads(count);
+      // What was cut short is finished, or fails for good, by an ordinary call.
+      for (IoRead& read : reads.first(count)) {
+        if (read.got != static_cast<int64_t>(read.to.size())) read.got = Read(read.offset, read.to);
+      }
+      reads = reads.subspan(count);
+    }
+    read_mutex_.Unlock();
+  }
+  for (IoRead& read : reads) read.got = Read(read.offset, read.to);
+}
+
+// Returns how many the kernel took.
+size_t UringPort::SubmitReads(std::span<IoRead> reads) {
+  for (IoRead& read : reads) {
+    io_uring_sqe* entry = io_uring_get_sqe(&read_ring_);
+    UZ_CHECK(entry != nullptr);  // all that was entered before has been taken
+    io_uring_prep_read(entry, file_->fd(), read.to.data(), static_cast<unsigned>(read.to.size()),
+                       read.offset);
+    io_uring_sqe_set_data(entry, &read);
+    read.got = 0;
+  }
+  size_t taken = 0;
+  for (uint32_t attempt = 0; taken < reads.size();) {
+    const int result = io_uring_submit(&read_ring_);
+    if (result > 0) {
+      taken += static_cast<size_t>(result);
+    } else {
+      // An entry that stays in the ring would be submitted by the next call, with a dead buffer.
+      UZ_CHECK((result == 0 || Repeatable(-result)) && ++attempt < kIoAttemptsMax);
+    }
+  }
+  return taken;
+}
+
+void UringPort::ReapReads(size_t count) {
+  while (count > 0) {
+    io_uring_cqe* entry = nullptr;
+    const int result = io_uring_wait_cqe(&read_ring_, &entry);
+    if (result == -EINTR) continue;
+    UZ_CHECK_EQ(result, 0);
+    static_cast<IoRead*>(io_uring_cqe_get_data(entry))->got = entry->res;
+    io_uring_cqe_seen(&read_ring_, entry);
+    --count;
+  }
 }
 
 }  // namespace uzswap::os

@@ -1,6 +1,7 @@
-// UringPort: writes through io_uring, reads through pread. See os/io_port.h for the face.
+// UringPort: writes through io_uring, single reads through pread. See os/io_port.h for the face.
 //
-//   Submit -> submission ring -> kernel -> completion ring -> Reap
+//   Submit   -> submission ring -> kernel -> completion ring -> Reap
+//   ReadMany -> a ring of its own, for one caller at a time; who comes second reads one by one
 //
 // The ring has room for exactly depth() requests, so neither side can overflow. Buffers are
 // registered if the limit on locked memory allows it; otherwise writes name plain memory.
@@ -11,6 +12,8 @@
 
 #include <liburing.h>
 
+#include "base/mutex.h"
+#include "base/thread_annotations.h"
 #include "os/backing_file.h"
 #include "os/io_port.h"
 
@@ -37,12 +40,17 @@ class UringPort final : public IoPort {
   [[nodiscard]] int64_t Read(uint64_t offset, std::span<std::byte> to) override {
     return file_->Read(offset, to);
   }
+  void ReadMany(std::span<IoRead> reads) override UZ_EXCLUDES(read_mutex_);
   void Discard(uint64_t offset, uint64_t length) override { file_->Discard(offset, length); }
   [[nodiscard]] uint64_t Occupied() override { return file_->Occupied(); }
 
   [[nodiscard]] bool buffers_registered() const { return registered_; }
 
  private:
+  static constexpr uint32_t kReadDepth = 16;
+
+  size_t SubmitReads(std::span<IoRead> reads) UZ_REQUIRES(read_mutex_);
+  void ReapReads(size_t count) UZ_REQUIRES(read_mutex_);
   void Enter(IoRequest& request);
   [[nodiscard]] bool Finish(IoRequest& request, int result);
 
@@ -51,6 +59,9 @@ class UringPort final : public IoPort {
   uint32_t depth_ = 0;
   uint32_t in_flight_ = 0;
   bool registered_ = false;
+  Mutex read_mutex_{LockRank::kLeaf};
+  io_uring read_ring_ UZ_GUARDED_BY(read_mutex_) = {};
+  bool has_read_ring_ = false;  // constant between Init and Close
 };
 
 }  // namespace uzswap::os

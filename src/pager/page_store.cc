@@ -47,8 +47,10 @@ LoadedPage PageStore::Load(CacheContext& context, uint32_t slot, PageBytes page,
   PanicOperands(__FILE__, __LINE__, "a stored page is not in the cache", slot, 0);
 }
 
-bool PageStore::Prefetch(CacheContext& context, uint32_t slot) {
-  return cache_->Prefetch(context, EntryOf(slot));
+void PageStore::Prefetch(CacheContext& context, std::span<const uint32_t> slots) {
+  SwapEntry entries[CompressedCache::kPrefetchMax];
+  for (size_t i = 0; i < slots.size(); ++i) entries[i] = EntryOf(slots[i]);
+  cache_->PrefetchMany(context, {entries, slots.size()});
 }
 
 void PageStore::Free(CacheContext& context, uint32_t slot) {

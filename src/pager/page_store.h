@@ -50,8 +50,9 @@ class PageStore {
 
   StoredPage Store(CacheContext& context, ConstPageBytes page);
   LoadedPage Load(CacheContext& context, uint32_t slot, PageBytes page, LoadFrom from);
-  // Brings a page that is on disk near, so that Load finds it in memory. True if it is there.
-  bool Prefetch(CacheContext& context, uint32_t slot);
+  // Brings pages that are on disk near, so that Load finds them in memory; at most
+  // CompressedCache::kPrefetchMax. What cannot be read is found out by Load.
+  void Prefetch(CacheContext& context, std::span<const uint32_t> slots);
   void Free(CacheContext& context, uint32_t slot);
 
   // What the pool costs now, idle frames included.

@@ -158,6 +158,7 @@ class Pager final : private RegionMap::Relocation {
   static constexpr size_t kHandTakes = 64;      // pages before the hand jumps
   static constexpr size_t kDrainPages = 64;
   static constexpr size_t kReadsMax = 16;  // pages asked for from the backing store at once
+  static constexpr size_t kAheadMax = 8;   // of these, pages that nobody waits for yet
   static constexpr int kThrottleMs = 1;
   static constexpr size_t kRecent = 32;  // pages that an instruction, or a few, need at once
   static constexpr size_t kSweepWords = 1 << 18;  // words looked at under one hold of the lock

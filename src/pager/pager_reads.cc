@@ -1,8 +1,9 @@
 // Reads: pages that come back from the backing store, and what happens when one cannot.
 //
 // A fault whose page is on disk stays parked. Its slot is read ahead into the cache's frames
-// without the lock, then the fault is served as if the page had always been in memory. Pages
-// ahead of a walking thread follow one by one, after all faults that wait have been served.
+// without the lock, together with those of other faults, and then the fault is served as if the
+// page had always been in memory. Pages ahead of a walking thread follow a few at a time, after all
+// faults that wait have been served.
 #include "pager/pager.h"
 
 namespace uzswap {
@@ -36,8 +37,10 @@ void Pager::BeginReads(Pass pass, ReadList* reads) {
     wanted_.count = 0;
     MarkReads(ReadState::kWanted, ReadState::kUnderWay, reads->count);
   } else if (pass == Pass::kFinished && ahead_.count > 0 && !forking_) {
-    // One at a time: a fault that comes meanwhile waits for no more than that.
-    static_cast<void>(reads->Add(ahead_.TakeFirst()));
+    // A few side by side: a fault that comes meanwhile waits for hardly more than one.
+    while (ahead_.count > 0 && reads->count < kAheadMax) {
+      static_cast<void>(reads->Add(ahead_.TakeFirst()));
+    }
   }
   reading_ = reads->count > 0;
 }
@@ -45,9 +48,7 @@ void Pager::BeginReads(Pass pass, ReadList* reads) {
 // A slot may be given up, or given to another page, meanwhile: then nothing is read, or
 // something that somebody may want.
 void Pager::DoReads(const ReadList& reads) {
-  for (size_t i = 0; i < reads.count; ++i) {
-    static_cast<void>(parts_.store->Prefetch(read_context_, reads.slots[i]));
-  }
+  parts_.store->Prefetch(read_context_, {reads.slots, reads.count});
   MutexLock lock(mutex_);
   MarkReads(ReadState::kUnderWay, ReadState::kTried, parked_count_);
   reading_ = false;
