@@ -1,19 +1,27 @@
 // What one operation on a pool costs, by threads and by number of objects.
 //
 //   free_allocate  one object freed and another of a new size allocated in its stead
+//   met            the same by threads whose numbers put them into one shard, which they then leave
 //   pinned_read    one object pinned, its first and last bytes read, unpinned
-//   bare_read      the same reads through a plain array of pointers and sizes: what the memory
-//                  costs without a pool
+//   bare_read      the same bytes, where that pool put them, through a plain array of pointers and
+//                  sizes: what the memory costs without a pool
+//   counted_read   likewise with a count beside each pointer, raised before and lowered after: what
+//                  a pin costs without a pool
 //
-// Each thread works on its own objects (of 64 to 448 bytes; for zbud, which would need 20 GB for
-// the most of them, 64 to 448 as well, but never written), `shuffled`: 0 in the order in which
-// they were stored, 1 in random order, where the caches' misses on tables and data dominate
-// beyond a million objects. Objects of one size class are the worst case for the locks.
+// Each thread works on its own objects of 64 to 448 bytes, stored by itself, and is in a shard of
+// its own. `shuffled`: 0 in the order in which they were stored, 1 in random order, where the
+// caches' misses on tables and data dominate beyond a million objects. Objects of one size class
+// are the worst case for the locks. Of zbud, 4 million objects stand for 10: they take 8 GB. Beside
+// the time, by operation: waits for a lock, locks passed by, objects put into another thread's
+// shard, threads that changed their shard. The number of operations is fixed, since each attempt
+// would store all objects anew; use --benchmark_repetitions=3.
+#include <atomic>
 #include <benchmark/benchmark.h>
 #include <memory>
 #include <vector>
 
 #include "base/rng.h"
+#include "base/thread_shard.h"
 #include "pool/pool_testing.h"
 
 namespace uzswap {
@@ -40,38 +48,35 @@ void TearDown(const benchmark::State&) {
 // One thread's objects, freed at the end.
 class Share {
  public:
-  Share(const benchmark::State& state, bool zbud)
-      : rng_(static_cast<uint64_t>(state.thread_index()) + 1),
+  Share(const benchmark::State& state, uint32_t shard)
+      : identity_(shard),
+        scope_(identity_),
+        rng_(static_cast<uint64_t>(state.thread_index()) + 1),
         one_size_(state.range(2) != 0),
         shuffled_(state.range(1) != 0) {
     const auto count = static_cast<uint64_t>(state.range(0) / state.threads());
-    std::byte bytes[512] = {};
+    std::byte bytes[512];
+    std::fill(std::begin(bytes), std::end(bytes), std::byte{1});
     handles_.reserve(count);
     for (uint64_t i = 0; i < count; ++i) {
-      const size_t size = NextSize();
-      handles_.push_back(zbud ? g_pool->Allocate(size, i).handle
-                              : g_pool->Store({bytes, size}, i).handle);
+      handles_.push_back(g_pool->Store({bytes, NextSize()}, i).handle);
     }
   }
   ~Share() {
     for (Handle handle : handles_) g_pool->Free(handle);
   }
-  // So that the first touch of memory is not measured.
-  void ReadAll() {
-    uint64_t sum = 0;
-    for (Handle handle : handles_) {
-      sum += static_cast<uint64_t>(g_pool->Pin(handle).segment(0).front());
-    }
-    benchmark::DoNotOptimize(sum);
-  }
   size_t NextSize() { return one_size_ ? 256 : 64 + rng_.Below(385); }
-  Handle& Next() {
-    if (shuffled_) return handles_[rng_.Below(handles_.size())];
+  size_t NextIndex() {
+    if (shuffled_) return rng_.Below(handles_.size());
     if (++cursor_ >= handles_.size()) cursor_ = 0;
-    return handles_[cursor_];
+    return cursor_;
   }
+  Handle& Next() { return handles_[NextIndex()]; }
+  const std::vector<Handle>& handles() const { return handles_; }
 
  private:
+  ThreadShardIdentity identity_;
+  ThreadShardScope scope_;
   Rng rng_;
   bool one_size_;
   bool shuffled_;
@@ -79,52 +84,47 @@ class Share {
   std::vector<Handle> handles_;
 };
 
-template <PoolVariant kVariant>
-void FreeAllocate(benchmark::State& state) {
-  Share share(state, kVariant == PoolVariant::kZbud);
+// What the threads had to do with one another, by operation.
+void Report(benchmark::State& state, const PoolStatistics& before) {
+  if (state.thread_index() != 0) return;
+  const PoolStatistics after = g_pool->Snapshot();
+  const auto each = [&](uint64_t PoolStatistics::*what) {
+    return benchmark::Counter(static_cast<double>(after.*what - before.*what) /
+                              static_cast<double>(state.iterations()));
+  };
+  state.counters["waits"] = each(&PoolStatistics::lock_waits);
+  state.counters["passed"] = each(&PoolStatistics::locks_passed);
+  state.counters["elsewhere"] = each(&PoolStatistics::placed_elsewhere);
+  state.counters["moves"] = static_cast<double>(after.shard_moves);
+}
+
+void FreeAllocateIn(benchmark::State& state, uint32_t shard) {
+  Share share(state, shard);
   uint64_t key = 0;
+  const PoolStatistics before = g_pool->Snapshot();
   for (auto _ : state) {
     Handle& handle = share.Next();
     g_pool->Free(handle);
     handle = g_pool->Allocate(share.NextSize(), ++key).handle;
   }
   state.SetItemsProcessed(state.iterations());
+  Report(state, before);
 }
 
-void BareRead(benchmark::State& state) {
-  struct Bare {
-    const std::byte* data;
-    uint64_t size;
-    uint64_t key;
-  };
-  const auto count = static_cast<uint64_t>(state.range(0) / state.threads());
-  std::vector<std::byte> memory(count * 257 + 512, std::byte{1});
-  std::vector<Bare> objects;
-  Rng rng(static_cast<uint64_t>(state.thread_index()) + 1);
-  uint64_t at = 0;
-  for (uint64_t i = 0; i < count && at + 512 < memory.size(); ++i) {
-    const uint64_t size = 64 + rng.Below(385);
-    objects.push_back({memory.data() + at, size, i});
-    at += size;
-  }
-  uint64_t sum = 0;
-  size_t cursor = 0;
-  for (auto _ : state) {
-    if (state.range(1) != 0) cursor = rng.Below(objects.size());
-    if (++cursor >= objects.size()) cursor = 0;
-    const Bare& object = objects[cursor];
-    sum +=
-        static_cast<uint64_t>(object.data[0]) + static_cast<uint64_t>(object.data[object.size - 1]);
-  }
-  benchmark::DoNotOptimize(sum);
-  state.SetItemsProcessed(state.iterations());
+template <PoolVariant kVariant>
+void FreeAllocate(benchmark::State& state) {
+  FreeAllocateIn(state, static_cast<uint32_t>(state.thread_index()));
+}
+template <PoolVariant kVariant>
+void FreeAllocateMet(benchmark::State& state) {
+  constexpr uint32_t kSameShard = 1u << 20;  // and no number that threads have by themselves
+  FreeAllocateIn(state, static_cast<uint32_t>(state.thread_index()) * kSameShard);
 }
 
 template <PoolVariant kVariant>
 void PinnedRead(benchmark::State& state) {
-  Share share(state, kVariant == PoolVariant::kZbud);
+  Share share(state, static_cast<uint32_t>(state.thread_index()));
   uint64_t sum = 0;
-  share.ReadAll();
   for (auto _ : state) {
     const PinnedObject pin = g_pool->Pin(share.Next());
     const std::span<const std::byte> last = pin.segment(pin.segment_count() - 1);
@@ -134,9 +134,46 @@ void PinnedRead(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
+// As much as a record of the handle table.
+struct Entry {
+  const std::byte* first;
+  const std::byte* last;
+  std::atomic<uint64_t> count;
+};
+
+template <PoolVariant kVariant, bool kCounted>
+void ReadWithoutPool(benchmark::State& state) {
+  Share share(state, static_cast<uint32_t>(state.thread_index()));
+  std::vector<Entry> entries(share.handles().size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const PinnedObject pin = g_pool->Pin(share.handles()[i]);
+    entries[i].first = &pin.segment(0).front();
+    entries[i].last = &pin.segment(pin.segment_count() - 1).back();
+  }
+  uint64_t sum = 0;
+  for (auto _ : state) {
+    Entry& entry = entries[share.NextIndex()];
+    if (kCounted) entry.count.fetch_add(1, std::memory_order_acquire);
+    sum += static_cast<uint64_t>(*entry.first) + static_cast<uint64_t>(*entry.last);
+    if (kCounted) entry.count.fetch_sub(1, std::memory_order_release);
+  }
+  benchmark::DoNotOptimize(sum);
+  state.SetItemsProcessed(state.iterations());
+}
+template <PoolVariant kVariant>
+void BareRead(benchmark::State& state) {
+  ReadWithoutPool<kVariant, false>(state);
+}
+template <PoolVariant kVariant>
+void CountedRead(benchmark::State& state) {
+  ReadWithoutPool<kVariant, true>(state);
+}
+
+template <PoolVariant kVariant>
 void Configure(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"objects", "shuffled", "one_size"})->UseRealTime();
-  for (const int64_t objects : {10000, 100000, 1000000, 10000000}) {
+  bench->ArgNames({"objects", "shuffled", "one_size"})->UseRealTime()->Iterations(6000000);
+  const int64_t most = kVariant == PoolVariant::kZbud ? 4000000 : 10000000;
+  for (const int64_t objects : {int64_t{10000}, int64_t{100000}, int64_t{1000000}, most}) {
     for (const int64_t shuffled : {0, 1}) bench->Args({objects, shuffled, 0});
   }
   bench->Args({100000, 0, 1});
@@ -144,12 +181,15 @@ void Configure(benchmark::internal::Benchmark* bench) {
 }
 
 #define UZ_POOL_BENCH(function, variant) \
-  BENCHMARK(function<variant>)->Setup(SetUp<variant>)->Teardown(TearDown)->Apply(Configure)
-BENCHMARK(BareRead)->Apply(Configure);
-UZ_POOL_BENCH(FreeAllocate, PoolVariant::kZbud);
-UZ_POOL_BENCH(FreeAllocate, PoolVariant::kZsmalloc16);
-UZ_POOL_BENCH(PinnedRead, PoolVariant::kZbud);
-UZ_POOL_BENCH(PinnedRead, PoolVariant::kZsmalloc16);
+  BENCHMARK(function<variant>)->Setup(SetUp<variant>)->Teardown(TearDown)->Apply(Configure<variant>)
+#define UZ_BOTH_POOLS(function)                \
+  UZ_POOL_BENCH(function, PoolVariant::kZbud); \
+  UZ_POOL_BENCH(function, PoolVariant::kZsmalloc16)
+UZ_BOTH_POOLS(FreeAllocate);
+UZ_BOTH_POOLS(FreeAllocateMet);
+UZ_BOTH_POOLS(BareRead);
+UZ_BOTH_POOLS(CountedRead);
+UZ_BOTH_POOLS(PinnedRead);
 
 }  // namespace
 }  // namespace uzswap

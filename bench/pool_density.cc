@@ -1,12 +1,15 @@
 // How much memory a pool takes for the pages of a real heap: at rest, after churn, compacted.
 //
-//   pool_density [--overwrites N] [--zram DEVICE] DUMP.pages...
+//   pool_density [--overwrites N] [--threads N] [--zram DEVICE] DUMP.pages...
 //
 // Each page of the dump is compressed with lz4 and stored; then random pages are overwritten with
 // the content of other random pages; then the pool is compacted. `overhead` is the pool's frames
 // over the sum of the objects' sizes; `with tables` adds all of the pool's metadata. Pages of one
 // word are not stored. As in zram, what compresses to more than the huge watermark is stored as it
 // is.
+//
+// With --threads the pages are divided among so many threads, each of which stores its own; they
+// are played by one, in turns, so that the figures can be repeated.
 //
 // With --zram (as root, on an idle zram device: its content is lost) the same pages, and the same
 // overwrites, go to the kernel's zram with lz4, and its mm_stat gives the figures beside ours.
@@ -24,6 +27,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/thread_shard.h"
 #include "codec/codec.h"
 #include "pool/pool_testing.h"
 
@@ -159,13 +163,17 @@ void FreeMostAndCompact(Pool& pool, std::vector<Handle>& handles, bool zbud) {
                   static_cast<double>(before.frames - ideal));
 }
 
-void Measure(PoolVariant variant, const Dump& dump, const std::vector<Overwrite>& overwrites) {
+void Measure(PoolVariant variant, const Dump& dump, const std::vector<Overwrite>& overwrites,
+             uint32_t thread_count) {
   std::printf("  %s\n", NameOf(variant).c_str());
   FrameArena arena;
   if (!arena.Init({.capacity = PageCount(dump.count() + 4096)}).ok()) std::exit(1);
   const std::unique_ptr<Pool> pool = MakePool(variant, {.arena = &arena});
   std::vector<Handle> handles(dump.count());
+  std::vector<ThreadShardIdentity> threads;
+  for (uint32_t i = 0; i < thread_count; ++i) threads.emplace_back(i);
   const auto store = [&](size_t page, size_t content) {
+    const ThreadShardScope scope(threads[page % thread_count]);
     const std::vector<std::byte>& bytes = dump.objects[content].bytes;
     Handle fresh;
     if (!bytes.empty()) fresh = pool->Store(bytes, page).handle;
@@ -235,12 +243,15 @@ void MeasureZram(const std::string& device, const Dump& dump,
 
 int Main(int argc, char** argv) {
   size_t overwrites = 200000;
+  uint32_t threads = 1;
   std::string zram;
   std::vector<const char*> paths;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--overwrites" && i + 1 < argc) {
       overwrites = std::strtoull(argv[++i], nullptr, 10);
+    } else if (argument == "--threads" && i + 1 < argc) {
+      threads = std::max(1u, static_cast<uint32_t>(std::strtoul(argv[++i], nullptr, 10)));
     } else if (argument == "--zram" && i + 1 < argc) {
       zram = argv[++i];
     } else {
@@ -249,14 +260,15 @@ int Main(int argc, char** argv) {
   }
   for (const char* path : paths) {
     Dump dump = Load(path);
-    std::printf("%s: %zu pages, %zu overwrites\n", path, dump.count(), overwrites);
+    std::printf("%s: %zu pages, %zu overwrites, %u threads\n", path, dump.count(), overwrites,
+                threads);
     const std::vector<Overwrite> sequence = Overwrites(overwrites, dump.count());
     for (PoolVariant variant : kAllPoolVariants) {
       const uint32_t chain = variant == PoolVariant::kZsmalloc4   ? 4
                              : variant == PoolVariant::kZsmalloc8 ? 8
                                                                   : 16;
       Compress(dump, SizeClassTable(chain).huge_above());
-      Measure(variant, dump, sequence);
+      Measure(variant, dump, sequence, threads);
     }
     if (!zram.empty()) MeasureZram(zram, dump, sequence);
   }

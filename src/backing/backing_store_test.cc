@@ -144,6 +144,51 @@ TEST(BackingStoreTest, TheWearLimitRefusesUntilTheNextPeriod) {
   EXPECT_EQ(fixture.Put(key), AppendOutcome::kAppended);
 }
 
+// Two stores draw on one account: what one has written the other may not.
+TEST(BackingStoreTest, AWearLimitMayBeShared) {
+  WearAccount account{};
+  WearBudget first;
+  WearBudget second;
+  first.Limit(1000, 100, 5, &account);
+  first.Charge(900);
+  second.Limit(1000, 100, 50, &account);  // an account that is open keeps its state
+  EXPECT_EQ(second.available(), 100);
+  second.Charge(100);
+  EXPECT_FALSE(first.Allows());
+  EXPECT_FALSE(second.Allows());
+  first.Tick(55);
+  EXPECT_EQ(second.available(), 500);
+  second.Tick(55);  // the same time brings nothing twice
+  EXPECT_EQ(first.available(), 500);
+  second.Tick(1'000'000);
+  EXPECT_EQ(first.available(), 1000);
+}
+
+TEST(SegmentTableTest, ALimitBindsWhatIsTakenOnTheMedium) {
+  SegmentTable table;
+  ASSERT_TRUE(table.Init(8).ok());
+  table.SetLimit(2);
+  const uint32_t first = table.Take();
+  const uint32_t second = table.Take();
+  ASSERT_NE(second, SegmentTable::kNone);
+  EXPECT_EQ(table.Take(), SegmentTable::kNone);
+  table.Seal(first, 4096);  // nothing lives in it: emptied at once, and taken again
+  EXPECT_EQ(table.Take(), first);
+  table.Spoil(first, false);  // its space is given back
+  EXPECT_EQ(table.Take(), first);
+  table.SetLimit(3);
+  const uint32_t third = table.Take();
+  EXPECT_NE(third, SegmentTable::kNone);
+  table.SetLimit(1);
+  EXPECT_EQ(table.Take(), SegmentTable::kNone);
+  table.Seal(third, 4096);
+  EXPECT_EQ(table.Trim(0), third);
+  EXPECT_EQ(table.Take(), SegmentTable::kNone) << "two are still taken";
+  table.Spoil(first, false);
+  table.Spoil(second, false);
+  EXPECT_NE(table.Take(), SegmentTable::kNone);
+}
+
 TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
   StoreFixture fixture;
   for (uint64_t key = 0; key < 10; ++key) static_cast<void>(fixture.Put(key));

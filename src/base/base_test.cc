@@ -7,6 +7,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/rng.h"
+#include "base/thread_shard.h"
 #include "base/units.h"
 
 namespace uzswap {
@@ -98,6 +99,50 @@ TEST(RngTest, IsReproducibleAndInRange) {
     EXPECT_LT(value, 10u);
     EXPECT_EQ(value, second.Below(10));
   }
+}
+
+TEST(ThreadShardTest, StaysWithItsThread) {
+  const uint32_t mine = ThreadShard();
+  uint32_t other = mine;
+  std::thread([&other] { other = ThreadShard(); }).join();
+  EXPECT_NE(other, mine);
+  {
+    ThreadShardIdentity other_identity(77);
+    const ThreadShardScope scope(other_identity);
+    EXPECT_EQ(ThreadShard(), 77u);
+  }
+  EXPECT_EQ(ThreadShard(), mine);
+}
+
+TEST(ThreadShardTest, MeetingsMoveAThreadAndEachMoveDoublesItsPatience) {
+  ThreadShardIdentity identity(8);
+  const ThreadShardScope scope(identity);
+  uint32_t patience = kThreadShardMeetings;
+  for (int move = 0; move < 3; ++move, patience *= 2) {
+    const uint32_t before = ThreadShard();
+    for (uint32_t i = 1; i < patience; ++i) EXPECT_FALSE(NoteThreadShardMet());
+    EXPECT_EQ(ThreadShard(), before);
+    EXPECT_TRUE(NoteThreadShardMet());
+    EXPECT_NE(ThreadShard(), before);
+  }
+}
+
+TEST(ThreadShardTest, AShardKnowsWhoMeetsWhom) {
+  ThreadShardIdentity a(8);
+  ThreadShardIdentity b(16);
+  ShardUser user;
+  for (uint32_t i = 0; i < 100; ++i) {
+    const ThreadShardScope scope(a);
+    EXPECT_FALSE(user.Note()) << "alone";
+  }
+  uint32_t moves = 0;
+  for (uint32_t i = 0; i < kThreadShardMeetings; ++i) {
+    for (ThreadShardIdentity* identity : {&b, &a}) {
+      const ThreadShardScope scope(*identity);
+      if (user.Note()) ++moves;
+    }
+  }
+  EXPECT_EQ(moves, 1u) << "one of them, and then the other is alone";
 }
 
 TEST(MutexTest, ExcludesUnderContention) {

@@ -135,7 +135,7 @@ void FrameArena::Adopt(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint6
   UZ_CHECK(descriptor.kind.load(std::memory_order_relaxed) == FrameKind::kFree);
   UZ_CHECK_EQ(descriptor.pins.load(std::memory_order_relaxed), 0u);
   descriptor.owner.store(owner, std::memory_order_relaxed);
-  descriptor.tag.store(tag, std::memory_order_relaxed);
+  descriptor.tag.store(tag, std::memory_order_release);
   descriptor.kind.store(kind, std::memory_order_release);
 }
 
@@ -260,10 +260,10 @@ FrameOwnerId FrameArena::owner(FrameId frame) const {
   return descriptors_[frame.raw()].owner.load(std::memory_order_relaxed);
 }
 uint64_t FrameArena::tag(FrameId frame) const {
-  return descriptors_[frame.raw()].tag.load(std::memory_order_relaxed);
+  return descriptors_[frame.raw()].tag.load(std::memory_order_acquire);
 }
 void FrameArena::SetTag(FrameId frame, uint64_t tag) {
-  descriptors_[frame.raw()].tag.store(tag, std::memory_order_relaxed);
+  descriptors_[frame.raw()].tag.store(tag, std::memory_order_release);
 }
 
 FrameOwnerId FrameArena::AddOwner(FrameOwner* owner) {

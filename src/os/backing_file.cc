@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -103,7 +104,7 @@ BackingFile& BackingFile::operator=(BackingFile&& other) noexcept {
 }
 
 BackingFile::~BackingFile() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0) syscall(SYS_close, fd_);
 }
 
 Result<BackingFile> BackingFile::FromEmpty(Result<int> fd, bool allow_direct) {
@@ -140,7 +141,9 @@ Result<BackingFile> BackingFile::OpenForReading(int fd_owner_task, int fd, bool 
   path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(fd_owner_task));
   path.Text("/fd/").Decimal(static_cast<uint64_t>(fd));
   BackingFile file;
-  file.fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not open(2) of the C library: this runs in the program's thread, in the middle of fork, where
+  // a thread must not end because somebody cancelled it.
+  file.fd_ = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0));
   if (file.fd_ < 0) return Error{errno, "opening the backing file again"};
   if (Result<void> measured = file.Measure(); !measured.ok()) return measured.error();
   if (allow_direct) file.TryDirect();

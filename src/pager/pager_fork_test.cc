@@ -13,9 +13,10 @@ namespace {
 using Access = PagerWorld::Access;
 using ChangeId = PagerWorld::ChangeId;
 
-class PagerFork : public testing::Test {
+// With a device, what is compressed has gone to it.
+class PagerFork : public testing::TestWithParam<bool> {
  protected:
-  // Pages in every state: 0..7 compressed, 8..11 same-filled, 12..19 cached, 20..31 resident,
+  // Pages in every state: 0..7 compressed or on disk, 8..11 same-filled, 12..19 cached, 20..31 resident,
   // 32..39 never touched.
   void SetUp() override {
     testing::FLAGS_gtest_death_test_style = "fast";
@@ -26,11 +27,16 @@ class PagerFork : public testing::Test {
     for (uint64_t page = 8; page < 12; ++page) world_.FillBytes(page, ones);
     world_.TakePages(0, 12);
     world_.CompressAll();
+    if (GetParam()) world_.WriteBackAll();
     world_.Fill(12, 20, PageKind::kPointers, 5);
     world_.TakePages(12, 8);
     ASSERT_TRUE(world_.Check()) << world_.failure();
   }
-  void Freeze() UZ_NO_THREAD_SAFETY_ANALYSIS { world_.pager.Freeze(); }
+  void Freeze() UZ_NO_THREAD_SAFETY_ANALYSIS {
+    world_.writeback.Drain();
+    if (GetParam()) world_.backing.BeginChild();
+    world_.pager.Freeze();
+  }
   void Thaw() UZ_NO_THREAD_SAFETY_ANALYSIS { world_.pager.Thaw(); }
   void Rescue(uint32_t thread, bool lock_wait = false) UZ_NO_THREAD_SAFETY_ANALYSIS {
     world_.pager.RescueFrozen(thread, lock_wait);
@@ -75,16 +81,24 @@ class PagerFork : public testing::Test {
     EXPECT_TRUE(world_.Check()) << world_.failure();
   }
 
-  PagerWorld world_;
+  static PagerWorld::Options Wishes() {
+    PagerWorld::Options options;
+    options.device_bytes = GetParam() ? 4 << 20 : 0;
+    return options;
+  }
+
+  PagerWorld world_{Wishes()};
 };
 
-TEST_F(PagerFork, ChildAndParentBothKeepEveryByte) {
+INSTANTIATE_TEST_SUITE_P(WithoutAndWithDevice, PagerFork, testing::Bool());
+
+TEST_P(PagerFork, ChildAndParentBothKeepEveryByte) {
   Freeze();
   EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
   GoOnAsParent();
 }
 
-TEST_F(PagerFork, NothingIsTakenWhileFrozen) {
+TEST_P(PagerFork, NothingIsTakenWhileFrozen) {
   Freeze();
   EXPECT_TRUE(world_.pager.IsAwayFrozen(PagerWorld::At(0)));
   EXPECT_FALSE(world_.pager.IsAwayFrozen(PagerWorld::At(20)));
@@ -94,7 +108,7 @@ TEST_F(PagerFork, NothingIsTakenWhileFrozen) {
 }
 
 // Pages shared with the child are refused until they are written to.
-TEST_F(PagerFork, SharedPagesAreBusyUntilWritten) {
+TEST_P(PagerFork, SharedPagesAreBusyUntilWritten) {
   Freeze();
   GoOnAsParent();
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(21));
@@ -106,7 +120,7 @@ TEST_F(PagerFork, SharedPagesAreBusyUntilWritten) {
 
 // --- while frozen ---
 
-TEST_F(PagerFork, TheForkingThreadIsServedWhileFrozen) {
+TEST_P(PagerFork, TheForkingThreadIsServedWhileFrozen) {
   Freeze();
   EXPECT_EQ(world_.TryRead(7, 0), Access::kWaiting);
   EXPECT_EQ(world_.TryRead(8, 12), Access::kWaiting);
@@ -119,7 +133,7 @@ TEST_F(PagerFork, TheForkingThreadIsServedWhileFrozen) {
   EXPECT_EQ(world_.TryRead(8, 12), Access::kDone);
 }
 
-TEST_F(PagerFork, ThreadsThatMayHoldTheForkersLockAreServedWhileFrozen) {
+TEST_P(PagerFork, ThreadsThatMayHoldTheForkersLockAreServedWhileFrozen) {
   Freeze();
   EXPECT_EQ(world_.TryRead(8, 12), Access::kWaiting);
   Rescue(7, true);
@@ -129,7 +143,7 @@ TEST_F(PagerFork, ThreadsThatMayHoldTheForkersLockAreServedWhileFrozen) {
 }
 
 // The event was read: it is true of the child too, which the parent forked afterwards.
-TEST_F(PagerFork, AnUnmapReadWhileFrozenIsAppliedOnBothSides) {
+TEST_P(PagerFork, AnUnmapReadWhileFrozenIsAppliedOnBothSides) {
   Freeze();
   const ChangeId unmap = world_.BeginUnmap(0, 8);
   EXPECT_TRUE(world_.Step(unmap));
@@ -141,7 +155,7 @@ TEST_F(PagerFork, AnUnmapReadWhileFrozenIsAppliedOnBothSides) {
   GoOnAsParent();
 }
 
-TEST_F(PagerFork, AnUnmapThatIsNotReadLeavesTheChildToFindOut) {
+TEST_P(PagerFork, AnUnmapThatIsNotReadLeavesTheChildToFindOut) {
   Freeze();
   const ChangeId unmap = world_.BeginUnmap(0, 8);
   EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
@@ -151,7 +165,7 @@ TEST_F(PagerFork, AnUnmapThatIsNotReadLeavesTheChildToFindOut) {
   EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
 }
 
-TEST_F(PagerFork, MappingsKeptFromChildrenAreForgottenThere) {
+TEST_P(PagerFork, MappingsKeptFromChildrenAreForgottenThere) {
   world_.fake.Protect(PagerWorld::At(0), 4 << kPageShift, {.kept_from_children = true});
   Freeze();
   EXPECT_EXIT(LiveWithout(0), testing::ExitedWithCode(0), "");
@@ -160,7 +174,7 @@ TEST_F(PagerFork, MappingsKeptFromChildrenAreForgottenThere) {
 
 // --- what must end the child ---
 
-TEST_F(PagerFork, AChildThatTouchedAPageTooEarlyIsEnded) {
+TEST_P(PagerFork, AChildThatTouchedAPageTooEarlyIsEnded) {
   Freeze();
   EXPECT_DEATH(
       {
@@ -173,7 +187,7 @@ TEST_F(PagerFork, AChildThatTouchedAPageTooEarlyIsEnded) {
   Thaw();
 }
 
-TEST_F(PagerFork, AChildThatTouchedOnlyWhatIsThereLives) {
+TEST_P(PagerFork, AChildThatTouchedOnlyWhatIsThereLives) {
   Freeze();
   EXPECT_EXIT(
       {
@@ -187,7 +201,7 @@ TEST_F(PagerFork, AChildThatTouchedOnlyWhatIsThereLives) {
   Thaw();
 }
 
-TEST_F(PagerFork, AChildOfAChild) {
+TEST_P(PagerFork, AChildOfAChild) {
   Freeze();
   EXPECT_EXIT(
       {

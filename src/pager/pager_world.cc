@@ -421,6 +421,7 @@ Result<void> PagerWorld::BecomeChild() {
   PagerTestPeer::LetGoInChild(pager);
   ClearStatistics(statistics);  // a child counts in a slot of its own
   cache.ResetAfterFork();
+  writeback.ResetAfterFork();
   if (options_.device_bytes > 0) backing.BecomeReader();
   store.ResetAfterFork();
   pager.ResetAfterFork();

@@ -28,13 +28,14 @@ void HandlePool::Finish(uint64_t live_objects) {
 
 PinnedObject HandlePool::TryPin(Handle handle) {
   for (;;) {
+    PrefetchBytes(handle.index());
     switch (handles_.TryPin(handle)) {
       case PinOutcome::kPinned:
         return MakePin(handle.index());
       case PinOutcome::kStale:
         return {};
       case PinOutcome::kMoving:
-        pin_waits_.Add();
+        meetings_.pin_waits.Add();
         WaitForMove(handle.index());
         break;
     }
@@ -45,6 +46,16 @@ PinnedObject HandlePool::Pin(Handle handle) {
   PinnedObject pin = TryPin(handle);
   if (!pin) Panic(__FILE__, __LINE__, "stale handle: pin of an object that has been freed");
   return pin;
+}
+
+// The bytes are on their way while the pin is being made, which lets nothing else begin. Where they
+// are is a guess until then, and a wrong one does no harm.
+void HandlePool::PrefetchBytes(uint32_t index) const {
+  if (index >= handles_.capacity()) return;
+  const Place place = handles_.PlaceOf(index);
+  const size_t end = std::min(place.offset + handles_.SizeOf(index), kPageSize);
+  arena_->Prefetch(FrameId(place.frame), place.offset);
+  arena_->Prefetch(FrameId(place.frame), end - 1);
 }
 
 PinnedObject HandlePool::MakePin(uint32_t index) {
@@ -59,6 +70,18 @@ PinnedObject HandlePool::MakePin(uint32_t index) {
     pin.segments_[i] = {arena_->Map(part.frame) + part.offset, part.length};
   }
   return pin;
+}
+
+Extent HandlePool::Locate(const Place& place, size_t size) {
+  const auto length = static_cast<uint32_t>(size);
+  const uint32_t room = static_cast<uint32_t>(kPageSize) - place.offset;
+  Extent extent;
+  extent.count = 1;
+  extent.parts[0] = {FrameId(place.frame), place.offset, std::min(length, room)};
+  if (length <= room) return extent;
+  extent.count = 2;
+  extent.parts[1] = {SecondFrameOf(place), 0, length - room};
+  return extent;
 }
 
 // Frames first: once the object is unpinned, a mover may want them.
@@ -165,6 +188,12 @@ void HandlePool::CopyFrame(FrameId from, FrameId to) {
   PinnedFrame source(*arena_, from);
   PinnedFrame target(*arena_, to);
   std::memcpy(target.data(), source.data(), kPageSize);
+}
+
+void HandlePool::AddMeetings(PoolStatistics& sum) const {
+  sum.pin_waits += meetings_.pin_waits.Get();
+  sum.lock_waits += meetings_.lock_waits.Get();
+  sum.locks_passed += meetings_.locks_passed.Get();
 }
 
 ObjectInfo HandlePool::Describe(uint32_t index) const {

@@ -2,9 +2,13 @@
 //
 // One record of 24 bytes for each object:
 //
-//     state       generation:16 | size:13 | live:1 | moving:1 | pins:33
-//     place       unit:32 | slot:16       (the next free index while the record is dead)
+//     state       generation:16 | size:13 | live:1 | moving:1 | slot:8 | offset:8 | pins:17
+//     place       unit:32 | frame:32      (the next free index while the record is dead)
 //     owner_key   what the owner wants to find again from the frame alone
+//
+// Unit and slot are where the pool finds the object in its own lists; frame and offset are where a
+// reader finds its first byte. That is the same said twice, so that a pinned read costs two cache
+// misses, the record and the bytes, whatever tables the pool has in between.
 //
 // States and the only ways between them:
 //
@@ -41,11 +45,16 @@
 
 namespace uzswap {
 
-// Where an object is, in its pool's own terms.
+// Where an object is: in its pool's own terms, and its first byte.
 struct Place {
+  static constexpr uint32_t kGrain = 16;  // offsets are multiples of it
+  static constexpr uint32_t kSlotsMax = 256;
+
   uint32_t unit = 0;
-  uint16_t slot = 0;
-  friend constexpr bool operator==(Place, Place) = default;
+  uint32_t slot = 0;
+  uint32_t frame = 0;
+  uint32_t offset = 0;
+  friend constexpr bool operator==(const Place&, const Place&) = default;
 };
 
 enum class PinOutcome : uint8_t { kPinned, kMoving, kStale };
@@ -62,7 +71,7 @@ class HandleTable {
   [[nodiscard]] uint32_t TakeIndex();
   void ReturnIndex(uint32_t index);
   // Makes the object known, with `pins` pins held by the caller.
-  [[nodiscard]] Handle Publish(uint32_t index, size_t size, uint64_t owner_key, Place place,
+  [[nodiscard]] Handle Publish(uint32_t index, size_t size, uint64_t owner_key, const Place& place,
                                uint32_t pins);
 
   // --- Readers ---
@@ -78,10 +87,11 @@ class HandleTable {
 
   // --- Movers and the liberator. Requires: the pool's lock for the place of `index` ---
   [[nodiscard]] bool TryBeginMove(uint32_t index);
-  void EndMove(uint32_t index, Place place);
+  void EndMove(uint32_t index, const Place& place);
   // Makes the object dead and its handle stale; the index is still the caller's to return.
   [[nodiscard]] RetireOutcome Retire(Handle handle);
 
+  [[nodiscard]] uint64_t capacity() const { return records_.capacity(); }
   // Indices ever used: what the table costs in memory.
   [[nodiscard]] uint64_t touched() const { return indices_.touched(); }
   [[nodiscard]] static constexpr size_t record_size() { return sizeof(Record); }
@@ -89,20 +99,103 @@ class HandleTable {
 
  private:
   struct Record {
-    // Every transition is a compare-and-swap. Acquire on entry to a state that reads the
-    // object's place and bytes, release on leaving one that may have written them.
+    // Every transition is a compare-and-swap, but for the end of a move. Acquire on entry to a
+    // state that reads the object's place and bytes, release on leaving one that may have written
+    // them.
     std::atomic<uint64_t> state;
     // Written while dead or moving, read under a pin: ordered by `state`. Atomic because a
-    // thread that looks for the right lock reads it without one, and then checks again.
+    // thread that looks for the right lock reads it without one, and then checks again: release
+    // and acquire, so that it sees which lock a unit has got that was never used before.
     std::atomic<uint64_t> place;
     // Written while dead: ordered by `state`; atomic for the same reason.
     std::atomic<uint64_t> owner_key;
   };
   static_assert(sizeof(Record) == 24);
 
+  static constexpr uint64_t kPinMask = (uint64_t{1} << 17) - 1;
+  static constexpr int kGrainShift = 17;
+  static constexpr int kSlotShift = 25;
+  static constexpr uint64_t kSpotMask = uint64_t{0xffff} << kGrainShift;
+  static constexpr uint64_t kMoving = uint64_t{1} << 33;
+  static constexpr uint64_t kLive = uint64_t{1} << 34;
+  static constexpr int kSizeShift = 35;
+  static constexpr uint64_t kSizeMask = (uint64_t{1} << 13) - 1;
+  static constexpr int kGenerationShift = 48;
+  static_assert(kPageSize <= kSizeMask);
+  static_assert(kSizeShift + 13 == kGenerationShift);
+  static_assert(kPageSize / Place::kGrain <= 256 && Place::kSlotsMax <= 256);
+
+  static constexpr uint16_t GenerationIn(uint64_t state) {
+    return static_cast<uint16_t>(state >> kGenerationShift);
+  }
+  static constexpr bool Names(uint64_t state, Handle handle) {
+    return (state & kLive) != 0 && GenerationIn(state) == handle.generation();
+  }
+  static constexpr uint64_t Pack(const Place& place) {
+    return (uint64_t{place.unit} << 32) | place.frame;
+  }
+  static constexpr uint64_t SpotOf(const Place& place) {
+    return (uint64_t{place.slot} << kSlotShift) |
+           (uint64_t{place.offset / Place::kGrain} << kGrainShift);
+  }
+  static constexpr Place Unpack(uint64_t place, uint64_t state) {
+    return {static_cast<uint32_t>(place >> 32), static_cast<uint32_t>(state >> kSlotShift) & 0xff,
+            static_cast<uint32_t>(place),
+            (static_cast<uint32_t>(state >> kGrainShift) & 0xff) * Place::kGrain};
+  }
+
   os::VirtualArray<Record> records_;
   IndexPool indices_;
 };
+
+// --- Readers, for whom each instruction between two pins counts ---
+
+inline PinOutcome HandleTable::TryPin(Handle handle) {
+  if (handle.index() >= records_.capacity()) return PinOutcome::kStale;
+  std::atomic<uint64_t>& state = records_[handle.index()].state;
+  uint64_t seen = state.load(std::memory_order_relaxed);
+  do {
+    if (!Names(seen, handle)) return PinOutcome::kStale;
+    if ((seen & kMoving) != 0) return PinOutcome::kMoving;
+    if ((seen & kPinMask) == kPinMask) Panic(__FILE__, __LINE__, "too many pins of one object");
+    // Acquire pairs with Publish, EndMove and a writer's Unpin.
+  } while (!state.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,
+                                        std::memory_order_relaxed));
+  return PinOutcome::kPinned;
+}
+
+inline void HandleTable::Unpin(uint32_t index) {
+  // Release: a mover or a liberator that sees no pin also sees that our reads are over.
+  const uint64_t before = records_[index].state.fetch_sub(1, std::memory_order_release);
+  UZ_CHECK((before & kPinMask) != 0);
+}
+
+inline bool HandleTable::IsLive(Handle handle) const {
+  return handle.index() < records_.capacity() &&
+         Names(records_[handle.index()].state.load(std::memory_order_acquire), handle);
+}
+
+inline Place HandleTable::PlaceOf(uint32_t index) const {
+  const Record& record = records_[index];
+  const uint64_t place = record.place.load(std::memory_order_acquire);
+  return Unpack(place, record.state.load(std::memory_order_relaxed));
+}
+
+inline size_t HandleTable::SizeOf(uint32_t index) const {
+  return (records_[index].state.load(std::memory_order_relaxed) >> kSizeShift) & kSizeMask;
+}
+
+inline uint64_t HandleTable::OwnerOf(uint32_t index) const {
+  return records_[index].owner_key.load(std::memory_order_relaxed);
+}
+
+inline Handle HandleTable::HandleOf(uint32_t index) const {
+  return Handle(index, GenerationIn(records_[index].state.load(std::memory_order_relaxed)));
+}
+
+inline uint64_t HandleTable::PinsOf(uint32_t index) const {
+  return records_[index].state.load(std::memory_order_relaxed) & kPinMask;
+}
 
 }  // namespace uzswap
 

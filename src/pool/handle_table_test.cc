@@ -11,7 +11,7 @@ namespace {
 class HandleTableTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(table_.Init(1000).ok()); }
-  Handle Make(size_t size = 100, uint64_t key = 7, Place place = {1, 2}) {
+  Handle Make(size_t size = 100, uint64_t key = 7, Place place = {1, 2, 3, 64}) {
     const uint32_t index = table_.TakeIndex();
     return index != 0 ? table_.Publish(index, size, key, place, 0) : Handle();
   }
@@ -19,11 +19,11 @@ class HandleTableTest : public testing::Test {
 };
 
 TEST_F(HandleTableTest, HoldsWhatWasPublished) {
-  const Handle handle = Make(4096, UINT64_MAX, {UINT32_MAX, UINT16_MAX});
+  const Handle handle = Make(4096, UINT64_MAX, {UINT32_MAX, 255, UINT32_MAX, 4080});
   EXPECT_TRUE(handle.valid());
   EXPECT_EQ(table_.SizeOf(handle.index()), 4096u);
   EXPECT_EQ(table_.OwnerOf(handle.index()), UINT64_MAX);
-  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{UINT32_MAX, UINT16_MAX}));
+  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{UINT32_MAX, 255, UINT32_MAX, 4080}));
   EXPECT_EQ(Handle::FromRaw(handle.raw()), handle);
 }
 
@@ -65,11 +65,39 @@ TEST_F(HandleTableTest, ReadersMoversAndTheLiberatorExcludeEachOther) {
   ASSERT_TRUE(table_.TryBeginMove(handle.index()));
   EXPECT_FALSE(table_.TryBeginMove(handle.index()));
   EXPECT_EQ(table_.TryPin(handle), PinOutcome::kMoving);
-  table_.EndMove(handle.index(), {8, 9});
+  table_.EndMove(handle.index(), {8, 9, 10, 4080});
   EXPECT_EQ(table_.TryPin(handle), PinOutcome::kPinned);
-  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{8, 9}));
+  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{8, 9, 10, 4080}));
   table_.Unpin(handle.index());
   EXPECT_EQ(table_.Retire(handle), RetireOutcome::kRetired);
+}
+
+// One thread stores what another one frees, as compressors and faulting threads do.
+TEST_F(HandleTableTest, WhatOneThreadReturnsAnotherTakesBeforeFreshNumbers) {
+  HandleTable table;
+  ASSERT_TRUE(table.Init(100000).ok());
+  ThreadShardIdentity taker(0);
+  ThreadShardIdentity returner(1);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<uint32_t> taken;
+    {
+      const ThreadShardScope scope(taker);
+      for (int i = 0; i < 100; ++i) taken.push_back(table.TakeIndex());
+    }
+    const ThreadShardScope scope(returner);
+    for (uint32_t index : taken) table.ReturnIndex(index);
+  }
+  EXPECT_LE(table.touched(), 100u + IndexPool::kPlenty + 2 * IndexPool::kBatch);
+}
+
+TEST_F(HandleTableTest, ThreadsSideBySideTakeNumbersOfDifferentBatches) {
+  ThreadShardIdentity threads[2] = {ThreadShardIdentity(0), ThreadShardIdentity(1)};
+  for (int i = 0; i < 200; ++i) {
+    for (ThreadShardIdentity& thread : threads) {
+      const ThreadShardScope scope(thread);
+      EXPECT_EQ(table_.TakeIndex() / IndexPool::kBatch % 2, ThreadShard());
+    }
+  }
 }
 
 TEST_F(HandleTableTest, ThreadsDrawFromTheSameNumbers) {

@@ -2,12 +2,16 @@
 //
 //     shard 0   9 -> 4 -> 17        free numbers, chained through the elements they name
 //     shard 1   23 -> 2
-//     fresh     64 ...              numbers never given out yet, taken in batches
+//     fresh     512 ...             numbers never given out yet, taken in batches
 //
 // The elements are the caller's; it says where the link of one lies (`Links`: a callable from a
 // number to std::atomic<uint64_t>&, unused while the number is out). Numbers run from 1 to
-// capacity - 1. Each thread takes from and returns to its shard; an empty shard is filled
-// from the fresh ones, then from the other shards.
+// capacity - 1. Each thread takes from and returns to its shard. A shard that has none takes over
+// the whole chain of one that has plenty (numbers that one thread takes and another returns would
+// otherwise pile up there, and the table would grow without need), then fresh ones, then what
+// the others have left. Batches begin at multiples of kBatch, which is whole pages for elements
+// of 8 bytes or a multiple: threads that fill a table side by side, and then walk along what is
+// theirs, have no common cache line, and their processors do not fetch ahead across the border.
 //
 // Any thread may call anything. Holds one lock of rank kHandleTable at a time.
 #ifndef UZSWAP_POOL_INDEX_POOL_H_
@@ -15,7 +19,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
+#include <utility>
 
 #include "base/mutex.h"
 #include "base/thread_shard.h"
@@ -25,6 +31,9 @@ namespace uzswap {
 
 class IndexPool {
  public:
+  static constexpr uint32_t kBatch = 512;
+  static constexpr uint32_t kPlenty = 256;
+
   // Before first use.
   void Init(uint64_t capacity) { capacity_ = capacity; }
 
@@ -41,26 +50,43 @@ class IndexPool {
 
  private:
   static constexpr uint32_t kShards = 8;
-  static constexpr uint32_t kBatch = 64;
 
+  struct Chain {
+    uint32_t head = 0;
+    uint32_t tail = 0;  // meaningless without a head
+    uint32_t length = 0;
+  };
   struct alignas(kCacheLineSize) Shard {
     Mutex mutex{LockRank::kHandleTable};
-    uint32_t head UZ_GUARDED_BY(mutex) = 0;
+    Chain free UZ_GUARDED_BY(mutex);
     uint32_t fresh_next UZ_GUARDED_BY(mutex) = 0;
     uint32_t fresh_end UZ_GUARDED_BY(mutex) = 0;
   };
 
+  // From the shard's chain or what is left of its batch.
   template <typename Links>
   uint32_t TakeFrom(Shard& shard, const Links& link_of);
+  // Each gives the shard something to take, if it can.
+  template <typename Links>
+  void TakeOverChain(uint32_t mine, const Links& link_of);
+  void TakeBatch(Shard& shard);
+  // Makes plenty_ say whether the shard has plenty; with slack, so that it seldom changes.
+  void NotePlenty(const Shard& shard) UZ_REQUIRES(shard.mutex);
 
   Shard shards_[kShards];
-  std::atomic<uint64_t> fresh_{1};  // only claims numbers: relaxed
+  // Bit n: shard n has kPlenty free numbers. Written under its mutex, read by others as a hint.
+  alignas(kCacheLineSize) std::atomic<uint32_t> plenty_{0};
+  // Only claims numbers: relaxed. Of the first batch, 0 is not a number.
+  std::atomic<uint64_t> fresh_{0};
   uint64_t capacity_ = 0;
 };
 
 template <typename Links>
 uint32_t IndexPool::Take(const Links& link_of) {
-  const uint32_t mine = ThreadShard();
+  const uint32_t mine = ThreadShard() % kShards;
+  if (const uint32_t index = TakeFrom(shards_[mine], link_of); index != 0) return index;
+  TakeOverChain(mine, link_of);
+  TakeBatch(shards_[mine]);
   for (uint32_t i = 0; i < kShards; ++i) {
     const uint32_t index = TakeFrom(shards_[(mine + i) % kShards], link_of);
     if (index != 0) return index;
@@ -71,27 +97,64 @@ uint32_t IndexPool::Take(const Links& link_of) {
 template <typename Links>
 uint32_t IndexPool::TakeFrom(Shard& shard, const Links& link_of) {
   MutexLock lock(shard.mutex);
-  if (shard.head != 0) {
-    const uint32_t index = shard.head;
-    shard.head = static_cast<uint32_t>(link_of(index).load(std::memory_order_relaxed));
-    return index;
+  if (shard.free.head == 0) {
+    return shard.fresh_next != shard.fresh_end ? shard.fresh_next++ : 0;
   }
-  if (shard.fresh_next == shard.fresh_end) {
-    if (fresh_.load(std::memory_order_relaxed) >= capacity_) return 0;
-    const uint64_t first = fresh_.fetch_add(kBatch, std::memory_order_relaxed);
-    if (first >= capacity_) return 0;
-    shard.fresh_next = static_cast<uint32_t>(first);
-    shard.fresh_end = static_cast<uint32_t>(std::min(first + kBatch, capacity_));
-  }
-  return shard.fresh_next++;
+  const uint32_t index = shard.free.head;
+  shard.free.head = static_cast<uint32_t>(link_of(index).load(std::memory_order_relaxed));
+  --shard.free.length;
+  if (shard.free.length == kPlenty / 2) NotePlenty(shard);
+  return index;
 }
 
 template <typename Links>
 void IndexPool::Put(uint32_t index, const Links& link_of) {
   Shard& shard = shards_[ThreadShard() % kShards];
   MutexLock lock(shard.mutex);
-  link_of(index).store(shard.head, std::memory_order_relaxed);
-  shard.head = index;
+  link_of(index).store(shard.free.head, std::memory_order_relaxed);
+  if (shard.free.head == 0) shard.free.tail = index;
+  shard.free.head = index;
+  ++shard.free.length;
+  if (shard.free.length == kPlenty) NotePlenty(shard);
+}
+
+template <typename Links>
+void IndexPool::TakeOverChain(uint32_t mine, const Links& link_of) {
+  const uint32_t others = plenty_.load(std::memory_order_relaxed) & ~(1u << mine);
+  if (others == 0) return;
+  Shard& other = shards_[std::countr_zero(others)];
+  Chain found;
+  {
+    MutexLock lock(other.mutex);
+    found = std::exchange(other.free, Chain{});
+    NotePlenty(other);
+  }
+  if (found.head == 0) return;
+  Shard& shard = shards_[mine];
+  MutexLock lock(shard.mutex);
+  // Another thread of the shard may have returned some meanwhile.
+  if (shard.free.head != 0) {
+    link_of(found.tail).store(shard.free.head, std::memory_order_relaxed);
+    found.tail = shard.free.tail;
+  }
+  shard.free = {found.head, found.tail, found.length + shard.free.length};
+  NotePlenty(shard);
+}
+
+inline void IndexPool::TakeBatch(Shard& shard) {
+  MutexLock lock(shard.mutex);
+  if (shard.free.head != 0 || shard.fresh_next != shard.fresh_end) return;
+  if (fresh_.load(std::memory_order_relaxed) >= capacity_) return;
+  const uint64_t first = fresh_.fetch_add(kBatch, std::memory_order_relaxed);
+  if (first >= capacity_) return;
+  shard.fresh_next = static_cast<uint32_t>(std::max<uint64_t>(first, 1));
+  shard.fresh_end = static_cast<uint32_t>(std::min(first + kBatch, capacity_));
+}
+
+inline void IndexPool::NotePlenty(const Shard& shard) {
+  const uint32_t bit = 1u << (&shard - shards_);
+  if (shard.free.length >= kPlenty) plenty_.fetch_or(bit, std::memory_order_relaxed);
+  if (shard.free.length <= kPlenty / 2) plenty_.fetch_and(~bit, std::memory_order_relaxed);
 }
 
 }  // namespace uzswap

@@ -27,8 +27,8 @@
 // from the arena, and having none is an outcome (kNoSpace).
 //
 // Bugs end the process with one of these messages: "stale handle", "double free of a pool
-// object", "free of a pinned object", "write beyond the object", "pool destroyed with live
-// objects".
+// object", "free of a pinned object", "too many pins of one object" (131,071), "write beyond the
+// object", "pool destroyed with live objects".
 #ifndef UZSWAP_POOL_POOL_H_
 #define UZSWAP_POOL_POOL_H_
 
@@ -98,6 +98,11 @@ struct PoolStatistics {
   uint64_t units_reclaimed = 0;  // that EndReclaim found empty
   uint64_t moves_refused = 0;    // because of a pin
   uint64_t pin_waits = 0;        // readers that met a mover
+  // How much threads are in one another's way:
+  uint64_t lock_waits = 0;        // allocations and frees that found their lock held
+  uint64_t locks_passed = 0;      // other shards' locks that were held, and passed by
+  uint64_t placed_elsewhere = 0;  // objects put into another shard than their thread's
+  uint64_t shard_moves = 0;       // threads that met others in their shard and left it
 
   PoolStatistics& operator+=(const PoolStatistics& part);
   [[nodiscard]] uint64_t frame_bytes() const { return frames * kPageSize; }
@@ -118,6 +123,10 @@ inline PoolStatistics& PoolStatistics::operator+=(const PoolStatistics& part) {
   units_reclaimed += part.units_reclaimed;
   moves_refused += part.moves_refused;
   pin_waits += part.pin_waits;
+  lock_waits += part.lock_waits;
+  locks_passed += part.locks_passed;
+  placed_elsewhere += part.placed_elsewhere;
+  shard_moves += part.shard_moves;
   return *this;
 }
 

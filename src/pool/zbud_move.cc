@@ -88,14 +88,12 @@ bool ZbudPool::MoveObject(Shard& shard, Bud& from, int side, Bud& to) {
     return false;
   }
   const size_t size = handles_.SizeOf(index);
-  const int free_side = to.object[0] == 0 ? 0 : 1;
-  const Place source{UnitOf(from), static_cast<uint16_t>(side)};
-  const Place target{UnitOf(to), static_cast<uint16_t>(free_side)};
-  CopyBytes(Locate(source, size), Locate(target, size));
-  const uint32_t chunks = from.chunks[side];
+  const uint32_t free_side = to.object[0] == 0 ? 0 : 1;
   // A survivor's frame keeps its age: moving is not use.
   to.object[free_side] = index;
-  to.chunks[free_side] = static_cast<uint8_t>(chunks);
+  to.chunks[free_side] = from.chunks[side];
+  const Place target = PlaceIn(to, free_side);
+  CopyBytes(Locate(PlaceIn(from, static_cast<uint32_t>(side)), size), Locate(target, size));
   Relist(shard, to);
   RemoveObject(shard, from, side);
   handles_.EndMove(index, target);
@@ -235,7 +233,7 @@ MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
   shard.mutex.AssertHeld();
   Bud& bud = buds_[unit];
   // Freed meanwhile, or taken and not yet listed: the caller looks again.
-  if (bud.state == BudState::kUnused || bud.frame != from.raw()) {
+  if (!IsUsed(bud) || bud.frame != from.raw()) {
     shard.mutex.Unlock();
     return MigrateOutcome::kGone;
   }
@@ -254,8 +252,8 @@ MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
   } else {
     ++shard.counts.moves_refused;
   }
-  for (uint16_t side = 0; side < 2; ++side) {
-    if (held[side]) handles_.EndMove(bud.object[side], {static_cast<uint32_t>(unit), side});
+  for (uint32_t side = 0; side < 2; ++side) {
+    if (held[side]) handles_.EndMove(bud.object[side], PlaceIn(bud, side));
   }
   shard.mutex.Unlock();
   if (!all) return MigrateOutcome::kPinned;

@@ -15,9 +15,10 @@
 //              one does not
 //   shards     all of this several times over, with a lock each. A thread adds to its own shard.
 //              Before it takes a fresh frame it looks for holes in the others, but only where
-//              there are plenty of that length: else threads that fill the pool side by side would
-//              end up in one another's frames, and in one another's way ever after. The last
-//              holes of others are used when there is no fresh frame
+//              there are plenty of that length, and passes by those whose lock is held: else
+//              threads that fill the pool side by side would end up in one another's frames, and in
+//              one another's way ever after. The last holes of others are used when there is no
+//              fresh frame. Threads that share a shard part (base/thread_shard.h)
 //
 // A frame under reclaim is on neither list: nothing is added to it, and the one who ends the
 // reclaim frees it or lists it again. The unit (see pool.h) is the frame, under a number that
@@ -37,6 +38,7 @@
 
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "base/thread_shard.h"
 #include "os/virtual_array.h"
 #include "pool/handle_pool.h"
 #include "pool/index_pool.h"
@@ -65,7 +67,8 @@ class ZbudPool final : public HandlePool {
   void Audit() override;
 
  private:
-  enum class BudState : uint8_t { kUnused, kListed, kUnderReclaim };
+  friend class PoolSharingTestPeer;
+  enum class BudState : uint8_t { kNeverUsed, kUnused, kListed, kUnderReclaim };
   // One frame with its objects. Guarded by the lock of its shard, except where noted.
   struct Bud {
     uint32_t frame;      // read by readers too: it changes only while they are excluded
@@ -86,10 +89,9 @@ class ZbudPool final : public HandlePool {
 
   struct alignas(kCacheLineSize) Shard {
     Mutex mutex{LockRank::kPoolClass};
+    ShardUser user UZ_GUARDED_BY(mutex);
     // Bit n: fits[n] is not empty. Written under mutex, read by others as a hint.
     std::atomic<uint64_t> fit_mask{0};
-    // Bit n: fits[n] has at least kPlenty frames. Likewise.
-    std::atomic<uint64_t> plenty_mask{0};
     // Stamp of the oldest frame; UINT64_MAX if there is none. A hint likewise.
     std::atomic<uint64_t> oldest{UINT64_MAX};
     FitList fits[kChunks] UZ_GUARDED_BY(mutex);
@@ -102,15 +104,19 @@ class ZbudPool final : public HandlePool {
   static constexpr uint32_t kShards = 8;
   static constexpr uint64_t kStampEvery = 64;
   static constexpr uint32_t kMovesPerHold = 16;
-  static constexpr size_t kPlenty = 8;
+  static constexpr size_t kPlenty = 8;  // frames on a list; no longer plenty with half of it
 
   AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) override;
   RetireOutcome RetireAndRemove(Handle handle) override;
-  Extent Locate(Place place, size_t size) override;
+  FrameId SecondFrameOf(const Place& place) override;
   void WaitForMove(uint32_t index) override;
 
   uint32_t UnitOf(const Bud& bud) const { return static_cast<uint32_t>(&bud - buds_.data()); }
-  static uint32_t HoleOf(const Bud& bud);
+  static bool IsUsed(const Bud& bud) {
+    return bud.state == BudState::kListed || bud.state == BudState::kUnderReclaim;
+  }
+  static uint32_t HoleOf(const Bud& bud) { return kChunks - bud.chunks[0] - bud.chunks[1]; }
+  Place PlaceIn(const Bud& bud, uint32_t side) const;
   uint32_t TakeUnit();
   void ReturnUnit(uint32_t unit);
   // The locked shard of a live handle; nullptr (nothing locked) if it is stale.
@@ -125,8 +131,11 @@ class ZbudPool final : public HandlePool {
     uint64_t owner_key;
     uint32_t pins;
   };
-  // Invalid if the shard has no hole for it now.
+  // Each is invalid if there is no room for it of that kind now.
   Handle PlaceInHole(Shard& shard, const Request& request);
+  Handle PlaceInHoleLocked(Shard& shard, const Request& request) UZ_REQUIRES(shard.mutex);
+  Handle PlaceWherePlenty(uint32_t mine, const Request& request);
+  Handle PlaceInAnyHole(uint32_t mine, const Request& request);
   Handle PlaceInFreshFrame(uint32_t shard, const Request& request);
   Handle PublishIn(Shard& shard, Bud& bud, int side, const Request& request)
       UZ_REQUIRES(shard.mutex);
@@ -144,6 +153,7 @@ class ZbudPool final : public HandlePool {
   ReclaimUnit Detach(Shard& shard, Bud& bud, std::span<ObjectInfo> objects)
       UZ_REQUIRES(shard.mutex);
   size_t List(const Bud& bud, std::span<ObjectInfo> objects) const;
+  void AuditBud(const Bud& bud, uint32_t shard, uint64_t* objects) const;
 
   // zbud_move.cc
   bool MoveObject(Shard& shard, Bud& from, int side, Bud& to) UZ_REQUIRES(shard.mutex);
@@ -158,6 +168,10 @@ class ZbudPool final : public HandlePool {
   Shard shards_[kShards];
   // Advances now and then with additions; only orders stamps roughly: relaxed.
   std::atomic<uint64_t> clock_{1};
+  // Bit n of one: fits[n] of that shard has plenty of frames. Written under the shard's mutex,
+  // read by others as a hint: seldom changed, and in one cache line, since each thread that takes a
+  // fresh frame looks here first.
+  alignas(kCacheLineSize) std::atomic<uint64_t> plenty_[kShards] = {};
 };
 
 }  // namespace uzswap

@@ -67,7 +67,7 @@ bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
     }
   }
   outcome.frames_freed += freed.count;
-  if (retired != 0) pages_.Return(retired, classes_[HomeOf(group) % kGroupsInShard]);
+  if (retired != 0) pages_.Return(retired);
   GiveBack(freed);
   return progress;
 }
@@ -171,11 +171,10 @@ bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& 
     group.counts.frames_freed += before - after;
     outcome.frames_freed += static_cast<uint32_t>(before - after);
   }
-  const SizeClass& size_class = classes_[HomeOf(group) % kGroupsInShard];
   for (Zspage* page : {from, fresh.page}) {
     if (page == nullptr || page->live > 0) continue;
     Retire(group, *page);
-    pages_.Return(pages_.UnitOf(*page), size_class);
+    pages_.Return(pages_.UnitOf(*page));
   }
   GiveBack(freed);
   return progress;
@@ -212,7 +211,7 @@ void ZsmallocPool::GatherPartials(uint32_t class_number) {
         if (empty) Retire(into, *page);
         if (!empty) Attach(into, *page, false);
       }
-      if (empty) pages_.Return(pages_.UnitOf(*page), classes_[class_number]);
+      if (empty) pages_.Return(pages_.UnitOf(*page));
     }
   }
 }

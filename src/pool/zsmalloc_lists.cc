@@ -1,4 +1,5 @@
 // The lists and sums of a zsmalloc pool's groups: who is on which, and that all of it is true.
+#include <algorithm>
 #include <bit>
 
 #include "pool/zsmalloc_pool.h"
@@ -30,13 +31,17 @@ void ZsmallocPool::Uncount(Group& group, const Zspage& page) {
   group.frames -= static_cast<uint64_t>(std::popcount(page.present));
 }
 
-// Written only when it changes: other shards' threads read it.
 void ZsmallocPool::NotePlenty(Group& group) {
-  const uint64_t size = classes_[HomeOf(group) % kGroupsInShard].size;
-  const bool plenty = (group.backed - group.live) * size >= kPlenty;
-  const uint32_t mask = group.list_mask.load(std::memory_order_relaxed);
-  if (plenty == ((mask & kPlentyBit) != 0)) return;
-  group.list_mask.store(mask ^ kPlentyBit, std::memory_order_relaxed);
+  const uint32_t number = HomeOf(group) % kGroupsInShard;
+  const auto bit = static_cast<uint8_t>(1u << (HomeOf(group) / kGroupsInShard));
+  const uint64_t size = classes_[number].size;
+  const uint64_t free = (group.backed - group.live) * size;
+  const uint64_t much = std::max(kPlenty, group.backed * size / kPlentyShare);
+  const bool plenty = (plenty_[number].load(std::memory_order_relaxed) & bit) != 0;
+  if (!plenty && free >= much) plenty_[number].fetch_or(bit, std::memory_order_relaxed);
+  if (plenty && free <= much / 2) {
+    plenty_[number].fetch_and(static_cast<uint8_t>(~bit), std::memory_order_relaxed);
+  }
 }
 
 void ZsmallocPool::Unlist(Group& group, Zspage& page) {
@@ -174,7 +179,7 @@ PoolStatistics ZsmallocPool::Snapshot() {
     MutexLock lock(GroupAt(home).mutex);
     sum += GroupAt(home).counts;
   }
-  sum.pin_waits = pin_waits_.Get();
+  AddMeetings(sum);
   sum.metadata_bytes = handles_.touched() * HandleTable::record_size() + pages_.metadata_bytes() +
                        built * sizeof(Group) + sizeof(*this) +
                        sum.frames * FrameArena::descriptor_size();
@@ -205,8 +210,7 @@ void ZsmallocPool::AuditGroup(Group& group, uint64_t* objects, uint64_t* frames)
     }
     for (uint32_t slot = view.NextLive(0, kSlotsMax); slot < ClassOf(*page).slots;
          slot = view.NextLive(slot + 1, ClassOf(*page).slots)) {
-      const Place here{pages_.UnitOf(*page), static_cast<uint16_t>(slot)};
-      UZ_CHECK(handles_.PlaceOf(view.object(slot)) == here);
+      UZ_CHECK(handles_.PlaceOf(view.object(slot)) == PlaceIn(*page, slot));
       UZ_CHECK_LE(handles_.SizeOf(view.object(slot)), size_t{ClassOf(*page).size});
     }
   }

@@ -58,7 +58,6 @@ uint32_t ZsmallocPool::EndReclaim(const ReclaimUnit& unit) {
   group.mutex.AssertHeld();
   Zspage& page = pages_[unit.unit];
   UZ_CHECK(page.state == ZspageState::kUnderReclaim);
-  const SizeClass& size_class = ClassOf(page);
   const auto left = static_cast<uint32_t>(std::popcount(page.present));
   if (left == 0) {
     Retire(group, page);
@@ -67,7 +66,7 @@ uint32_t ZsmallocPool::EndReclaim(const ReclaimUnit& unit) {
     Attach(group, page, true);
   }
   group.mutex.Unlock();
-  if (left == 0) pages_.Return(unit.unit, size_class);
+  if (left == 0) pages_.Return(unit.unit);
   return unit.frames - left;
 }
 
@@ -82,9 +81,8 @@ bool ZsmallocPool::MoveObject(Group& group, Zspage& from, uint32_t slot, Zspage&
     return false;
   }
   const size_t size = handles_.SizeOf(index);
-  const Place source{pages_.UnitOf(from), static_cast<uint16_t>(slot)};
-  const Place target{pages_.UnitOf(to), static_cast<uint16_t>(to_slot)};
-  CopyBytes(Locate(source, size), Locate(target, size));
+  const Place target = PlaceIn(to, to_slot);
+  CopyBytes(Locate(PlaceIn(from, slot), size), Locate(target, size));
   // A mover's destination keeps its age: moving is not use.
   AddObject(group, to, to_slot, index);
   RemoveObject(group, from, slot, freed);
@@ -159,10 +157,11 @@ MigrateOutcome ZsmallocPool::TryMigrateFrame(FrameId from, FrameId to) {
   } else {
     ++group.counts.moves_refused;
   }
+  // The records take the new frame along.
   const uint32_t held_end = held_all ? end : stop;
   for (uint32_t slot = view.NextLive(first, held_end); slot != kNoSlot;
        slot = view.NextLive(slot + 1, held_end)) {
-    handles_.EndMove(view.object(slot), {unit, static_cast<uint16_t>(slot)});
+    handles_.EndMove(view.object(slot), PlaceIn(page, slot));
   }
   group.mutex.Unlock();
   if (!held_all) return MigrateOutcome::kPinned;

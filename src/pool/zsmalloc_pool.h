@@ -16,8 +16,9 @@
 //   1. the fullest partial zspage of the class, in the thread's shard;
 //   2. a partial zspage of a slightly larger class (kSpill: at most 1/32 larger), same shard:
 //      after churn the free slots of a class that has shrunk serve its neighbours;
-//   3. the same in other shards, but only in groups that have kPlenty of free backed slots: else
-//      threads that fill the pool side by side would end up in one another's zspages;
+//   3. the same in other shards, but only in groups that have plenty of free backed slots (kPlenty)
+//      and whose lock is not held: else threads that fill the pool side by side would end up in
+//      one another's zspages;
 //   4. a further frame for a growable zspage, then for a new one;
 //   5. other shards without that restriction.
 // An object's class is therefore that of its zspage, not that of its size.
@@ -35,7 +36,7 @@
 //
 // Locks: one for each group. A group's class never changes, a zspage changes its group (for
 // one of the same class in another shard) only in compaction. Shards are built when the first of
-// their threads comes.
+// their threads comes. Threads that share a shard part (base/thread_shard.h).
 //
 // Algorithm: zsmalloc (N. Gupta, M. Kim, S. Senozhatsky), with frames on demand, back-pointers
 // out of line and readers that take no lock.
@@ -49,6 +50,7 @@
 
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "base/thread_shard.h"
 #include "os/mapping.h"
 #include "pool/handle_pool.h"
 #include "pool/size_class.h"
@@ -82,6 +84,7 @@ class ZsmallocPool final : public HandlePool {
   [[nodiscard]] const SizeClassTable& classes() const { return classes_; }
 
  private:
+  friend class PoolSharingTestPeer;
   using FullnessList = IntrusiveList<Zspage, &Zspage::fullness_link>;
   using AgeList = IntrusiveList<Zspage, &Zspage::age_link>;
 
@@ -89,13 +92,16 @@ class ZsmallocPool final : public HandlePool {
   static constexpr uint32_t kLists = 2 * kTenths;  // partial, growable
   static constexpr uint32_t kPartialMask = (1u << kTenths) - 1;
   static constexpr uint32_t kGrowableMask = kPartialMask << kTenths;
-  static constexpr uint32_t kPlentyBit = 1u << 31;
-  static constexpr uint64_t kPlenty = 4 * kPageSize;  // bytes of free backed slots in a group
+  // Bytes of free backed slots in a group: at least so many, and this share of what its frames
+  // hold. No longer plenty with half of it.
+  static constexpr uint64_t kPlenty = 4 * kPageSize;
+  static constexpr uint64_t kPlentyShare = 32;
   static constexpr uint8_t kNoList = UINT8_MAX;
 
   struct alignas(kCacheLineSize) Group {
     Mutex mutex{LockRank::kPoolClass};
-    // Bit n: lists[n] is not empty; kPlentyBit. Written under mutex, read by others as a hint.
+    ShardUser user UZ_GUARDED_BY(mutex);
+    // Bit n: lists[n] is not empty. Written under mutex, read by others as a hint.
     std::atomic<uint32_t> list_mask{0};
     FullnessList lists[kLists] UZ_GUARDED_BY(mutex);
     AgeList ages UZ_GUARDED_BY(mutex);
@@ -122,7 +128,7 @@ class ZsmallocPool final : public HandlePool {
     uint32_t slot = 0;
   };
 
-  static constexpr uint32_t kShards = 8;
+  static constexpr uint32_t kShards = 8;  // bits of plenty_
   static constexpr uint32_t kGroupsInShard = 256;
   static constexpr uint64_t kStampEvery = 64;
   // A slot larger than the object by up to 1/kSpill of it is better than a new frame.
@@ -130,7 +136,7 @@ class ZsmallocPool final : public HandlePool {
 
   AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) override;
   RetireOutcome RetireAndRemove(Handle handle) override;
-  Extent Locate(Place place, size_t size) override;
+  FrameId SecondFrameOf(const Place& place) override;
   void WaitForMove(uint32_t index) override;
 
   const SizeClass& ClassOf(const Zspage& page) const {
@@ -139,6 +145,7 @@ class ZsmallocPool final : public HandlePool {
   ZspageView View(Zspage& page) { return pages_.View(page, ClassOf(page)); }
   Group& GroupAt(uint32_t home) { return groups_[home]; }
   uint32_t HomeOf(const Group& group) const { return static_cast<uint32_t>(&group - groups_); }
+  Place PlaceIn(Zspage& page, uint32_t slot);
   void BuildShard(uint32_t shard);
   bool IsBuilt(uint32_t shard) const { return shard_built_[shard].load(std::memory_order_acquire); }
 
@@ -150,8 +157,13 @@ class ZsmallocPool final : public HandlePool {
 
   // Each returns with the group locked if it found room.
   Room FindRoom(uint32_t shard, uint32_t home, size_t size);
-  Room FindPartial(uint32_t shard, size_t size, uint32_t mask);
-  Room TryPartial(Group& group);
+  Room FindPartial(uint32_t shard, size_t size);
+  Room FindWherePlenty(uint32_t shard, size_t size);
+  Room FindAnyPartial(uint32_t shard, size_t size);
+  // From the class of the size to those a little larger, the last of which this is.
+  uint32_t LastClassFor(size_t size) const;
+  // Leaves the lock held if there is room.
+  Room RoomOrUnlock(Group& group);
   Room FindGrowable(uint32_t home);
   Room NewZspage(uint32_t home);
   bool BackSlot(Group& group, Zspage& page, uint32_t slot) UZ_REQUIRES(group.mutex);
@@ -216,6 +228,9 @@ class ZsmallocPool final : public HandlePool {
   std::atomic<uint64_t> oldest_[kShards * kGroupsInShard] = {};
   // Advances now and then with additions; only orders stamps roughly: relaxed.
   std::atomic<uint64_t> clock_{1};
+  // By class, bit n: its group in shard n has plenty. Written under the group's mutex, read by
+  // others as a hint: seldom changed, since each thread that finds nothing of its own looks here.
+  alignas(kCacheLineSize) std::atomic<uint8_t> plenty_[kGroupsInShard] = {};
 };
 
 }  // namespace uzswap

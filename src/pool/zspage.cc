@@ -183,40 +183,40 @@ uint32_t ZspageTable::Take(const SizeClass& size_class) {
   const uint32_t unit = units_.Take([this](uint32_t i) -> auto& { return pages_[i].stamp; });
   if (unit == 0) return 0;
   Zspage& page = pages_[unit];
-  UZ_CHECK(page.state == ZspageState::kUnused);
-  page.block = TakeBlock(BlockUnits(size_class));
-  if (page.block == 0) {
-    units_.Put(
-        unit, [this](uint32_t i) -> auto& { return pages_[i].stamp; });
+  UZ_CHECK(!page.is_used());
+  const uint32_t units = BlockUnits(size_class);
+  if (page.block_units != units && !GiveBlock(page, units)) {
+    Return(unit);
     return 0;
   }
   View(page, size_class).Clear();
   return unit;
 }
 
-void ZspageTable::Return(uint32_t unit, const SizeClass& size_class) {
-  ReturnBlock(pages_[unit].block, BlockUnits(size_class));
+void ZspageTable::Return(uint32_t unit) {
   units_.Put(
       unit, [this](uint32_t i) -> auto& { return pages_[i].stamp; });
 }
 
-// 0 if there is none. There is room for the longest block for every zspage, so this takes a pool
-// that was full of one length, and then of others, several times over.
-uint32_t ZspageTable::TakeBlock(uint32_t units) {
+// False if there is none of that length, and the zspage is left without any. There is room for the
+// longest block for every zspage, so this takes a pool that was full of one length, and then of
+// others, several times over.
+bool ZspageTable::GiveBlock(Zspage& page, uint32_t units) {
   MutexLock lock(mutex_);
-  if (free_blocks_[units] != 0) {
-    const uint32_t block = free_blocks_[units];
-    free_blocks_[units] = words_[size_t{block} * kBlockUnit];
-    return block;
+  if (page.block_units != 0) {
+    words_[size_t{page.block} * kBlockUnit] = free_blocks_[page.block_units];
+    free_blocks_[page.block_units] = page.block;
+    page.block_units = 0;
   }
-  if ((size_t{next_block_} + units) * kBlockUnit > words_.capacity()) return 0;
-  return std::exchange(next_block_, next_block_ + units);
-}
-
-void ZspageTable::ReturnBlock(uint32_t block, uint32_t units) {
-  MutexLock lock(mutex_);
-  words_[size_t{block} * kBlockUnit] = free_blocks_[units];
-  free_blocks_[units] = block;
+  if (free_blocks_[units] != 0) {
+    page.block = free_blocks_[units];
+    free_blocks_[units] = words_[size_t{page.block} * kBlockUnit];
+  } else {
+    if ((size_t{next_block_} + units) * kBlockUnit > words_.capacity()) return false;
+    page.block = std::exchange(next_block_, next_block_ + units);
+  }
+  page.block_units = static_cast<uint8_t>(units);
+  return true;
 }
 
 uint64_t ZspageTable::metadata_bytes() const {

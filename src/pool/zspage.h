@@ -32,14 +32,17 @@
 
 namespace uzswap {
 
-enum class ZspageState : uint8_t { kUnused, kListed, kUnderReclaim };
+enum class ZspageState : uint8_t { kNeverUsed, kUnused, kListed, kUnderReclaim };
 
-struct Zspage {
+// A cache line of its own: neighbours may belong to different threads.
+struct alignas(kCacheLineSize) Zspage {
   ListLink fullness_link;
   ListLink age_link;
   // When it was last added to; the chain of free numbers while unused.
   std::atomic<uint64_t> stamp;
-  uint32_t block;  // where its block begins, in units of kBlockUnit words
+  // Where its block begins, in units of kBlockUnit words, and how many of them it has. Kept while
+  // unused, for the next use of the same length.
+  uint32_t block;
   // Group it belongs to, see zsmalloc_pool.h. Read without the lock to find the lock; changed
   // under the lock of the group that it names.
   std::atomic<uint16_t> home;
@@ -48,8 +51,13 @@ struct Zspage {
   uint16_t backed;
   ZspageState state;
   uint8_t list;  // which list of its group holds it
+  uint8_t block_units;
+
+  [[nodiscard]] bool is_used() const {
+    return state == ZspageState::kListed || state == ZspageState::kUnderReclaim;
+  }
 };
-static_assert(sizeof(Zspage) == 56);
+static_assert(sizeof(Zspage) == 64);
 
 inline constexpr uint32_t kNoSlot = UINT32_MAX;
 inline constexpr uint32_t kNoFrame = UINT32_MAX;
@@ -127,7 +135,7 @@ class ZspageTable {
 
   // A cleared, unused zspage for the class; 0 if there is none.
   [[nodiscard]] uint32_t Take(const SizeClass& size_class);
-  void Return(uint32_t unit, const SizeClass& size_class);
+  void Return(uint32_t unit);
 
   [[nodiscard]] uint64_t capacity() const { return pages_.capacity(); }
   Zspage& operator[](uint32_t unit) { return pages_[unit]; }
@@ -147,12 +155,12 @@ class ZspageTable {
   static constexpr uint32_t BlockUnits(const SizeClass& c) {
     return (ZspageView::BlockWords(c) + kBlockUnit - 1) / kBlockUnit;
   }
-  uint32_t TakeBlock(uint32_t units);
-  void ReturnBlock(uint32_t block, uint32_t units);
+  bool GiveBlock(Zspage& page, uint32_t units);
 
   os::VirtualArray<Zspage> pages_;
   os::VirtualArray<uint32_t> words_;
   IndexPool units_;
+  // Taken only where a zspage's new class wants another length of block than its last one.
   mutable Mutex mutex_{LockRank::kHandleTable};
   // Free blocks by length, chained through their first word; 0 ends a chain.
   uint32_t free_blocks_[kBlockUnitsMax + 1] UZ_GUARDED_BY(mutex_) = {};

@@ -79,6 +79,69 @@ TEST(WritebackTest, TheWriterThreadKeepsThePoolOpen) {
   EXPECT_EQ(rig.CountReadable(5000), 5000u);
 }
 
+// The writer stands still between Pause and Resume: nothing is in flight, nothing moves.
+TEST(WritebackTest, APausedWriterHoldsStill) {
+  FixtureOptions options;
+  options.pool_limit = 400 * kPageSize;
+  options.frames = 520;
+  Rig rig(options);
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  uint64_t stored = 0;
+  for (int round = 0; round < 20; ++round) {
+    while (stored < static_cast<uint64_t>(round + 1) * 150) {
+      const StoreOutcome outcome =
+          rig.cache.Store(rig.other, rig.At(stored), PageOf(Rig::VersionOf(stored)).view());
+      if (outcome == StoreOutcome::kStored) ++stored;
+    }
+    rig.writeback.Pause();
+    const uint64_t written = rig.store.counters().bytes_written.Get();
+    EXPECT_EQ(rig.store.in_flight(), 0u);
+    EXPECT_EQ(rig.writeback.pending_units(), 0u);
+    rig.cache.gate().Call();  // does not wake it
+    EXPECT_EQ(rig.store.counters().bytes_written.Get(), written);
+    rig.store.BeginChild();
+    rig.store.EndChild();
+    rig.writeback.Resume();
+  }
+  rig.writeback.Pause();
+  rig.writeback.Stop();  // also out of a pause
+  writer.join();
+  EXPECT_EQ(rig.CountReadable(stored), stored);
+  rig.cache.Audit();
+}
+
+TEST(WritebackTest, AskedToItShrinksAPoolThatIsOpen) {
+  Rig rig;
+  rig.Fill(1000);
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  const uint64_t half = rig.pool.Snapshot().frame_bytes() / 2;
+  rig.writeback.Ask(half);
+  while (rig.pool.Snapshot().frame_bytes() > half) std::this_thread::yield();
+  rig.writeback.Stop();
+  writer.join();
+  EXPECT_FALSE(rig.cache.gate().closed());
+  EXPECT_EQ(rig.CountReadable(1000), 1000u);
+}
+
+// When nobody has called for a second, what the file holds comes close to what lives in it.
+TEST(WritebackTest, AnIdleWriterCleansTheFile) {
+  Rig rig;
+  rig.Fill(4000);
+  ASSERT_TRUE(rig.writeback.Shrink(0));
+  for (uint64_t i = 0; i < 4000; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));
+  const SegmentTable& segments = rig.store.segments();
+  ASSERT_GT(segments.held_bytes(), segments.live_bytes() * 13 / 10);
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  const auto clean = [&] {
+    return segments.held_bytes() <= segments.live_bytes() / 100 * 105 + (64 << 10);
+  };
+  while (!clean()) std::this_thread::yield();
+  rig.writeback.Stop();
+  writer.join();
+  for (uint64_t i = 1; i < 4000; i += 2) ASSERT_TRUE(rig.Is(i, Rig::VersionOf(i)));
+  rig.cache.Audit();
+}
+
 TEST(WritebackTest, WithoutAStoreTheBoundHoldsAndDenserObjectsMakeRoom) {
   WritebackOptions wishes;
   wishes.recompress_with = CodecByName("zstd");

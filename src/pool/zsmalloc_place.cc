@@ -1,0 +1,181 @@
+// Where a new object of a zsmalloc pool goes, in the order that zsmalloc_pool.h gives.
+#include <bit>
+
+#include "base/thread_shard.h"
+#include "pool/zsmalloc_pool.h"
+
+namespace uzswap {
+
+AllocateResult ZsmallocPool::PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) {
+  const uint32_t shard = ThreadShard() % kShards;
+  if (!IsBuilt(shard)) BuildShard(shard);
+  const uint32_t home = shard * kGroupsInShard + classes_.ClassFor(size);
+  const uint32_t index = handles_.TakeIndex();
+  const Room room = index != 0 ? FindRoom(shard, home, size) : Room{};
+  if (room.page == nullptr) {
+    if (index != 0) handles_.ReturnIndex(index);
+    MutexLock lock(GroupAt(home).mutex);
+    ++GroupAt(home).counts.no_space;
+    return {AllocateOutcome::kNoSpace, {}};
+  }
+  Group& group = *room.group;
+  group.mutex.AssertHeld();
+  AddObject(group, *room.page, room.slot, index);
+  MakeYoungest(group, *room.page);
+  ++group.counts.allocations;
+  ++group.counts.objects;
+  group.counts.object_bytes += size;
+  if (HomeOf(group) / kGroupsInShard != shard) {
+    ++group.counts.placed_elsewhere;
+  } else if (group.user.Note()) {
+    ++group.counts.shard_moves;
+  }
+  const Place place = PlaceIn(*room.page, room.slot);
+  const Handle handle = handles_.Publish(index, size, owner_key, place, pins);
+  group.mutex.Unlock();
+  return {AllocateOutcome::kAllocated, handle};
+}
+
+ZsmallocPool::Room ZsmallocPool::FindRoom(uint32_t shard, uint32_t home, size_t size) {
+  Room room = FindPartial(shard, size);
+  if (room.page == nullptr) room = FindWherePlenty(shard, size);
+  if (room.page == nullptr) room = FindGrowable(home);
+  if (room.page == nullptr) room = NewZspage(home);
+  if (room.page == nullptr) room = FindAnyPartial(shard, size);
+  return room;
+}
+
+// Classes with smaller numbers have larger slots.
+uint32_t ZsmallocPool::LastClassFor(size_t size) const {
+  const size_t largest = size + size / kSpill;
+  uint32_t number = classes_.ClassFor(size);
+  while (number > 0 && classes_[number - 1].size <= largest) --number;
+  return number;
+}
+
+ZsmallocPool::Room ZsmallocPool::FindPartial(uint32_t shard,
+                                             size_t size) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  const uint32_t last = LastClassFor(size);
+  for (uint32_t number = classes_.ClassFor(size) + 1; number-- > last;) {
+    Group& group = GroupAt(shard * kGroupsInShard + number);
+    if ((group.list_mask.load(std::memory_order_relaxed) & kPartialMask) == 0) continue;
+    LockCounted(group.mutex);
+    const Room room = RoomOrUnlock(group);
+    if (room.page != nullptr) return room;
+  }
+  return {};
+}
+
+ZsmallocPool::Room ZsmallocPool::FindWherePlenty(uint32_t shard,
+                                                 size_t size) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  const uint32_t last = LastClassFor(size);
+  for (uint32_t number = classes_.ClassFor(size) + 1; number-- > last;) {
+    uint32_t others = plenty_[number].load(std::memory_order_relaxed) & ~(1u << shard);
+    for (; others != 0; others &= others - 1) {
+      const auto other = static_cast<uint32_t>(std::countr_zero(others));
+      // The bit alone does not say that the group's making is seen; the flag does.
+      if (!IsBuilt(other)) continue;
+      Group& group = GroupAt(other * kGroupsInShard + number);
+      if (!TryLockCounted(group.mutex)) continue;
+      const Room room = RoomOrUnlock(group);
+      if (room.page != nullptr) return room;
+    }
+  }
+  return {};
+}
+
+ZsmallocPool::Room ZsmallocPool::FindAnyPartial(uint32_t shard, size_t size) {
+  Room room;
+  for (uint32_t i = 1; i < kShards && room.page == nullptr; ++i) {
+    const uint32_t other = (shard + i) % kShards;
+    if (IsBuilt(other)) room = FindPartial(other, size);
+  }
+  return room;
+}
+
+// Requires: locked. Stays so if there is room, which the analysis cannot follow.
+ZsmallocPool::Room ZsmallocPool::RoomOrUnlock(Group& group) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  const uint32_t mask = group.list_mask.load(std::memory_order_relaxed) & kPartialMask;
+  if (mask == 0) {
+    group.mutex.Unlock();
+    return {};
+  }
+  Zspage* page = group.lists[std::bit_width(mask) - 1].front();
+  UZ_CHECK(page != nullptr);
+  const uint32_t slot = View(*page).FindBacked();
+  UZ_CHECK_NE(slot, kNoSlot);
+  return {&group, page, slot};
+}
+
+ZsmallocPool::Room ZsmallocPool::FindGrowable(uint32_t home) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  Group& group = GroupAt(home);
+  if ((group.list_mask.load(std::memory_order_relaxed) & kGrowableMask) == 0) return {};
+  LockCounted(group.mutex);
+  Zspage* page = Densest(group, kGrowableMask, nullptr);
+  if (page != nullptr) {
+    const uint32_t slot = View(*page).FindUnbacked();
+    UZ_CHECK_NE(slot, kNoSlot);
+    if (BackSlot(group, *page, slot)) return {&group, page, slot};
+  }
+  group.mutex.Unlock();
+  return {};
+}
+
+ZsmallocPool::Room ZsmallocPool::NewZspage(uint32_t home) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  const SizeClass& size_class = classes_[home % kGroupsInShard];
+  const uint32_t unit = pages_.Take(size_class);
+  if (unit == 0) return {};
+  MoveUnitTo(unit, home);
+  Group& group = GroupAt(home);
+  LockCounted(group.mutex);
+  Zspage& page = pages_[unit];
+  page.state = ZspageState::kListed;
+  page.list = kNoList;
+  ++group.counts.units;
+  const uint32_t slot = View(page).FindUnbacked();
+  if (BackSlot(group, page, slot)) return {&group, &page, slot};
+  Retire(group, page);
+  group.mutex.Unlock();
+  pages_.Return(unit);
+  return {};
+}
+
+// Gets the one or two frames that the slot lacks; all or nothing. The arena's locks rank below.
+bool ZsmallocPool::BackSlot(Group& group, Zspage& page, uint32_t slot) {
+  const SizeClass& size_class = ClassOf(page);
+  ZspageView view = View(page);
+  uint32_t needed[2];
+  FrameId frames[2];
+  uint32_t count = 0;
+  for (uint32_t k = size_class.FirstFrameOf(slot); k <= size_class.LastFrameOf(slot); ++k) {
+    if (view.HasFrame(k)) continue;
+    const uint64_t tag = (uint64_t{k} << 32) | pages_.UnitOf(page);
+    frames[count] = arena_->Allocate(FrameKind::kPool, owner_id_, tag);
+    if (!frames[count].valid()) {
+      if (count == 1) arena_->Free(frames[0]);
+      return false;
+    }
+    needed[count++] = k;
+  }
+  Uncount(group, page);
+  for (uint32_t i = 0; i < count; ++i) view.AddFrame(needed[i], frames[i].raw());
+  Count(group, page);
+  group.counts.frames += count;
+  return true;
+}
+
+// Requires: the zspage is unused. Whoever still looks at it does so under its old group's lock;
+// nobody has heard of one that was never used.
+void ZsmallocPool::MoveUnitTo(uint32_t unit, uint32_t home) {
+  if (pages_[unit].home.load(std::memory_order_relaxed) == home) return;
+  if (pages_[unit].state == ZspageState::kNeverUsed) {
+    pages_[unit].home.store(static_cast<uint16_t>(home), std::memory_order_relaxed);
+    return;
+  }
+  Group& old = LockUnit(unit);
+  old.mutex.AssertHeld();
+  pages_[unit].home.store(static_cast<uint16_t>(home), std::memory_order_relaxed);
+  old.mutex.Unlock();
+}
+
+}  // namespace uzswap
