@@ -137,7 +137,10 @@ class Writeback {
   }
   // False once told to stop.
   bool Obey();
-  void ShrinkToGate();
+  // Shrink without waiting for what is on its way. False if nothing more could be begun.
+  bool StepUntil(uint64_t bytes);
+  // False if the pool grew as fast as it was emptied: at once again.
+  bool ShrinkToGate();
   void CleanWhenIdle();
   // What becomes of one object of a unit that is being emptied.
   Fate Evict(const ObjectInfo& object, bool sparse, bool may_wait);

@@ -110,6 +110,36 @@ TEST(WritebackTest, APausedWriterHoldsStill) {
   rig.cache.Audit();
 }
 
+// Stores go on while the pool is above the level that calls the writer: that they make up for
+// what it frees is not the failure of a store that takes nothing.
+TEST(WritebackTest, APoolThatGrowsMeanwhileDoesNotMakeItGiveUp) {
+  FixtureOptions options;
+  options.pool_limit = 400 * kPageSize;
+  Rig rig(options);
+  const PoolGate& gate = rig.cache.gate();
+  const auto level = [&] { return rig.pool.Snapshot().frame_bytes(); };
+  uint64_t stored = 0;
+  const auto fill_to = [&](uint64_t frames) {
+    for (; level() < frames * kPageSize; ++stored) {
+      const TestPage page = PageOf(Rig::VersionOf(stored));
+      ASSERT_EQ(rig.cache.Store(rig.other, rig.At(stored), page.view()), StoreOutcome::kStored);
+    }
+  };
+  fill_to(370);
+  rig.port.Hold();
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  while (rig.store.in_flight() == 0) std::this_thread::yield();
+  fill_to(395);
+  EXPECT_TRUE(rig.writeback.shrinking());
+  rig.port.Release();
+  bool gave_up = false;
+  while (level() > gate.reopen_level()) gave_up = gave_up || rig.writeback.stuck();
+  EXPECT_FALSE(gave_up);
+  rig.writeback.Stop();
+  writer.join();
+  EXPECT_EQ(rig.CountReadable(stored), stored);
+}
+
 TEST(WritebackTest, AskedToItShrinksAPoolThatIsOpen) {
   Rig rig;
   rig.Fill(1000);
