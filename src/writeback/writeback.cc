@@ -184,21 +184,27 @@ void Writeback::CompactStore(uint32_t permille) {
   if (store_ == nullptr) return;
   // Each pass may leave one partly filled segment more; the bound stops a pointless chase.
   uint32_t steps = 2 * store_->segments().in_use() + 1;
-  while (steps-- > 0 && !Interrupted()) {
-    switch (store_->Clean(permille)) {
-      case CleanOutcome::kCleaned:
-        store_->Reap(false);
-        continue;
-      case CleanOutcome::kBlocked:
-        if (store_->Reap(true) > 0) continue;
-        break;
-      case CleanOutcome::kReadFailed:
-        continue;
-      case CleanOutcome::kNothing:
-        break;
-    }
-    break;
+  while (steps-- > 0 && !Interrupted() && CompactStep(permille)) {
   }
+  EndCompacting();
+}
+
+bool Writeback::CompactStep(uint32_t permille) {
+  switch (store_->Clean(permille)) {
+    case CleanOutcome::kCleaned:
+      store_->Reap(false);
+      return true;
+    case CleanOutcome::kBlocked:
+      return store_->Reap(true) > 0;
+    case CleanOutcome::kReadFailed:
+      return true;
+    case CleanOutcome::kNothing:
+      return false;
+  }
+  return false;
+}
+
+void Writeback::EndCompacting() {
   Drain();
   store_->Trim(0);
 }
@@ -213,7 +219,7 @@ void Writeback::Run(uint64_t (*now_ns)()) {
       // Those who are refused keep calling, and it would not help them.
       os::FutexWait(&order_, static_cast<uint32_t>(Order::kRun), kRetryNs);
     } else if (!gate.AwaitCall(seen, kIdleNs)) {
-      CleanWhenIdle();
+      CleanWhenIdle(seen);
     }
   }
   Drain();
@@ -248,15 +254,20 @@ bool Writeback::ShrinkToGate() {
   return true;
 }
 
-void Writeback::CleanWhenIdle() {
+void Writeback::CleanWhenIdle(uint32_t seen) {
   if (store_ == nullptr || store_->closed()) return;
   const SegmentTable& segments = store_->segments();
   const uint64_t live = segments.live_bytes();
   const uint64_t slack = kSlackWhenIdle + live / 1000 * (1000 - kAliveWhenIdle);
   // What was as clean as it gets would be rewritten for ever.
   if (segments.held_bytes() <= live + slack || live == cleaned_live_bytes_) return;
-  CompactStore(kAliveWhenIdle);
-  cleaned_live_bytes_ = segments.live_bytes();
+  // A large file takes seconds, and a full pool cannot wait for that.
+  const auto called = [&] { return cache_->gate().calls() != seen; };
+  uint32_t steps = 2 * segments.in_use() + 1;
+  while (steps-- > 0 && !called() && CompactStep(kAliveWhenIdle)) {
+  }
+  EndCompacting();
+  if (!called()) cleaned_live_bytes_ = segments.live_bytes();
 }
 
 bool Writeback::Obey() {

@@ -141,7 +141,11 @@ class Writeback {
   bool StepUntil(uint64_t bytes);
   // False if the pool grew as fast as it was emptied: at once again.
   bool ShrinkToGate();
-  void CleanWhenIdle();
+  // Until the gate has been called more often than `seen`.
+  void CleanWhenIdle(uint32_t seen);
+  // False when there is nothing more to clean.
+  bool CompactStep(uint32_t permille);
+  void EndCompacting();
   // What becomes of one object of a unit that is being emptied.
   Fate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   Fate Write(const ObjectInfo& object, bool may_wait);

@@ -172,6 +172,45 @@ TEST(WritebackTest, AnIdleWriterCleansTheFile) {
   rig.cache.Audit();
 }
 
+// The device is stopped while the writer cleans, so that it cannot end before it is called.
+TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
+  FixtureOptions options;
+  options.pool_limit = 2048 * kPageSize;
+  Rig rig(options);
+  constexpr uint64_t kPages = 12'000;
+  for (uint64_t i = 0; i < kPages; ++i) {
+    if (i % 1000 == 0) {
+      ASSERT_TRUE(rig.writeback.Shrink(0));
+    }
+    ASSERT_EQ(rig.Put(i, Rig::VersionOf(i)), StoreOutcome::kStored);
+  }
+  ASSERT_TRUE(rig.writeback.Shrink(0));
+  for (uint64_t i = 0; i < kPages; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));
+  rig.port.Hold();
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  while (rig.store.in_flight() < rig.port.depth()) std::this_thread::yield();
+  const uint64_t cleaned = rig.store.counters().cleaned_segments.Get();
+  rig.cache.gate().SetLimit(100 * kPageSize);
+  for (uint64_t i = 0; rig.pool.Snapshot().frame_bytes() < 95 * kPageSize; i += 2) {
+    ASSERT_EQ(rig.cache.Store(rig.other, rig.At(i), PageOf(Rig::VersionOf(i)).view()),
+              StoreOutcome::kStored);
+  }
+  static_cast<void>(rig.cache.gate().Observe(rig.pool.Snapshot().frame_bytes()));
+  while (!rig.writeback.shrinking()) {
+    // One at a time, when the writer waits for it.
+    if (rig.store.in_flight() > 0) rig.port.Release(1);
+    std::this_thread::yield();
+  }
+  EXPECT_LE(rig.store.counters().cleaned_segments.Get(), cleaned + 2);
+  EXPECT_GT(rig.store.segments().held_bytes(), rig.store.segments().live_bytes() * 12 / 10)
+      << "there was more to clean";
+  rig.port.Release();
+  rig.writeback.Stop();
+  writer.join();
+  for (uint64_t i = 1; i < kPages; i += 2) ASSERT_TRUE(rig.Is(i, Rig::VersionOf(i)));
+  rig.cache.Audit();
+}
+
 TEST(WritebackTest, WithoutAStoreTheBoundHoldsAndDenserObjectsMakeRoom) {
   WritebackOptions wishes;
   wishes.recompress_with = CodecByName("zstd");
