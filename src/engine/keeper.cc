@@ -116,7 +116,10 @@ bool Engine::MakeRoom() {
   }
   if (session_->MarkDead() > 0) return true;  // somebody's share came free
   // The writer is at it: what it needs is time.
-  if (cache_.writeback().shrinking()) return false;
+  if (cache_.writeback().shrinking()) {
+    fruitless_ = 0;
+    return false;
+  }
   Unshare();
   // What is written out comes free a little later.
   const int patience = cache_.writes() && !cache_.writeback().stuck() ? 32 : 1;

@@ -152,6 +152,12 @@ void Writeback::CleanInPassing() {
 }
 
 bool Writeback::Shrink(uint64_t bytes) {
+  static_cast<void>(StepUntil(bytes));
+  Drain();
+  return cache_->pool().Snapshot().frame_bytes() <= bytes;
+}
+
+bool Writeback::StepUntil(uint64_t bytes) {
   // Asking the pool for its level is dear; a unit or two more than needed are not.
   constexpr int kStepsBetweenLooks = 8;
   const uint64_t units = cache_->pool().Snapshot().units;
@@ -165,8 +171,7 @@ bool Writeback::Shrink(uint64_t bytes) {
       if (PendingFrames() + counters_.frames_freed.Get() > before) patience = units + 1;
     }
   }
-  Drain();
-  return cache_->pool().Snapshot().frame_bytes() <= bytes;
+  return possible;
 }
 
 void Writeback::Drain() {
@@ -179,21 +184,27 @@ void Writeback::CompactStore(uint32_t permille) {
   if (store_ == nullptr) return;
   // Each pass may leave one partly filled segment more; the bound stops a pointless chase.
   uint32_t steps = 2 * store_->segments().in_use() + 1;
-  while (steps-- > 0 && !Interrupted()) {
-    switch (store_->Clean(permille)) {
-      case CleanOutcome::kCleaned:
-        store_->Reap(false);
-        continue;
-      case CleanOutcome::kBlocked:
-        if (store_->Reap(true) > 0) continue;
-        break;
-      case CleanOutcome::kReadFailed:
-        continue;
-      case CleanOutcome::kNothing:
-        break;
-    }
-    break;
+  while (steps-- > 0 && !Interrupted() && CompactStep(permille)) {
   }
+  EndCompacting();
+}
+
+bool Writeback::CompactStep(uint32_t permille) {
+  switch (store_->Clean(permille)) {
+    case CleanOutcome::kCleaned:
+      store_->Reap(false);
+      return true;
+    case CleanOutcome::kBlocked:
+      return store_->Reap(true) > 0;
+    case CleanOutcome::kReadFailed:
+      return true;
+    case CleanOutcome::kNothing:
+      return false;
+  }
+  return false;
+}
+
+void Writeback::EndCompacting() {
   Drain();
   store_->Trim(0);
 }
@@ -203,48 +214,65 @@ void Writeback::Run(uint64_t (*now_ns)()) {
   while (Obey()) {
     const uint32_t seen = gate.calls();
     if (store_ != nullptr) store_->Tick(now_ns());
-    ShrinkToGate();
-    if (Interrupted()) continue;
+    if (!ShrinkToGate() || Interrupted()) continue;
     if (stuck()) {
       // Those who are refused keep calling, and it would not help them.
       os::FutexWait(&order_, static_cast<uint32_t>(Order::kRun), kRetryNs);
     } else if (!gate.AwaitCall(seen, kIdleNs)) {
-      CleanWhenIdle();
+      CleanWhenIdle(seen);
     }
   }
   Drain();
 }
 
-void Writeback::ShrinkToGate() {
+bool Writeback::ShrinkToGate() {
   PoolGate& gate = cache_->gate();
   const uint64_t asked = asked_.exchange(UINT64_MAX, std::memory_order_relaxed);
   const uint64_t goal = std::min(gate.reopen_level(), asked);
-  if (cache_->pool().Snapshot().frame_bytes() > goal) {
+  if (cache_->pool().Snapshot().frame_bytes() <= goal) {
+    shrinking_.store(false, std::memory_order_relaxed);
+    stuck_.store(false, std::memory_order_relaxed);
+  } else {
     shrinking_.store(true, std::memory_order_relaxed);
-    const bool done = Shrink(goal);
+    const uint64_t freed = counters_.frames_freed.Get();
+    const bool reached = StepUntil(goal);
+    Drain();
+    // The gate is open while the pool shrinks: what was stored meanwhile is no reason to give up,
+    // and whoever waits goes on waiting.
+    const bool outpaced = reached && counters_.frames_freed.Get() > freed;
+    const bool done = cache_->pool().Snapshot().frame_bytes() <= goal;
+    if (!done && outpaced) {
+      if (goal == asked) asked_.store(asked, std::memory_order_relaxed);
+      return false;
+    }
     shrinking_.store(false, std::memory_order_relaxed);
     stuck_.store(!done && !Interrupted(), std::memory_order_relaxed);
-  } else {
-    stuck_.store(false, std::memory_order_relaxed);
   }
   // Only downward: reporting a level that stays high would call for ourselves.
   const uint64_t level = cache_->pool().Snapshot().frame_bytes();
   if (level <= gate.reopen_level()) static_cast<void>(gate.Observe(level));
+  return true;
 }
 
-void Writeback::CleanWhenIdle() {
+void Writeback::CleanWhenIdle(uint32_t seen) {
   if (store_ == nullptr || store_->closed()) return;
   const SegmentTable& segments = store_->segments();
   const uint64_t live = segments.live_bytes();
   const uint64_t slack = kSlackWhenIdle + live / 1000 * (1000 - kAliveWhenIdle);
   // What was as clean as it gets would be rewritten for ever.
   if (segments.held_bytes() <= live + slack || live == cleaned_live_bytes_) return;
-  CompactStore(kAliveWhenIdle);
-  cleaned_live_bytes_ = segments.live_bytes();
+  // A large file takes seconds, and a full pool cannot wait for that.
+  const auto called = [&] { return cache_->gate().calls() != seen; };
+  uint32_t steps = 2 * segments.in_use() + 1;
+  while (steps-- > 0 && !called() && CompactStep(kAliveWhenIdle)) {
+  }
+  EndCompacting();
+  if (!called()) cleaned_live_bytes_ = segments.live_bytes();
 }
 
 bool Writeback::Obey() {
   if (order_.load(std::memory_order_acquire) == Order::kPause) {
+    shrinking_.store(false, std::memory_order_relaxed);
     Drain();
     paused_.store(1, std::memory_order_release);
     os::FutexWake(&paused_, INT_MAX);

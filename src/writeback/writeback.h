@@ -137,8 +137,15 @@ class Writeback {
   }
   // False once told to stop.
   bool Obey();
-  void ShrinkToGate();
-  void CleanWhenIdle();
+  // Shrink without waiting for what is on its way. False if nothing more could be begun.
+  bool StepUntil(uint64_t bytes);
+  // False if the pool grew as fast as it was emptied: at once again.
+  bool ShrinkToGate();
+  // Until the gate has been called more often than `seen`.
+  void CleanWhenIdle(uint32_t seen);
+  // False when there is nothing more to clean.
+  bool CompactStep(uint32_t permille);
+  void EndCompacting();
   // What becomes of one object of a unit that is being emptied.
   Fate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   Fate Write(const ObjectInfo& object, bool may_wait);

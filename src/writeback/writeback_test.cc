@@ -110,6 +110,36 @@ TEST(WritebackTest, APausedWriterHoldsStill) {
   rig.cache.Audit();
 }
 
+// Stores go on while the pool is above the level that calls the writer: that they make up for
+// what it frees is not the failure of a store that takes nothing.
+TEST(WritebackTest, APoolThatGrowsMeanwhileDoesNotMakeItGiveUp) {
+  FixtureOptions options;
+  options.pool_limit = 400 * kPageSize;
+  Rig rig(options);
+  const PoolGate& gate = rig.cache.gate();
+  const auto level = [&] { return rig.pool.Snapshot().frame_bytes(); };
+  uint64_t stored = 0;
+  const auto fill_to = [&](uint64_t frames) {
+    for (; level() < frames * kPageSize; ++stored) {
+      const TestPage page = PageOf(Rig::VersionOf(stored));
+      ASSERT_EQ(rig.cache.Store(rig.other, rig.At(stored), page.view()), StoreOutcome::kStored);
+    }
+  };
+  fill_to(370);
+  rig.port.Hold();
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  while (rig.store.in_flight() == 0) std::this_thread::yield();
+  fill_to(395);
+  EXPECT_TRUE(rig.writeback.shrinking());
+  rig.port.Release();
+  bool gave_up = false;
+  while (level() > gate.reopen_level()) gave_up = gave_up || rig.writeback.stuck();
+  EXPECT_FALSE(gave_up);
+  rig.writeback.Stop();
+  writer.join();
+  EXPECT_EQ(rig.CountReadable(stored), stored);
+}
+
 TEST(WritebackTest, AskedToItShrinksAPoolThatIsOpen) {
   Rig rig;
   rig.Fill(1000);
@@ -139,6 +169,45 @@ TEST(WritebackTest, AnIdleWriterCleansTheFile) {
   rig.writeback.Stop();
   writer.join();
   for (uint64_t i = 1; i < 4000; i += 2) ASSERT_TRUE(rig.Is(i, Rig::VersionOf(i)));
+  rig.cache.Audit();
+}
+
+// The device is stopped while the writer cleans, so that it cannot end before it is called.
+TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
+  FixtureOptions options;
+  options.pool_limit = 2048 * kPageSize;
+  Rig rig(options);
+  constexpr uint64_t kPages = 12'000;
+  for (uint64_t i = 0; i < kPages; ++i) {
+    if (i % 1000 == 0) {
+      ASSERT_TRUE(rig.writeback.Shrink(0));
+    }
+    ASSERT_EQ(rig.Put(i, Rig::VersionOf(i)), StoreOutcome::kStored);
+  }
+  ASSERT_TRUE(rig.writeback.Shrink(0));
+  for (uint64_t i = 0; i < kPages; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));
+  rig.port.Hold();
+  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  while (rig.store.in_flight() < rig.port.depth()) std::this_thread::yield();
+  const uint64_t cleaned = rig.store.counters().cleaned_segments.Get();
+  rig.cache.gate().SetLimit(100 * kPageSize);
+  for (uint64_t i = 0; rig.pool.Snapshot().frame_bytes() < 95 * kPageSize; i += 2) {
+    ASSERT_EQ(rig.cache.Store(rig.other, rig.At(i), PageOf(Rig::VersionOf(i)).view()),
+              StoreOutcome::kStored);
+  }
+  static_cast<void>(rig.cache.gate().Observe(rig.pool.Snapshot().frame_bytes()));
+  while (!rig.writeback.shrinking()) {
+    // One at a time, when the writer waits for it.
+    if (rig.store.in_flight() > 0) rig.port.Release(1);
+    std::this_thread::yield();
+  }
+  EXPECT_LE(rig.store.counters().cleaned_segments.Get(), cleaned + 2);
+  EXPECT_GT(rig.store.segments().held_bytes(), rig.store.segments().live_bytes() * 12 / 10)
+      << "there was more to clean";
+  rig.port.Release();
+  rig.writeback.Stop();
+  writer.join();
+  for (uint64_t i = 1; i < kPages; i += 2) ASSERT_TRUE(rig.Is(i, Rig::VersionOf(i)));
   rig.cache.Audit();
 }
 

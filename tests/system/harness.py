@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -473,16 +474,49 @@ def run_limited(
     """Runs a command under uzswap, if `bounded` in a cgroup of the limit and the headroom."""
     with tempfile.TemporaryDirectory() as scratch:
         stats = Path(scratch) / "stats.json"
-        result = run(
-            uzswap_command(limit, stats, options) + command,
-            hierarchy,
-            limit + HEADROOM if bounded else None,
-            deadline=deadline,
-            folder=folder,
-            during=during,
-        )
-        found = json.loads(stats.read_text()) if stats.exists() else {}
+        with watching(stats, "backing_file_bytes") as highest:
+            result = run(
+                uzswap_command(limit, stats, options) + command,
+                hierarchy,
+                limit + HEADROOM if bounded else None,
+                deadline=deadline,
+                folder=folder,
+                during=during,
+            )
+        found = {**read_stats(stats), **highest}
     return Run(**{**result.__dict__, "stats": found})
+
+
+def read_stats(path: Path) -> dict[str, object]:
+    """What uzswap tells at the moment; nothing before its first report."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    assert isinstance(found, dict)
+    return found
+
+
+@contextlib.contextmanager
+def watching(stats: Path, name: str) -> Iterator[dict[str, int]]:
+    """Notes the highest level of a figure in a statistics file that is rewritten meanwhile."""
+    key = f"{name}_highest"
+    highest = {key: 0}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.25):
+            value = read_stats(stats).get(name)
+            if isinstance(value, int):
+                highest[key] = max(highest[key], value)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield highest
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def parse_size(text: str) -> int:

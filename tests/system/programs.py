@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Real programs, unmodified, in less memory than they need.
 
-    programs.py NAME [--percent 80 65] [--full] [--options '--codec zstd']
+    programs.py NAME [--percent 80 65] [--size 0.5] [--full] [--options '--codec zstd']
+    programs.py NAME --percent 40 --backing FOLDER|auto [--pool-percent 10]
     programs.py --list
 
 For each program: one run without uzswap and without a limit tells what it needs (its peak
@@ -14,6 +15,9 @@ memory, and if the page account adds up:
 
 Once, at the smallest percentage, the same cgroup without uzswap must kill the program: else the
 comparison shows nothing. Times are told, and never decide.
+
+With --backing what stays compressed in memory is bounded by a share of the need, and the coldest
+pages go to a file: what was written, and how, is told and judged as well (backing_report.py).
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import backing_report
 import harness
 from harness import MIB, Hierarchy, Run
 from redis_client import KnownData, RedisClient
@@ -313,13 +318,28 @@ def check_kill(program: Program, scene: Scene, hierarchy: Hierarchy, limit: int)
     return [f"without uzswap it lives in {limit / MIB:.1f} + 24 MiB: the test shows nothing"]
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """How uzswap is to run the programs."""
+
+    options: list[str]
+    backing: Path | None = None
+    pool_percent: int = 10
+
+    def options_for(self, need: int) -> list[str]:
+        if self.backing is None:
+            return self.options
+        pool = need * self.pool_percent // 100
+        return [*self.options, "--backing", str(self.backing), "--pool-limit", str(pool)]
+
+
 def compare_limited(
     program: Program,
     scene: Scene,
     hierarchy: Hierarchy,
     reference: Run,
     percent: int,
-    options: list[str],
+    wishes: Wishes,
 ) -> list[str]:
     limit = reference.anon_peak * percent // 100
     try:
@@ -329,21 +349,26 @@ def compare_limited(
             harness.run_limited,
             hierarchy=hierarchy,
             limit=limit,
-            options=options,
+            options=wishes.options_for(reference.anon_peak),
             bounded=program.bounded,
         )
     except harness.ClientFailed as failure:
         return [str(failure)]
     print(f"  {percent} %, {describe(result, reference, limit)}", flush=True)
-    return problems_of(result, reference, limit if program.bounded else None)
+    found = problems_of(result, reference, limit if program.bounded else None)
+    if wishes.backing is None:
+        return found
+    print(f"    {backing_report.describe(result.stats)}", flush=True)
+    file_most = reference.anon_peak
+    return found + backing_report.problems_of(result.stats, file_most, steady=program.bounded)
 
 
-def compare(name: str, percents: list[int], full: bool, options: list[str]) -> list[str]:
+def compare(name: str, percents: list[int], size: float, wishes: Wishes) -> list[str]:
     hierarchy = harness.require_machine()
     program = PROGRAMS[name]
     found: list[str] = []
     with harness.scratch_folder() as folder:
-        scene = Scene(Path(folder), program.full_size if full else 1.0)
+        scene = Scene(Path(folder), size)
         reference = run_program(program, scene, harness.run, hierarchy=hierarchy)
         if reference.status != 0:
             return [f"without uzswap: {reference.describe_end()}: {reference.errors[-2000:]}"]
@@ -355,7 +380,7 @@ def compare(name: str, percents: list[int], full: bool, options: list[str]) -> l
         if not harness.have_uzswap():
             harness.skip("there is no uzswap program yet")
         for percent in percents:
-            problems = compare_limited(program, scene, hierarchy, reference, percent, options)
+            problems = compare_limited(program, scene, hierarchy, reference, percent, wishes)
             found += [f"{percent} %: {one}" for one in problems]
     return found
 
@@ -364,8 +389,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name", nargs="?", choices=sorted(PROGRAMS))
     parser.add_argument("--percent", type=int, nargs="+", default=[80, 65])
+    parser.add_argument("--size", type=float, default=1.0, help="how big, 1 is some 200 MiB")
     parser.add_argument("--full", action="store_true", help="several times larger")
     parser.add_argument("--options", default="", help="more options for uzswap run")
+    parser.add_argument("--backing", help="a folder for the coldest pages; auto is /var/tmp")
+    parser.add_argument("--pool-percent", type=int, default=10, help="of the need, with --backing")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list or arguments.name is None:
@@ -375,7 +403,10 @@ def main() -> int:
     for needed in ("node", "redis-server", "redis-benchmark", "g++-12"):
         if shutil.which(needed) is None:
             harness.fail(f"{needed} is not installed: scripts/install-deps")
-    found = compare(arguments.name, arguments.percent, arguments.full, arguments.options.split())
+    backing = backing_report.folder(arguments.backing) if arguments.backing else None
+    wishes = Wishes(arguments.options.split(), backing, arguments.pool_percent)
+    size = PROGRAMS[arguments.name].full_size if arguments.full else arguments.size
+    found = compare(arguments.name, arguments.percent, size, wishes)
     for problem in found:
         print(f"FAILED: {arguments.name}: {problem}")
     return 1 if found else 0

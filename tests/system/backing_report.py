@@ -1,0 +1,88 @@
+"""What a run with a backing file wrote, and whether that was done well.
+
+The figures are those of a run's statistics. Asked of a steady churn, and told for every program:
+at most 1.15 bytes written for each compressed byte handed over, and requests of 64 KiB or more.
+What short or idle programs show depends on luck, so a test fails only where it is far off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import harness
+from harness import MIB
+
+MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
+WRITTEN_PER_PAYLOAD_MOST = 1.3
+# Each fork ends the batches that are being filled, and what children read cannot be reused.
+WRITTEN_PER_PAYLOAD_FORKING_MOST = 2.0
+# Fewer bytes than these are mostly the last, partly filled batches.
+BYTES_THAT_TELL = 16 * MIB
+
+
+def file_system_of(path: Path) -> str:
+    """The type of the file system a folder is on: of the mounts that hold it, the deepest."""
+    best, kind = -1, ""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        words = line.split()
+        mount = Path(words[1])
+        if (path == mount or mount in path.parents) and len(mount.parts) >= best:
+            best, kind = len(mount.parts), words[2]
+    return kind
+
+
+def folder(wish: str) -> Path:
+    """A folder on a disk: a cgroup is charged for what lies in memory."""
+    path = Path("/var/tmp" if wish == "auto" else wish).resolve()
+    if file_system_of(path) in MEMORY_FILE_SYSTEMS:
+        harness.skip(f"{path} is memory: nothing would be gained by writing there")
+    return path
+
+
+def figure(stats: Mapping[str, object], name: str) -> int:
+    value = stats.get(name, 0)
+    assert isinstance(value, int), name
+    return value
+
+
+def written_per_payload(stats: Mapping[str, object]) -> float:
+    payload = figure(stats, "backing_payload_bytes")
+    return figure(stats, "backing_written_bytes") / payload if payload else 0.0
+
+
+def mean_request(stats: Mapping[str, object]) -> float:
+    requests = figure(stats, "backing_requests")
+    return figure(stats, "backing_written_bytes") / requests if requests else 0.0
+
+
+def describe(stats: Mapping[str, object]) -> str:
+    return (
+        f"backing: {figure(stats, 'zswpwb')} pages written, {figure(stats, 'backing_reads')} read,"
+        f" file {figure(stats, 'backing_file_bytes_highest') / MIB:.1f} MiB at most,"
+        f" {figure(stats, 'backing_written_bytes') / MIB:.1f} MiB written"
+        f" ({written_per_payload(stats):.3f} a compressed byte),"
+        f" requests of {mean_request(stats) / 1024:.0f} KiB,"
+        f" {figure(stats, 'backing_queue_peak')} at once,"
+        f" pool {figure(stats, 'pool_total_size_peak') / MIB:.1f} MiB at most,"
+        f" {figure(stats, 'throttled_waits')} waits"
+    )
+
+
+def problems_of(stats: Mapping[str, object], file_most: int, steady: bool) -> list[str]:
+    """`file_most`: what the files of the tree may have taken together. `steady`: nobody forks."""
+    found = []
+    if figure(stats, "zswpwb") == 0:
+        found.append("nothing was written to the backing file: the test shows nothing")
+    for name in ("backing_errors", "lost_pages"):
+        if figure(stats, name) != 0:
+            found.append(f"{name} is {figure(stats, name)}")
+    ratio = written_per_payload(stats)
+    telling = figure(stats, "backing_written_bytes") >= BYTES_THAT_TELL
+    most = WRITTEN_PER_PAYLOAD_MOST if steady else WRITTEN_PER_PAYLOAD_FORKING_MOST
+    if telling and ratio > most:
+        found.append(f"{ratio:.3f} bytes written for a compressed byte")
+    highest = figure(stats, "backing_file_bytes_highest")
+    if highest > file_most:
+        found.append(f"the file took {highest / MIB:.1f} MiB, allowed {file_most / MIB:.1f}")
+    return found
