@@ -214,10 +214,12 @@ class Pager final : private RegionMap::Relocation {
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
 
-  // pager_faults.cc
+  // pager_serve.cc
   Pass ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
   static Pass PassAfter(Served served);
   size_t ReadLocked() UZ_REQUIRES(mutex_);
+
+  // pager_faults.cc
   Served ServeFault(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
   Served ServeKnown(const Region& region, const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
   Served ServeUnknown(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
