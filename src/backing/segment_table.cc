@@ -12,6 +12,14 @@ Result<void> SegmentTable::Init(uint32_t segments) {
   return {};
 }
 
+// One that has no space on the medium yet.
+uint32_t SegmentTable::TakeFresh() {
+  if (free_ == kNone) return grown_ < capacity_ ? grown_++ : kNone;
+  const uint32_t segment = free_;
+  free_ = rows_[segment].next;
+  return segment;
+}
+
 uint32_t SegmentTable::Take() {
   uint32_t segment = kNone;
   MutexLock lock(mutex_);
@@ -20,14 +28,9 @@ uint32_t SegmentTable::Take() {
     emptied_ = rows_[segment].next;
     --emptied_count_;
     held_bytes_.Sub(rows_[segment].used);
-  } else if (allocated_ >= limit_.load(std::memory_order_relaxed)) {
-    return kNone;
-  } else if (free_ != kNone) {
-    segment = free_;
-    free_ = rows_[segment].next;
-    ++allocated_;
-  } else if (grown_ < capacity_) {
-    segment = grown_++;
+  } else if (allocated_ < limit_.load(std::memory_order_relaxed)) {
+    segment = TakeFresh();
+    if (segment == kNone) return kNone;
     ++allocated_;
   } else {
     return kNone;

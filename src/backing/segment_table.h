@@ -93,6 +93,7 @@ class SegmentTable {
     uint64_t sealed_at;        // guarded by mutex_: the epoch
   };
 
+  uint32_t TakeFresh() UZ_REQUIRES(mutex_);
   void ReleaseIfEmpty(uint32_t segment) UZ_EXCLUDES(mutex_);
 
   os::VirtualArray<Row> rows_;

@@ -223,6 +223,17 @@ void PagerHistory::PerformOnDevice(const PagerOp& op) {
   }
 }
 
+void PagerHistory::ServePass() {
+  world_.DoOpenReads();
+  PagerTestPeer::ServePass(world_.pager);
+}
+
+void PagerHistory::Pin(uint64_t page, bool pinned) {
+  if (world_.fake.IsPresent(PagerWorld::At(page))) {
+    world_.fake.SetPinned(PagerWorld::At(page), pinned);
+  }
+}
+
 void PagerHistory::Perform(const PagerOp& op) {
   const uint64_t page = op.a % kPages;
   const uint64_t count = 1 + op.b % 16;
@@ -238,9 +249,7 @@ void PagerHistory::Perform(const PagerOp& op) {
     case PagerOpKind::kRunThreads:
       return RunThreads();
     case PagerOpKind::kServePass:
-      world_.DoOpenReads();
-      PagerTestPeer::ServePass(world_.pager);
-      return;
+      return ServePass();
     case PagerOpKind::kMap:
       return Map(page, page + count <= kPages ? count : kPages - page);
     case PagerOpKind::kAdopt:
@@ -281,10 +290,7 @@ void PagerHistory::Perform(const PagerOp& op) {
       return world_.fake.Protect(PagerWorld::At(span.first), span.count << kPageShift,
                                  {.writable = op.b % 4 != 0, .locked = op.b % 4 == 1});
     case PagerOpKind::kPin:
-      if (world_.fake.IsPresent(PagerWorld::At(page))) {
-        world_.fake.SetPinned(PagerWorld::At(page), op.b % 2 == 0);
-      }
-      return;
+      return Pin(page, op.b % 2 == 0);
     case PagerOpKind::kRefuse:
       return Refuse(op);
     case PagerOpKind::kPinResident:

@@ -101,6 +101,8 @@ class PagerHistory {
   void StoreLastBatch();
   void Refuse(const PagerOp& op);
   void PerformOnDevice(const PagerOp& op);
+  void ServePass();
+  void Pin(uint64_t page, bool pinned);
   // The mapping that holds `page`, in pages; count 0 if there is none.
   struct Span {
     uint64_t first = 0;
