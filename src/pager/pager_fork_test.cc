@@ -16,8 +16,8 @@ using ChangeId = PagerWorld::ChangeId;
 // With a device, what is compressed has gone to it.
 class PagerFork : public testing::TestWithParam<bool> {
  protected:
-  // Pages in every state: 0..7 compressed or on disk, 8..11 same-filled, 12..19 cached, 20..31 resident,
-  // 32..39 never touched.
+  // Pages in every state: 0..7 compressed or on disk, 8..11 same-filled, 12..19 cached, 20..31
+  // resident, 32..39 never touched.
   void SetUp() override {
     testing::FLAGS_gtest_death_test_style = "fast";
     world_.MapAndAdopt(0, 40);
