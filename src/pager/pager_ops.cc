@@ -294,15 +294,9 @@ void PagerHistory::Perform(const PagerOp& op) {
     case PagerOpKind::kRefuse:
       return Refuse(op);
     case PagerOpKind::kPinResident:
-      if (op.b % 8 == 0) {
-        world_.pager.PinResident(PagerWorld::At(page), PagerWorld::At(page + 1));
-      }
-      return;
-    case PagerOpKind::kWriteBack:
-    case PagerOpKind::kEndWrites:
-    case PagerOpKind::kBeginRead:
-    case PagerOpKind::kDoRead:
-    case PagerOpKind::kDeviceError:
+      if (op.b % 8 != 0) return;
+      return world_.pager.PinResident(PagerWorld::At(page), PagerWorld::At(page + 1));
+    default:
       return PerformOnDevice(op);
   }
 }
