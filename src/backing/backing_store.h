@@ -206,6 +206,8 @@ class BackingStore {
  private:
   static constexpr uint32_t kSpoiltInARowMax = 4;
   static constexpr uint32_t kFullRetryEvery = 256;
+  // Batches to be written before a segment whose objects could not move is looked at again.
+  static constexpr uint64_t kRestBatches = 64;
 
   [[nodiscard]] const Sealer* sealer() const { return encrypt_ ? &sealer_ : nullptr; }
   [[nodiscard]] Sealer* sealer() { return encrypt_ ? &sealer_ : nullptr; }
