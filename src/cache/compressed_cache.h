@@ -137,6 +137,8 @@ class CompressedCache final : public ObjectOwner {
   [[nodiscard]] bool Holds(SwapEntry entry);
   // Reads a page on disk into a frame of the swap cache. True if it is there afterwards.
   bool Prefetch(CacheContext& context, SwapEntry entry);
+  // Gives up what was read ahead and has not been asked for: it cannot be moved on disk.
+  void DropReadAhead(CacheContext& context);
 
   // --- The writer's side ---
   // Takes an object of a frame for writing, if its entry still has it.
