@@ -21,10 +21,17 @@ CleanOutcome BackingStore::Clean(uint32_t permille) {
     segments_.MarkDraining(segment, batches_.next_serial());
     return CleanOutcome::kReadFailed;
   }
+  const uint64_t recopied = counters_.objects_recopied.Get();
   const CleanOutcome outcome = RecopyAll(segment, bytes);
-  // The last survivor may still be in the batch that fills. A damaged segment is left alone.
-  segments_.MarkDraining(
-      segment, outcome == CleanOutcome::kReadFailed ? UINT64_MAX : batches_.next_serial() - 1);
+  // The last survivor may still be in the batch that fills.
+  uint64_t left_alone_for = batches_.next_serial() - 1;
+  if (outcome == CleanOutcome::kReadFailed) {
+    left_alone_for = UINT64_MAX;  // damaged
+  } else if (outcome == CleanOutcome::kCleaned && counters_.objects_recopied.Get() == recopied) {
+    // What lives there cannot move now. It would be the sparsest again at once.
+    left_alone_for += kRestBatches;
+  }
+  segments_.MarkDraining(segment, left_alone_for);
   if (outcome == CleanOutcome::kCleaned) counters_.cleaned_segments.Add();
   return outcome;
 }

@@ -218,6 +218,8 @@ class BackingStore {
  private:
   static constexpr uint32_t kSpoiltInARowMax = 4;
   static constexpr uint32_t kFullRetryEvery = 256;
+  // Batches to be written before a segment whose objects could not move is looked at again.
+  static constexpr uint64_t kRestBatches = 64;
 
   // The aligned window around a record.
   [[nodiscard]] os::IoRead WindowOf(DiskPlace place, std::byte* to) const;

@@ -199,6 +199,39 @@ TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
   EXPECT_EQ(fixture.store.Read(beside, 3, fixture.context).outcome, ReadOutcome::kCorrupt);
 }
 
+// As where the cache has a copy in memory: the sparsest segments are not the ones to clean.
+TEST(BackingStoreTest, WhatCannotMoveDoesNotKeepTheCleanerFromTheRest) {
+  StoreFixture fixture;
+  constexpr uint64_t kKeys = 4000;
+  for (uint64_t key = 0; key < kKeys; ++key) static_cast<void>(fixture.Put(key));
+  fixture.store.Drain();
+  std::set<uint32_t> staying;
+  for (uint64_t key = 0; key < kKeys; ++key) {
+    const uint32_t segment = fixture.owner.entries.at(key).place.segment();
+    if (segment % 2 == 0 && staying.insert(segment).second) {
+      fixture.owner.stays.insert(key);
+    } else if (segment % 2 == 0 || key % 2 == 0) {
+      fixture.Drop(key);
+    }
+  }
+  ASSERT_GT(staying.size(), 4u);
+  const uint32_t before = fixture.store.segments().in_use();
+  for (uint32_t step = 0; step < 2 * before; ++step) {
+    const CleanOutcome outcome = fixture.store.Clean(900);
+    if (outcome == CleanOutcome::kNothing) break;
+    if (outcome == CleanOutcome::kBlocked) fixture.store.Reap(true);
+    fixture.store.Drain();
+  }
+  for (const auto& [key, entry] : fixture.owner.entries) {
+    const SegmentTable& segments = fixture.store.segments();
+    const uint32_t segment = entry.place.segment();
+    if (fixture.owner.stays.contains(key)) continue;
+    EXPECT_GT(segments.LiveOf(segment) * 10, segments.UsedOf(segment) * 8) << segment;
+  }
+  fixture.CheckAll();
+  fixture.store.Audit();
+}
+
 // The child is played by a copy of a place: what it may still read must not be written over.
 TEST(BackingStoreTest, WhatAChildInheritedStaysUntilItLetsGo) {
   StoreFixture fixture;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "backing/backing_store.h"
@@ -50,10 +51,12 @@ class ModelOwner : public ObjectOwner {
   uint64_t Wanted(uint64_t key, DiskPlace place) override {
     auto found = entries.find(key);
     if (found == entries.end() || found->second.place != place) return 0;
+    if (stays.contains(key)) return 0;
     return found->second.moving = next_move++;
   }
 
   std::map<uint64_t, Entry> entries;
+  std::set<uint64_t> stays;  // wanted, but not to be moved now
   BackingStore* store = nullptr;
   uint64_t failed = 0;
   uint64_t next_move = uint64_t{1} << 60;

@@ -49,6 +49,12 @@ bool CompressedCache::DropOldestReadAhead(CacheContext& context) {
   return true;
 }
 
+void CompressedCache::DropReadAhead(CacheContext& context) {
+  for (uint32_t frames = swap_cache_.frames(); frames > 0; --frames) {
+    if (!DropOldestReadAhead(context)) return;
+  }
+}
+
 bool PrefetchOperation::Wanted(const LockedLeaf& leaf) const {
   return leaf && leaf.word(key_).kind() == EntryKind::kOnDisk &&
          SwapCache::Lookup(leaf, key_, leaf.word(key_)) == nullptr;

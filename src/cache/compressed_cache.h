@@ -140,6 +140,8 @@ class CompressedCache final : public ObjectOwner {
   // The same for many, read side by side; at most kPrefetchMax.
   static constexpr size_t kPrefetchMax = ReadContext::kMany;
   void PrefetchMany(CacheContext& context, std::span<const SwapEntry> entries);
+  // Gives up what was read ahead and has not been asked for: it cannot be moved on disk.
+  void DropReadAhead(CacheContext& context);
 
   // --- The writer's side ---
   // Takes an object of a frame for writing, if its entry still has it.

@@ -264,6 +264,8 @@ void Writeback::CleanWhenIdle(uint32_t seen) {
   // A large file takes seconds, and a full pool cannot wait for that.
   const auto called = [&] { return cache_->gate().calls() != seen; };
   uint32_t steps = 2 * segments.in_use() + 1;
+  // Nobody has come for them in a second, and each can keep a segment.
+  cache_->DropReadAhead(*context_);
   while (steps-- > 0 && !called() && CompactStep(kAliveWhenIdle)) {
   }
   EndCompacting();

@@ -1,0 +1,192 @@
+"""A program under `uzswap run --backing`, with a line to it and a look at its live statistics.
+
+`Live` starts it, talks to it, waits for figures; whatever happens, nobody is left behind. The
+figures are read from the statistics file that uzswap rewrites every second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+from harness import MIB
+
+PYTHON = "/usr/bin/python3"
+PAGES = str(Path(__file__).resolve().parent / "workloads" / "pages.py")
+DEADLINE_S = 90.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The program's size and what it may have: three times as much as memory, and a small pool."""
+
+    limit: int = 32 * MIB
+    pool: int = 5 * MIB
+    mib: int = 64
+
+    def options(self, backing: Path | str) -> list[str]:
+        return ["--backing", str(backing), "--pool-limit", str(self.pool)]
+
+    def pages(self, *steps: str, random: int = 2048, marker: str = "") -> list[str]:
+        return [PYTHON, PAGES, str(self.mib), f"--random={random}", f"--marker={marker}", *steps]
+
+
+BOUNDS = Bounds()
+
+
+class Problem(Exception):
+    """Something is not as it has to be."""
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise Problem(message)
+
+
+@dataclass(frozen=True)
+class End:
+    status: int  # minus the signal if one ended it
+    output: str
+    errors: str
+    stats: dict[str, object]
+
+    def figure(self, name: str) -> int:
+        value = self.stats.get(name, 0)
+        assert isinstance(value, int), name
+        return value
+
+    def tell(self) -> str:
+        return f"status {self.status}, output {self.output[-300:]!r}, errors {self.errors[-900:]!r}"
+
+
+class Live:
+    """A command that runs. Use `with`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        options: list[str],
+        command: list[str],
+        limit: int = BOUNDS.limit,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        self.stats_file = Path(tempfile.mkdtemp(dir=folder)) / "stats.json"
+        self._errors = tempfile.TemporaryFile()
+        self._output = b""
+        self.process = subprocess.Popen(
+            harness.uzswap_command(limit, self.stats_file, options) + command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=folder,
+            start_new_session=True,
+            preexec_fn=before,
+        )
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pids = [self.process.pid, *self.pids()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stats(self) -> dict[str, object]:
+        return harness.read_stats(self.stats_file)
+
+    def figure(self, name: str) -> int:
+        value = self.stats().get(name, 0)
+        assert isinstance(value, int), name
+        return value
+
+    def pids(self) -> list[int]:
+        """The living processes of the tree, as uzswap knows them."""
+        rows = self.stats().get("processes", [])
+        assert isinstance(rows, list)
+        return [row["pid"] for row in rows if row["running"] and alive(row["pid"])]
+
+    def errors(self) -> str:
+        return os.pread(self._errors.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def await_line(self, line: str, count: int = 1, seconds: float = DEADLINE_S) -> None:
+        """Until standard output has had the line so often."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while self._output.decode().split("\n").count(line) < count:
+                if not selector.select(seconds):
+                    raise Problem(f"no {line!r} within {seconds:.0f} s: {self.errors()[-900:]}")
+                part = os.read(stdout.fileno(), 65536)
+                if not part:
+                    raise Problem(f"it ended before {line!r}: {self.end().tell()}")
+                self._output += part
+
+    def say(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def await_figure(
+        self, name: str, wanted: Callable[[int], bool], seconds: float = 20.0
+    ) -> int:
+        try:
+            harness.wait_until(name, lambda: wanted(self.figure(name)), seconds)
+        except TimeoutError as error:
+            raise Problem(f"{error}: {self.figure(name)}") from error
+        return self.figure(name)
+
+    def end(self, seconds: float = DEADLINE_S) -> End:
+        """Waits for the end; none is a problem, with the kernel's stacks."""
+        try:
+            output, _ = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            stacks = harness.stacks_of(self.pids())
+            raise Problem(f"no end within {seconds:.0f} s: {self.errors()[-900:]}\n{stacks}")
+        text = (self._output + output).decode(errors="replace")
+        return End(self.process.returncode, text, self.errors(), self.stats())
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def expect_right(end: End, lines: int = 1) -> None:
+    """The program succeeded, found every page as it was, and the page account adds up."""
+    right = end.output.split("\n").count("pages ok")
+    require(end.status == 0 and right == lines, end.tell())
+    left = end.figure("zswpin") + end.figure("invalidated_pages") + end.figure("stored_pages")
+    require(end.figure("zswpout") == left, f"zswpout {end.figure('zswpout')}, but {left} came back")
+    require(end.figure("lost_pages") == 0, f"{end.figure('lost_pages')} pages were lost")
+
+
+@contextlib.contextmanager
+def mounted_memory(folder: Path, mib: int) -> Iterator[Path]:
+    """A file system of so many MiB."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "uzswap-test", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        harness.skip(f"no file system can be mounted: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
