@@ -186,7 +186,8 @@ void Writeback::CompactStore(uint32_t permille) {
   uint32_t steps = 2 * store_->segments().in_use() + 1;
   while (steps-- > 0 && !Interrupted() && CompactStep(permille)) {
   }
-  EndCompacting();
+  Drain();
+  store_->Trim(0);
 }
 
 bool Writeback::CompactStep(uint32_t permille) {
@@ -202,11 +203,6 @@ bool Writeback::CompactStep(uint32_t permille) {
       return false;
   }
   return false;
-}
-
-void Writeback::EndCompacting() {
-  Drain();
-  store_->Trim(0);
 }
 
 void Writeback::Run(uint64_t (*now_ns)()) {
@@ -268,7 +264,9 @@ void Writeback::CleanWhenIdle(uint32_t seen) {
   cache_->DropReadAhead(*context_);
   while (steps-- > 0 && !called() && CompactStep(kAliveWhenIdle)) {
   }
-  EndCompacting();
+  Drain();
+  while (!called() && store_->TrimOne(0)) {
+  }
   if (!called()) cleaned_live_bytes_ = segments.live_bytes();
 }
 

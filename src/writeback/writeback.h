@@ -145,7 +145,6 @@ class Writeback {
   void CleanWhenIdle(uint32_t seen);
   // False when there is nothing more to clean.
   bool CompactStep(uint32_t permille);
-  void EndCompacting();
   // What becomes of one object of a unit that is being emptied.
   Fate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   Fate Write(const ObjectInfo& object, bool may_wait);
