@@ -255,6 +255,8 @@ void Writeback::CleanWhenIdle(uint32_t seen) {
   const SegmentTable& segments = store_->segments();
   const uint64_t live = segments.live_bytes();
   const uint64_t slack = kSlackWhenIdle + live / 1000 * (1000 - kAliveWhenIdle);
+  // While pages come back nobody is idle, and what is rewritten now may be gone in a moment.
+  if (std::exchange(live_bytes_seen_, live) != live) return;
   // What was as clean as it gets would be rewritten for ever.
   if (segments.held_bytes() <= live + slack || live == cleaned_live_bytes_) return;
   // A large file takes seconds, and a full pool cannot wait for that.
