@@ -207,13 +207,17 @@ void BackingStore::BecomeReader() {
 }
 
 void BackingStore::Trim(uint32_t keep) {
-  if (reader_) return;  // the space is the parent's to give
-  for (;;) {
-    const uint32_t segment = segments_.Trim(keep);
-    if (segment == SegmentTable::kNone) return;
-    port_->Discard(uint64_t{segment} * segment_size_, segment_size_);
-    counters_.trimmed_segments.Add();
+  while (TrimOne(keep)) {
   }
+}
+
+bool BackingStore::TrimOne(uint32_t keep) {
+  if (reader_) return false;  // the space is the parent's to give
+  const uint32_t segment = segments_.Trim(keep);
+  if (segment == SegmentTable::kNone) return false;
+  port_->Discard(uint64_t{segment} * segment_size_, segment_size_);
+  counters_.trimmed_segments.Add();
+  return true;
 }
 
 void BackingStore::SetSizeLimit(uint64_t bytes) {

@@ -166,6 +166,8 @@ class BackingStore {
   CleanOutcome Clean(uint32_t permille);
   // Gives the space of empty segments back, leaving `keep` for the next writes.
   void Trim(uint32_t keep);
+  // As Trim, for one segment. False if there was none.
+  bool TrimOne(uint32_t keep);
   // At most `bytes` in each period of `period_ns`; 0 lifts the limit. `now_ns` is any clock.
   // With `account` the limit is shared with others (see wear_budget.h).
   void SetWearLimit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns,

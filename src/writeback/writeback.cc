@@ -186,7 +186,8 @@ void Writeback::CompactStore(uint32_t permille) {
   uint32_t steps = 2 * store_->segments().in_use() + 1;
   while (steps-- > 0 && !Interrupted() && CompactStep(permille)) {
   }
-  EndCompacting();
+  Drain();
+  store_->Trim(0);
 }
 
 bool Writeback::CompactStep(uint32_t permille) {
@@ -202,11 +203,6 @@ bool Writeback::CompactStep(uint32_t permille) {
       return false;
   }
   return false;
-}
-
-void Writeback::EndCompacting() {
-  Drain();
-  store_->Trim(0);
 }
 
 void Writeback::Run(uint64_t (*now_ns)()) {
@@ -259,6 +255,8 @@ void Writeback::CleanWhenIdle(uint32_t seen) {
   const SegmentTable& segments = store_->segments();
   const uint64_t live = segments.live_bytes();
   const uint64_t slack = kSlackWhenIdle + live / 1000 * (1000 - kAliveWhenIdle);
+  // While pages come back nobody is idle, and what is rewritten now may be gone in a moment.
+  if (std::exchange(live_bytes_seen_, live) != live) return;
   // What was as clean as it gets would be rewritten for ever.
   if (segments.held_bytes() <= live + slack || live == cleaned_live_bytes_) return;
   // A large file takes seconds, and a full pool cannot wait for that.
@@ -268,7 +266,9 @@ void Writeback::CleanWhenIdle(uint32_t seen) {
   cache_->DropReadAhead(*context_);
   while (steps-- > 0 && !called() && CompactStep(kAliveWhenIdle)) {
   }
-  EndCompacting();
+  Drain();
+  while (!called() && store_->TrimOne(0)) {
+  }
   if (!called()) cleaned_live_bytes_ = segments.live_bytes();
 }
 

@@ -19,6 +19,7 @@ from harness import MIB
 
 DEVICE_MIB = 96
 HALF = Bounds(mib=32)
+SMALL = Bounds(mib=40)
 
 
 def call(*command: str) -> subprocess.CompletedProcess[str]:
@@ -122,8 +123,8 @@ def has_ring(pid: int) -> bool:
 
 
 def ring_used(folder: Path, before: Callable[[], None] | None) -> bool:
-    steps = ("fill", "wait", "check", "fork", "rewrite", "check")
-    with Live(folder, BOUNDS.options(folder), BOUNDS.pages(*steps), before=before) as it:
+    steps = ("fill", "wait", "check", "fork")
+    with Live(folder, SMALL.options(folder), SMALL.pages(*steps), before=before) as it:
         it.await_line("waiting")
         it.await_figure("zswpwb", lambda pages: pages > 0)
         used = any(has_ring(pid) for pid in it.pids())

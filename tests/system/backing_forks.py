@@ -14,13 +14,15 @@ from backing_rig import BOUNDS, Bounds, Live, expect_right, require
 from harness import MIB
 
 SPACE_LEFT_MOST = 1.15
+# Parent and child need their pages at once, and a child cannot write any out.
+FORKING = Bounds(limit=32 * MIB, pool=4 * MIB, mib=36)
 SMALLER = Bounds(limit=48 * MIB, pool=8 * MIB, mib=24)
 POOL_TOLERANCE = 1.1
 POOL_SLACK = 2 * MIB
 
 
 def run_steps(folder: Path, *steps: str) -> str:
-    with Live(folder, BOUNDS.options(folder), BOUNDS.pages(*steps)) as it:
+    with Live(folder, FORKING.options(folder), FORKING.pages(*steps), FORKING.limit) as it:
         end = it.end()
     expect_right(end)
     require(end.figure("zswpwb") > 0, "nothing was written")
