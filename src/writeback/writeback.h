@@ -166,7 +166,7 @@ class Writeback {
   uint64_t pending_frames_ = 0;
   uint64_t cleaned_at_batch_ = 0;
   uint64_t cleaned_live_bytes_ = UINT64_MAX;
-  uint64_t live_bytes_seen_ = UINT64_MAX;  // when nobody had called for a while
+  uint64_t live_bytes_seen_ = UINT64_MAX;    // when nobody had called for a while
   std::atomic<Order> order_{Order::kRun};    // set by others (release), read by Run (acquire)
   std::atomic<uint64_t> asked_{UINT64_MAX};  // orders nothing
   std::atomic<uint32_t> paused_{0};          // release by Run, acquire by Pause
