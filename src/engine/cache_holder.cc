@@ -20,9 +20,10 @@ uint32_t SlotsFor(const Options& options, bool has_backing) {
 }
 
 // Batches are memory that the program does not have: sixteen of them within a fiftieth of the
-// limit, if that can be.
+// limit, if that can be. Smaller ones would make requests of less than 64 KiB, since a batch that
+// is not full goes out too when the pool has shrunk enough.
 uint32_t SegmentBytesFor(Bytes limit) {
-  constexpr uint32_t kLeast = 64 << 10;
+  constexpr uint32_t kLeast = 128 << 10;
   constexpr uint32_t kMost = 256 << 10;
   uint32_t bytes = kLeast;
   while (bytes < kMost &&
