@@ -70,9 +70,12 @@ def truncate(path: Path) -> None:
     os.truncate(path, 0)
 
 
-def after_harm(folder: Path, harm: Callable[[Path], None]) -> End:
+def after_harm(
+    folder: Path, harm: Callable[[Path], None], command: list[str] | None = None
+) -> End:
     path = folder / "pages.uz"
-    with live(folder, BOUNDS.options(path), "fill", "wait", "check") as it:
+    command = command or BOUNDS.pages("fill", "wait", "check")
+    with Live(folder, BOUNDS.options(path), command, limit=BOUNDS.limit) as it:
         it.await_line("waiting")
         it.await_figure("written_back_pages", lambda pages: pages >= PAGES_OUT_LEAST)
         stopped = it.pids()
@@ -100,6 +103,20 @@ def damaged(folder: Path) -> str:
 
 def truncated(folder: Path) -> str:
     return expect_lost(after_harm(folder, truncate))
+
+
+def survived(folder: Path) -> str:
+    """A program that handles SIGBUS goes on: each page is right or lost, none is wrong."""
+    program = str(harness.bin_folder() / "survivor")
+    end = after_harm(folder, flip_bits, [program, str(BOUNDS.mib)])
+    require(end.status == 0, end.tell())
+    words = end.output.replace(",", "").split()
+    counts = {name: int(words[words.index(name) + 1]) for name in ("right", "lost", "refused")}
+    pages = BOUNDS.mib * MIB // 4096
+    require(counts["right"] + counts["lost"] == pages, end.output)
+    require(0 < counts["lost"] == end.figure("lost_pages"), end.tell())
+    require(counts["refused"] == counts["lost"], "a system call read a lost page: " + end.output)
+    return f"{counts['lost']} of {pages} pages lost and told, none wrong, all renewed"
 
 
 # --- bounds ------------------------------------------------------------------------------------
@@ -214,6 +231,7 @@ SCENES: dict[str, Callable[[Path], str]] = {
     "idle": idle,
     "damaged": damaged,
     "truncated": truncated,
+    "survived": survived,
     "full-medium": full_medium,
     "full-bound": full_bound,
     "write-limit": write_limit,
