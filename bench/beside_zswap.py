@@ -2,6 +2,7 @@
 """Whole programs beside the kernel's zswap: the same program in the same memory.
 
     beside_zswap.py [NAME ...] [--percent 80 65 40] [--rounds 3] [--size 1.0]
+    beside_zswap.py --writeback PAGES
 
 Needs root, a file system that takes a swap file, and a kernel with zswap. For each program of
 tests/system/programs.py that plays without a client, and each percentage of what it needs:
@@ -12,6 +13,11 @@ tests/system/programs.py that plays without a client, and each percentage of wha
               pool's peak together are the limit.
     uzswap    `uzswap run --limit`, without a backing file, in a cgroup of the limit and 24 MiB.
 
+With --writeback: a program holds ten copies of a file of pages (tools/make_dumps.py makes some) in
+a tenth of that memory, beside a pool that is too small for the rest. What each then writes to
+disk for a page is counted: the kernel's pswpout and what the swap file's device was given,
+uzswap's own figures. The kernel's pool cannot be less than 1 % of the machine's memory; both have that.
+
 The runs alternate, and the best of the rounds of each counts. Nothing else should run meanwhile.
 """
 
@@ -19,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -33,6 +40,7 @@ from harness import MIB, Hierarchy, Run  # noqa: E402
 
 PARAMETERS = Path("/sys/module/zswap/parameters")
 SWAP_BYTES = 2 << 30
+KEPT = ("enabled", "compressor", "max_pool_percent")
 PLAIN = ("dicts", "tables", "node", "compiler")
 
 
@@ -50,7 +58,7 @@ class SwappingCgroup(harness.Cgroup):
 @contextlib.contextmanager
 def zswap(folder: Path) -> Iterator[None]:
     """Zswap before a swap file, and everything as before afterwards."""
-    before = {name: (PARAMETERS / name).read_text().strip() for name in ("enabled", "compressor")}
+    before = {name: (PARAMETERS / name).read_text().strip() for name in KEPT}
     swap = folder / "swap"
     with swap.open("wb") as file:
         for _ in range(SWAP_BYTES // MIB):
@@ -178,12 +186,62 @@ def compare(
         )
 
 
+# --- what writing back costs -------------------------------------------------------------------
+
+HOLD = """
+import mmap, sys
+pages = open(sys.argv[1], 'rb').read()
+memory = mmap.mmap(-1, 10 * len(pages), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for copy in range(10):
+    memory[copy * len(pages):(copy + 1) * len(pages)] = pages
+print(len(memory))
+"""
+
+
+def bytes_written(path: Path) -> int:
+    """To the device that holds a file, by everybody."""
+    device = path.stat().st_dev
+    for line in Path("/proc/diskstats").read_text().splitlines():
+        words = line.split()
+        if (int(words[0]), int(words[1])) == (os.major(device), os.minor(device)):
+            return int(words[9]) * 512
+    return 0
+
+
+def compare_writeback(pages: Path, hierarchy: Hierarchy, folder: Path) -> None:
+    command = [programs.PYTHON, "-c", HOLD, str(pages)]
+    resident = pages.stat().st_size
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    pool = machine // 100
+    (PARAMETERS / "max_pool_percent").write_text("1")
+    before, disk = counters(), bytes_written(folder)
+    run_kernel(command, hierarchy, resident, folder)
+    moved = {name: value - before[name] for name, value in counters().items()}
+    written = bytes_written(folder) - disk
+    # A full pool refuses pages, which go to the device themselves, if its own do not leave fast
+    # enough: both are pages that were written out because the pool is too small.
+    print(
+        f"zswap:  {moved['pswpout']} pages to the device ({moved['zswpwb']} of them from the pool),"
+        f" {written / MIB:.0f} MiB, {written / max(moved['pswpout'], 1):.0f} bytes a page",
+        flush=True,
+    )
+    options = ["--pool-limit", str(pool), "--backing", str(folder)]
+    mine = harness.run_limited(command, hierarchy, resident + pool, options, folder=folder)
+    evicted = int(str(mine.stats["zswpwb"]))
+    bytes_out = int(str(mine.stats["backing_written_bytes"]))
+    print(
+        f"uzswap: {evicted} pages written back, {bytes_out / MIB:.0f} MiB to the file,"
+        f" {bytes_out / max(evicted, 1):.0f} bytes a page"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(PLAIN))
     parser.add_argument("--percent", type=int, nargs="+", default=[80, 65])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=float, default=1.0)
+    parser.add_argument("--writeback", type=Path, metavar="PAGES")
     wishes = parser.parse_args()
     unknown = [name for name in wishes.names if name not in PLAIN]
     if unknown:
@@ -192,6 +250,9 @@ def main() -> int:
     if not PARAMETERS.exists():
         harness.skip("this kernel has no zswap")
     with harness.scratch_folder() as scratch, zswap(Path(scratch)):
+        if wishes.writeback is not None:
+            compare_writeback(wishes.writeback.resolve(), hierarchy, Path(scratch))
+            return 0
         for name in wishes.names:
             folder = Path(scratch) / name
             folder.mkdir()
