@@ -1,6 +1,7 @@
 // The writer's thread: when it works, when it rests, and how it is made to hold still.
 #include <algorithm>
 #include <climits>
+#include <utility>
 
 #include "os/thread.h"
 #include "writeback/writeback.h"
