@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -15,6 +14,7 @@
 
 #include "engine/options.h"
 #include "os/backing_file.h"
+#include "real_path.h"
 
 namespace uzswap::cli {
 namespace {
@@ -24,14 +24,6 @@ constexpr char kElsewhere[] = "name a folder on a disk, as in --backing /var/tmp
 
 Refusal Refuse(const std::string& path, const std::string& cause, const std::string& mend) {
   return {kCannotDo, "--backing: '" + path + "' " + cause, mend};
-}
-
-std::string RealPath(const std::string& path) {
-  char* resolved = realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return "";
-  std::string text(resolved);
-  free(resolved);
-  return text;
 }
 
 std::string FolderOf(const std::string& path) {
@@ -101,9 +93,8 @@ std::optional<Refusal> Try(const std::string& path, BackingKind kind, bool may_b
                            ProvedBacking& proved) {
   const Result<os::BackingFile> file = os::BackingFile::Open(path.c_str());
   if (!file.ok()) {
-    const int error = file.error().errno_value;
-    if (may_be_taken && (error == EBUSY || error == EEXIST)) return std::nullopt;
-    return WhyNotBacking(path, kind, error);
+    if (may_be_taken && os::BackingFile::IsTaken(file.error())) return std::nullopt;
+    return WhyNotBacking(path, kind, file.error().errno_value);
   }
   if (file.value().capacity() < kRoomMin) return WhyNotBacking(path, kind, ENOSPC);
   struct stat status = {};

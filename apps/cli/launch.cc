@@ -10,19 +10,13 @@
 #include <cstring>
 #include <string_view>
 
+#include "real_path.h"
+
 namespace uzswap::cli {
 namespace {
 
 constexpr char kPreloadVariable[] = "LD_PRELOAD";
 constexpr char kLibraryName[] = "libuzswap-preload.so";
-
-std::string RealPath(const std::string& path) {
-  char* resolved = realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return "";
-  std::string text(resolved);
-  free(resolved);
-  return text;
-}
 
 bool Names(std::string_view entry, std::string_view variable) {
   return entry.size() > variable.size() && entry[variable.size()] == '=' &&

@@ -4,34 +4,15 @@
 #include <gtest/gtest.h>
 
 #include "backing/store_fixture.h"
+#include "os/testing/io_stories.h"
 
 namespace uzswap {
 namespace {
 
 using os::IoFault;
+using Story = os::IoStory;
 
 constexpr uint64_t kKeys = 1200;  // about five segments
-
-struct Story {
-  const char* name;
-  IoFault fault;
-  int error;
-  bool sticky;
-};
-
-constexpr Story kStories[] = {
-    {"eio", IoFault::kError, EIO, false},
-    {"eio_for_ever", IoFault::kError, EIO, true},
-    {"enospc", IoFault::kError, ENOSPC, false},
-    {"enospc_for_ever", IoFault::kError, ENOSPC, true},
-    {"short_write", IoFault::kShortWrite, EIO, false},
-    {"short_write_full", IoFault::kShortWrite, ENOSPC, false},
-    {"torn", IoFault::kTorn, 0, false},
-    {"flipped_bit", IoFault::kFlippedBit, 0, false},
-    {"truncated", IoFault::kTruncated, 0, false},
-    {"truncated_for_ever", IoFault::kTruncated, 0, true},
-    {"vanished", IoFault::kVanished, ENODEV, true},
-};
 
 class BackingFaultTest : public testing::TestWithParam<Story> {};
 
@@ -86,7 +67,7 @@ TEST_P(BackingFaultTest, AtEveryCall) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, BackingFaultTest, testing::ValuesIn(kStories),
+INSTANTIATE_TEST_SUITE_P(All, BackingFaultTest, testing::ValuesIn(os::kIoStories),
                          [](const auto& each) { return std::string(each.param.name); });
 
 TEST(BackingFaultTest, AFullMediumIsTriedAgainWhenSomethingWasReleased) {

@@ -172,15 +172,12 @@ LoadOutcome CompressedCache::Unfold(CacheContext& context, EntryKey key, EntryWo
     return UnfoldObject(context, word.codec(), view, page);
   }
   UZ_CHECK_EQ(word.kind(), EntryKind::kOnDisk);
-  const DiskPlace place = word.place();
-  store_->ReadMany({&place, 1}, context.read_);
-  return UnfoldRead(context, key, word, 0, page);
+  return UnfoldRecord(context, store_->Read(word.place(), key.raw(), context.read_), page);
 }
 
-LoadOutcome CompressedCache::UnfoldRead(CacheContext& context, EntryKey key, EntryWord word,
-                                        size_t i, PageBytes page) {
+LoadOutcome CompressedCache::UnfoldRecord(CacheContext& context, const ReadResult& read,
+                                          PageBytes page) {
   context.counters_.loads_disk.Add();
-  const ReadResult read = store_->Verify(word.place(), key.raw(), i, context.read_);
   switch (read.outcome) {
     case ReadOutcome::kOk:
       return UnfoldObject(context, read.codec, {read.payload, {}}, page);

@@ -91,7 +91,8 @@ void PrefetchOperation::Fetch() {
 }
 
 void PrefetchOperation::FetchRead(size_t i) {
-  outcome_ = cache_.UnfoldRead(context_, key_, slot_->word, i, PageBytes(slot_->frame, kPageSize));
+  const ReadResult read = cache_.store_->Verify(place(), key_.raw(), i, context_.read_);
+  outcome_ = cache_.UnfoldRecord(context_, read, PageBytes(slot_->frame, kPageSize));
 }
 
 bool PrefetchOperation::Finish() {

@@ -18,21 +18,14 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
     return StoreOutcome::kNoIndex;
   }
   uint64_t pattern = 0;
+  if (IsSameFilled(page, &pattern)) return PrepareRepeated(pattern);
   // Before the work: what is refused should cost nothing.
-  if (!IsSameFilled(page, &pattern) && !cache_.Admits(context_)) {
+  if (!cache_.Admits(context_)) {
     return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_gate_closed);
   }
   CodecContext& codec = context_.codec(cache_.options_.codec->id());
   const CompressOutcome made =
       codec.Compress(page, context_.object_.first(cache_.options_.object_max));
-  if (made.kind == CompressKind::kSameFilled) {
-    if (const std::optional<EntryWord> word = EntryWord::SameFilled(made.pattern)) {
-      word_ = *word;
-      return StoreOutcome::kStored;
-    }
-    memcpy(context_.object_.data(), &made.pattern, sizeof(made.pattern));
-    return PrepareObject(context_.object_.first(sizeof(made.pattern)), CodecId::kNone);
-  }
   if (made.kind == CompressKind::kCompressed) {
     return PrepareObject(context_.object_.first(made.size), codec.codec().id());
   }
@@ -40,6 +33,15 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
     return Refuse(StoreOutcome::kIncompressible, context_.counters_.reject_compress_poor);
   }
   return PrepareObject(page, CodecId::kNone);
+}
+
+StoreOutcome StoreOperation::PrepareRepeated(uint64_t pattern) {
+  if (const std::optional<EntryWord> word = EntryWord::SameFilled(pattern)) {
+    word_ = *word;
+    return StoreOutcome::kStored;
+  }
+  memcpy(context_.object_.data(), &pattern, sizeof(pattern));
+  return PrepareObject(context_.object_.first(sizeof(pattern)), CodecId::kNone);
 }
 
 StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, CodecId codec) {

@@ -201,9 +201,7 @@ class CompressedCache final : public ObjectOwner {
   void ReleaseContent(EntryWord word);
   // Turns content into a page. Requires: the word's content is held.
   LoadOutcome Unfold(CacheContext& context, EntryKey key, EntryWord word, PageBytes page);
-  // The same for the i-th of the records that were read together.
-  LoadOutcome UnfoldRead(CacheContext& context, EntryKey key, EntryWord word, size_t i,
-                         PageBytes page);
+  LoadOutcome UnfoldRecord(CacheContext& context, const ReadResult& read, PageBytes page);
   LoadOutcome UnfoldObject(CacheContext& context, CodecId codec, const ObjectView& object,
                            PageBytes page);
   bool Admits(CacheContext& context);

@@ -24,6 +24,8 @@ class StoreOperation {
   StoreOutcome Publish();
 
  private:
+  // A page of one repeated word.
+  StoreOutcome PrepareRepeated(uint64_t pattern);
   StoreOutcome PrepareObject(std::span<const std::byte> bytes, CodecId codec);
   StoreOutcome Refuse(StoreOutcome outcome, RelaxedCounter& why);
 

@@ -25,12 +25,7 @@ uint32_t SlotsFor(const Options& options, bool has_backing) {
 uint32_t SegmentBytesFor(Bytes limit) {
   constexpr uint32_t kLeast = 128 << 10;
   constexpr uint32_t kMost = 256 << 10;
-  uint32_t bytes = kLeast;
-  while (bytes < kMost &&
-         uint64_t{bytes} * 2 * os::BackingPort::kDefaultDepth * 50 <= limit.raw()) {
-    bytes *= 2;
-  }
-  return bytes;
+  return uint64_t{kMost} * os::BackingPort::kDefaultDepth * 50 <= limit.raw() ? kMost : kLeast;
 }
 
 }  // namespace

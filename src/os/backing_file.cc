@@ -136,6 +136,10 @@ bool BackingFile::IsDevice(const char* path) {
   return stat(path, &status) == 0 && S_ISBLK(status.st_mode);
 }
 
+bool BackingFile::IsTaken(const Error& error) {
+  return error.errno_value == EBUSY || error.errno_value == EEXIST;
+}
+
 Result<BackingFile> BackingFile::OpenForReading(int fd_owner_task, int fd, bool allow_direct) {
   TextLine<64> path;
   path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(fd_owner_task));

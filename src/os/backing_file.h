@@ -54,6 +54,8 @@ class BackingFile {
   static BackingFile AdoptFd(int fd);
 
   [[nodiscard]] static bool IsDevice(const char* path);
+  // Did Open fail because somebody else has, or has written to, what is at the path?
+  [[nodiscard]] static bool IsTaken(const Error& error);
   // The descriptor is in another table: leaves it alone.
   void Forget() { fd_ = -1; }
 

@@ -1,22 +1,14 @@
 #include "os/backing_port.h"
 
-#include <cerrno>
 #include <utility>
 
 namespace uzswap::os {
-namespace {
-
-// Another process has the named file; a tree of processes shares the path, not the file.
-bool IsTaken(const Error& error) {
-  return error.errno_value == EBUSY || error.errno_value == EEXIST;
-}
-
-}  // namespace
 
 Result<void> BackingPort::Open(const char* path, uint32_t depth, bool allow_direct) {
   UZ_CHECK(port_ == nullptr);
   Result<BackingFile> file = BackingFile::Open(path, allow_direct);
-  if (!file.ok() && IsTaken(file.error()) && !BackingFile::IsDevice(path)) {
+  // A tree of processes shares the path, not the file.
+  if (!file.ok() && BackingFile::IsTaken(file.error()) && !BackingFile::IsDevice(path)) {
     file = BackingFile::OpenBeside(path, allow_direct);
   }
   if (!file.ok()) return file.error();

@@ -3,32 +3,15 @@
 #include <gtest/gtest.h>
 #include <string>
 
+#include "os/testing/io_stories.h"
 #include "writeback/writeback_rig.h"
 
 namespace uzswap {
 namespace {
 
 using os::IoFault;
+using Story = os::IoStory;
 using Rig = WritebackRig;
-
-struct Story {
-  const char* name;
-  IoFault fault;
-  int error;
-  bool sticky;
-};
-
-constexpr Story kStories[] = {
-    {"eio", IoFault::kError, EIO, false},
-    {"eio_for_ever", IoFault::kError, EIO, true},
-    {"enospc", IoFault::kError, ENOSPC, false},
-    {"enospc_for_ever", IoFault::kError, ENOSPC, true},
-    {"short_write", IoFault::kShortWrite, EIO, false},
-    {"torn", IoFault::kTorn, 0, false},
-    {"flipped_bit", IoFault::kFlippedBit, 0, false},
-    {"truncated", IoFault::kTruncated, 0, true},
-    {"vanished", IoFault::kVanished, ENODEV, true},
-};
 
 class WritebackFaultTest : public testing::TestWithParam<Story> {};
 
@@ -79,7 +62,7 @@ TEST_P(WritebackFaultTest, AtEveryCall) {
   for (uint64_t call = 1; call <= calls; call += call < 10 ? 1 : 127) Live(GetParam(), call);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, WritebackFaultTest, testing::ValuesIn(kStories),
+INSTANTIATE_TEST_SUITE_P(All, WritebackFaultTest, testing::ValuesIn(os::kIoStories),
                          [](const auto& each) { return std::string(each.param.name); });
 
 TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {

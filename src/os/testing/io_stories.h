@@ -1,0 +1,35 @@
+// What can go wrong with a device, for tests that let it happen at every call: see
+// os/fake_io_port.h.
+#ifndef UZSWAP_OS_TESTING_IO_STORIES_H_
+#define UZSWAP_OS_TESTING_IO_STORIES_H_
+
+#include <cerrno>
+
+#include "os/fake_io_port.h"
+
+namespace uzswap::os {
+
+struct IoStory {
+  const char* name;
+  IoFault fault;
+  int error;
+  bool sticky;
+};
+
+inline constexpr IoStory kIoStories[] = {
+    {"eio", IoFault::kError, EIO, false},
+    {"eio_for_ever", IoFault::kError, EIO, true},
+    {"enospc", IoFault::kError, ENOSPC, false},
+    {"enospc_for_ever", IoFault::kError, ENOSPC, true},
+    {"short_write", IoFault::kShortWrite, EIO, false},
+    {"short_write_full", IoFault::kShortWrite, ENOSPC, false},
+    {"torn", IoFault::kTorn, 0, false},
+    {"flipped_bit", IoFault::kFlippedBit, 0, false},
+    {"truncated", IoFault::kTruncated, 0, false},
+    {"truncated_for_ever", IoFault::kTruncated, 0, true},
+    {"vanished", IoFault::kVanished, ENODEV, true},
+};
+
+}  // namespace uzswap::os
+
+#endif  // UZSWAP_OS_TESTING_IO_STORIES_H_
