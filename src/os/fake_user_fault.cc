@@ -59,7 +59,14 @@ const FakeUserFault::Injection* FakeUserFault::Count(Call call) {
 void FakeUserFault::Inject(Call call, uint64_t nth, PortOutcome outcome, uint64_t done_pages) {
   MutexLock lock(mutex_);
   const auto kind = static_cast<size_t>(call);
-  injections_[kind].push_back({calls_[kind] + nth, outcome, done_pages});
+  injections_[kind].push_back({calls_[kind] + nth, outcome, done_pages, 0});
+}
+
+void FakeUserFault::InjectUntold(Call call, uint64_t nth, uint64_t told, uint64_t untold) {
+  MutexLock lock(mutex_);
+  const auto kind = static_cast<size_t>(call);
+  const PortOutcome outcome = told == 0 ? PortOutcome::kExists : PortOutcome::kRetry;
+  injections_[kind].push_back({calls_[kind] + nth, outcome, told, untold});
 }
 
 uint64_t FakeUserFault::calls(Call call) {
@@ -72,20 +79,32 @@ PortResult FakeUserFault::Move(uint64_t destination, uint64_t source, uint64_t l
   const Injection* injection = Count(Call::kMove);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
   if (injection == nullptr) return MoveLocked(kProgramContext, destination, source, length);
+  return MoveAs(*injection, kProgramContext, destination, source, length);
+}
+
+PortResult FakeUserFault::MoveAs(const Injection& injection, int context, uint64_t destination,
+                                 uint64_t source, uint64_t length) {
   PortResult result;
-  const uint64_t part = injection->done_pages << kPageShift;
-  if (part > 0) {
-    result = MoveLocked(kProgramContext, destination, source, part < length ? part : length);
-  }
+  const uint64_t part = injection.done_pages << kPageShift;
+  if (part > 0) result = MoveLocked(context, destination, source, part < length ? part : length);
+  const uint64_t done = result.done_bytes;
   // Nobody can be told to try again what is done.
-  if (result.done_bytes == length) return {PortOutcome::kDone, length};
-  return {injection->outcome, result.done_bytes};
+  if (done == length) return {PortOutcome::kDone, length};
+  if (injection.untold_pages == 0) return {injection.outcome, done};
+  if (done < part) return result;
+  const uint64_t rest = injection.untold_pages << kPageShift;
+  const PortResult untold = MovePages(context, destination + done, source + done,
+                                      rest < length - done ? rest : length - done);
+  const PortOutcome truth = done > 0 ? PortOutcome::kRetry : untold.outcome;
+  return {untold.done_bytes > 0 ? injection.outcome : truth, done};
 }
 
 PortResult FakeUserFault::Drain::Move(uint64_t destination, uint64_t source, uint64_t length) {
   MutexLock lock(fake_.mutex_);
+  const Injection* injection = fake_.Count(Call::kDrain);
   fake_.ForgetDiscardedDrain(destination, length);
-  return fake_.MoveLocked(kDrainContext, destination, source, length);
+  if (injection == nullptr) return fake_.MoveLocked(kDrainContext, destination, source, length);
+  return fake_.MoveAs(*injection, kDrainContext, destination, source, length);
 }
 
 // The pager empties the drain with madvise, which is a real call on real memory.
@@ -118,6 +137,13 @@ PortOutcome FakeUserFault::MayMove(int context, uint64_t destination, uint64_t s
 
 PortResult FakeUserFault::MoveLocked(int context, uint64_t destination, uint64_t source,
                                      uint64_t length) {
+  const PortResult result = MovePages(context, destination, source, length);
+  if (result.done_bytes > 0) WakeLocked(destination, result.done_bytes);
+  return result;
+}
+
+PortResult FakeUserFault::MovePages(int context, uint64_t destination, uint64_t source,
+                                    uint64_t length) {
   PortOutcome outcome = MayMove(context, destination, source, length);
   uint64_t done = 0;
   for (; outcome == PortOutcome::kDone && done < length; done += kPageSize) {
@@ -135,7 +161,6 @@ PortResult FakeUserFault::MoveLocked(int context, uint64_t destination, uint64_t
     break;
   }
   if (done == 0) return {outcome, 0};
-  WakeLocked(destination, done);
   return {done == length ? PortOutcome::kDone : PortOutcome::kRetry, done};
 }
 

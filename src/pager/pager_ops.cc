@@ -165,7 +165,7 @@ void PagerHistory::FinishBatchAt(size_t index) {
 // Answers that a kernel may give at any time. Others would be lies that the pager may believe.
 void PagerHistory::Refuse(const PagerOp& op) {
   const uint64_t nth = 1 + op.b % 3;
-  switch (op.a % 5) {
+  switch (op.a % 7) {
     case 0:
       return world_.fake.Inject(Call::kMove, nth, os::PortOutcome::kRetry);
     case 1:
@@ -176,6 +176,10 @@ void PagerHistory::Refuse(const PagerOp& op) {
       return world_.fake.Inject(Call::kZero, nth, os::PortOutcome::kRetry);
     case 4:
       return world_.fake.Inject(Call::kMove, nth, os::PortOutcome::kBusy);
+    case 5:
+      return world_.fake.InjectUntold(Call::kMove, nth, op.b / 3 % 3, 1 + op.b / 9 % 8);
+    case 6:
+      return world_.fake.InjectUntold(Call::kDrain, nth, op.b / 3 % 3, 1 + op.b / 9 % 8);
     default:
       return;
   }
