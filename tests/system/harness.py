@@ -372,6 +372,41 @@ def sampling(arguments: list[str]) -> Iterator[dict[str, float]]:
         findings.update(json.loads(output))
 
 
+COMPACT = Path("/proc/sys/vm/compact_memory")
+
+
+def migrated_pages() -> int:
+    text = Path("/proc/vmstat").read_text()
+    return next(
+        int(line.split()[1]) for line in text.splitlines() if line.startswith("pgmigrate_success")
+    )
+
+
+@contextlib.contextmanager
+def migrating() -> Iterator[dict[str, int]]:
+    """Has the kernel compact its memory again and again until the block ends, and tells how many
+    pages it gave another place meanwhile."""
+    if not os.access(COMPACT, os.W_OK):
+        skip(f"{COMPACT} can be written to by root only")
+    before = migrated_pages()
+    found = {"pages": 0}
+    stop = threading.Event()
+
+    def compact() -> None:
+        # Between two runs the program gets on: else a small machine would do nothing else.
+        while not stop.wait(0.01):
+            COMPACT.write_text("1")
+
+    thread = threading.Thread(target=compact)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+        found["pages"] = migrated_pages() - before
+
+
 class ClientFailed(Exception):
     """The client of a command could not go on; tells how the command fared."""
 

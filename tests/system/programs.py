@@ -3,6 +3,7 @@
 
     programs.py NAME [--percent 80 65] [--size 0.5] [--full] [--options '--codec zstd']
     programs.py NAME --percent 40 --backing FOLDER|auto [--pool-percent 10]
+    programs.py NAME --percent 40 --migrate
     programs.py --list
 
 For each program: one run without uzswap and without a limit tells what it needs (its peak
@@ -18,11 +19,16 @@ comparison shows nothing. Times are told, and never decide.
 
 With --backing what stays compressed in memory is bounded by a share of the need, and the coldest
 pages go to a file: what was written, and how, is told and judged as well (backing_report.py).
+
+With --migrate the kernel compacts its memory all the while, so that pages change their place
+under the program, and page table entries under every call. That takes a processor: the program
+is held to everything but the limit. How many pages it moves is the kernel's affair, and only told.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -325,6 +331,7 @@ class Wishes:
     options: list[str]
     backing: Path | None = None
     pool_percent: int = 10
+    migrate: bool = False
 
     def options_for(self, need: int) -> list[str]:
         if self.backing is None:
@@ -342,20 +349,25 @@ def compare_limited(
     wishes: Wishes,
 ) -> list[str]:
     limit = reference.anon_peak * percent // 100
+    migrating = harness.migrating() if wishes.migrate else contextlib.nullcontext()
     try:
-        result = run_program(
-            program,
-            scene,
-            harness.run_limited,
-            hierarchy=hierarchy,
-            limit=limit,
-            options=wishes.options_for(reference.anon_peak),
-            bounded=program.bounded,
-        )
+        with migrating as migrated:
+            result = run_program(
+                program,
+                scene,
+                harness.run_limited,
+                hierarchy=hierarchy,
+                limit=limit,
+                options=wishes.options_for(reference.anon_peak),
+                bounded=program.bounded,
+            )
     except harness.ClientFailed as failure:
         return [str(failure)]
     print(f"  {percent} %, {describe(result, reference, limit)}", flush=True)
     found = problems_of(result, reference, limit if program.bounded else None)
+    if migrated is not None:
+        untold = result.stats.get("untold_moves")
+        print(f"    {migrated['pages']} pages migrated, {untold} moves untold", flush=True)
     if wishes.backing is None:
         return found
     print(f"    {backing_report.describe(result.stats)}", flush=True)
@@ -366,6 +378,8 @@ def compare_limited(
 def compare(name: str, percents: list[int], size: float, wishes: Wishes) -> list[str]:
     hierarchy = harness.require_machine()
     program = PROGRAMS[name]
+    if wishes.migrate:
+        program = replace(program, bounded=False, killed_without=False)
     found: list[str] = []
     with harness.scratch_folder() as folder:
         scene = Scene(Path(folder), size)
@@ -394,6 +408,7 @@ def main() -> int:
     parser.add_argument("--options", default="", help="more options for uzswap run")
     parser.add_argument("--backing", help="a folder for the coldest pages; auto is /var/tmp")
     parser.add_argument("--pool-percent", type=int, default=10, help="of the need, with --backing")
+    parser.add_argument("--migrate", action="store_true", help="while the kernel moves its pages")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list or arguments.name is None:
@@ -404,7 +419,9 @@ def main() -> int:
         if shutil.which(needed) is None:
             harness.fail(f"{needed} is not installed: scripts/install-deps")
     backing = backing_report.folder(arguments.backing) if arguments.backing else None
-    wishes = Wishes(arguments.options.split(), backing, arguments.pool_percent)
+    wishes = Wishes(
+        arguments.options.split(), backing, arguments.pool_percent, arguments.migrate
+    )
     size = PROGRAMS[arguments.name].full_size if arguments.full else arguments.size
     found = compare(arguments.name, arguments.percent, size, wishes)
     for problem in found:
