@@ -260,6 +260,12 @@ bool FakeUserFault::IsPresent(uint64_t address) {
   return memory_.IsReadable(address);
 }
 
+bool FakeUserFault::IsPoisoned(uint64_t address) {
+  MutexLock lock(mutex_);
+  const FakePage* page = memory_.PageAt(address);
+  return page != nullptr && page->poisoned;
+}
+
 bool FakeUserFault::IsMapped(uint64_t address) {
   MutexLock lock(mutex_);
   return memory_.AreaAt(address) != nullptr;

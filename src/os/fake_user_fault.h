@@ -130,6 +130,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
 
   // --- Looking ---
   [[nodiscard]] bool IsPresent(uint64_t address) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool IsPoisoned(uint64_t address) UZ_EXCLUDES(mutex_);
   [[nodiscard]] bool IsMapped(uint64_t address) UZ_EXCLUDES(mutex_);
   [[nodiscard]] bool IsRegistered(uint64_t address) UZ_EXCLUDES(mutex_);
   // Copies a present page; false if there is none.

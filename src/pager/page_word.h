@@ -1,9 +1,9 @@
 // PageWord: everything the pager knows about one page of the program, in 64 bits.
 //
-//    63                                   16  15  10  9..8    7      6..4   3..0
-//   +---------------------------------------+--------+-------+-----+--------+-------+
-//   | payload: frame, slot or pattern       | unused | merit | pin |  heat  | state |
-//   +---------------------------------------+--------+-------+-----+--------+-------+
+//    63                            16  15..11   10    9..8    7      6..4   3..0
+//   +--------------------------------+--------+------+-------+-----+--------+-------+
+//   | payload: frame, slot, pattern  | unused | lost | merit | pin |  heat  | state |
+//   +--------------------------------+--------+------+-------+-----+--------+-------+
 //
 //   state        payload   where the content is                       a touch
 //   Untracked    -         nowhere: never seen, or discarded          gives a zero page
@@ -22,7 +22,7 @@
 // the victim clock leaves the page alone; merit counts how often in a row the page was touched
 // while it was on probation (each time it is left alone about twice as long); the pin keeps it
 // resident for ever (thread descriptors, which the kernel writes at a moment when it serves no
-// user faults).
+// user faults). Lost: the content cannot be had, and that was told; it ends with the state.
 //
 // All zeroes is an Untracked page, so a table of them starts from untouched memory.
 #ifndef UZSWAP_PAGER_PAGE_WORD_H_
@@ -85,6 +85,11 @@ class PageWord {
     bits_ = (bits_ & ~(uint64_t{kHeatMax} << kHeatShift)) | (uint64_t{heat} << kHeatShift);
   }
   void Pin() { bits_ |= kPinBit; }
+  [[nodiscard]] bool lost() const { return (bits_ & kLostBit) != 0; }
+  void MarkLost() {
+    UZ_CHECK(state() == PageState::kCompressed);
+    bits_ |= kLostBit;
+  }
 
   [[nodiscard]] uint8_t merit() const {
     return static_cast<uint8_t>((bits_ >> kMeritShift) & kMeritMax);
@@ -116,6 +121,7 @@ class PageWord {
   static constexpr int kHeatShift = 4;
   static constexpr uint64_t kPinBit = uint64_t{1} << 7;
   static constexpr int kMeritShift = 8;
+  static constexpr uint64_t kLostBit = uint64_t{1} << 10;
   static constexpr uint64_t kKept =
       kPinBit | (uint64_t{kHeatMax} << kHeatShift) | (uint64_t{kMeritMax} << kMeritShift);
   static constexpr int kPayloadShift = 16;

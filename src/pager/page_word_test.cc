@@ -114,6 +114,25 @@ TEST(PageWord, HeatAndPinSurviveStepsAndGoWithClear) {
   }
 }
 
+TEST(PageWord, LostEndsWithTheState) {
+  PageWord word = WordIn(PageState::kCompressed);
+  const uint32_t slot = word.slot();
+  word.MarkLost();
+  EXPECT_TRUE(word.lost());
+  EXPECT_EQ(word.state(), PageState::kCompressed);
+  EXPECT_EQ(word.slot(), slot);
+  word.Transition(PageState::kUntracked);
+  EXPECT_FALSE(word.lost());
+}
+
+TEST(PageWordDeathTest, OnlyACompressedPageIsLost) {
+  for (const PageState state : kAll) {
+    if (state == PageState::kCompressed) continue;
+    PageWord word = WordIn(state);
+    EXPECT_DEATH(word.MarkLost(), "check failed");
+  }
+}
+
 TEST(PageWordDeathTest, OnlyAnUntrackedWordIsCleared) {
   PageWord word = WordIn(PageState::kResident);
   EXPECT_DEATH(word.Clear(), "check failed");

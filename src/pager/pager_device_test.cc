@@ -207,6 +207,7 @@ TEST_P(Unreadable, RaisesSigbusAndNamesThePage) {
   EXPECT_EQ(world.TryRead(2, 2), Access::kSigbus);
   EXPECT_EQ(world.lost(), std::vector<uint64_t>{2});
   EXPECT_EQ(world.statistics.lost_pages.Get(), 1u);
+  EXPECT_TRUE(world.ok()) << world.failure();
   // Pages that are mapped anew, or discarded, are as good as any.
   EXPECT_TRUE(world.Finish(world.BeginDiscard(2, 1)));
   EXPECT_TRUE(world.Read(2));
@@ -236,6 +237,20 @@ TEST_F(PagerDevice, APoisonedNeighbourEndsARun) {
   for (const uint64_t page : {0, 1, 2, 4, 5, 6, 7}) EXPECT_TRUE(world.Read(page)) << page;
   EXPECT_EQ(world.TryRead(1, 3), Access::kSigbus);
   EXPECT_EQ(world.lost(), std::vector<uint64_t>{3});
+}
+
+// The loss is told once, however often the kernel asks for patience.
+TEST_F(PagerDevice, ALostPageIsToldOnceThoughThePoisonIsRefusedAtFirst) {
+  PutOnDevice(2);
+  world.device.Plan(IoFault::kError, world.device.calls() + 1, EIO, true);
+  for (const uint64_t nth : {1, 2}) {
+    world.fake.Inject(os::FakeUserFault::Call::kPoison, nth, os::PortOutcome::kNoMemory);
+  }
+  EXPECT_EQ(world.TryRead(1, 0), Access::kWaiting);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.TryRead(1, 0), Access::kSigbus);
+  EXPECT_EQ(world.lost(), std::vector<uint64_t>{0});
+  EXPECT_EQ(world.statistics.lost_pages.Get(), 1u);
 }
 
 TEST_F(PagerDevice, AKernelThatCannotRaiseSigbusEndsTheProgram) {

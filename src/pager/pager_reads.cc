@@ -65,13 +65,18 @@ void Pager::MarkReads(ReadState from, ReadState to, size_t most) {
 // The page's content cannot be had. Its word stays as it is until the program discards or unmaps
 // the page; whoever touches it gets SIGBUS.
 Pager::Served Pager::Lose(PageNumber number, uint64_t address) {
+  // Told first: the thread that the poison wakes may end the process before anything else is done.
+  PageWord& word = regions_.word(number);
+  if (!word.lost()) {
+    word.MarkLost();
+    parts_.statistics->lost_pages.Add();
+    if (parts_.page_lost != nullptr) {
+      parts_.page_lost(parts_.callback_context, address, context_.last_error());
+    }
+  }
   const PortResult result = parts_.port->Poison(address);
   switch (result.outcome) {
     case PortOutcome::kDone:
-      parts_.statistics->lost_pages.Add();
-      if (parts_.page_lost != nullptr) {
-        parts_.page_lost(parts_.callback_context, address, context_.last_error());
-      }
       return Served::kDone;
     case PortOutcome::kExists:
       // Another thread's fault was answered with the same bad news.

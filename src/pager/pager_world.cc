@@ -142,8 +142,11 @@ Pager::Parts PagerWorld::MakeParts() {
   parts.levels.overdraft = options_.overdraft;
   parts.wake_keeper = [](void*) {};
   parts.callback_context = this;
-  parts.page_lost = [](void* world, uint64_t address, int) {
-    static_cast<PagerWorld*>(world)->lost_.push_back((address - kBase) >> kPageShift);
+  parts.page_lost = [](void* self, uint64_t address, int) {
+    auto* world = static_cast<PagerWorld*>(self);
+    world->lost_.push_back((address - kBase) >> kPageShift);
+    // Whoever dies of it must not die before it was told.
+    if (world->fake.IsPoisoned(address)) world->Fail("a lost page was told too late");
   };
   parts.relief_comes = [](void* world) { return static_cast<PagerWorld*>(world)->relief_comes; };
   return parts;
