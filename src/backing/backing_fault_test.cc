@@ -62,7 +62,7 @@ TEST_P(BackingFaultTest, AtEveryCall) {
   const Story& story = GetParam();
   const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0, false);
   ASSERT_GT(calls, 300u);
-  for (uint64_t call = 1; call <= calls; call += call < 16 ? 1 : 97) {
+  for (uint64_t call = 1; call <= calls; call = os::NextFailingCall(call, 16, 97)) {
     Live(story, call, call % 2 == 0);
   }
 }

@@ -59,7 +59,9 @@ uint64_t Live(const Story& story, uint64_t call) {
 TEST_P(WritebackFaultTest, AtEveryCall) {
   const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0);
   ASSERT_GT(calls, 200u);
-  for (uint64_t call = 1; call <= calls; call += call < 10 ? 1 : 127) Live(GetParam(), call);
+  for (uint64_t call = 1; call <= calls; call = os::NextFailingCall(call, 10, 127)) {
+    Live(GetParam(), call);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WritebackFaultTest, testing::ValuesIn(os::kIoStories),

@@ -4,6 +4,8 @@
 #define UZSWAP_OS_TESTING_IO_STORIES_H_
 
 #include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 
 #include "os/fake_io_port.h"
 
@@ -29,6 +31,13 @@ inline constexpr IoStory kIoStories[] = {
     {"truncated_for_ever", IoFault::kTruncated, 0, true},
     {"vanished", IoFault::kVanished, ENODEV, true},
 };
+
+// The call that is to fail after `call`: each of the first ones, then with a stride. With
+// UZSWAP_TEST_EVERY_CALL in the environment each one, which takes minutes.
+inline uint64_t NextFailingCall(uint64_t call, uint64_t first_ones, uint64_t stride) {
+  static const bool every = getenv("UZSWAP_TEST_EVERY_CALL") != nullptr;
+  return every || call < first_ones ? call + 1 : call + stride;
+}
 
 }  // namespace uzswap::os
 
