@@ -29,6 +29,40 @@ class AddressSpace {
   ~AddressSpace() = default;
 };
 
+// The runs of present pages of a range, one after the other.
+class PresentWalk {
+ public:
+  PresentWalk(AddressSpace& space, uint64_t start, uint64_t end)
+      : space_(space), at_(start), end_(end) {}
+
+  // False after the last run, and where the kernel cannot tell any more: then failed().
+  bool Next(PresentRun* run) {
+    while (next_ == count_) {
+      if (at_ >= end_ || failed_) return false;
+      uint64_t walked = end_;
+      const Result<size_t> found = space_.Present(at_, end_, runs_, kRuns, &walked);
+      failed_ = !found.ok() || walked <= at_;
+      count_ = found.ok() ? found.value() : 0;
+      next_ = 0;
+      at_ = walked;
+    }
+    *run = runs_[next_++];
+    return true;
+  }
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  static constexpr size_t kRuns = 64;
+
+  AddressSpace& space_;
+  uint64_t at_;
+  uint64_t end_;
+  PresentRun runs_[kRuns];
+  size_t next_ = 0;
+  size_t count_ = 0;
+  bool failed_ = false;
+};
+
 class LinuxAddressSpace final : public AddressSpace {
  public:
   Result<void> Open() {

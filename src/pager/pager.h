@@ -272,9 +272,9 @@ class Pager final : private RegionMap::Relocation {
   void MarkPresent(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
 
   // pager_moves.cc. As UserFaultPort::Move, but what is done is what the frames say.
-  os::PortResult MoveOut(uint64_t address, FrameId first, size_t pages) UZ_REQUIRES(mutex_);
-  os::PortResult MoveBack(uint64_t address, FrameId first, size_t pages) UZ_REQUIRES(mutex_);
-  os::PortResult MoveToDrain(FrameId first, size_t pages) UZ_REQUIRES(mutex_);
+  os::PortResult MoveIntoFrames(uint64_t source, FrameId first, size_t pages) UZ_REQUIRES(mutex_);
+  os::PortResult MoveFromFrames(os::UserFaultPort& port, uint64_t destination, FrameId first,
+                                size_t pages) UZ_REQUIRES(mutex_);
   os::PortResult AddUntold(os::PortResult result, size_t pages, uint64_t moved) UZ_REQUIRES(mutex_);
   uint64_t PresentMask(uint64_t start, size_t pages) UZ_REQUIRES(mutex_);
 

@@ -224,24 +224,17 @@ bool Pager::AdoptGap(uint64_t start, uint64_t end) {
 // No page can appear behind our back from here on: missing pages are ours to supply, and we
 // hold the lock. A page that is there becomes Resident; the rest is Untracked.
 void Pager::MarkPresent(uint64_t start, uint64_t end) {
-  os::PresentRun runs[64];
-  uint64_t at = start;
-  while (at < end) {
-    uint64_t walked = end;
-    const Result<size_t> found = parts_.address_space->Present(at, end, runs, 64, &walked);
-    if (!found.ok()) return;  // unmapped meanwhile; the event is on its way
-    for (size_t i = 0; i < found.value(); ++i) {
-      const Region* region = regions_.Find(runs[i].start);
-      UZ_CHECK(region != nullptr && runs[i].end <= region->end);
-      const PageNumber first = region->NumberOf(runs[i].start);
-      const uint64_t pages = (runs[i].end - runs[i].start) >> kPageShift;
-      for (uint64_t page = 0; page < pages; ++page) {
-        regions_.word(first + static_cast<PageNumber>(page)).Transition(PageState::kResident);
-      }
-      resident_ += pages;
+  // Where it ends early the range was unmapped meanwhile; the event is on its way.
+  os::PresentWalk walk(*parts_.address_space, start, end);
+  for (os::PresentRun run; walk.Next(&run);) {
+    const Region* region = regions_.Find(run.start);
+    UZ_CHECK(region != nullptr && run.end <= region->end);
+    const PageNumber first = region->NumberOf(run.start);
+    const uint64_t pages = (run.end - run.start) >> kPageShift;
+    for (uint64_t page = 0; page < pages; ++page) {
+      regions_.word(first + static_cast<PageNumber>(page)).Transition(PageState::kResident);
     }
-    if (walked <= at) return;
-    at = walked;
+    resident_ += pages;
   }
 }
 

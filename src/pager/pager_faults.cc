@@ -91,7 +91,7 @@ Pager::Served Pager::ReturnCached(const Region& region, uint64_t address, size_t
     if (next.frame().raw() != frame.raw() + count) break;
     ++count;
   }
-  const PortResult result = MoveBack(address, frame, count);
+  const PortResult result = MoveFromFrames(*parts_.port, address, frame, count);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
     PageWord& word = regions_.word(number + static_cast<PageNumber>(i));

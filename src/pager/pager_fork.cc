@@ -148,21 +148,13 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
 // A page that is here although its content is in our keeping was touched before we could
 // serve: the child has read zeroes.
 void Pager::AbortIfTouchedEarly(uint64_t start, uint64_t end) {
-  os::PresentRun runs[64];
-  uint64_t at = start;
-  while (at < end) {
-    uint64_t walked = end;
-    const Result<size_t> found = parts_.address_space->Present(at, end, runs, 64, &walked);
-    if (!found.ok()) return;
-    for (size_t i = 0; i < found.value(); ++i) {
-      for (uint64_t address = runs[i].start; address < runs[i].end; address += kPageSize) {
-        if (!IsAwayHere(address)) continue;
-        PanicOperands(__FILE__, __LINE__,
-                      "a forked child touched a page before uzswap could serve it", address, 0);
-      }
+  os::PresentWalk walk(*parts_.address_space, start, end);
+  for (os::PresentRun run; walk.Next(&run);) {
+    for (uint64_t address = run.start; address < run.end; address += kPageSize) {
+      if (!IsAwayHere(address)) continue;
+      PanicOperands(__FILE__, __LINE__,
+                    "a forked child touched a page before uzswap could serve it", address, 0);
     }
-    if (walked <= at) return;
-    at = walked;
   }
 }
 

@@ -26,21 +26,15 @@ bool MayTellTooLittle(const PortResult& result) {
 
 // Bit i: page i of the range is there. At most 64 pages.
 uint64_t Pager::PresentMask(uint64_t start, size_t pages) {
-  const uint64_t end = start + (pages << kPageShift);
   uint64_t mask = 0;
-  os::PresentRun runs[32];
-  for (uint64_t at = start; at < end;) {
-    uint64_t walked = end;
-    const Result<size_t> found = parts_.address_space->Present(at, end, runs, 32, &walked);
-    if (!found.ok() || walked <= at) {
-      Panic(__FILE__, __LINE__, "which pages the kernel has moved cannot be found out");
+  os::PresentWalk walk(*parts_.address_space, start, start + (pages << kPageShift));
+  for (os::PresentRun run; walk.Next(&run);) {
+    for (uint64_t page = run.start; page < run.end; page += kPageSize) {
+      mask |= uint64_t{1} << ((page - start) >> kPageShift);
     }
-    for (size_t i = 0; i < found.value(); ++i) {
-      for (uint64_t page = runs[i].start; page < runs[i].end; page += kPageSize) {
-        mask |= uint64_t{1} << ((page - start) >> kPageShift);
-      }
-    }
-    at = walked;
+  }
+  if (walk.failed()) {
+    Panic(__FILE__, __LINE__, "which pages the kernel has moved cannot be found out");
   }
   return mask;
 }
@@ -56,35 +50,27 @@ PortResult Pager::AddUntold(PortResult result, size_t pages, uint64_t moved) {
   return {done == pages ? PortOutcome::kDone : result.outcome, done << kPageShift};
 }
 
-PortResult Pager::MoveOut(uint64_t address, FrameId first, size_t pages) {
+PortResult Pager::MoveIntoFrames(uint64_t source, FrameId first, size_t pages) {
   static_assert(kTakeBatch <= 64);
   const uint64_t frames = frames_.AddressOf(first);
-  const PortResult result = parts_.port->Move(frames, address, pages << kPageShift);
+  const PortResult result = parts_.port->Move(frames, source, pages << kPageShift);
   if (!MayTellTooLittle(result)) return result;
   // A frame that was full before holds something else, and the page is where it was.
-  return AddUntold(result, pages, PresentMask(frames, pages) & ~PresentMask(address, pages));
+  return AddUntold(result, pages, PresentMask(frames, pages) & ~PresentMask(source, pages));
 }
 
-PortResult Pager::MoveBack(uint64_t address, FrameId first, size_t pages) {
-  static_assert(Streams::kWindowMax <= 64);
+PortResult Pager::MoveFromFrames(os::UserFaultPort& port, uint64_t destination, FrameId first,
+                                 size_t pages) {
+  static_assert(Streams::kWindowMax <= 64 && kDrainPages <= 64);
   const uint64_t frames = frames_.AddressOf(first);
-  const PortResult told = parts_.port->Move(address, frames, pages << kPageShift);
+  const PortResult told = port.Move(destination, frames, pages << kPageShift);
   if (!MayTellTooLittle(told)) return told;
   const PortResult result = AddUntold(told, pages, ~PresentMask(frames, pages));
   if (result.done_bytes > told.done_bytes) {
     // The kernel wakes only those who wait for what it tells.
-    parts_.port->Wake(address + told.done_bytes, result.done_bytes - told.done_bytes);
+    port.Wake(destination + told.done_bytes, result.done_bytes - told.done_bytes);
   }
   return result;
-}
-
-PortResult Pager::MoveToDrain(FrameId first, size_t pages) {
-  static_assert(kDrainPages <= 64);
-  const uint64_t frames = frames_.AddressOf(first);
-  const PortResult result = parts_.drain_port->Move(reinterpret_cast<uint64_t>(drain_.data()),
-                                                    frames, pages << kPageShift);
-  if (!MayTellTooLittle(result)) return result;
-  return AddUntold(result, pages, ~PresentMask(frames, pages));
 }
 
 }  // namespace uzswap

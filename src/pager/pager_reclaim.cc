@@ -113,7 +113,7 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
   PortResult result;
   size_t pages = run.count;
   do {
-    result = MoveOut(hand_, run.first, pages);
+    result = MoveIntoFrames(hand_, run.first, pages);
     pages /= 2;
     // The border of two mappings may lie in the run: no call reaches across.
   } while (result.outcome == PortOutcome::kRefused && pages > 0);
@@ -259,7 +259,7 @@ void Pager::GiveBackPoor(FrameId frame) {
   const PageNumber owner = frames_.owner(frame);
   const Region* region = regions_.FindByNumber(owner);
   UZ_CHECK(region != nullptr);
-  const PortResult result = MoveBack(region->AddressOf(owner), frame, 1);
+  const PortResult result = MoveFromFrames(*parts_.port, region->AddressOf(owner), frame, 1);
   // Any refusal leaves it in the swap cache, where a touch finds it.
   if (result.outcome != PortOutcome::kDone) return;
   frames_.NoteMovedBack(frame);
@@ -310,12 +310,14 @@ size_t Pager::Drain(size_t max) {
 
 size_t Pager::DrainLocked(size_t max) {
   size_t drained = 0;
+  const auto drain_address = reinterpret_cast<uint64_t>(drain_.data());
   // Twice as many tries as pages: each may first have to be made our own.
   for (size_t tries = 2 * max; tries > 0 && drained < max && !forking_; --tries) {
     const size_t want = max - drained < kDrainPages ? max - drained : kDrainPages;
     const SwapFrames::Run run = frames_.FindSpent(want);
     if (run.count == 0) break;
-    const PortResult result = MoveToDrain(run.first, run.count);
+    const PortResult result =
+        MoveFromFrames(*parts_.drain_port, drain_address, run.first, run.count);
     const size_t done = result.done_bytes >> kPageShift;
     for (size_t i = 0; i < done; ++i) {
       frames_.NoteDrained(FrameId(run.first.raw() + static_cast<uint32_t>(i)));

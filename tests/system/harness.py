@@ -383,6 +383,24 @@ def migrated_pages() -> int:
 
 
 @contextlib.contextmanager
+def meanwhile(pause: float, work: Callable[[], object]) -> Iterator[None]:
+    """Does the work again and again, with pauses of so many seconds, until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(pause):
+            work()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def migrating() -> Iterator[dict[str, int]]:
     """Has the kernel compact its memory again and again until the block ends, and tells how many
     pages it gave another place meanwhile."""
@@ -390,21 +408,10 @@ def migrating() -> Iterator[dict[str, int]]:
         skip(f"{COMPACT} can be written to by root only")
     before = migrated_pages()
     found = {"pages": 0}
-    stop = threading.Event()
-
-    def compact() -> None:
-        # Between two runs the program gets on: else a small machine would do nothing else.
-        while not stop.wait(0.01):
-            COMPACT.write_text("1")
-
-    thread = threading.Thread(target=compact)
-    thread.start()
-    try:
+    # With pauses the program gets on: else a small machine would do nothing else.
+    with meanwhile(0.01, lambda: COMPACT.write_text("1")):
         yield found
-    finally:
-        stop.set()
-        thread.join()
-        found["pages"] = migrated_pages() - before
+    found["pages"] = migrated_pages() - before
 
 
 class ClientFailed(Exception):
@@ -537,21 +544,14 @@ def watching(stats: Path, name: str) -> Iterator[dict[str, int]]:
     """Notes the highest level of a figure in a statistics file that is rewritten meanwhile."""
     key = f"{name}_highest"
     highest = {key: 0}
-    ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(0.25):
-            value = read_stats(stats).get(name)
-            if isinstance(value, int):
-                highest[key] = max(highest[key], value)
+    def look() -> None:
+        value = read_stats(stats).get(name)
+        if isinstance(value, int):
+            highest[key] = max(highest[key], value)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with meanwhile(0.25, look):
         yield highest
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def parse_size(text: str) -> int:
