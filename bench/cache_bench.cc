@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 
 namespace uzswap {
 namespace {

@@ -22,7 +22,7 @@
 
 #include "base/rng.h"
 #include "base/thread_shard.h"
-#include "pool/pool_testing.h"
+#include "pool/testing/pool_testing.h"
 
 namespace uzswap {
 namespace {

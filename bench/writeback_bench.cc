@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "base/histogram.h"
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 #include "writeback/writeback.h"
 
 namespace uzswap {

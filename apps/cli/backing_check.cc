@@ -12,9 +12,9 @@
 #include <cstring>
 #include <optional>
 
-#include "engine/options.h"
 #include "os/backing_file.h"
 #include "real_path.h"
+#include "session/options.h"
 
 namespace uzswap::cli {
 namespace {

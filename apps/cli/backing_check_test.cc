@@ -12,8 +12,8 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "engine/options.h"
 #include "os/backing_file.h"
+#include "session/options.h"
 #include "testing/run.h"
 
 namespace uzswap::cli {

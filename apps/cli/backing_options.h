@@ -12,8 +12,8 @@
 #include <optional>
 #include <string>
 
-#include "engine/options.h"
 #include "refusal.h"
+#include "session/options.h"
 
 namespace uzswap::cli {
 

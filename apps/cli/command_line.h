@@ -16,8 +16,8 @@
 
 #include "advise.h"
 #include "backing_options.h"
-#include "engine/options.h"
 #include "refusal.h"
+#include "session/options.h"
 
 namespace uzswap::cli {
 

@@ -16,9 +16,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/options.h"
 #include "program.h"
 #include "refusal.h"
+#include "session/options.h"
 #include "signal_relay.h"
 
 namespace uzswap::cli {

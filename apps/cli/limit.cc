@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "base/parse_size.h"
-#include "engine/options.h"
+#include "session/options.h"
 
 namespace uzswap::cli {
 namespace {

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/options.h"
 #include "figures.h"
+#include "session/options.h"
 
 namespace uzswap::cli {
 

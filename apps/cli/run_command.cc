@@ -13,12 +13,12 @@
 #include <optional>
 
 #include "backing_check.h"
-#include "engine/session.h"
 #include "launch.h"
 #include "limit.h"
 #include "os/cgroup.h"
 #include "os/probe.h"
 #include "program.h"
+#include "session/session.h"
 #include "signal_relay.h"
 #include "stats_file.h"
 #include "surroundings.h"

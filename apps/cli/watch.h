@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/session.h"
 #include "report.h"
+#include "session/session.h"
 
 namespace uzswap::cli {
 

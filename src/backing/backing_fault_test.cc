@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <gtest/gtest.h>
 
-#include "backing/store_fixture.h"
+#include "backing/testing/store_fixture.h"
 #include "os/testing/io_stories.h"
 
 namespace uzswap {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <gtest/gtest.h>
 
-#include "backing/store_fixture.h"
+#include "backing/testing/store_fixture.h"
 #include "base/testing/heap_watch.h"
 
 namespace uzswap {

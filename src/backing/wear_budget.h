@@ -16,13 +16,9 @@
 #include <atomic>
 #include <cstdint>
 
-namespace uzswap {
+#include "base/wear_account.h"
 
-// All zeroes is an account nobody has opened. Relaxed throughout: the figures order nothing.
-struct WearAccount {
-  std::atomic<int64_t> available;
-  std::atomic<uint64_t> filled_ns;  // the bucket is full up to this time; 0: not opened
-};
+namespace uzswap {
 
 class WearBudget {
  public:

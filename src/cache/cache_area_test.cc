@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <thread>
 
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 
 namespace uzswap {
 namespace {

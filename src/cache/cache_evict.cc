@@ -21,7 +21,7 @@ EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo&
       counters.evict_gone.Add();
       return {EvictOutcome::kGone, 0, CodecId::kNone, {}};
     }
-    if (SwapCache::Lookup(leaf, key, word) != nullptr) {
+    if (EntriesInFlight::Lookup(leaf, key, word) != nullptr) {
       counters.evict_in_flight.Add();
       return {EvictOutcome::kInFlight, 0, CodecId::kNone, {}};
     }
@@ -63,7 +63,7 @@ bool CompressedCache::Written(uint64_t raw_key, uint64_t token, DiskPlace place)
     LockedLeaf leaf = index_.Find(key);
     // A slot that names the word holds its content where it is.
     const bool still =
-        leaf && leaf.word(key) == before && SwapCache::Lookup(leaf, key, before) == nullptr;
+        leaf && leaf.word(key) == before && EntriesInFlight::Lookup(leaf, key, before) == nullptr;
     if (!still) {
       (moved ? counters.relocations_lost : counters.writes_lost).Add();
       return false;
@@ -92,7 +92,7 @@ uint64_t CompressedCache::Wanted(uint64_t raw_key, DiskPlace place) {
   const EntryWord word = EntryWord::OnDisk(place);
   const LockedLeaf leaf = index_.Find(key);
   const bool movable =
-      leaf && leaf.word(key) == word && SwapCache::Lookup(leaf, key, word) == nullptr;
+      leaf && leaf.word(key) == word && EntriesInFlight::Lookup(leaf, key, word) == nullptr;
   return movable ? word.raw() : 0;
 }
 
@@ -109,7 +109,7 @@ bool RecompressOperation::Begin() {
   const LockedLeaf leaf = cache_.index_.Find(key);
   word_ = leaf ? leaf.word(key) : EntryWord();
   const bool ours = word_.kind() == EntryKind::kPooled && word_.handle() == candidate_.handle &&
-                    SwapCache::Lookup(leaf, key, word_) == nullptr;
+                    EntriesInFlight::Lookup(leaf, key, word_) == nullptr;
   if (!ours) {
     context_.counters_.recompress_lost.Add();
     return false;
@@ -148,7 +148,7 @@ RecompressOutcome RecompressOperation::Finish() {
   bool still = false;
   {
     LockedLeaf leaf = cache_.index_.Find(key);
-    still = leaf && leaf.word(key) == word_ && SwapCache::Lookup(leaf, key, word_) == nullptr;
+    still = leaf && leaf.word(key) == word_ && EntriesInFlight::Lookup(leaf, key, word_) == nullptr;
     if (still && made.valid()) {
       leaf.Change(key, EntryEvent::kRecompress,
                   EntryWord::Pooled(made, codec_.id()).WithReferenced(word_.referenced()));

@@ -7,7 +7,7 @@
 namespace uzswap {
 
 using Next = LoadOperation::Next;
-using SlotState = SwapCacheSlot::State;
+using SlotState = InFlightEntry::State;
 
 LoadOutcome CompressedCache::Load(CacheContext& context, SwapEntry entry, PageBytes page,
                                   LoadMode mode) {
@@ -45,7 +45,7 @@ Next LoadOperation::Begin() {
     outcome_ = LoadOutcome::kLoaded;
     return Next::kDone;
   }
-  if (SwapCacheSlot* slot = SwapCache::Lookup(leaf, key_, word)) {
+  if (InFlightEntry* slot = EntriesInFlight::Lookup(leaf, key_, word)) {
     const bool filled =
         slot->read_ahead && slot->state.load(std::memory_order_acquire) == SlotState::kReady;
     if (filled) return TakeReadAhead(leaf, *slot);
@@ -61,17 +61,17 @@ bool LoadOperation::LeavesOnDisk(EntryWord word) {
   return true;
 }
 
-Next LoadOperation::TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot) {
+Next LoadOperation::TakeReadAhead(LockedLeaf& leaf, InFlightEntry& slot) {
   CompressedCache::Remains remains;
   if (mode_ == LoadMode::kExclusive) {
     remains = cache_.Replace(context_, leaf, key_, EntryEvent::kTake, EntryWord());
   } else {
-    SwapCache::Unlink(leaf, slot);
+    EntriesInFlight::Unlink(leaf, slot);
   }
   leaf.Unlock();
   memcpy(page_.data(), slot.frame, kPageSize);
-  SwapCache::AwaitUsers(slot);
-  cache_.swap_cache_.ReturnFrame(slot);
+  EntriesInFlight::AwaitUsers(slot);
+  cache_.in_flight_.ReturnFrame(slot);
   cache_.ReleaseContent(remains.content);
   context_.counters_.swapcache_hits.Add();
   context_.counters_.zswpin.Add();
@@ -79,10 +79,10 @@ Next LoadOperation::TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot) {
   return Next::kDone;
 }
 
-Next LoadOperation::Join(LockedLeaf& leaf, SwapCacheSlot& slot) {
-  SwapCacheSlot* found = nullptr;
-  const SwapCacheOutcome outcome = SwapCache::Acquire(leaf, key_, mine_, &found);
-  UZ_CHECK(outcome == SwapCacheOutcome::kAlreadyThere && found == &slot);
+Next LoadOperation::Join(LockedLeaf& leaf, InFlightEntry& slot) {
+  InFlightEntry* found = nullptr;
+  const InFlightOutcome outcome = EntriesInFlight::Acquire(leaf, key_, mine_, &found);
+  UZ_CHECK(outcome == InFlightOutcome::kAlreadyThere && found == &slot);
   theirs_ = found;
   joined_word_ = slot.word;
   open_ = true;
@@ -96,8 +96,8 @@ Next LoadOperation::Hold(LockedLeaf& leaf) {
     leaf.Change(key_, EntryEvent::kTouch, word.AsPooled().WithReferenced(true));
   }
   mine_.frame = page_.data();
-  const SwapCacheOutcome outcome = SwapCache::Acquire(leaf, key_, mine_, &theirs_);
-  UZ_CHECK(outcome == SwapCacheOutcome::kNew);
+  const InFlightOutcome outcome = EntriesInFlight::Acquire(leaf, key_, mine_, &theirs_);
+  UZ_CHECK(outcome == InFlightOutcome::kNew);
   open_ = true;
   return Next::kFetch;
 }
@@ -107,9 +107,9 @@ void LoadOperation::Fetch() {
     outcome_ = cache_.Unfold(context_, key_, mine_.word, page_);
     return;
   }
-  joined_state_ = SwapCache::Await(*theirs_);
+  joined_state_ = EntriesInFlight::Await(*theirs_);
   if (joined_state_ == SlotState::kReady) memcpy(page_.data(), theirs_->frame, kPageSize);
-  SwapCache::Leave(*theirs_);
+  EntriesInFlight::Leave(*theirs_);
 }
 
 Next LoadOperation::Publish() {
@@ -120,16 +120,16 @@ Next LoadOperation::Publish() {
   {
     LockedLeaf leaf = LockedLeaf::Lock(*leaf_);
     changed = leaf.word(key_) != mine_.word;
-    SwapCache::Unlink(leaf, mine_);
+    EntriesInFlight::Unlink(leaf, mine_);
     if (changed) {
       content = mine_.word;  // left to us by whoever changed the entry
     } else if (loaded && mode_ == LoadMode::kExclusive) {
       content = cache_.Replace(context_, leaf, key_, EntryEvent::kTake, EntryWord()).content;
     }
   }
-  SwapCache::Publish(mine_, changed  ? SlotState::kStale
-                            : loaded ? SlotState::kReady
-                                     : SlotState::kFailed);
+  EntriesInFlight::Publish(mine_, changed  ? SlotState::kStale
+                                  : loaded ? SlotState::kReady
+                                           : SlotState::kFailed);
   cache_.ReleaseContent(content);
   if (changed) return Next::kAgain;
   if (loaded) context_.counters_.zswpin.Add();
@@ -144,7 +144,7 @@ Next LoadOperation::PublishJoined() {
     {
       LockedLeaf leaf = cache_.index_.Find(key_);
       if (!leaf || leaf.word(key_) != joined_word_) return Next::kAgain;
-      if (SwapCache::Lookup(leaf, key_, joined_word_) != nullptr) return Next::kAgain;
+      if (EntriesInFlight::Lookup(leaf, key_, joined_word_) != nullptr) return Next::kAgain;
       remains = cache_.Replace(context_, leaf, key_, EntryEvent::kTake, EntryWord());
     }
     cache_.Dispose(context_, remains);
@@ -156,7 +156,7 @@ Next LoadOperation::PublishJoined() {
 }
 
 void LoadOperation::Leave() {
-  if (theirs_ == nullptr) SwapCache::AwaitUsers(mine_);
+  if (theirs_ == nullptr) EntriesInFlight::AwaitUsers(mine_);
   open_ = false;
 }
 

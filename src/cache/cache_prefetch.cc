@@ -33,54 +33,54 @@ void CompressedCache::PrefetchMany(CacheContext& context, std::span<const SwapEn
 }
 
 bool CompressedCache::DropOldestReadAhead(CacheContext& context) {
-  const EntryKey key = swap_cache_.OldestReadAhead();
+  const EntryKey key = in_flight_.OldestReadAhead();
   if (key.raw() == 0) return false;
-  SwapCacheSlot* slot = nullptr;
+  InFlightEntry* slot = nullptr;
   {
     LockedLeaf leaf = index_.Find(key);
     if (!leaf) return false;
-    slot = SwapCache::Lookup(leaf, key, leaf.word(key));
+    slot = EntriesInFlight::Lookup(leaf, key, leaf.word(key));
     const bool filled = slot != nullptr && slot->read_ahead &&
-                        slot->state.load(std::memory_order_acquire) == SwapCacheSlot::State::kReady;
+                        slot->state.load(std::memory_order_acquire) == InFlightEntry::State::kReady;
     if (!filled) return false;
-    SwapCache::Unlink(leaf, *slot);
+    EntriesInFlight::Unlink(leaf, *slot);
   }
   Dispose(context, {EntryWord(), slot});
   return true;
 }
 
 void CompressedCache::DropReadAhead(CacheContext& context) {
-  for (uint32_t frames = swap_cache_.frames(); frames > 0; --frames) {
+  for (uint32_t frames = in_flight_.frames(); frames > 0; --frames) {
     if (!DropOldestReadAhead(context)) return;
   }
 }
 
 bool PrefetchOperation::Wanted(const LockedLeaf& leaf) const {
   return leaf && leaf.word(key_).kind() == EntryKind::kOnDisk &&
-         SwapCache::Lookup(leaf, key_, leaf.word(key_)) == nullptr;
+         EntriesInFlight::Lookup(leaf, key_, leaf.word(key_)) == nullptr;
 }
 
-SwapCacheSlot* PrefetchOperation::TakeFrame() {
-  if (SwapCacheSlot* slot = cache_.swap_cache_.TakeFrame()) return slot;
-  return cache_.DropOldestReadAhead(context_) ? cache_.swap_cache_.TakeFrame() : nullptr;
+InFlightEntry* PrefetchOperation::TakeFrame() {
+  if (InFlightEntry* slot = cache_.in_flight_.TakeFrame()) return slot;
+  return cache_.DropOldestReadAhead(context_) ? cache_.in_flight_.TakeFrame() : nullptr;
 }
 
 bool PrefetchOperation::Begin() {
   // Looked at twice: no frame should give way for a page that is not wanted.
   const bool wanted = Wanted(cache_.index_.Find(key_));
-  SwapCacheSlot* slot = wanted ? TakeFrame() : nullptr;
+  InFlightEntry* slot = wanted ? TakeFrame() : nullptr;
   if (slot != nullptr) {
     LockedLeaf leaf = cache_.index_.Find(key_);
     if (Wanted(leaf)) {
-      SwapCacheSlot* theirs = nullptr;
-      const SwapCacheOutcome outcome = SwapCache::Acquire(leaf, key_, *slot, &theirs);
-      UZ_CHECK(outcome == SwapCacheOutcome::kNew);
+      InFlightEntry* theirs = nullptr;
+      const InFlightOutcome outcome = EntriesInFlight::Acquire(leaf, key_, *slot, &theirs);
+      UZ_CHECK(outcome == InFlightOutcome::kNew);
       leaf_ = &*leaf;
       slot_ = slot;
       return true;
     }
     leaf.Unlock();
-    cache_.swap_cache_.ReturnFrame(*slot);
+    cache_.in_flight_.ReturnFrame(*slot);
   }
   context_.counters_.readahead_refused.Add();
   return false;
@@ -96,7 +96,7 @@ void PrefetchOperation::FetchRead(size_t i) {
 }
 
 bool PrefetchOperation::Finish() {
-  SwapCacheSlot& slot = *slot_;
+  InFlightEntry& slot = *slot_;
   slot_ = nullptr;
   EntryWord content;
   bool changed = false;
@@ -105,18 +105,19 @@ bool PrefetchOperation::Finish() {
     changed = leaf.word(key_) != slot.word;
     if (!changed && outcome_ == LoadOutcome::kLoaded) {
       // Published under the lock: from here on it belongs to whoever finds it in the leaf.
-      SwapCache::Publish(slot, SwapCacheSlot::State::kReady);
+      EntriesInFlight::Publish(slot, InFlightEntry::State::kReady);
       context_.counters_.readahead_pages.Add();
       return true;
     }
     if (changed) content = slot.word;
-    SwapCache::Unlink(leaf, slot);
+    EntriesInFlight::Unlink(leaf, slot);
   }
-  SwapCache::Publish(slot, changed ? SwapCacheSlot::State::kStale : SwapCacheSlot::State::kFailed);
+  EntriesInFlight::Publish(slot,
+                           changed ? InFlightEntry::State::kStale : InFlightEntry::State::kFailed);
   cache_.ReleaseContent(content);
   context_.counters_.readahead_dropped.Add();
-  SwapCache::AwaitUsers(slot);
-  cache_.swap_cache_.ReturnFrame(slot);
+  EntriesInFlight::AwaitUsers(slot);
+  cache_.in_flight_.ReturnFrame(slot);
   return false;
 }
 

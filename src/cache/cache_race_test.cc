@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 
 namespace uzswap {
 namespace {

@@ -14,7 +14,7 @@ CompressedCache::~CompressedCache() {
 Result<void> CompressedCache::Init(Pool& pool, const CacheOptions& options) {
   UZ_CHECK(pool_ == nullptr && options.codec != nullptr);
   if (Result<void> done = index_.Init(options.index); !done.ok()) return done;
-  if (Result<void> done = swap_cache_.Init(options.readahead_frames); !done.ok()) return done;
+  if (Result<void> done = in_flight_.Init(options.readahead_frames); !done.ok()) return done;
   gate_.SetLimit(options.pool_limit);
   options_ = options;
   SetKeepIncompressible(options.keep_incompressible);
@@ -49,23 +49,23 @@ CompressedCache::Remains CompressedCache::Replace(CacheContext& context, LockedL
   const EntryWord from = leaf.word(key);
   CountChange(context.counters_, from, to);
   leaf.Change(key, event, to);
-  SwapCacheSlot* slot = from.empty() ? nullptr : SwapCache::Lookup(leaf, key, from);
+  InFlightEntry* slot = from.empty() ? nullptr : EntriesInFlight::Lookup(leaf, key, from);
   if (slot == nullptr) return {from, nullptr};
   const bool filled = slot->read_ahead &&
-                      slot->state.load(std::memory_order_acquire) == SwapCacheSlot::State::kReady;
+                      slot->state.load(std::memory_order_acquire) == InFlightEntry::State::kReady;
   if (!filled) {
     context.counters_.frees_left_to_loader.Add();
     return {};
   }
-  SwapCache::Unlink(leaf, *slot);
+  EntriesInFlight::Unlink(leaf, *slot);
   return {from, slot};
 }
 
 void CompressedCache::Dispose(CacheContext& context, const Remains& remains) {
   if (remains.read_ahead != nullptr) {
     context.counters_.readahead_dropped.Add();
-    SwapCache::AwaitUsers(*remains.read_ahead);
-    swap_cache_.ReturnFrame(*remains.read_ahead);
+    EntriesInFlight::AwaitUsers(*remains.read_ahead);
+    in_flight_.ReturnFrame(*remains.read_ahead);
   }
   ReleaseContent(remains.content);
 }
@@ -145,14 +145,14 @@ void CompressedCache::DestroyArea(CacheContext& context, AreaId area) {
 // Operations that began before the leaf was retired hold on to it with their slots.
 void CompressedCache::AwaitOperations(EntryLeaf& retired) {
   for (;;) {
-    SwapCacheSlot* slot = nullptr;
+    InFlightEntry* slot = nullptr;
     {
       const LockedLeaf leaf = LockedLeaf::Lock(retired);
-      slot = SwapCache::AnyFilling(leaf);
+      slot = EntriesInFlight::AnyFilling(leaf);
     }
     if (slot == nullptr) return;
-    static_cast<void>(SwapCache::Await(*slot));
-    SwapCache::Leave(*slot);
+    static_cast<void>(EntriesInFlight::Await(*slot));
+    EntriesInFlight::Leave(*slot);
   }
 }
 
@@ -247,8 +247,8 @@ void CompressedCache::AuditContent(EntryKey key, EntryWord word) {
 bool CompressedCache::QuietForTest(SwapEntry entry) {
   const LockedLeaf leaf = index_.Find(EntryKey(entry));
   if (!leaf) return true;
-  SwapCacheSlot* slot = SwapCache::AnyFilling(leaf);
-  if (slot != nullptr) SwapCache::Leave(*slot);
+  InFlightEntry* slot = EntriesInFlight::AnyFilling(leaf);
+  if (slot != nullptr) EntriesInFlight::Leave(*slot);
   return slot == nullptr;
 }
 
@@ -258,7 +258,7 @@ void CompressedCache::Audit() {
   uint64_t disk_bytes = 0;
   index_.ForEachArea([&](AreaId area) {
     index_.ForEachLeaf(area, [&](LockedLeaf& leaf, EntryKey first) {
-      UZ_CHECK(SwapCache::AnyFilling(leaf) == nullptr);
+      UZ_CHECK(EntriesInFlight::AnyFilling(leaf) == nullptr);
       for (uint32_t i = 0; i < EntryLeaf::kWords; ++i) {
         const EntryWord word = leaf->words[i];
         AuditContent(EntryKey::FromRaw(first.raw() + i), word);
@@ -279,7 +279,7 @@ void CompressedCache::Audit() {
 
 void CompressedCache::ResetAfterFork() {
   index_.ResetAfterFork();
-  swap_cache_.ResetAfterFork();
+  in_flight_.ResetAfterFork();
   contexts_mutex_.ResetAfterFork();
 }
 

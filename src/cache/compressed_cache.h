@@ -4,7 +4,7 @@
 //          |                                       ^
 //   codec  v                                codec  |
 //     +---------+   EntryIndex: (area, offset) -> EntryWord    +---------------+
-//     |  Pool   |   SwapCache:  entries in flight              | BackingStore  |
+//     |  Pool   |   EntriesInFlight:  entries in flight              | BackingStore  |
 //     +---------+ ------ BeginWrite ... Written ------------>  +---------------+
 //
 // The face is frontswap's: areas, store, load, invalidate. In a *persistent* area every stored
@@ -36,9 +36,9 @@
 #include "backing/backing_store.h"
 #include "base/statistics.h"
 #include "cache/cache_context.h"
+#include "cache/entries_in_flight.h"
 #include "cache/entry_index.h"
 #include "cache/pool_gate.h"
-#include "cache/swap_cache.h"
 #include "cache/swap_entry.h"
 #include "pool/pool.h"
 
@@ -156,11 +156,11 @@ class CompressedCache final : public ObjectOwner {
   void WriteFailed(uint64_t key, uint64_t token) override;
   uint64_t Wanted(uint64_t key, DiskPlace place) override;
 
-  // --- Levels ---
+  // --- Watermarks ---
   [[nodiscard]] PoolGate& gate() { return gate_; }
   [[nodiscard]] Pool& pool() { return *pool_; }
   [[nodiscard]] BackingStore* store() { return store_; }
-  [[nodiscard]] SwapCache& swap_cache() { return swap_cache_; }
+  [[nodiscard]] EntriesInFlight& in_flight() { return in_flight_; }
   [[nodiscard]] uint64_t metadata_bytes() const { return index_.metadata_bytes(); }
   // The sums over all contexts, living and gone.
   void Count(CacheCounters& sum) UZ_EXCLUDES(contexts_mutex_);
@@ -186,7 +186,7 @@ class CompressedCache final : public ObjectOwner {
   // What a word leaves behind when it is replaced: to be disposed of after unlocking.
   struct Remains {
     EntryWord content;                    // to be released; empty if not ours to release
-    SwapCacheSlot* read_ahead = nullptr;  // unlinked, to be returned
+    InFlightEntry* read_ahead = nullptr;  // unlinked, to be returned
   };
 
   // Replaces the entry's word. Requires: something is there, or comes.
@@ -219,7 +219,7 @@ class CompressedCache final : public ObjectOwner {
   CacheOptions options_;
   std::atomic<bool> keep_incompressible_{true};  // orders nothing
   EntryIndex index_;
-  SwapCache swap_cache_;
+  EntriesInFlight in_flight_;
   PoolGate gate_;
   CacheContext* writer_ = nullptr;
   Mutex contexts_mutex_{LockRank::kLeaf};

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/testing/heap_watch.h"
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 
 namespace uzswap {
 namespace {

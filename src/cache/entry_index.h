@@ -32,7 +32,7 @@
 
 namespace uzswap {
 
-struct SwapCacheSlot;
+struct InFlightEntry;
 
 enum class AreaKind : uint8_t { kNone, kPersistent, kEphemeral };
 
@@ -46,7 +46,7 @@ struct alignas(kCacheLineSize) EntryLeaf {
   std::atomic<uint64_t> identity;
   uint32_t live;         // words that are not empty
   uint32_t next_free;    // while the leaf is free
-  SwapCacheSlot* slots;  // of entries of this leaf, see swap_cache.h
+  InFlightEntry* slots;  // of entries of this leaf, see in_flight.h
   EntryWord words[kWords];
 };
 
@@ -164,7 +164,7 @@ class EntryIndex {
   os::VirtualArray<Area> areas_;
   os::VirtualArray<Node> nodes_;
   os::VirtualArray<EntryLeaf> leaves_;
-  Mutex mutex_{LockRank::kSwapCache};  // the free lists below
+  Mutex mutex_{LockRank::kEntriesInFlight};  // the free lists below
   uint32_t areas_used_ UZ_GUARDED_BY(mutex_) = 1;
   uint32_t nodes_used_ UZ_GUARDED_BY(mutex_) = 1;
   uint32_t leaves_used_ UZ_GUARDED_BY(mutex_) = 1;

@@ -19,7 +19,7 @@
 //
 // Ownership: the content a word names (a handle, a place) belongs to the word. Who removes the
 // word owes the content its release, unless a slot of the swap cache names the very same word:
-// then that slot's owner does, when it finds its word gone (see swap_cache.h).
+// then that slot's owner does, when it finds its word gone (see in_flight.h).
 //
 // Two words are equal only if they name the same content in the same state: handles carry a
 // generation, and a place is not given out again while anybody may compare it. So "is my

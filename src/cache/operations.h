@@ -56,7 +56,7 @@ class LoadOperation {
 
   // Whether Fetch, and Leave, would return at once.
   [[nodiscard]] bool FetchReadyForTest() const {
-    return theirs_ == nullptr || theirs_->state.load() != SwapCacheSlot::State::kFilling;
+    return theirs_ == nullptr || theirs_->state.load() != InFlightEntry::State::kFilling;
   }
   [[nodiscard]] bool LeaveReadyForTest() const {
     return theirs_ != nullptr || mine_.users.load() == 0;
@@ -64,8 +64,8 @@ class LoadOperation {
 
  private:
   bool LeavesOnDisk(EntryWord word);
-  Next TakeReadAhead(LockedLeaf& leaf, SwapCacheSlot& slot);
-  Next Join(LockedLeaf& leaf, SwapCacheSlot& slot);
+  Next TakeReadAhead(LockedLeaf& leaf, InFlightEntry& slot);
+  Next Join(LockedLeaf& leaf, InFlightEntry& slot);
   Next Hold(LockedLeaf& leaf);
   Next PublishJoined();
 
@@ -75,10 +75,10 @@ class LoadOperation {
   PageBytes page_;
   LoadMode mode_;
   EntryLeaf* leaf_ = nullptr;  // stays while a slot of ours is linked to it
-  SwapCacheSlot mine_;
-  SwapCacheSlot* theirs_ = nullptr;  // joined: somebody else does the work
+  InFlightEntry mine_;
+  InFlightEntry* theirs_ = nullptr;  // joined: somebody else does the work
   EntryWord joined_word_;
-  SwapCacheSlot::State joined_state_ = SwapCacheSlot::State::kFilling;
+  InFlightEntry::State joined_state_ = InFlightEntry::State::kFilling;
   LoadOutcome outcome_ = LoadOutcome::kMiss;
   bool open_ = false;
 };
@@ -102,13 +102,13 @@ class PrefetchOperation {
 
  private:
   [[nodiscard]] bool Wanted(const LockedLeaf& leaf) const;
-  [[nodiscard]] SwapCacheSlot* TakeFrame();
+  [[nodiscard]] InFlightEntry* TakeFrame();
 
   CompressedCache& cache_;
   CacheContext& context_;
   EntryKey key_;
   EntryLeaf* leaf_ = nullptr;
-  SwapCacheSlot* slot_ = nullptr;
+  InFlightEntry* slot_ = nullptr;
   LoadOutcome outcome_ = LoadOutcome::kMiss;
 };
 

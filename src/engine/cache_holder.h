@@ -19,10 +19,10 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "engine/options.h"
 #include "engine/pool_holder.h"
 #include "os/backing_port.h"
-#include "pager/page_store.h"
+#include "session/options.h"
+#include "swap/page_store.h"
 #include "writeback/writeback.h"
 
 namespace uzswap {

@@ -13,7 +13,7 @@ Result<void> Engine::Start(Session session, const char* program_name,
   session_.emplace(std::move(session));
   default_stack_bytes_ = default_stack_bytes;
   strncpy(name_, program_name, sizeof(name_) - 1);
-  levels_ = LevelsFor(session_->options().limit);
+  levels_ = WatermarksFor(session_->options().limit);
   Result<void> found = fork_roots_.Find();
   if (!found.ok()) return found;
   slot_ = session_->Claim(name_);

@@ -35,12 +35,12 @@
 #include "engine/adopter.h"
 #include "engine/cache_holder.h"
 #include "engine/fork_roots.h"
-#include "engine/session.h"
 #include "os/address_space.h"
 #include "os/linux_user_fault.h"
 #include "os/procfs.h"
 #include "pager/pager.h"
-#include "reclaim/levels.h"
+#include "reclaim/watermarks.h"
+#include "session/session.h"
 
 namespace uzswap {
 
@@ -112,7 +112,7 @@ class Engine {
   void TouchRoots();
   bool RootsStayed();
 
-  Levels levels_;
+  Watermarks levels_;
   std::optional<Session> session_;
   std::optional<ProcessSlot> slot_;
   Statistics uncounted_;

@@ -118,7 +118,7 @@ void ForkRoots::ForEach(const uint64_t* threads, size_t thread_count, Visit visi
     walker.Words(before < page ? page : before, threads[i] + kDescriptorAfter);
   }
 
-  // Streams: fopen and fclose are kept out while the chain is walked.
+  // Readahead: fopen and fclose are kept out while the chain is walked.
   _IO_list_lock();
   const auto* stream = reinterpret_cast<const FILE*>(_IO_list_all);
   for (size_t i = 0; stream != nullptr && i < kStreamsMax; ++i) {

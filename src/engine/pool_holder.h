@@ -5,10 +5,10 @@
 #include <optional>
 
 #include "base/result.h"
-#include "engine/options.h"
 #include "frame/frame_arena.h"
 #include "pool/zbud_pool.h"
 #include "pool/zsmalloc_pool.h"
+#include "session/options.h"
 
 namespace uzswap {
 

@@ -48,11 +48,11 @@
 namespace uzswap {
 
 enum class FrameKind : uint8_t {
-  kFree,       // in a bitmap or a magazine
-  kPool,       // objects of a pool
-  kSwapCache,  // an uncompressed page
-  kBuffer,     // scratch of an operation; has no owner and does not move
-  kIsolated,   // held by an IsolatedRange
+  kFree,             // in a bitmap or a magazine
+  kPool,             // objects of a pool
+  kEntriesInFlight,  // an uncompressed page
+  kBuffer,           // scratch of an operation; has no owner and does not move
+  kIsolated,         // held by an IsolatedRange
 };
 
 enum class FrameAccess : uint8_t {
@@ -159,7 +159,7 @@ class FrameArena {
   [[nodiscard]] FrameOwnerId AddOwner(FrameOwner* owner);
   void RemoveOwner(FrameOwnerId id);
 
-  // --- Levels ---
+  // --- Watermarks ---
   [[nodiscard]] PageCount capacity() const { return PageCount(capacity_); }
   [[nodiscard]] PageCount frames_in_use() const;
   // Frames for which the kernel holds memory: in use or warm.

@@ -8,7 +8,7 @@
 
 #include "base/rng.h"
 #include "os/backing_file.h"
-#include "os/fake_io_port.h"
+#include "os/testing/fake_io_port.h"
 #include "os/testing/temp_directory.h"
 #include "os/thread_port.h"
 #include "os/uring_port.h"

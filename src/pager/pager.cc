@@ -18,13 +18,14 @@ Result<void> Pager::Init(const Parts& parts) {
   auto parked = os::VirtualArray<Parked>::Create(kParkedMax, "faults that wait");
   if (!parked.ok()) return parked.error();
   parked_ = std::move(parked).value();
-  auto scratch = os::Mapping::Create(Bytes(Streams::kWindowMax * kPageSize), "the pager's scratch");
+  auto scratch =
+      os::Mapping::Create(Bytes(Readahead::kWindowMax * kPageSize), "the pager's scratch");
   if (!scratch.ok()) return scratch.error();
   scratch_ = std::move(scratch).value();
   auto drain = os::Mapping::Create(Bytes(kDrainPages * kPageSize), "the drain");
   if (!drain.ok()) return drain.error();
   drain_ = std::move(drain).value();
-  for (PageNumber& recent : recent_) recent = kNoOwner;
+  for (PageIndex& recent : recent_) recent = kNoOwner;
   auto sentinel = os::Mapping::Create(Bytes(kPageSize), "the sentinel");
   if (!sentinel.ok()) return sentinel.error();
   sentinel_ = std::move(sentinel).value();
@@ -47,9 +48,9 @@ void Pager::UseParts(const Parts& parts) {
 
 // The lock is held by whoever changes the region map; the analysis cannot see that through
 // the Relocation interface.
-void Pager::WordMoved(PageNumber from, PageNumber to,
-                      const PageWord& word) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  if (word.state() != PageState::kCached && word.state() != PageState::kInFlight) return;
+void Pager::WordMoved(PageIndex from, PageIndex to,
+                      const PageEntry& word) UZ_NO_THREAD_SAFETY_ANALYSIS {
+  if (word.state() != PageState::kStaged && word.state() != PageState::kInFlight) return;
   UZ_CHECK_EQ(frames_.owner(word.frame()), from);
   frames_.SetOwner(word.frame(), to);
 }
@@ -83,10 +84,10 @@ void Pager::Audit() {
   for (size_t i = 0; i < regions_.count(); ++i) {
     const Region& region = regions_.at(i);
     for (uint64_t page = 0; page < region.pages(); ++page) {
-      const auto number = static_cast<PageNumber>(region.first + page);
-      const PageWord& word = regions_.word(number);
+      const auto number = static_cast<PageIndex>(region.first + page);
+      const PageEntry& word = regions_.word(number);
       if (word.state() == PageState::kResident) ++resident;
-      if (word.state() != PageState::kCached && word.state() != PageState::kInFlight) continue;
+      if (word.state() != PageState::kStaged && word.state() != PageState::kInFlight) continue;
       UZ_CHECK_EQ(frames_.owner(word.frame()), number);
     }
   }

@@ -1,7 +1,7 @@
 // Pager: the program's missing pages. It takes cold pages away, gives touched ones back, and
 // follows what the program does to its mappings.
 //
-//     program's mappings            SwapFrames                 PageStore
+//     program's mappings            StagingFrames                 PageStore
 //    +------------------+  MOVE   +-----------+   compress   +-----------+
 //    | Resident pages   | ------> | Cached    | -----------> | pool      |
 //    |                  | <------ | Spent     |              | objects   |
@@ -37,16 +37,16 @@
 #include "os/address_space.h"
 #include "os/user_fault_port.h"
 #include "os/virtual_array.h"
-#include "pager/late_events.h"
-#include "pager/page_store.h"
-#include "pager/region_map.h"
-#include "pager/streams.h"
-#include "pager/swap_frames.h"
-#include "reclaim/levels.h"
+#include "pager/readahead.h"
+#include "reclaim/staging_frames.h"
+#include "reclaim/watermarks.h"
+#include "swap/page_store.h"
+#include "vm/late_events.h"
+#include "vm/page_table.h"
 
 namespace uzswap {
 
-class Pager final : private RegionMap::Relocation {
+class Pager final : private PageTable::Relocation {
  public:
   // What the pager stands on. All outlive it.
   struct Parts {
@@ -56,7 +56,7 @@ class Pager final : private RegionMap::Relocation {
     PageStore* store = nullptr;
     Statistics* statistics = nullptr;
     Headroom* headroom = nullptr;
-    Levels levels;
+    Watermarks levels;
     // Called, without blocking, when the keeper should compress.
     void (*wake_keeper)(void* context) = nullptr;
     void* callback_context = nullptr;
@@ -212,7 +212,7 @@ class Pager final : private RegionMap::Relocation {
   // The memory of ours that takes part in moves, with the contexts it belongs to.
   Result<void> RegisterOwn() UZ_REQUIRES(mutex_);
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
-  void WordMoved(PageNumber from, PageNumber to, const PageWord& word) override;
+  void WordMoved(PageIndex from, PageIndex to, const PageEntry& word) override;
 
   // pager_serve.cc
   Pass ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
@@ -225,28 +225,28 @@ class Pager final : private RegionMap::Relocation {
   Served ServeUnknown(const os::UserFaultEvent& fault) UZ_REQUIRES(mutex_);
   Served ServeResident(uint64_t address) UZ_REQUIRES(mutex_);
   Served ReturnCached(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
-  Served CopyBack(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
+  Served CopyBack(PageIndex number, uint64_t address) UZ_REQUIRES(mutex_);
   Served Supply(const Region& region, uint64_t address, bool write, size_t window)
       UZ_REQUIRES(mutex_);
-  Served SupplyZero(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
-  Served Conclude(PageNumber number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
+  Served SupplyZero(PageIndex number, uint64_t address) UZ_REQUIRES(mutex_);
+  Served Conclude(PageIndex number, uint64_t address, os::PortOutcome outcome) UZ_REQUIRES(mutex_);
   size_t RunLength(const Region& region, uint64_t address, size_t window) UZ_REQUIRES(mutex_);
-  LoadedPage Fill(const PageWord& word, std::byte* page, LoadFrom from) UZ_REQUIRES(mutex_);
+  LoadedPage Fill(const PageEntry& word, std::byte* page, LoadFrom from) UZ_REQUIRES(mutex_);
   // The page of `number` answered a fault.
-  void NoteRecent(PageNumber number) UZ_REQUIRES(mutex_) {
+  void NoteRecent(PageIndex number) UZ_REQUIRES(mutex_) {
     recent_[recent_next_++ % kRecent] = number;
   }
   // The page of `number` is in the program now; its stored copy goes.
-  void NoteSupplied(PageNumber number, uint8_t heat) UZ_REQUIRES(mutex_);
+  void NoteSupplied(PageIndex number, uint8_t heat) UZ_REQUIRES(mutex_);
   void BalanceLocked() UZ_REQUIRES(mutex_);
 
   // pager_reads.cc
-  FilledRun FillRun(PageNumber first, size_t count) UZ_REQUIRES(mutex_);
+  FilledRun FillRun(PageIndex first, size_t count) UZ_REQUIRES(mutex_);
   void BeginReads(Pass pass, ReadList* reads) UZ_REQUIRES(mutex_);
   void DoReads(const ReadList& reads) UZ_EXCLUDES(mutex_);
   // Gives the first `most` faults of one state another.
   void MarkReads(ReadState from, ReadState to, size_t most) UZ_REQUIRES(mutex_);
-  Served Lose(PageNumber number, uint64_t address) UZ_REQUIRES(mutex_);
+  Served Lose(PageIndex number, uint64_t address) UZ_REQUIRES(mutex_);
   bool MustWait() UZ_REQUIRES(mutex_);
 
   // pager_events.cc
@@ -264,7 +264,7 @@ class Pager final : private RegionMap::Relocation {
   // Drops the pages of a range and takes it out of the map.
   void ForgetRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   void DiscardRange(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
-  void Discard(PageNumber number) UZ_REQUIRES(mutex_);
+  void Discard(PageIndex number) UZ_REQUIRES(mutex_);
   bool AdoptLocked(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
   bool NothingAnnounced() UZ_REQUIRES(mutex_);
   bool IsWhole(uint64_t start, uint64_t end) UZ_REQUIRES(mutex_);
@@ -281,7 +281,7 @@ class Pager final : private RegionMap::Relocation {
   // pager_reclaim.cc
   size_t TakeLocked(size_t want) UZ_REQUIRES(mutex_);
   void JumpHand() UZ_REQUIRES(mutex_);
-  bool IsVictim(PageNumber number) UZ_REQUIRES(mutex_);
+  bool IsVictim(PageIndex number) UZ_REQUIRES(mutex_);
   size_t VictimRun(const Region& region, size_t want) UZ_REQUIRES(mutex_);
   size_t TakeRun(const Region& region, size_t want, bool* stop) UZ_REQUIRES(mutex_);
   void BeginBatch(size_t max, CompressBatch* batch) UZ_EXCLUDES(mutex_);
@@ -304,9 +304,9 @@ class Pager final : private RegionMap::Relocation {
   Parts parts_;          // its port is the witness
   WitnessPort witness_;  // around the port that was given
   OwedUnmaps owed_ UZ_GUARDED_BY(mutex_);
-  RegionMap regions_ UZ_GUARDED_BY(mutex_);
-  SwapFrames frames_ UZ_GUARDED_BY(mutex_);
-  Streams streams_ UZ_GUARDED_BY(mutex_);
+  PageTable regions_ UZ_GUARDED_BY(mutex_);
+  StagingFrames frames_ UZ_GUARDED_BY(mutex_);
+  Readahead streams_ UZ_GUARDED_BY(mutex_);
   CacheContext context_ UZ_GUARDED_BY(mutex_);
   os::Mapping scratch_ UZ_GUARDED_BY(mutex_);
   os::Mapping drain_ UZ_GUARDED_BY(mutex_);
@@ -334,7 +334,7 @@ class Pager final : private RegionMap::Relocation {
   Rng rng_ UZ_GUARDED_BY(mutex_){0x757a73776170};
   size_t resident_ UZ_GUARDED_BY(mutex_) = 0;
   // The pages that faults were answered with last, by turns.
-  PageNumber recent_[kRecent] UZ_GUARDED_BY(mutex_) = {};
+  PageIndex recent_[kRecent] UZ_GUARDED_BY(mutex_) = {};
   size_t recent_next_ UZ_GUARDED_BY(mutex_) = 0;
   size_t compressing_ UZ_GUARDED_BY(mutex_) = 0;
   int64_t pool_pages_ UZ_GUARDED_BY(mutex_) = 0;  // charged to the headroom so far

@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <gtest/gtest.h>
 
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {

@@ -2,7 +2,7 @@
 // order that the kernel's steps allow.
 #include <gtest/gtest.h>
 
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {
@@ -298,7 +298,7 @@ TEST(PagerQueues, MoreWaitingThreadsThanOnceFitTheQueue) {
 // A mapping too large for the page table stays outside; one that grew too large gets its zeroes.
 TEST(PagerQueues, AMappingThatFitsNoTableIsStillServed) {
   PagerWorld world;
-  constexpr uint64_t kHuge = RegionMap::kPagesMax;
+  constexpr uint64_t kHuge = PageTable::kPagesMax;
   world.Map(0, 8);
   ASSERT_TRUE(world.Adopt(0, 8));
   world.fake.GrowInPlace(PagerWorld::At(8), PagerWorld::At(8) + (kHuge << kPageShift));

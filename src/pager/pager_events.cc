@@ -112,16 +112,16 @@ void Pager::DiscardRange(uint64_t start, uint64_t end) {
     if (region.start >= end) break;
     const uint64_t from = region.start > start ? region.start : start;
     const uint64_t to = region.end < end ? region.end : end;
-    const PageNumber first = region.NumberOf(from);
+    const PageIndex first = region.NumberOf(from);
     const uint64_t pages = (to - from) >> kPageShift;
     for (uint64_t page = 0; page < pages; ++page) {
-      Discard(first + static_cast<PageNumber>(page));
+      Discard(first + static_cast<PageIndex>(page));
     }
   }
 }
 
-void Pager::Discard(PageNumber number) {
-  PageWord& word = regions_.word(number);
+void Pager::Discard(PageIndex number) {
+  PageEntry& word = regions_.word(number);
   Statistics& statistics = *parts_.statistics;
   switch (word.state()) {
     case PageState::kUntracked:
@@ -129,7 +129,7 @@ void Pager::Discard(PageNumber number) {
     case PageState::kResident:
       --resident_;
       break;
-    case PageState::kCached:
+    case PageState::kStaged:
       frames_.NoteDropped(word.frame());
       break;
     case PageState::kInFlight:
@@ -229,10 +229,10 @@ void Pager::MarkPresent(uint64_t start, uint64_t end) {
   for (os::PresentRun run; walk.Next(&run);) {
     const Region* region = regions_.Find(run.start);
     UZ_CHECK(region != nullptr && run.end <= region->end);
-    const PageNumber first = region->NumberOf(run.start);
+    const PageIndex first = region->NumberOf(run.start);
     const uint64_t pages = (run.end - run.start) >> kPageShift;
     for (uint64_t page = 0; page < pages; ++page) {
-      regions_.word(first + static_cast<PageNumber>(page)).Transition(PageState::kResident);
+      regions_.word(first + static_cast<PageIndex>(page)).Transition(PageState::kResident);
     }
     resident_ += pages;
   }

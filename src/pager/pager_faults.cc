@@ -21,11 +21,11 @@ Pager::Served Pager::ServeFault(const UserFaultEvent& fault) {
 // The region map stays as it is meanwhile.
 Pager::Served Pager::ServeKnown(const Region& region, const UserFaultEvent& fault) {
   const uint64_t address = fault.start;
-  const PageNumber number = region.NumberOf(address);
+  const PageIndex number = region.NumberOf(address);
   switch (regions_.word(number).state()) {
     case PageState::kResident:
       return ServeResident(address);
-    case PageState::kCached:
+    case PageState::kStaged:
       return ReturnCached(region, address, streams_.Window(address));
     case PageState::kInFlight:
       return CopyBack(number, address);
@@ -82,19 +82,19 @@ Pager::Served Pager::ServeResident(uint64_t address) {
 // The second chance: the content still is in its frame. A walking thread gets the frames
 // behind it too, when they stand together.
 Pager::Served Pager::ReturnCached(const Region& region, uint64_t address, size_t window) {
-  const PageNumber number = region.NumberOf(address);
+  const PageIndex number = region.NumberOf(address);
   const FrameId frame = regions_.word(number).frame();
   size_t count = 1;
   while (count < window && address + count * kPageSize < region.end) {
-    const PageWord& next = regions_.word(number + static_cast<PageNumber>(count));
-    if (next.state() != PageState::kCached) break;
+    const PageEntry& next = regions_.word(number + static_cast<PageIndex>(count));
+    if (next.state() != PageState::kStaged) break;
     if (next.frame().raw() != frame.raw() + count) break;
     ++count;
   }
   const PortResult result = MoveFromFrames(*parts_.port, address, frame, count);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
-    PageWord& word = regions_.word(number + static_cast<PageNumber>(i));
+    PageEntry& word = regions_.word(number + static_cast<PageIndex>(i));
     frames_.NoteMovedBack(FrameId(frame.raw() + static_cast<uint32_t>(i)));
     word.Transition(PageState::kResident);
     if (i == 0) {
@@ -118,13 +118,13 @@ Pager::Served Pager::ReturnCached(const Region& region, uint64_t address, size_t
 
 // For a frame that must stay where it is: a compressor reads it, or it is shared with a child,
 // or the program's mapping takes no moved pages.
-Pager::Served Pager::CopyBack(PageNumber number, uint64_t address) {
-  PageWord& word = regions_.word(number);
+Pager::Served Pager::CopyBack(PageIndex number, uint64_t address) {
+  PageEntry& word = regions_.word(number);
   const FrameId frame = word.frame();
   const PortResult result = parts_.port->Copy(address, frames_.data(frame), kPageSize);
   if (result.outcome != PortOutcome::kDone) return Conclude(number, address, result.outcome);
   parts_.headroom->Take(1);
-  if (word.state() == PageState::kCached) {
+  if (word.state() == PageState::kStaged) {
     frames_.NoteDropped(frame);
   } else {
     frames_.SetOwner(frame, kNoOwner);
@@ -138,11 +138,11 @@ Pager::Served Pager::CopyBack(PageNumber number, uint64_t address) {
 
 // How many pages from `address` on can be supplied alike, at most `window`.
 size_t Pager::RunLength(const Region& region, uint64_t address, size_t window) {
-  const PageNumber number = region.NumberOf(address);
+  const PageIndex number = region.NumberOf(address);
   const bool fresh = regions_.word(number).state() == PageState::kUntracked;
   size_t count = 1;
   while (count < window && address + count * kPageSize < region.end) {
-    const PageState next = regions_.word(number + static_cast<PageNumber>(count)).state();
+    const PageState next = regions_.word(number + static_cast<PageIndex>(count)).state();
     const bool alike = fresh ? next == PageState::kUntracked
                              : next == PageState::kCompressed || next == PageState::kSameFilled;
     if (!alike) break;
@@ -151,7 +151,7 @@ size_t Pager::RunLength(const Region& region, uint64_t address, size_t window) {
   return count;
 }
 
-LoadedPage Pager::Fill(const PageWord& word, std::byte* page, LoadFrom from) {
+LoadedPage Pager::Fill(const PageEntry& word, std::byte* page, LoadFrom from) {
   switch (word.state()) {
     case PageState::kUntracked:
       memset(page, 0, kPageSize);
@@ -162,15 +162,15 @@ LoadedPage Pager::Fill(const PageWord& word, std::byte* page, LoadFrom from) {
     case PageState::kCompressed:
       return parts_.store->Load(context_, word.slot(), PageBytes(page, kPageSize), from);
     case PageState::kResident:
-    case PageState::kCached:
+    case PageState::kStaged:
     case PageState::kInFlight:
       break;
   }
   Panic(__FILE__, __LINE__, "a page was to be filled that has its content elsewhere");
 }
 
-void Pager::NoteSupplied(PageNumber number, uint8_t heat) {
-  PageWord& word = regions_.word(number);
+void Pager::NoteSupplied(PageIndex number, uint8_t heat) {
+  PageEntry& word = regions_.word(number);
   Statistics& statistics = *parts_.statistics;
   if (word.state() != PageState::kUntracked) {
     statistics.zswpin.Add();
@@ -188,7 +188,7 @@ void Pager::NoteSupplied(PageNumber number, uint8_t heat) {
 
 // With pages from the kernel, never with frames of ours that held something else.
 Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, size_t window) {
-  const PageNumber number = region.NumberOf(address);
+  const PageIndex number = region.NumberOf(address);
   const bool fresh = regions_.word(number).state() == PageState::kUntracked;
   if (fresh && !write && window == 1) return SupplyZero(number, address);
 
@@ -210,7 +210,7 @@ Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, 
   }
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
-    NoteSupplied(number + static_cast<PageNumber>(i), i == 0 ? 1 : 0);
+    NoteSupplied(number + static_cast<PageIndex>(i), i == 0 ? 1 : 0);
   }
   streams_.NoteEnd(address + (done == 0 ? 1 : done) * kPageSize);
   if (done == 0) return Conclude(number, address, result.outcome);
@@ -221,7 +221,7 @@ Pager::Served Pager::Supply(const Region& region, uint64_t address, bool write, 
 }
 
 // A read of a page never seen: the shared zero page costs no memory until it is written to.
-Pager::Served Pager::SupplyZero(PageNumber number, uint64_t address) {
+Pager::Served Pager::SupplyZero(PageIndex number, uint64_t address) {
   const PortResult result = parts_.port->Zero(address);
   if (result.outcome != PortOutcome::kDone) return Conclude(number, address, result.outcome);
   NoteSupplied(number, 1);
@@ -231,7 +231,7 @@ Pager::Served Pager::SupplyZero(PageNumber number, uint64_t address) {
 }
 
 // A page could not be supplied, and its word is unchanged.
-Pager::Served Pager::Conclude(PageNumber number, uint64_t address, PortOutcome outcome) {
+Pager::Served Pager::Conclude(PageIndex number, uint64_t address, PortOutcome outcome) {
   const PageState state = regions_.word(number).state();
   switch (outcome) {
     case PortOutcome::kRetry:
@@ -263,7 +263,7 @@ Pager::Served Pager::Conclude(PageNumber number, uint64_t address, PortOutcome o
 // moving is done here, on the processor of the thread that faulted: from any other each MOVE
 // would interrupt it.
 void Pager::BalanceLocked() {
-  const Levels& levels = parts_.levels;
+  const Watermarks& levels = parts_.levels;
   const int64_t room = parts_.headroom->Get();
   if (room > levels.room_high) return;
   if (frames_.cached_count() < levels.inactive && !sweep_failed_) TakeLocked(kTakeBatch);

@@ -88,7 +88,7 @@ void Pager::CountInChild() {
   for (size_t i = 0; i < regions_.count(); ++i) {
     const Region& region = regions_.at(i);
     for (uint64_t page = 0; page < region.pages(); ++page) {
-      const PageWord& word = regions_.word(region.first + static_cast<PageNumber>(page));
+      const PageEntry& word = regions_.word(region.first + static_cast<PageIndex>(page));
       const bool same_filled = word.state() == PageState::kSameFilled;
       if (!same_filled && word.state() != PageState::kCompressed) continue;
       statistics.zswpout.Add();

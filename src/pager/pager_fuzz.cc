@@ -1,7 +1,7 @@
 // Histories of the pager from arbitrary bytes: five for an operation.
 #include <cstring>
 
-#include "pager/pager_ops.h"
+#include "pager/testing/pager_ops.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr size_t kBytes = 5;

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {

@@ -13,7 +13,7 @@
 #include "codec/codec.h"
 #include "frame/frame_arena.h"
 #include "os/linux_user_fault.h"
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 #include "pool/zbud_pool.h"
 
 namespace uzswap {

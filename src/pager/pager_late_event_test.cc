@@ -4,7 +4,7 @@
 // event may be read first.
 #include <gtest/gtest.h>
 
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {

@@ -61,7 +61,7 @@ PortResult Pager::MoveIntoFrames(uint64_t source, FrameId first, size_t pages) {
 
 PortResult Pager::MoveFromFrames(os::UserFaultPort& port, uint64_t destination, FrameId first,
                                  size_t pages) {
-  static_assert(Streams::kWindowMax <= 64 && kDrainPages <= 64);
+  static_assert(Readahead::kWindowMax <= 64 && kDrainPages <= 64);
   const uint64_t frames = frames_.AddressOf(first);
   const PortResult told = port.Move(destination, frames, pages << kPageShift);
   if (!MayTellTooLittle(told)) return told;

@@ -3,7 +3,7 @@
 // twice.
 #include <gtest/gtest.h>
 
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {
@@ -52,7 +52,7 @@ TEST_P(PagerMoves, Taking) {
   Inject(Call::kMove, kPages);
   EXPECT_EQ(world_.pager.Take(kPages), kPages);
   for (uint64_t page = 0; page < kPages; ++page) {
-    EXPECT_EQ(world_.StateOf(page), PageState::kCached);
+    EXPECT_EQ(world_.StateOf(page), PageState::kStaged);
     EXPECT_FALSE(world_.fake.IsPresent(PagerWorld::At(page)));
   }
   world_.CompressAll();

@@ -2,7 +2,7 @@
 // orders, one step at a time. After each test every byte is compared, and nothing may be left.
 #include <gtest/gtest.h>
 
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {
@@ -167,7 +167,7 @@ TEST_F(PagerProtocol, AnIncompressiblePageIsGivenBackAndLeftAlone) {
   EXPECT_EQ(world_.pager.CompressOldest(world_.context, 1), 0u);
   EXPECT_EQ(world_.StateOf(0), PageState::kResident);
   EXPECT_TRUE(world_.fake.IsPresent(PagerWorld::At(0)));
-  EXPECT_EQ(PagerTestPeer::HeatOf(world_.pager, PagerWorld::At(0)), PageWord::kHeatMax);
+  EXPECT_EQ(PagerTestPeer::HeatOf(world_.pager, PagerWorld::At(0)), PageEntry::kHeatMax);
   EXPECT_EQ(count(counts_.reject_compress_poor), 1u);
 }
 
@@ -177,7 +177,7 @@ TEST_F(PagerProtocol, AnIncompressiblePageThatCannotBeGivenBackStaysCached) {
   world_.TakePages(0, 1);
   world_.fake.Inject(Call::kMove, 1, PortOutcome::kBusy);
   world_.pager.CompressOldest(world_.context, 1);
-  EXPECT_EQ(world_.StateOf(0), PageState::kCached);
+  EXPECT_EQ(world_.StateOf(0), PageState::kStaged);
 }
 
 TEST_F(PagerProtocol, AnIncompressiblePageTouchedInFlight) {
@@ -241,7 +241,7 @@ TEST_F(PagerProtocol, APinnedPageIsNotTaken) {
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(0));
   EXPECT_EQ(world_.pager.Take(1), 1u);  // the next one
   EXPECT_EQ(world_.StateOf(0), PageState::kResident);
-  EXPECT_EQ(world_.StateOf(1), PageState::kCached);
+  EXPECT_EQ(world_.StateOf(1), PageState::kStaged);
   EXPECT_EQ(count(counts_.busy_pages), 1u);
 }
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
-#include "pager/pager_ops.h"
+#include "pager/testing/pager_ops.h"
 
 namespace uzswap {
 namespace {

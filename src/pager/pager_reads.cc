@@ -13,11 +13,11 @@ using os::PortResult;
 
 // Stops at the first page that is not in memory: a run that was asked for ahead of the program
 // is not worth waiting for.
-Pager::FilledRun Pager::FillRun(PageNumber first, size_t count) {
+Pager::FilledRun Pager::FillRun(PageIndex first, size_t count) {
   FilledRun run;
   LoadFrom from = load_from_;
   for (; run.count < count; ++run.count) {
-    const PageWord& word = regions_.word(first + static_cast<PageNumber>(run.count));
+    const PageEntry& word = regions_.word(first + static_cast<PageIndex>(run.count));
     run.stopped = Fill(word, scratch_.data() + run.count * kPageSize, from);
     if (run.stopped != LoadedPage::kLoaded) break;
     from = LoadFrom::kMemory;
@@ -25,7 +25,7 @@ Pager::FilledRun Pager::FillRun(PageNumber first, size_t count) {
   if (run.stopped != LoadedPage::kOnDisk) return run;
   if (run.count == 0) static_cast<void>(wanted_.Add(regions_.word(first).slot()));
   for (size_t i = run.count == 0 ? 1 : run.count; i < count; ++i) {
-    const PageWord& word = regions_.word(first + static_cast<PageNumber>(i));
+    const PageEntry& word = regions_.word(first + static_cast<PageIndex>(i));
     if (word.state() == PageState::kCompressed && !ahead_.Add(word.slot())) break;
   }
   return run;
@@ -64,9 +64,9 @@ void Pager::MarkReads(ReadState from, ReadState to, size_t most) {
 
 // The page's content cannot be had. Its word stays as it is until the program discards or unmaps
 // the page; whoever touches it gets SIGBUS.
-Pager::Served Pager::Lose(PageNumber number, uint64_t address) {
+Pager::Served Pager::Lose(PageIndex number, uint64_t address) {
   // Told first: the thread that the poison wakes may end the process before anything else is done.
-  PageWord& word = regions_.word(number);
+  PageEntry& word = regions_.word(number);
   if (!word.lost()) {
     word.MarkLost();
     parts_.statistics->lost_pages.Add();

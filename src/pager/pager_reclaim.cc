@@ -37,7 +37,7 @@ size_t Pager::TakeLocked(size_t want) {
   bool stop = forking_;
   sweep_failed_ = false;
   // As often round as the hottest page needs to be cold.
-  const size_t words = (regions_.bytes().raw() >> kPageShift) * (PageWord::kHeatMax + 1);
+  const size_t words = (regions_.bytes().raw() >> kPageShift) * (PageEntry::kHeatMax + 1);
   const size_t most = words < kSweepWords ? words : kSweepWords;
   while (taken < want && looked < most && refused < kRefusalsMax && !stop && regions_.count() > 0) {
     size_t index = regions_.IndexFrom(hand_);
@@ -47,9 +47,9 @@ size_t Pager::TakeLocked(size_t want) {
     }
     const Region& region = regions_.at(index);
     if (hand_ < region.start) hand_ = region.start;
-    const PageNumber number = region.NumberOf(hand_);
+    const PageIndex number = region.NumberOf(hand_);
     if (!IsVictim(number)) {
-      PageWord& word = regions_.word(number);
+      PageEntry& word = regions_.word(number);
       if (word.heat() > 0) word.SetHeat(static_cast<uint8_t>(word.heat() - 1));
       hand_ += kPageSize;
       ++looked;
@@ -68,10 +68,10 @@ size_t Pager::TakeLocked(size_t want) {
 
 // A page that was just supplied stays until its thread had a chance to run: a program that has
 // few pages left, or few that can be moved, would otherwise never get on.
-bool Pager::IsVictim(PageNumber number) {
-  const PageWord& word = regions_.word(number);
+bool Pager::IsVictim(PageIndex number) {
+  const PageEntry& word = regions_.word(number);
   if (word.state() != PageState::kResident || word.pinned() || word.heat() > 0) return false;
-  for (const PageNumber recent : recent_) {
+  for (const PageIndex recent : recent_) {
     if (recent == number) return false;
   }
   return true;
@@ -93,23 +93,23 @@ void Pager::JumpHand() {
 
 // Cold pages that stand together from the hand on.
 size_t Pager::VictimRun(const Region& region, size_t want) {
-  const PageNumber first = region.NumberOf(hand_);
+  const PageIndex first = region.NumberOf(hand_);
   const uint64_t left = (region.end - hand_) >> kPageShift;
   size_t count = 1;
   while (count < want && count < kTakeBatch && count < left) {
-    if (!IsVictim(first + static_cast<PageNumber>(count))) break;
+    if (!IsVictim(first + static_cast<PageIndex>(count))) break;
     ++count;
   }
   return count;
 }
 
 size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
-  const SwapFrames::Run run = frames_.FindEmpty(VictimRun(region, want));
+  const StagingFrames::Run run = frames_.FindEmpty(VictimRun(region, want));
   if (run.count == 0) {
     *stop = true;  // the swap cache is full: compress first
     return 0;
   }
-  const PageNumber first = region.NumberOf(hand_);
+  const PageIndex first = region.NumberOf(hand_);
   PortResult result;
   size_t pages = run.count;
   do {
@@ -119,10 +119,10 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
   } while (result.outcome == PortOutcome::kRefused && pages > 0);
   const size_t done = result.done_bytes >> kPageShift;
   for (size_t i = 0; i < done; ++i) {
-    const auto number = first + static_cast<PageNumber>(i);
+    const auto number = first + static_cast<PageIndex>(i);
     const FrameId frame(run.first.raw() + static_cast<uint32_t>(i));
     frames_.NoteCached(frame, number);
-    regions_.word(number).Transition(PageState::kCached, frame.raw());
+    regions_.word(number).Transition(PageState::kStaged, frame.raw());
   }
   resident_ -= done;
   hand_ += done << kPageShift;
@@ -130,7 +130,7 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
   // A run that ended early does not say why: the next round asks for the page it stopped at.
   if (done > 0 || result.outcome == PortOutcome::kDone) return done;
 
-  PageWord& refused = regions_.word(first);
+  PageEntry& refused = regions_.word(first);
   switch (result.outcome) {
     case PortOutcome::kRetry:
     case PortOutcome::kNoMemory:
@@ -143,12 +143,12 @@ size_t Pager::TakeRun(const Region& region, size_t want, bool* stop) {
       break;
     case PortOutcome::kBusy:
       parts_.statistics->busy_pages.Add();
-      refused.SetHeat(PageWord::kHeatMax);
+      refused.SetHeat(PageEntry::kHeatMax);
       if (busy_count_ < kBusyMax) busy_[busy_count_++] = hand_;
       break;
     case PortOutcome::kRefused:
       parts_.statistics->refused_pages.Add();
-      refused.SetHeat(PageWord::kHeatMax);
+      refused.SetHeat(PageEntry::kHeatMax);
       break;
     case PortOutcome::kExists:
     case PortOutcome::kDone:
@@ -213,7 +213,7 @@ void Pager::ChargePool() {
 // Back under the lock: is the frame still the page's? Returns whether the frame is spent now.
 bool Pager::FinishCompress(FrameId frame, const StoredPage& outcome) {
   Statistics& statistics = *parts_.statistics;
-  const PageNumber owner = frames_.owner(frame);
+  const PageIndex owner = frames_.owner(frame);
   if (owner == kNoOwner) {
     // Touched or discarded meanwhile: it was copied out, or nobody wants it.
     if (outcome.as == StoredAs::kSlot) parts_.store->Free(context_, outcome.slot);
@@ -221,7 +221,7 @@ bool Pager::FinishCompress(FrameId frame, const StoredPage& outcome) {
     frames_.NoteDone(frame);
     return true;
   }
-  PageWord& word = regions_.word(owner);
+  PageEntry& word = regions_.word(owner);
   UZ_CHECK_EQ(word.frame(), frame);
   switch (outcome.as) {
     case StoredAs::kSlot:
@@ -231,17 +231,17 @@ bool Pager::FinishCompress(FrameId frame, const StoredPage& outcome) {
       word.Transition(PageState::kSameFilled, outcome.pattern);
       statistics.same_filled_pages.Add();
       break;
-    case StoredAs::kPoor:
+    case StoredAs::kIncompressible:
       ++poor_streak_;
       statistics.reject_compress_poor.Add();
-      word.Transition(PageState::kCached, frame.raw());
+      word.Transition(PageState::kStaged, frame.raw());
       frames_.NoteReturned(frame);
       GiveBackPoor(frame);
       return false;
     case StoredAs::kNoSpace:
       statistics.reject_alloc_fail.Add();
       statistics.pool_limit_hit.Add();
-      word.Transition(PageState::kCached, frame.raw());
+      word.Transition(PageState::kStaged, frame.raw());
       frames_.NoteReturned(frame);
       return false;
   }
@@ -256,16 +256,16 @@ bool Pager::FinishCompress(FrameId frame, const StoredPage& outcome) {
 // A page that does not compress costs less where it is than in a frame. It is left alone for
 // as long as the hottest page.
 void Pager::GiveBackPoor(FrameId frame) {
-  const PageNumber owner = frames_.owner(frame);
+  const PageIndex owner = frames_.owner(frame);
   const Region* region = regions_.FindByNumber(owner);
   UZ_CHECK(region != nullptr);
   const PortResult result = MoveFromFrames(*parts_.port, region->AddressOf(owner), frame, 1);
   // Any refusal leaves it in the swap cache, where a touch finds it.
   if (result.outcome != PortOutcome::kDone) return;
   frames_.NoteMovedBack(frame);
-  PageWord& word = regions_.word(owner);
+  PageEntry& word = regions_.word(owner);
   word.Transition(PageState::kResident);
-  word.SetHeat(PageWord::kHeatMax);
+  word.SetHeat(PageEntry::kHeatMax);
   ++resident_;
 }
 
@@ -314,7 +314,7 @@ size_t Pager::DrainLocked(size_t max) {
   // Twice as many tries as pages: each may first have to be made our own.
   for (size_t tries = 2 * max; tries > 0 && drained < max && !forking_; --tries) {
     const size_t want = max - drained < kDrainPages ? max - drained : kDrainPages;
-    const SwapFrames::Run run = frames_.FindSpent(want);
+    const StagingFrames::Run run = frames_.FindSpent(want);
     if (run.count == 0) break;
     const PortResult result =
         MoveFromFrames(*parts_.drain_port, drain_address, run.first, run.count);

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/rng.h"
-#include "pager/pager_world.h"
+#include "pager/testing/pager_world.h"
 
 namespace uzswap {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "pool/pool_model.h"
+#include "pool/testing/pool_model.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using uzswap::Operation;

@@ -2,7 +2,7 @@
 //
 //   UZSWAP_TEST_OPS    operations for each kind of pool and access (default: a short run)
 //   UZSWAP_TEST_SEED   the seed to repeat a failure with
-#include "pool/pool_model.h"
+#include "pool/testing/pool_model.h"
 
 #include <cstdio>
 #include <cstdlib>

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "pool/pool_testing.h"
+#include "pool/testing/pool_testing.h"
 
 namespace uzswap {
 

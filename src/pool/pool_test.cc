@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "pool/pool_testing.h"
+#include "pool/testing/pool_testing.h"
 
 namespace uzswap {
 namespace {

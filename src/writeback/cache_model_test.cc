@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 #include "writeback/writeback.h"
 
 namespace uzswap {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "os/testing/io_stories.h"
-#include "writeback/writeback_rig.h"
+#include "writeback/testing/writeback_rig.h"
 
 namespace uzswap {
 namespace {

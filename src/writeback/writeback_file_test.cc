@@ -17,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "cache/cache_fixture.h"
+#include "cache/testing/cache_fixture.h"
 #include "os/backing_port.h"
 #include "writeback/writeback.h"
 

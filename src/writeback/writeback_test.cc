@@ -5,7 +5,7 @@
 #include <string>
 #include <thread>
 
-#include "writeback/writeback_rig.h"
+#include "writeback/testing/writeback_rig.h"
 
 namespace uzswap {
 namespace {

@@ -2,7 +2,7 @@
 #include <string_view>
 #include <utility>
 
-#include "engine/session.h"
+#include "session/session.h"
 
 namespace uzswap {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "os/fake_io_port.h"
+#include "os/testing/fake_io_port.h"
 
 namespace uzswap::os {
 

@@ -1,0 +1,94 @@
+// FakeIoPort: a device of memory for tests, which fails on order. See os/io_port.h.
+//
+// Every call is numbered from 1 (writes when they are submitted, reads when they are made).
+// A fault strikes one call, or every call from one on:
+//
+//   kError        fails with an errno             kShortWrite  half lands, then the errno
+//   kTruncated    a read finds the end of file    kFlippedBit  succeeds, one bit at rest differs
+//   kVanished     ENODEV, now and ever after      kTorn        succeeds, but nothing was written
+//
+// Writes complete in order of submission, or, while Hold is on, not before Release: so a test
+// steps every race by hand. A latency can be set instead; it is waited for in Reap.
+// Any thread may call; one mutex guards all.
+#ifndef UZSWAP_OS_TESTING_FAKE_IO_PORT_H_
+#define UZSWAP_OS_TESTING_FAKE_IO_PORT_H_
+
+#include <atomic>
+
+#include "base/mutex.h"
+#include "os/io_port.h"
+#include "os/mapping.h"
+
+namespace uzswap::os {
+
+enum class IoFault : uint8_t {
+  kNone,
+  kError,
+  kShortWrite,
+  kTruncated,
+  kFlippedBit,
+  kTorn,
+  kVanished
+};
+
+class FakeIoPort final : public IoPort {
+ public:
+  FakeIoPort() = default;
+  ~FakeIoPort();
+
+  Result<void> Init(uint64_t capacity, uint32_t depth);
+
+  // Strikes call number `call` (from 1), and all after it if `sticky`.
+  void Plan(IoFault fault, uint64_t call, int error = 5 /* EIO */, bool sticky = false);
+  void Heal();  // no fault from now on; a vanished device is back
+  [[nodiscard]] uint64_t calls();
+
+  void Hold();
+  // Lets `count` held writes complete; turns Hold off when asked for all.
+  void Release(uint32_t count = UINT32_MAX);
+  void SetLatency(uint64_t nanoseconds) { latency_ns_ = nanoseconds; }
+
+  // What is at rest, for tests that damage it.
+  [[nodiscard]] std::span<std::byte> bytes() const { return {memory_.data(), memory_.size()}; }
+  [[nodiscard]] uint64_t bytes_written() const { return bytes_written_; }
+  [[nodiscard]] uint64_t writes() const { return writes_; }
+  [[nodiscard]] uint32_t deepest() const { return deepest_; }
+
+  [[nodiscard]] const char* name() const override { return "fake"; }
+  [[nodiscard]] uint32_t depth() const override { return depth_; }
+  [[nodiscard]] uint64_t capacity() const override { return memory_.size(); }
+  void Prepare(std::span<std::byte>, size_t) override {}
+  [[nodiscard]] bool Submit(IoRequest& request) override UZ_EXCLUDES(mutex_);
+  [[nodiscard]] IoRequest* Reap(bool wait) override UZ_EXCLUDES(mutex_);
+  [[nodiscard]] int64_t Read(uint64_t offset, std::span<std::byte> to) override UZ_EXCLUDES(mutex_);
+  void Discard(uint64_t offset, uint64_t length) override UZ_EXCLUDES(mutex_);
+  [[nodiscard]] uint64_t Occupied() override;
+
+ private:
+  static constexpr uint32_t kDepthMax = 256;
+
+  [[nodiscard]] IoFault Strike() UZ_REQUIRES(mutex_);
+  void Write(IoRequest& request, IoFault fault) UZ_REQUIRES(mutex_);
+
+  Mapping memory_;
+  uint32_t depth_ = 0;
+  Mutex mutex_{LockRank::kLeaf};
+  IoRequest* queue_[kDepthMax] UZ_GUARDED_BY(mutex_) = {};
+  uint64_t due_ns_[kDepthMax] UZ_GUARDED_BY(mutex_) = {};
+  uint32_t queued_ UZ_GUARDED_BY(mutex_) = 0;
+  uint64_t calls_ UZ_GUARDED_BY(mutex_) = 0;
+  IoFault fault_ UZ_GUARDED_BY(mutex_) = IoFault::kNone;
+  uint64_t fault_call_ UZ_GUARDED_BY(mutex_) = 0;
+  int fault_error_ UZ_GUARDED_BY(mutex_) = 0;
+  bool fault_sticky_ UZ_GUARDED_BY(mutex_) = false;
+  // Completions allowed; bumped by Release, waited for by Reap.
+  std::atomic<uint32_t> allowed_{UINT32_MAX};
+  std::atomic<uint64_t> latency_ns_{0};
+  std::atomic<uint64_t> bytes_written_{0};
+  std::atomic<uint64_t> writes_{0};
+  std::atomic<uint32_t> deepest_{0};
+};
+
+}  // namespace uzswap::os
+
+#endif  // UZSWAP_OS_TESTING_FAKE_IO_PORT_H_

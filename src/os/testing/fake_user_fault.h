@@ -1,0 +1,227 @@
+// FakeUserFault: a program's address space without a kernel, for stepping the pager by hand.
+//
+//   the pager's side     UserFaultPort and AddressSpace, with the kernel's answers
+//   the program's side   threads that touch pages and change mappings, one step at a time
+//
+// What is modelled (Linux 6.18, by its source and by experiment):
+//   - faults are read before events; a thread has one fault at a time, and waking it takes the
+//     fault out of the queue if nobody has read it yet
+//   - while a change of mappings is announced, Move, Copy and Zero answer kRetry; the
+//     announcement is withdrawn when the thread has run again after its event was read
+//   - a Copy across the border of an area answers kGone
+//   - kExists, kGone, kBusy (pinned, shared with a child), kRefused (protection, lock, border of
+//     an area); a call that stops in the middle answers kRetry with done_bytes > 0
+//   - mremap reports the unmapping of what lay at its target, then the move, then the unmapping
+//     of its source; growing in place reports nothing
+//
+// A change goes through steps, each taken by a call to Step:
+//
+//   Begin...      [announced; mappings are changed already, but for a discard]
+//   kToQueue   -> kUnread  -> (the pager reads) -> kToSettle -> next event, or kToZap, or kOver
+//
+// So that every order of program, kernel and pager can be forced. Touches never sleep: a thread
+// that must wait says kWaiting, and is asked again after the pager worked. The ...Blocking forms
+// are for tests with real threads.
+//
+// One lock guards all; any thread may call anything. For tests only: it allocates.
+#ifndef UZSWAP_OS_TESTING_FAKE_USER_FAULT_H_
+#define UZSWAP_OS_TESTING_FAKE_USER_FAULT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "base/mutex.h"
+#include "os/address_space.h"
+#include "os/testing/fake_memory.h"
+#include "os/user_fault_port.h"
+
+namespace uzswap::os {
+
+class FakeUserFault final : public UserFaultPort, public AddressSpace {
+ public:
+  enum class Call : uint8_t { kMove, kCopy, kZero, kRegister, kPoison, kDrain };
+  enum class Access : uint8_t { kDone, kWaiting, kSegv, kSigbus };
+  enum class ChangeState : uint8_t { kToQueue, kUnread, kToSettle, kToZap, kOver };
+  using ChangeId = size_t;
+
+  FakeUserFault();
+
+  // --- The pager's side ---
+  size_t Read(std::span<UserFaultEvent> events) override UZ_EXCLUDES(mutex_);
+  void WaitReadable(int timeout_ms) override UZ_EXCLUDES(mutex_);
+  PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override
+      UZ_EXCLUDES(mutex_);
+  PortResult Copy(uint64_t destination, const void* source, uint64_t length) override
+      UZ_EXCLUDES(mutex_);
+  PortResult Zero(uint64_t destination) override UZ_EXCLUDES(mutex_);
+  PortResult Poison(uint64_t destination) override UZ_EXCLUDES(mutex_);
+  void Wake(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
+  Result<void> Register(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
+
+  bool Find(uint64_t address, MapsEntry* entry) override UZ_EXCLUDES(mutex_);
+  bool FindOnward(uint64_t address, MapsEntry* entry) override UZ_EXCLUDES(mutex_);
+  Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
+                         uint64_t* walked) override UZ_EXCLUDES(mutex_);
+
+  // A second context over the same memory, without events.
+  UserFaultPort& drain_port() { return drain_; }
+
+  // --- Injection ---
+  // Call number `nth` of this kind from now on (1: the next) answers `outcome` and does nothing;
+  // a Move or a Copy first does `done_pages` of its pages. Calls answered kRetry because of an
+  // event count, but keep that answer.
+  void Inject(Call call, uint64_t nth, PortOutcome outcome, uint64_t done_pages = 0)
+      UZ_EXCLUDES(mutex_);
+  // A Move (kDrain: of the drain's context) moves `told` pages, and then `untold` more of which its
+  // answer says nothing and for which nobody is woken; with nothing told it answers kExists. Linux
+  // 6.18 does that, see docs/decisions/0007-moves-are-recounted.md.
+  void InjectUntold(Call call, uint64_t nth, uint64_t told, uint64_t untold) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] uint64_t calls(Call call) UZ_EXCLUDES(mutex_);
+
+  // --- The program: mappings without an announcement ---
+  // Requires: nothing is mapped there.
+  void Map(uint64_t start, uint64_t length, FakeProtection protection = {}) UZ_EXCLUDES(mutex_);
+  void Protect(uint64_t start, uint64_t length, FakeProtection protection) UZ_EXCLUDES(mutex_);
+  // mremap that finds room behind the mapping. Requires: there is room.
+  void GrowInPlace(uint64_t end, uint64_t new_end) UZ_EXCLUDES(mutex_);
+  void SetPinned(uint64_t address, bool pinned) UZ_EXCLUDES(mutex_);
+
+  // --- The program: changes of mappings, step by step ---
+  ChangeId BeginUnmap(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
+  // mmap(MAP_FIXED): what was there is unmapped, the new mapping is there at once.
+  ChangeId BeginReplace(uint64_t start, uint64_t length, FakeProtection protection = {})
+      UZ_EXCLUDES(mutex_);
+  // mremap to `target`, replacing what is there. `keep_source` is MREMAP_DONTUNMAP.
+  // Requires: the source is one mapping, or a part of one.
+  ChangeId BeginRemap(uint64_t start, uint64_t length, uint64_t new_length, uint64_t target,
+                      bool keep_source = false) UZ_EXCLUDES(mutex_);
+  // madvise(MADV_DONTNEED). Requires: one mapping.
+  ChangeId BeginDiscard(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] ChangeState StateOf(ChangeId change) UZ_EXCLUDES(mutex_);
+  // Takes the next step. False if the pager must read first, or the change is over.
+  bool Step(ChangeId change) UZ_EXCLUDES(mutex_);
+  // No change is announced.
+  [[nodiscard]] bool Quiet() UZ_EXCLUDES(mutex_);
+
+  // --- The program: threads ---
+  Access Touch(uint32_t thread, uint64_t address, bool write) UZ_EXCLUDES(mutex_);
+  Access Load(uint32_t thread, uint64_t address, std::span<std::byte> to) UZ_EXCLUDES(mutex_);
+  Access Store(uint32_t thread, uint64_t address, std::span<const std::byte> from)
+      UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool IsWaiting(uint32_t thread) UZ_EXCLUDES(mutex_);
+
+  // --- With real threads ---
+  Access LoadBlocking(uint32_t thread, uint64_t address, std::span<std::byte> to);
+  Access StoreBlocking(uint32_t thread, uint64_t address, std::span<const std::byte> from);
+  void FinishBlocking(ChangeId change);
+  // From now on WaitReadable does not sleep.
+  void Interrupt();
+
+  // --- Fork ---
+  // In a process made by fork(2): registrations, messages, waiting threads and announced changes
+  // stayed with the parent; every page is shared with it.
+  void BecomeChild() UZ_EXCLUDES(mutex_);
+  void NoteForked() UZ_EXCLUDES(mutex_);
+
+  // --- Looking ---
+  [[nodiscard]] bool IsPresent(uint64_t address) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool IsPoisoned(uint64_t address) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool IsMapped(uint64_t address) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool IsRegistered(uint64_t address) UZ_EXCLUDES(mutex_);
+  // Copies a present page; false if there is none.
+  bool Peek(uint64_t address, std::span<std::byte> to) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] size_t program_pages() UZ_EXCLUDES(mutex_);
+
+ private:
+  static constexpr int kCalls = 6;
+  static constexpr int kProgramContext = 1;
+  static constexpr int kDrainContext = 2;
+
+  // The drain's context: the same memory, but only its own registrations, and no events.
+  class Drain final : public UserFaultPort {
+   public:
+    explicit Drain(FakeUserFault& fake) : fake_(fake) {}
+    size_t Read(std::span<UserFaultEvent>) override { return 0; }
+    void WaitReadable(int) override {}
+    PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
+    PortResult Copy(uint64_t, const void*, uint64_t) override { return {PortOutcome::kGone, 0}; }
+    PortResult Zero(uint64_t) override { return {PortOutcome::kGone, 0}; }
+    PortResult Poison(uint64_t) override { return {PortOutcome::kGone, 0}; }
+    void Wake(uint64_t, uint64_t) override {}
+    Result<void> Register(uint64_t start, uint64_t length) override;
+
+   private:
+    FakeUserFault& fake_;
+  };
+
+  struct Change {
+    std::deque<UserFaultEvent> events;  // announced, not queued yet
+    ChangeState state = ChangeState::kOver;
+    uint64_t zap_start = 0;  // for a discard
+    uint64_t zap_end = 0;
+  };
+  struct QueuedEvent {
+    UserFaultEvent event;
+    ChangeId change = 0;
+  };
+  struct Waiter {
+    uint64_t page = 0;
+    bool write = false;
+    bool unread = false;
+  };
+  struct Injection {
+    uint64_t at = 0;
+    PortOutcome outcome = PortOutcome::kRetry;
+    uint64_t done_pages = 0;
+    uint64_t untold_pages = 0;
+  };
+
+  // The injected outcome for this call, if any.
+  const Injection* Count(Call call) UZ_REQUIRES(mutex_);
+  PortResult MoveLocked(int context, uint64_t destination, uint64_t source, uint64_t length)
+      UZ_REQUIRES(mutex_);
+  PortResult MoveAs(const Injection& injection, int context, uint64_t destination, uint64_t source,
+                    uint64_t length) UZ_REQUIRES(mutex_);
+  // Wakes nobody.
+  PortResult MovePages(int context, uint64_t destination, uint64_t source, uint64_t length)
+      UZ_REQUIRES(mutex_);
+  PortOutcome MayMove(int context, uint64_t destination, uint64_t source, uint64_t length)
+      UZ_REQUIRES(mutex_);
+  PortResult SupplyLocked(uint64_t destination, const std::byte* bytes, uint64_t length)
+      UZ_REQUIRES(mutex_);
+  Result<void> RegisterLocked(int context, uint64_t start, uint64_t length, bool engine)
+      UZ_REQUIRES(mutex_);
+  void WakeLocked(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
+  void Notify();
+
+  // Unmaps, and notes the events it causes.
+  void UnmapLocked(uint64_t start, uint64_t end, Change& change) UZ_REQUIRES(mutex_);
+  ChangeId Announce(Change change) UZ_REQUIRES(mutex_);
+  Access TouchLocked(uint32_t thread, uint64_t address, bool write) UZ_REQUIRES(mutex_);
+  MapsEntry EntryOf(const FakeArea& area) UZ_REQUIRES(mutex_);
+  void ForgetDiscardedDrain(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
+
+  Mutex mutex_{LockRank::kLeaf};
+  Drain drain_{*this};
+  FakeMemory memory_ UZ_GUARDED_BY(mutex_);
+  std::map<uint32_t, Waiter> waiters_ UZ_GUARDED_BY(mutex_);  // by thread
+  std::deque<uint32_t> faults_ UZ_GUARDED_BY(mutex_);         // threads, in order
+  std::deque<QueuedEvent> events_ UZ_GUARDED_BY(mutex_);
+  std::vector<Change> changes_ UZ_GUARDED_BY(mutex_);
+  size_t announced_ UZ_GUARDED_BY(mutex_) = 0;
+  uint64_t calls_[kCalls] UZ_GUARDED_BY(mutex_) = {};
+  std::vector<Injection> injections_[kCalls] UZ_GUARDED_BY(mutex_);
+
+  // Bumped (release) whenever a sleeper of any kind may have something to do.
+  std::atomic<uint32_t> generation_{0};
+  std::atomic<bool> interrupted_{false};
+};
+
+}  // namespace uzswap::os
+
+#endif  // UZSWAP_OS_TESTING_FAKE_USER_FAULT_H_

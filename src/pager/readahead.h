@@ -1,0 +1,56 @@
+// Readahead: recognises threads that walk through memory, to bring pages ahead of them.
+//
+// A fault at the address where an earlier run ended, or a little beyond it, continues that
+// stream, and its window doubles; any other fault takes over the stream that has been silent
+// longest, with a window of one page. So a random fault never brings a neighbour along, and a scan
+// soon moves kWindowMax pages for the price of one fault. Not synchronised.
+#ifndef UZSWAP_PAGER_READAHEAD_H_
+#define UZSWAP_PAGER_READAHEAD_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace uzswap {
+
+class Readahead {
+ public:
+  static constexpr size_t kWindowMax = 32;
+
+  // How many pages to supply for a fault at `address`.
+  size_t Window(uint64_t address) {
+    ++clock_;
+    Stream* oldest = &streams_[0];
+    for (Stream& stream : streams_) {
+      if (address - stream.next < kReach) {
+        current_ = &stream;
+        stream.used = clock_;
+        stream.window = stream.window * 2 < kWindowMax ? stream.window * 2 : kWindowMax;
+        return stream.window;
+      }
+      if (stream.used < oldest->used) oldest = &stream;
+    }
+    current_ = oldest;
+    *oldest = {address, 1, clock_};
+    return 1;
+  }
+  // The run that Window() was asked for ended at `end`: a fault there continues it.
+  void NoteEnd(uint64_t end) { current_->next = end; }
+
+ private:
+  static constexpr size_t kStreams = 8;
+  static constexpr uint64_t kReach = 8 << 12;
+
+  struct Stream {
+    uint64_t next = UINT64_MAX;
+    size_t window = 1;
+    uint64_t used = 0;
+  };
+
+  Stream streams_[kStreams];
+  Stream* current_ = &streams_[0];
+  uint64_t clock_ = 0;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_PAGER_READAHEAD_H_

@@ -1,1 +1,0 @@
-#include "reclaim/levels.h"

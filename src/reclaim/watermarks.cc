@@ -1,0 +1,1 @@
+#include "reclaim/watermarks.h"

@@ -1,0 +1,329 @@
+#include "session/session.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <gtest/gtest.h>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/fold_statistics.h"
+#include "session/session_layout.h"
+
+namespace uzswap {
+
+struct SessionTestPeer {
+  static internal::SessionLayout& Layout(Session& session) { return session.layout(); }
+  static std::optional<ProcessSlot> ClaimAs(Session& session, const os::ProcessIdentity& self) {
+    return session.ClaimAs(self, "test");
+  }
+};
+
+namespace {
+
+constexpr Options kOptions{Bytes(200 << 20),
+                           CodecKind::kZstd,
+                           PoolKind::kZbud,
+                           Bytes(40 << 20),
+                           Bytes(uint64_t{4} << 30),
+                           Bytes(uint64_t{10} << 30),
+                           86400,
+                           true,
+                           "/var/tmp"};
+
+Session NewSession() {
+  Result<Session> made = Session::Create(kOptions);
+  UZ_CHECK(made.ok());
+  return std::move(made).value();
+}
+
+// A process of no namespace we know, so that nobody judges it dead.
+os::ProcessIdentity Stranger(uint32_t pid) { return {pid, 1, 1}; }
+
+// A child process that runs `body` with the session it opened by path, tells us, and waits.
+class Child {
+ public:
+  template <typename Body>
+  Child(const Session::Path& path, Body body) {
+    UZ_CHECK_EQ(pipe(ready_), 0);
+    pid_ = fork();
+    UZ_CHECK(pid_ >= 0);
+    if (pid_ != 0) return;
+    Session session = std::move(Session::Open(path.c_str())).value();
+    body(session);
+    UZ_CHECK_EQ(write(ready_[1], "r", 1), 1);
+    while (true) pause();
+  }
+  Child(const Child&) = delete;
+  ~Child() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    close(ready_[0]);
+    close(ready_[1]);
+  }
+  void AwaitReady() const {
+    char c = 0;
+    ASSERT_EQ(read(ready_[0], &c, 1), 1);
+  }
+  void KillAndAwait() const {
+    kill(pid_, SIGKILL);
+    siginfo_t info = {};
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT), 0);
+  }
+
+ private:
+  int ready_[2];
+  pid_t pid_;
+};
+
+TEST(SessionTest, IsFoundByPathWithItsOptions) {
+  Session session = NewSession();
+  Result<Session> opened = Session::Open(session.path().c_str());
+  ASSERT_TRUE(opened.ok()) << opened.error().what;
+  const Options options = opened.value().options();
+  EXPECT_EQ(options.limit, kOptions.limit);
+  EXPECT_EQ(options.codec, CodecKind::kZstd);
+  EXPECT_EQ(options.pool, PoolKind::kZbud);
+  EXPECT_EQ(options.pool_limit, kOptions.pool_limit);
+  EXPECT_EQ(options.backing_size, kOptions.backing_size);
+  EXPECT_EQ(options.write_limit, kOptions.write_limit);
+  EXPECT_EQ(options.write_period_s, 86400u);
+  EXPECT_TRUE(options.encrypt);
+  EXPECT_STREQ(options.backing, "/var/tmp");
+}
+
+TEST(SessionTest, RefusesWhatIsNotASession) {
+  EXPECT_EQ(Session::Open("/proc/self/fd/9999").error().errno_value, ENOENT);
+  EXPECT_EQ(Session::Open("/dev/null").error().errno_value, EPROTO);
+
+  Session session = NewSession();
+  SessionTestPeer::Layout(session).header.version++;
+  EXPECT_EQ(Session::Open(session.path().c_str()).error().errno_value, EPROTO);
+
+  const int unsealed = memfd_create("unsealed", 0);
+  ASSERT_EQ(ftruncate(unsealed, sizeof(internal::SessionLayout)), 0);
+  const std::string path = "/proc/self/fd/" + std::to_string(unsealed);
+  EXPECT_EQ(Session::Open(path.c_str()).error().errno_value, EPROTO);
+  close(unsealed);
+}
+
+TEST(SessionTest, TheEnvironmentLeadsToTheSession) {
+  Session session = NewSession();
+  session.TakeWarning(Warning::kOverLimit);
+  const std::string named = std::string("UZSWAP_SESSION=") + session.path().c_str();
+  const char* with[] = {"HOME=/", named.c_str(), nullptr};
+  Result<Session> found = Session::FromEnvironment(with);
+  ASSERT_TRUE(found.ok());
+  EXPECT_FALSE(found.value().TakeWarning(Warning::kOverLimit)) << "it is the same memory";
+}
+
+TEST(SessionTest, WithoutARunnerALimitIsEnough) {
+  const char* gone[] = {"UZSWAP_SESSION=/proc/self/fd/9999", "UZSWAP_LIMIT=64M", nullptr};
+  Result<Session> found = Session::FromEnvironment(gone);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found.value().options().limit, Bytes(64 << 20));
+  EXPECT_EQ(found.value().options().codec, CodecKind::kLz4);
+
+  const char* nothing[] = {"HOME=/", nullptr};
+  EXPECT_EQ(Session::FromEnvironment(nothing).error().errno_value, 0);
+  const char* only_gone[] = {"UZSWAP_SESSION=/proc/self/fd/9999", nullptr};
+  EXPECT_EQ(Session::FromEnvironment(only_gone).error().errno_value, ENOENT);
+  for (const char* bad : {"UZSWAP_LIMIT=much", "UZSWAP_LIMIT=1M", "UZSWAP_LIMIT=", "UZSWAP_LIMIT=0",
+                          "UZSWAP_CODEC=lzma", "UZSWAP_POOL=", "UZSWAP_CODEC="}) {
+    const char* environment[] = {bad, nullptr};
+    EXPECT_EQ(Session::FromEnvironment(environment).error().errno_value, EINVAL) << bad;
+  }
+}
+
+TEST(SessionTest, ASlotCountsUntilItIsRetired) {
+  Session session = NewSession();
+  const std::optional<ProcessSlot> slot = session.Claim("program with a name of many letters");
+  ASSERT_TRUE(slot.has_value());
+  EXPECT_EQ(slot->Publish(Bytes(1000), Bytes(100)), Bytes(1000));
+  slot->Publish(Bytes(700), Bytes(50));
+  EXPECT_EQ(session.TreeUsage(), Bytes(700));
+  EXPECT_EQ(session.TreePool(), Bytes(50));
+  EXPECT_EQ(session.TreeUsagePeak(), Bytes(1000));
+  EXPECT_EQ(session.TreePoolPeak(), Bytes(100));
+  session.VisitLive([&](const Session::SlotView& view) {
+    EXPECT_EQ(view.process, os::OwnIdentity());
+    EXPECT_STREQ(view.name.c_str(), "program with a name of m");
+    EXPECT_EQ(view.usage, Bytes(700));
+  });
+  session.Retire(*slot);
+  EXPECT_EQ(session.TreeUsage(), Bytes(0));
+  EXPECT_EQ(session.LiveCount(), 0u);
+  EXPECT_EQ(session.ClaimCount(), 1u);
+}
+
+TEST(SessionTest, FoldingKeepsTheAccountOfTheDead) {
+  Session session = NewSession();
+  for (uint64_t i = 1; i <= 3; ++i) {
+    const ProcessSlot slot = *session.Claim("p");
+    slot.statistics().zswpout.Add(10 * i);
+    slot.statistics().zswpin.Add(4 * i);
+    slot.statistics().invalidated_pages.Add(i);
+    slot.statistics().stored_pages.Set(5 * i);
+    slot.statistics().resident_bytes_peak.RaiseTo(100 * i);
+    slot.statistics().fault_ns.Record(1000 * i);
+    session.Retire(slot);
+    EXPECT_EQ(session.FoldDead([&](const Session::SlotView& view) {
+      EXPECT_EQ(view.statistics.zswpout.Get(), 10 * i);
+      EXPECT_STREQ(view.name.c_str(), "p");
+    }),
+              1u);
+  }
+  const Statistics& exited = session.exited();
+  EXPECT_EQ(exited.zswpout.Get(), 60u);
+  EXPECT_EQ(exited.zswpout.Get(),
+            exited.zswpin.Get() + exited.invalidated_pages.Get() + exited.stored_pages.Get());
+  EXPECT_EQ(exited.resident_bytes_peak.Get(), 300u) << "peaks keep the larger";
+  EXPECT_EQ(exited.fault_ns.Count(), 3u);
+  EXPECT_EQ(exited.fault_ns.Max(), 3000u);
+  const ProcessSlot fresh = *session.Claim("p");
+  EXPECT_EQ(fresh.index(), 0u) << "the slot is used again";
+  EXPECT_EQ(fresh.statistics().zswpout.Get(), 0u);
+  EXPECT_EQ(fresh.statistics().fault_ns.Count(), 0u);
+}
+
+TEST(SessionTest, ExecLeavesTheFormerLifeDead) {
+  Session session = NewSession();
+  const ProcessSlot before = *session.Claim("sh");
+  before.Publish(Bytes(500), Bytes(0));
+  before.statistics().zswpout.Add(7);
+  const ProcessSlot after = *session.Claim("cc1plus");
+  EXPECT_NE(after.index(), before.index());
+  EXPECT_EQ(after.Publish(Bytes(20), Bytes(0)), Bytes(20)) << "the old program holds nothing";
+  EXPECT_EQ(session.FoldDead([](const Session::SlotView&) {}), 1u);
+  EXPECT_EQ(session.exited().zswpout.Get(), 7u);
+}
+
+TEST(SessionTest, NobodyBuriesASuccessor) {
+  Session session = NewSession();
+  const ProcessSlot first = *session.Claim("first");
+  session.Retire(first);
+  session.FoldDead([](const Session::SlotView&) {});
+  const ProcessSlot second = *session.Claim("second");
+  ASSERT_EQ(second.index(), first.index());
+  session.Retire(first);  // late: its word has another generation
+  EXPECT_EQ(session.LiveCount(), 1u);
+}
+
+TEST(SessionTest, AFullTableRefusesUntilADeadProcessMakesRoom) {
+  Session session = NewSession();
+  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+    ASSERT_TRUE(SessionTestPeer::ClaimAs(session, Stranger(i + 2)).has_value());
+  }
+  EXPECT_EQ(session.LiveCount(), kSessionSlots);
+  EXPECT_FALSE(session.Claim("one too many").has_value());
+  EXPECT_EQ(session.RefusedClaims(), 1u);
+
+  internal::SlotEntry& entry = SessionTestPeer::Layout(session).slots[100];
+  const os::ProcessIdentity self = os::OwnIdentity();
+  entry.pid_namespace.store(self.pid_namespace);
+  entry.word.store(internal::MakeWord(1, SlotState::kLive, self.pid));
+  const std::optional<ProcessSlot> slot = session.Claim("in the place of the dead");
+  ASSERT_TRUE(slot.has_value());
+  EXPECT_EQ(slot->index(), 100u);
+}
+
+TEST(SessionTest, WarningsAreGivenOnce) {
+  Session session = NewSession();
+  std::atomic<int> first{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] { first += session.TakeWarning(Warning::kOverLimit) ? 1 : 0; });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(first.load(), 1);
+  EXPECT_TRUE(session.TakeWarning(Warning::kTableFull)) << "each kind by itself";
+}
+
+TEST(SessionTest, KilledChildrenAreFoundAndFolded) {
+  Session session = NewSession();
+  constexpr uint64_t kChildren = 6;
+  std::vector<std::unique_ptr<Child>> children;
+  for (uint64_t i = 1; i <= kChildren; ++i) {
+    children.push_back(std::make_unique<Child>(session.path(), [i](Session& own) {
+      const ProcessSlot slot = *own.Claim("child");
+      slot.statistics().faults.Add(i);
+      slot.Publish(Bytes(i), Bytes(0));
+      if (i % 3 == 0) own.Retire(slot);
+    }));
+  }
+  for (const auto& child : children) child->AwaitReady();
+  EXPECT_EQ(session.LiveCount(), 4u);
+  EXPECT_EQ(session.TreeUsage(), Bytes(1 + 2 + 4 + 5));
+  EXPECT_EQ(session.MarkDead(), 0u);
+
+  children[0]->KillAndAwait();
+  children[3]->KillAndAwait();
+  EXPECT_EQ(session.MarkDead(), 2u) << "zombies hold nothing";
+  EXPECT_EQ(session.TreeUsage(), Bytes(2 + 5));
+  children.clear();
+  EXPECT_EQ(session.MarkDead(), 2u);
+  EXPECT_EQ(session.FoldDead([](const Session::SlotView&) {}), kChildren);
+  EXPECT_EQ(session.exited().faults.Get(), kChildren * (kChildren + 1) / 2);
+  EXPECT_EQ(session.TreeUsage(), Bytes(0));
+}
+
+TEST(SessionTest, AForkedChildHasItsOwnSlotInTheInheritedMapping) {
+  Session session = std::move(Session::CreatePrivate(kOptions)).value();
+  const ProcessSlot parent = *session.Claim("parent");
+  parent.Publish(Bytes(10), Bytes(0));
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const std::optional<ProcessSlot> own = session.Claim("child");
+    const bool right =
+        own && own->index() != parent.index() && own->Publish(Bytes(5), Bytes(0)) == Bytes(15);
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(session.MarkDead(), 1u);
+  EXPECT_EQ(session.TreeUsage(), Bytes(10));
+}
+
+// Claims, counts and retires race with folders; no figure may be lost or counted twice.
+TEST(SessionTest, ClaimsAndFoldsRaceWithoutLosingAFigure) {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 500;
+  Session session = NewSession();
+  std::atomic<int> running{kThreads};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int round = 0; round < kRounds; ++round) {
+        const os::ProcessIdentity self = Stranger(static_cast<uint32_t>(t + 2));
+        const std::optional<ProcessSlot> slot = SessionTestPeer::ClaimAs(session, self);
+        UZ_CHECK(slot.has_value());
+        slot->statistics().zswpout.Add(3);
+        slot->statistics().fault_ns.Record(100);
+        slot->Publish(Bytes(1), Bytes(1));
+        session.Retire(*slot);
+      }
+      --running;
+    });
+  }
+  for (int f = 0; f < 2; ++f) {
+    threads.emplace_back([&] {
+      while (running > 0) session.FoldDead([](const Session::SlotView&) {});
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  session.FoldDead([](const Session::SlotView&) {});
+  EXPECT_EQ(session.ClaimCount(), uint64_t{kThreads} * kRounds);
+  EXPECT_EQ(session.exited().zswpout.Get(), 3 * session.ClaimCount());
+  EXPECT_EQ(session.exited().fault_ns.Count(), session.ClaimCount());
+  EXPECT_EQ(session.TreeUsage(), Bytes(0));
+  EXPECT_LE(session.TreeUsagePeak(), Bytes(kThreads));
+}
+
+}  // namespace
+}  // namespace uzswap
