@@ -8,24 +8,9 @@
 #include "base/result.h"
 #include "base/rng.h"
 #include "base/thread_shard.h"
-#include "base/units.h"
 
 namespace uzswap {
 namespace {
-
-TEST(UnitsTest, ConvertAtPageBoundaries) {
-  EXPECT_EQ(PagesCovering(Bytes(0)).raw(), 0u);
-  EXPECT_EQ(PagesCovering(Bytes(1)).raw(), 1u);
-  EXPECT_EQ(PagesCovering(Bytes(4096)).raw(), 1u);
-  EXPECT_EQ(PagesCovering(Bytes(4097)).raw(), 2u);
-  EXPECT_EQ(PagesWithin(Bytes(4095)).raw(), 0u);
-  EXPECT_EQ(ToBytes(PageCount(3)).raw(), 12288u);
-  EXPECT_EQ(RoundUpToPage(4097), 8192u);
-}
-
-TEST(UnitsDeathTest, SubtractionBelowZeroIsABug) {
-  EXPECT_DEATH(static_cast<void>(Bytes(1) - Bytes(2)), "1 against 2");
-}
 
 TEST(CheckDeathTest, PrintsBothOperands) {
   const int three = 3;

@@ -28,7 +28,8 @@
 namespace uzswap {
 
 // The number of a page's word in the table.
-using PageIndex = uint32_t;
+// Until this folder uses the class of base/units.h.
+#define PageIndex uint32_t
 
 struct Region {
   uint64_t start = 0;
