@@ -66,11 +66,11 @@ namespace uzswap {
   X(objects_evicted, kSum, "objects written out to empty frames")                                \
   X(objects_moved, kSum, "objects moved to denser frames")                                       \
   X(lost_races, kSum, "work thrown away because the page changed hands meanwhile")               \
-  X(untold_moves, kSum, "pages the kernel moved without saying so (a bug of Linux 6.18)")        \
+  X(unreported_moves, kSum, "pages the kernel moved without saying so (a bug of Linux 6.18)")        \
   X(busy_pages, kSum, "pages the kernel refused to move: pinned or shared with a child")         \
   X(refused_pages, kSum, "pages in mappings that cannot be moved: locked, not writable")         \
   X(throttled_waits, kSum, "waits of faults until memory came free")                             \
-  X(lost_pages, kSum, "pages that could not be read back: the program got SIGBUS")               \
+  X(poisoned_pages, kSum, "pages that could not be read back: the program got SIGBUS")               \
   X(direct_reclaims, kSum, "faults that had to compress because no frame was free")              \
   X(limit_exceeded, kSum, "times the limit could not be kept")                                   \
   /* Events and life. */                                                                         \

@@ -80,10 +80,10 @@ size_t Adopter::Scan(Pager& pager) {
   os::MapsEntry entry;
   for (; maps_.Next(&entry); previous = entry) {
     if (Judge(entry, previous) != AdoptionVerdict::kAdopt) continue;
-    if (pager.Adopt(entry.start, entry.end)) ++adopted;
+    if (pager.Adopt({entry.start, entry.end})) ++adopted;
   }
   for (size_t i = 0; i < thread_count_; ++i) {
-    pager.PinResident(threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach);
+    pager.PinResident({threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach});
   }
   return adopted;
 }

@@ -72,18 +72,18 @@ Result<void> Engine::OpenPorts() {
 Pager::Parts Engine::MakeParts() {
   Pager::Parts parts;
   parts.port = &port_;
-  parts.drain_port = &drain_port_;
+  parts.release_port = &drain_port_;
   parts.address_space = &address_space_;
   parts.store = &cache_.store();
   parts.statistics = &statistics();
   parts.headroom = &headroom_;
-  parts.levels = levels_;
-  parts.wake_keeper = WakeKeeper;
-  parts.page_lost = PageLost;
+  parts.watermarks = levels_;
+  parts.wake_daemon = WakeKeeper;
+  parts.page_poisoned = PageLost;
   parts.relief_comes = [](void* self) {
     return static_cast<Engine*>(self)->cache_.writeback().shrinking();
   };
-  parts.callback_context = this;
+  parts.callback_argument = this;
   return parts;
 }
 

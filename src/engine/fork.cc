@@ -73,12 +73,13 @@ void Engine::TouchRoots() {
       adopter_.thread_hints(), adopter_.thread_count(),
       [](void* self, uint64_t address) {
         auto* engine = static_cast<Engine*>(self);
-        if (engine->pager_.IsAway(address)) {
+        const Residence residence = engine->pager_.ResidenceOf(address);
+        if (residence == Residence::kSwappedOut) {
           // The fault is served like any other.
           *reinterpret_cast<const volatile char*>(address);
           engine->statistics().fork_pages_brought_in.Add();
         }
-        return engine->pager_.InCare(address);
+        return residence != Residence::kNotRegistered;
       },
       this);
 }
@@ -93,9 +94,9 @@ bool Engine::RootsStayed() {
       adopter_.thread_hints(), adopter_.thread_count(),
       [](void* raw, uint64_t address) {
         auto* state = static_cast<Check*>(raw);
-        const bool away = state->engine->pager_.IsAwayFrozen(address);
-        state->stayed &= !away;
-        return !away && state->engine->pager_.InCareFrozen(address);
+        const Residence residence = state->engine->pager_.ResidenceOfFrozen(address);
+        state->stayed &= residence != Residence::kSwappedOut;
+        return residence == Residence::kInProgram;
       },
       &check);
   return check.stayed;

@@ -101,15 +101,15 @@ bool Engine::MustMakeRoom() {
 // it: then it is worth a pause.
 bool Engine::MakeRoom() {
   TrimPool();
-  const Pager::Picture picture = pager_.Look();
+  const Pager::Snapshot picture = pager_.TakeSnapshot();
   // The pager takes pages, too, on the processor where that is cheap; this is for growth that
   // causes no faults. Taking gains nothing yet.
-  if (picture.cached < levels_.inactive / 2 || headroom_pages_ < 0) pager_.Take(kBatch);
+  if (picture.staged < levels_.inactive / 2 || headroom_pages_ < 0) pager_.Isolate(kBatch);
   size_t gained = 0;
   for (size_t done = 0; done < kBatch; done += kCompressed) {
-    gained += pager_.CompressOldest(context_, kCompressed);
+    gained += pager_.StoreOldest(context_, kCompressed);
   }
-  gained += pager_.Drain(2 * kBatch);
+  gained += pager_.ReleaseFrames(2 * kBatch);
   if (gained > 0) {
     fruitless_ = 0;
     return true;
@@ -182,13 +182,13 @@ Bytes Engine::Usage(Bytes anonymous) {
 void Engine::Unshare() {
   if (sharing_.load(std::memory_order_relaxed)) return;
   uint64_t addresses[kBatch];
-  const size_t count = pager_.BusyPages(addresses, kBatch);
+  const size_t count = pager_.TakeBusyPages(addresses);
   for (size_t i = 0; i < count; ++i) os::PopulateWrite(addresses[i], kPageSize);
-  pager_.CoolDown(addresses, count);
+  pager_.MakeReclaimable({addresses, count});
 }
 
 void Engine::ScanIfGrown(int64_t anonymous_pages) {
-  const Pager::Picture picture = pager_.Look();
+  const Pager::Snapshot picture = pager_.TakeSnapshot();
   const int64_t known = static_cast<int64_t>(picture.resident.raw() + picture.populated +
                                              cache_.arena().frames_populated().raw());
   const int64_t unadopted = anonymous_pages - known;
@@ -201,7 +201,7 @@ void Engine::ScanIfGrown(int64_t anonymous_pages) {
   // Also when there is room enough: what is not used should not be held.
   if (now - scanned_ns_ >= kScanEveryNs) TrimPool();
   scanned_ns_ = now;
-  const Pager::Picture after = pager_.Look();
+  const Pager::Snapshot after = pager_.TakeSnapshot();
   unadopted_pages_ = unadopted - static_cast<int64_t>(after.resident.raw()) +
                      static_cast<int64_t>(picture.resident.raw());
 }

@@ -1,97 +1,134 @@
 #include "pager/pager.h"
 
-#include <utility>
+#include "os/thread.h"
 
 namespace uzswap {
 
 Result<void> Pager::Init(const Parts& parts) {
   MutexLock lock(mutex_);
+  parts_ = parts;
+  Result<void> done = map_.Init({}, &reclaimer_.contents());
+  if (!done.ok()) return done;
+  done = reclaimer_.Init({}, parts.watermarks.frames);
+  if (!done.ok()) return done;
+  done = queue_.Init();
+  if (!done.ok()) return done;
+  done = swap_in_.Init(parts.store);
+  if (!done.ok()) return done;
+  done = serving_.Init(parts.store->cache());
+  if (!done.ok()) return done;
+  done = work_context_.Init(parts.store->cache());
+  if (!done.ok()) return done;
   UseParts(parts);
-  Result<void> done = regions_.Init(this);
-  if (!done.ok()) return done;
-  done = frames_.Init(parts.levels.frames);
-  if (!done.ok()) return done;
-  done = context_.Init(parts.store->cache());
-  if (!done.ok()) return done;
-  done = read_context_.Init(parts.store->cache());
-  if (!done.ok()) return done;
-  auto parked = os::VirtualArray<Parked>::Create(kParkedMax, "faults that wait");
-  if (!parked.ok()) return parked.error();
-  parked_ = std::move(parked).value();
-  auto scratch =
-      os::Mapping::Create(Bytes(Readahead::kWindowMax * kPageSize), "the pager's scratch");
-  if (!scratch.ok()) return scratch.error();
-  scratch_ = std::move(scratch).value();
-  auto drain = os::Mapping::Create(Bytes(kDrainPages * kPageSize), "the drain");
-  if (!drain.ok()) return drain.error();
-  drain_ = std::move(drain).value();
-  for (PageIndex& recent : recent_) recent = kNoOwner;
-  auto sentinel = os::Mapping::Create(Bytes(kPageSize), "the sentinel");
-  if (!sentinel.ok()) return sentinel.error();
-  sentinel_ = std::move(sentinel).value();
   return RegisterOwn();
-}
-
-Result<void> Pager::RegisterOwn() {
-  for (const os::Mapping* own : {&frames_.memory(), static_cast<const os::Mapping*>(&sentinel_)}) {
-    Result<void> done = parts_.port->Register(reinterpret_cast<uint64_t>(own->data()), own->size());
-    if (!done.ok()) return done;
-  }
-  return parts_.drain_port->Register(reinterpret_cast<uint64_t>(drain_.data()), drain_.size());
 }
 
 void Pager::UseParts(const Parts& parts) {
   parts_ = parts;
-  witness_.Attach(parts.port);
-  parts_.port = &witness_;
+  map_.UseParts({.port = parts.port,
+                 .address_space = parts.address_space,
+                 .statistics = parts.statistics,
+                 .discarder = &reclaimer_.contents()});
+  reclaimer_.UseParts({.port = &map_.port(),
+                       .release_port = parts.release_port,
+                       .address_space = parts.address_space,
+                       .table = &map_.table(),
+                       .store = parts.store,
+                       .context = &serving_.cache,
+                       .headroom = parts.headroom,
+                       .statistics = parts.statistics,
+                       .slot_observer = &swap_in_});
+  handler_.Init({.map = &map_,
+                 .reclaimer = &reclaimer_,
+                 .swap_in = &swap_in_,
+                 .store = parts.store,
+                 .address_space = parts.address_space,
+                 .headroom = parts.headroom,
+                 .statistics = parts.statistics,
+                 .overdraft = parts.watermarks.overdraft,
+                 .page_poisoned = parts.page_poisoned,
+                 .relief_comes = parts.relief_comes,
+                 .callback_argument = parts.callback_argument});
 }
 
-// The lock is held by whoever changes the region map; the analysis cannot see that through
-// the Relocation interface.
-void Pager::WordMoved(PageIndex from, PageIndex to,
-                      const PageEntry& word) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  if (word.state() != PageState::kStaged && word.state() != PageState::kInFlight) return;
-  UZ_CHECK_EQ(frames_.owner(word.frame()), from);
-  frames_.SetOwner(word.frame(), to);
+Result<void> Pager::RegisterOwn() {
+  const Result<void> done = reclaimer_.mover().RegisterOwn();
+  return done.ok() ? map_.registrar().RegisterProbe() : done;
 }
 
-Pager::Picture Pager::Look() {
-  MutexLock lock(mutex_);
-  Picture picture;
-  picture.resident = PageCount(resident_);
-  picture.cached = frames_.cached_count();
-  picture.spent = frames_.spent_count();
-  picture.populated = frames_.populated_count();
-  parts_.statistics->adopted_bytes.Set(regions_.bytes().raw());
-  parts_.statistics->swapcache_bytes.Set(picture.populated * kPageSize);
-  return picture;
-}
-
-void Pager::PinResident(uint64_t start, uint64_t end) {
-  MutexLock lock(mutex_);
-  for (uint64_t address = RoundDownToPage(start); address < end; address += kPageSize) {
-    const Region* region = regions_.Find(address);
-    if (region == nullptr) continue;
-    regions_.word(region->NumberOf(address)).Pin();
+bool Pager::Adopt(AddressRange range) {
+  for (int i = 0; i < kAdoptTries; ++i) {
+    mutex_.Lock();
+    // What the program unmapped before the mapping list was read must leave the table first.
+    ReadMessages();
+    const bool added = map_.registrar().Adopt(range);
+    const bool quiet = map_.registrar().NothingPending();
+    const bool waiting = queue_.count() > 0;
+    mutex_.Unlock();
+    if (waiting) ServeWaiting();
+    if (added || quiet) return added;
+    os::YieldProcessor();
   }
+  return false;
+}
+
+void Pager::PinResident(AddressRange range) {
+  MutexLock lock(mutex_);
+  PageTable& table = map_.table();
+  table.ForEachPage({RoundDownToPage(range.start), RoundUpToPage(range.end)},
+                    [&table](PageIndex index) { table.Pin(index); });
+}
+
+size_t Pager::Isolate(size_t want) {
+  MutexLock lock(mutex_);
+  return reclaimer_.evictor().Isolate(want);
+}
+
+size_t Pager::StoreOldest(CacheContext& context, size_t max) {
+  Evictor::StoreBatch batch;
+  StoreSink* sink = nullptr;
+  {
+    MutexLock lock(mutex_);
+    reclaimer_.evictor().BeginStore(max, &batch);
+    sink = &reclaimer_.sink();
+  }
+  Evictor::Store(*sink, context, &batch);
+  MutexLock lock(mutex_);
+  return reclaimer_.evictor().FinishStore(batch);
+}
+
+size_t Pager::ReleaseFrames(size_t max) {
+  MutexLock lock(mutex_);
+  return reclaimer_.evictor().ReleaseFrames(max);
+}
+
+size_t Pager::TakeBusyPages(std::span<uint64_t> addresses) {
+  MutexLock lock(mutex_);
+  return reclaimer_.evictor().TakeBusyPages(addresses);
+}
+
+void Pager::MakeReclaimable(std::span<const uint64_t> addresses) {
+  MutexLock lock(mutex_);
+  reclaimer_.evictor().MakeReclaimable(addresses);
+}
+
+Pager::Snapshot Pager::TakeSnapshot() {
+  MutexLock lock(mutex_);
+  const StagingFrames& frames = reclaimer_.frames();
+  Snapshot snapshot;
+  snapshot.resident = map_.table().resident_pages();
+  snapshot.staged = frames.staged_count();
+  snapshot.to_free = frames.to_free_count();
+  snapshot.populated = frames.populated_count();
+  parts_.statistics->adopted_bytes.Set(map_.table().bytes().raw());
+  parts_.statistics->swapcache_bytes.Set(snapshot.populated * kPageSize);
+  return snapshot;
 }
 
 void Pager::Audit() {
   MutexLock lock(mutex_);
-  regions_.Audit();
-  frames_.Audit();
-  size_t resident = 0;
-  for (size_t i = 0; i < regions_.count(); ++i) {
-    const Region& region = regions_.at(i);
-    for (uint64_t page = 0; page < region.pages(); ++page) {
-      const auto number = static_cast<PageIndex>(region.first + page);
-      const PageEntry& word = regions_.word(number);
-      if (word.state() == PageState::kResident) ++resident;
-      if (word.state() != PageState::kStaged && word.state() != PageState::kInFlight) continue;
-      UZ_CHECK_EQ(frames_.owner(word.frame()), number);
-    }
-  }
-  UZ_CHECK_EQ(resident, resident_);
+  map_.table().Audit();
+  reclaimer_.contents().Audit();
 }
 
 }  // namespace uzswap

@@ -74,14 +74,14 @@ TEST_F(PagerDevice, OtherFaultsAreServedMeanwhile) {
   PutOnDevice(4);
   world.MapAndAdopt(100, 1);
   ASSERT_EQ(world.TryRead(1, 0), Access::kWaiting);
-  Peer::Reads reads;
-  EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
-  ASSERT_EQ(reads.count, 1u);
+  Peer::Work work;
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &work));
+  ASSERT_EQ(work.reads.count, 1u);
   ASSERT_EQ(world.TryRead(2, 100), Access::kWaiting);
   Peer::BeginPassElsewhere(world.pager);
   EXPECT_EQ(world.TryRead(2, 100), Access::kDone);
   EXPECT_EQ(world.TryRead(1, 0), Access::kWaiting);
-  Peer::DoReads(world.pager, reads);
+  Peer::DoWork(world.pager, &work);
   EXPECT_TRUE(world.Pump());
   EXPECT_EQ(world.TryRead(1, 0), Access::kDone);
   EXPECT_TRUE(world.Check()) << world.failure();
@@ -120,14 +120,14 @@ TEST_P(WhileReading, TheReaderLosesOrWinsCleanly) {
   for (const bool before : {true, false}) {
     PutOnDevice(4);
     ASSERT_EQ(world.TryRead(1, 0), Access::kWaiting);
-    Peer::Reads reads;
-    EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
-    ASSERT_EQ(reads.count, 1u);
+    Peer::Work work;
+    EXPECT_FALSE(Peer::BeginPass(world.pager, &work));
+    ASSERT_EQ(work.reads.count, 1u);
     if (before) {
       Other();
-      Peer::DoReads(world.pager, reads);
+      Peer::DoWork(world.pager, &work);
     } else {
-      Peer::DoReads(world.pager, reads);
+      Peer::DoWork(world.pager, &work);
       Other();
     }
     world.Pump();
@@ -174,11 +174,11 @@ TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsASecondRead) {
   PutOnDevice(4);
   world.MapAndAdopt(100, 4);
   ASSERT_EQ(world.TryRead(1, 2), Access::kWaiting);
-  Peer::Reads reads;
-  EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
-  Peer::DoReads(world.pager, reads);
+  Peer::Work work;
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &work));
+  Peer::DoWork(world.pager, &work);
   const PagerWorld::ChangeId change = world.BeginUnmap(100, 4);
-  EXPECT_FALSE(Peer::BeginPass(world.pager, &reads));
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &work));
   EXPECT_TRUE(world.Finish(change));
   EXPECT_EQ(world.TryRead(1, 2), Access::kDone);
   EXPECT_TRUE(world.Check()) << world.failure();
@@ -205,8 +205,8 @@ TEST_P(Unreadable, RaisesSigbusAndNamesThePage) {
   EXPECT_TRUE(world.Pump());
   EXPECT_EQ(world.TryRead(1, 2), Access::kSigbus);
   EXPECT_EQ(world.TryRead(2, 2), Access::kSigbus);
-  EXPECT_EQ(world.lost(), std::vector<uint64_t>{2});
-  EXPECT_EQ(world.statistics.lost_pages.Get(), 1u);
+  EXPECT_EQ(world.poisoned(), std::vector<uint64_t>{2});
+  EXPECT_EQ(world.statistics.poisoned_pages.Get(), 1u);
   EXPECT_TRUE(world.ok()) << world.failure();
   // Pages that are mapped anew, or discarded, are as good as any.
   EXPECT_TRUE(world.Finish(world.BeginDiscard(2, 1)));
@@ -224,7 +224,7 @@ TEST_F(PagerDevice, AReadThatFailsOnceIsTriedAgain) {
   PutOnDevice(4);
   world.device.Plan(IoFault::kError, world.device.calls() + 1, EIO);
   EXPECT_TRUE(world.Read(1));
-  EXPECT_TRUE(world.lost().empty());
+  EXPECT_TRUE(world.poisoned().empty());
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
@@ -236,7 +236,7 @@ TEST_F(PagerDevice, APoisonedNeighbourEndsARun) {
   world.device.Heal();
   for (const uint64_t page : {0, 1, 2, 4, 5, 6, 7}) EXPECT_TRUE(world.Read(page)) << page;
   EXPECT_EQ(world.TryRead(1, 3), Access::kSigbus);
-  EXPECT_EQ(world.lost(), std::vector<uint64_t>{3});
+  EXPECT_EQ(world.poisoned(), std::vector<uint64_t>{3});
 }
 
 // The loss is told once, however often the kernel asks for patience.
@@ -249,8 +249,8 @@ TEST_F(PagerDevice, ALostPageIsToldOnceThoughThePoisonIsRefusedAtFirst) {
   EXPECT_EQ(world.TryRead(1, 0), Access::kWaiting);
   EXPECT_TRUE(world.Pump());
   EXPECT_EQ(world.TryRead(1, 0), Access::kSigbus);
-  EXPECT_EQ(world.lost(), std::vector<uint64_t>{0});
-  EXPECT_EQ(world.statistics.lost_pages.Get(), 1u);
+  EXPECT_EQ(world.poisoned(), std::vector<uint64_t>{0});
+  EXPECT_EQ(world.statistics.poisoned_pages.Get(), 1u);
 }
 
 TEST_F(PagerDevice, AKernelThatCannotRaiseSigbusEndsTheProgram) {

@@ -59,7 +59,7 @@ class PagerEvent : public testing::TestWithParam<Where> {
   void TakeWhatIsThere() {
     for (uint64_t page = 0; page < kPages; ++page) {
       PagerTestPeer::AimAt(world_.pager, PagerWorld::At(page));
-      world_.pager.Take(1);
+      world_.pager.Isolate(1);
     }
   }
 
@@ -77,12 +77,12 @@ TEST_P(PagerEvent, DiscardGivesZeroes) {
 
 TEST_P(PagerEvent, TakingWhileADiscardIsAnnounced) {
   const ChangeId discard = world_.BeginDiscard(0, kPages);
-  const size_t cached = world_.pager.Look().cached;
+  const size_t cached = world_.pager.TakeSnapshot().staged;
   TakeWhatIsThere();  // refused
-  EXPECT_EQ(world_.pager.Look().cached, cached);
+  EXPECT_EQ(world_.pager.TakeSnapshot().staged, cached);
   EXPECT_TRUE(world_.Step(discard));
   TakeWhatIsThere();  // queued, unread: refused
-  EXPECT_EQ(world_.pager.Look().cached, cached);
+  EXPECT_EQ(world_.pager.TakeSnapshot().staged, cached);
   EXPECT_TRUE(world_.Finish(discard));
 }
 
@@ -131,15 +131,15 @@ TEST_P(PagerEvent, DiscardOfAPart) {
 
 TEST_P(PagerEvent, Unmap) {
   EXPECT_TRUE(world_.Finish(world_.BeginUnmap(0, kPages)));
-  EXPECT_FALSE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(0)));
   FinishInFlight();
   EXPECT_EQ(world_.pool.Snapshot().objects, 0u);
 }
 
 TEST_P(PagerEvent, UnmapOfTheMiddleLeavesTheEdges) {
   EXPECT_TRUE(world_.Finish(world_.BeginUnmap(1, 2)));
-  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
-  EXPECT_FALSE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(1)));
+  EXPECT_TRUE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(0)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(1)));
   FinishInFlight();
   world_.Map(1, 2);
   EXPECT_TRUE(world_.Adopt(0, 2 * kPages));
@@ -169,7 +169,7 @@ TEST_P(PagerEvent, AReplacedMappingIsNeverTaken) {
   EXPECT_FALSE(world_.Adopt(0, kPages));  // reads the event, but is not sure there is no other
   EXPECT_TRUE(world_.Finish(replace));
   EXPECT_TRUE(world_.Adopt(0, kPages));
-  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
+  EXPECT_TRUE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(0)));
   EXPECT_TRUE(world_.Check()) << world_.failure();
 }
 
@@ -192,8 +192,8 @@ TEST_P(PagerEvent, AMappingOverAnOldOneIsNotSplitByItsAdoption) {
   EXPECT_TRUE(world_.Finish(unmap));
   world_.Adopt(0, 2 * kPages);
   EXPECT_EQ(world_.MappingPages(0), 2 * kPages);
-  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
-  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(2 * kPages - 1)));
+  EXPECT_TRUE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(0)));
+  EXPECT_TRUE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(2 * kPages - 1)));
 }
 
 TEST_P(PagerEvent, AMappingThatChangedSinceItWasListedIsNotSplit) {
@@ -210,17 +210,17 @@ TEST_P(PagerEvent, AMappingThatChangedSinceItWasListedIsNotSplit) {
 TEST_P(PagerEvent, RemapTakesThePagesAlong) {
   EXPECT_TRUE(world_.Finish(world_.BeginRemap(0, kPages, kPages, 100)));
   EXPECT_TRUE(world_.Check()) << world_.failure();
-  EXPECT_FALSE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(0)));
   EXPECT_TRUE(world_.Read(101));
 }
 
 TEST_P(PagerEvent, RemapThatGrowsOnItsWay) {
   EXPECT_TRUE(world_.Finish(world_.BeginRemap(0, kPages, 3 * kPages, 100)));
   EXPECT_TRUE(world_.Write(100 + 2 * kPages, std::byte{6}));  // told by no event
-  EXPECT_TRUE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(100 + 3 * kPages - 1)));
+  EXPECT_TRUE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(100 + 3 * kPages - 1)));
 }
 
-TEST_P(PagerEvent, RemapOntoAMappingInCare) {
+TEST_P(PagerEvent, RemapOntoAMappingIsRegistered) {
   world_.Map(100, kPages);
   ASSERT_TRUE(world_.Adopt(100, kPages));
   world_.Fill(100, kPages, PageKind::kText, 77);

@@ -49,10 +49,10 @@ class PagerFork : public testing::TestWithParam<bool> {
     if (!world_.Check()) Report(world_.failure());
     for (uint64_t page = 0; page < 40; page += 3) world_.Write(page, std::byte{77});
     if (!world_.ReadEverything()) Report(world_.failure());
-    world_.pager.Drain(64);
+    world_.pager.ReleaseFrames(64);
     for (uint64_t page = 0; page < 40; page += 3) {
       PagerTestPeer::AimAt(world_.pager, PagerWorld::At(page));
-      world_.pager.Take(1);
+      world_.pager.Isolate(1);
     }
     world_.CompressAll();
     if (!world_.ReadEverything() || !world_.UnmapEverything()) Report(world_.failure());
@@ -61,7 +61,7 @@ class PagerFork : public testing::TestWithParam<bool> {
   // The child has no mapping there, and the model must forget it.
   [[noreturn]] void LiveWithout(uint64_t page) {
     if (!world_.BecomeChild().ok()) Report("not rebuilt");
-    if (PagerTestPeer::InCare(world_.pager, PagerWorld::At(page))) Report("still in care");
+    if (PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(page))) Report("still registered");
     if (!world_.Check() || !world_.UnmapEverything()) Report(world_.failure());
     _exit(0);
   }
@@ -77,7 +77,7 @@ class PagerFork : public testing::TestWithParam<bool> {
     EXPECT_TRUE(world_.Check()) << world_.failure();
     for (uint64_t page = 0; page < 40; page += 2) EXPECT_TRUE(world_.Write(page, std::byte{9}));
     EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
-    world_.pager.Drain(64);
+    world_.pager.ReleaseFrames(64);
     EXPECT_TRUE(world_.Check()) << world_.failure();
   }
 
@@ -100,10 +100,10 @@ TEST_P(PagerFork, ChildAndParentBothKeepEveryByte) {
 
 TEST_P(PagerFork, NothingIsTakenWhileFrozen) {
   Freeze();
-  EXPECT_TRUE(world_.pager.IsAwayFrozen(PagerWorld::At(0)));
-  EXPECT_FALSE(world_.pager.IsAwayFrozen(PagerWorld::At(20)));
-  EXPECT_FALSE(world_.pager.IsAwayFrozen(PagerWorld::At(35)));
-  EXPECT_TRUE(world_.pager.InCareFrozen(PagerWorld::At(35)));
+  EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(0)), Residence::kSwappedOut);
+  EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(20)), Residence::kInProgram);
+  EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(35)), Residence::kInProgram);
+  EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(90)), Residence::kNotRegistered);
   Thaw();
 }
 
@@ -115,7 +115,7 @@ TEST_P(PagerFork, SharedPagesAreBusyUntilWritten) {
   EXPECT_EQ(world_.StateOf(21), PageState::kResident);
   EXPECT_TRUE(world_.Write(22, std::byte{1}));
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(22));
-  EXPECT_EQ(world_.pager.Take(1), 1u);
+  EXPECT_EQ(world_.pager.Isolate(1), 1u);
 }
 
 // --- while frozen ---

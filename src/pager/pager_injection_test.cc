@@ -26,7 +26,7 @@ bool Live(PagerWorld& world) {
   for (const uint64_t page : {90, 61, 75}) world.Read(page);  // far apart: zero pages
   for (uint64_t page = 0; page < 8; ++page) {
     PagerTestPeer::AimAt(world.pager, PagerWorld::At(page));
-    world.pager.Take(1);
+    world.pager.Isolate(1);
   }
   world.Write(1, std::byte{3});
   PagerTestPeer::Batch batch;
@@ -39,7 +39,7 @@ bool Live(PagerWorld& world) {
   for (uint64_t page = 0; page < kPages; ++page) world.Read(page);
   world.Finish(world.BeginDiscard(2, 3));
   world.Finish(world.BeginRemap(6, 3, 3, 40));
-  world.pager.Drain(4);
+  world.pager.ReleaseFrames(4);
   world.Write(41, std::byte{5});
   return world.ReadEverything() && world.UnmapEverything();
 }

@@ -1,6 +1,6 @@
-// A pager over the real kernel, in this process, where the two meet most closely: pages are taken
-// while a thread writes to them for the first time. On Linux 6.18 the kernel then moves pages and
-// does not say so (docs/decisions/0007-moves-are-recounted.md), in about one round of a hundred.
+// A pager over the real kernel, in this process, where the two meet most closely: pages are
+// isolated while a thread writes to them for the first time. Linux 6.18 then moves pages and does
+// not report it (docs/decisions/0007-moves-are-recounted.md), in about one round of a hundred.
 #include <sys/mman.h>
 
 #include <atomic>
@@ -29,7 +29,7 @@ class RealPager {
   // Why there cannot be one here; nullptr if there is.
   const char* Start() {
     if (!port_.Open(os::LinuxUserFault::Events::kAll).ok() ||
-        !drain_port_.Open(os::LinuxUserFault::Events::kNone).ok()) {
+        !release_port_.Open(os::LinuxUserFault::Events::kNone).ok()) {
       return "userfaultfd with UFFDIO_MOVE (Linux 6.8) is not to be had";
     }
     if (!space_.Open().ok()) return "PAGEMAP_SCAN (Linux 6.7) is not to be had";
@@ -54,9 +54,9 @@ class RealPager {
     stop_.store(true, std::memory_order_relaxed);
     server_.join();
     store_.Close(context_);
-    // Or the unmapping of the frames would wait for somebody who reads that.
+    // Otherwise the munmap of the frames would wait for a reader of its event.
     port_.Close();
-    drain_port_.Close();
+    release_port_.Close();
   }
 
   Pager& pager() { return pager_; }
@@ -67,18 +67,18 @@ class RealPager {
   Pager::Parts MakeParts() {
     Pager::Parts parts;
     parts.port = &port_;
-    parts.drain_port = &drain_port_;
+    parts.release_port = &release_port_;
     parts.address_space = &space_;
     parts.store = &store_;
     parts.statistics = &statistics;
     parts.headroom = &headroom_;
-    parts.levels.frames = PageCount(4 * kPages);
-    parts.wake_keeper = [](void*) {};
+    parts.watermarks.frames = PageCount(4 * kPages);
+    parts.wake_daemon = [](void*) {};
     return parts;
   }
 
   os::LinuxUserFault port_;
-  os::LinuxUserFault drain_port_;
+  os::LinuxUserFault release_port_;
   os::LinuxAddressSpace space_;
   FrameArena arena_;
   ZbudPool pool_;
@@ -93,9 +93,9 @@ class RealPager {
 
 uint64_t Value(uint64_t round, uint64_t page) { return round * 1000 + page + 1; }
 
-// The program: in each round it reads all pages (downwards, which no read-ahead follows, so that
-// each is the zero page), writes to each when it is let, and looks whether all is there. Counts
-// what was wrong.
+// The program: in each round it reads all pages (downwards, so that nothing is read ahead and each
+// is the zero page), writes to each when it is allowed to, and checks all of them. Counts what was
+// wrong.
 class Program {
  public:
   explicit Program(volatile uint64_t* memory) : memory_(memory), thread_([this] { Run(); }) {}
@@ -142,7 +142,7 @@ class Program {
   std::thread thread_;
 };
 
-TEST(PagerKernel, PagesTakenAtTheirFirstWriteAreAllThere) {
+TEST(PagerKernel, PagesIsolatedAtTheirFirstWriteAreAllPresent) {
   RealPager real;
   if (const char* reason = real.Start()) GTEST_SKIP() << reason;
   void* memory = mmap(nullptr, kPages << kPageShift, PROT_READ | PROT_WRITE,
@@ -151,7 +151,7 @@ TEST(PagerKernel, PagesTakenAtTheirFirstWriteAreAllThere) {
   // A mapping of its own, with nothing to merge with.
   ASSERT_EQ(madvise(memory, kPages << kPageShift, MADV_DONTFORK), 0);
   const auto start = reinterpret_cast<uint64_t>(memory);
-  ASSERT_TRUE(real.pager().Adopt(start, start + (kPages << kPageShift)));
+  ASSERT_TRUE(real.pager().Adopt({start, start + (kPages << kPageShift)}));
   Rng rng(20130214);
   {
     Program program(static_cast<uint64_t*>(memory));
@@ -162,19 +162,19 @@ TEST(PagerKernel, PagesTakenAtTheirFirstWriteAreAllThere) {
       }
       program.LetWrite(round);
       for (uint64_t spin = rng.Below(100); spin > 0; --spin) __asm__ volatile("pause");
-      real.pager().Take(kPages);
+      real.pager().Isolate(kPages);
       program.AwaitChecked(round);
-      real.pager().Drain(kPages);
+      real.pager().ReleaseFrames(kPages);
     }
     EXPECT_EQ(program.wrong(), 0u);
   }
-  printf("%llu pages taken, %llu of them untold\n",
+  printf("%llu pages isolated, %llu of them not reported\n",
          static_cast<unsigned long long>(real.statistics.pages_taken.Get()),
-         static_cast<unsigned long long>(real.statistics.untold_moves.Get()));
-  // Told to the pager's thread.
+         static_cast<unsigned long long>(real.statistics.unreported_moves.Get()));
+  // The pager's thread reads the event.
   EXPECT_EQ(munmap(memory, kPages << kPageShift), 0);
   real.pager().Audit();
-  EXPECT_EQ(real.pager().Look().cached, 0u);
+  EXPECT_EQ(real.pager().TakeSnapshot().staged, 0u);
   real.Stop();
 }
 

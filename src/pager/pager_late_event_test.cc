@@ -65,7 +65,7 @@ TEST_F(LateEvent, SourceUsedAgainAndUnmappedAgain) {
   QueueAndRead(c);  // before A's: whichever is read first, both concern the same range
   EXPECT_TRUE(world_.Finish(a));
   EXPECT_TRUE(world_.Finish(c));
-  EXPECT_FALSE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(kFrom)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(kFrom)));
 }
 
 TEST_F(LateEvent, SourceUsedAgainForAPart) {
@@ -129,7 +129,7 @@ TEST_F(LateEvent, SourceThatStaysMappedIsUnmappedLater) {
   world_.TakePages(kFrom + 2, 1);
   EXPECT_TRUE(world_.Check()) << world_.failure();
   EXPECT_TRUE(world_.Finish(world_.BeginUnmap(kFrom, kPages)));
-  EXPECT_FALSE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(kFrom + 2)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(kFrom + 2)));
   EXPECT_EQ(world_.StateOf(kFrom + 2), PageState::kUntracked);
 }
 

@@ -27,7 +27,7 @@ class PagerMoves : public testing::TestWithParam<Answer> {
   void TearDown() override {
     EXPECT_TRUE(world_.Check()) << world_.failure();
     EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
-    EXPECT_EQ(world_.statistics.untold_moves.Get(), untold_seen_);
+    EXPECT_EQ(world_.statistics.unreported_moves.Get(), untold_seen_);
   }
   // Of a call for `pages` pages from now on.
   void Inject(Call call, uint64_t pages, uint64_t nth = 1) {
@@ -50,7 +50,7 @@ class PagerMoves : public testing::TestWithParam<Answer> {
 TEST_P(PagerMoves, Taking) {
   MakeAllCold();
   Inject(Call::kMove, kPages);
-  EXPECT_EQ(world_.pager.Take(kPages), kPages);
+  EXPECT_EQ(world_.pager.Isolate(kPages), kPages);
   for (uint64_t page = 0; page < kPages; ++page) {
     EXPECT_EQ(world_.StateOf(page), PageState::kStaged);
     EXPECT_FALSE(world_.fake.IsPresent(PagerWorld::At(page)));
@@ -71,7 +71,7 @@ TEST_P(PagerMoves, BringingBackAPageThatAThreadWaitsFor) {
 // Two threads: the second waits for a page that the first one's run brings along.
 TEST_P(PagerMoves, BringingBackPagesAhead) {
   MakeAllCold();
-  ASSERT_EQ(world_.pager.Take(kPages), kPages);
+  ASSERT_EQ(world_.pager.Isolate(kPages), kPages);
   EXPECT_TRUE(world_.Read(0));
   EXPECT_TRUE(world_.Read(1));  // a walk: the next fault asks for four
   EXPECT_EQ(world_.TryRead(1, 3), Access::kWaiting);
@@ -87,7 +87,7 @@ TEST_P(PagerMoves, GivingBackWhatDoesNotCompress) {
   world_.Fill(20, 1, PageKind::kRandom, 3);
   world_.TakePages(20, 1);
   Inject(Call::kMove, 1);
-  world_.pager.CompressOldest(world_.context, 1);
+  world_.pager.StoreOldest(world_.context, 1);
   EXPECT_EQ(world_.StateOf(20), PageState::kResident);
   EXPECT_TRUE(world_.fake.IsPresent(PagerWorld::At(20)));
 }
@@ -96,8 +96,8 @@ TEST_P(PagerMoves, Draining) {
   world_.TakePages(0, kPages);
   world_.CompressAll();
   Inject(Call::kDrain, kPages);
-  EXPECT_EQ(world_.pager.Drain(kPages), kPages);
-  EXPECT_EQ(world_.pager.Look().populated, 0u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(kPages), kPages);
+  EXPECT_EQ(world_.pager.TakeSnapshot().populated, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(ToldAndNot, PagerMoves,
@@ -114,7 +114,7 @@ TEST(PagerMovesDeath, AFullFrameIsNotTakenForAMovedPage) {
         world.Fill(0, 2, PageKind::kText, 1);
         world.fake.Inject(Call::kMove, 1, os::PortOutcome::kExists);
         PagerTestPeer::AimAt(world.pager, PagerWorld::At(0));
-        world.pager.Take(1);
+        world.pager.Isolate(1);
       },
       "was not empty");
 }

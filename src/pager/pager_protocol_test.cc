@@ -18,7 +18,7 @@ class PagerProtocol : public testing::Test {
     EXPECT_TRUE(world_.Check()) << world_.failure();
     EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
   }
-  // Pages [0, pages) in care, with text in them, resident.
+  // Pages [0, pages) registered, with text in them, resident.
   void Begin(uint64_t pages) {
     world_.MapAndAdopt(0, pages);
     world_.Fill(0, pages, PageKind::kText, 1);
@@ -36,7 +36,7 @@ TEST_F(PagerProtocol, APageGoesAllTheWayAndComesBack) {
   world_.CompressAll();
   for (uint64_t page = 0; page < 8; ++page) EXPECT_EQ(world_.StateOf(page), PageState::kCompressed);
   ASSERT_TRUE(world_.Check()) << world_.failure();
-  EXPECT_EQ(world_.pager.Drain(8), 8u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(8), 8u);
   EXPECT_EQ(world_.fake.program_pages(), 0u);
   EXPECT_TRUE(world_.Write(3, std::byte{9}));
   EXPECT_EQ(world_.StateOf(3), PageState::kResident);
@@ -164,10 +164,10 @@ TEST_F(PagerProtocol, AnIncompressiblePageIsGivenBackAndLeftAlone) {
   world_.MapAndAdopt(0, 1);
   world_.Fill(0, 1, PageKind::kRandom, 3);
   world_.TakePages(0, 1);
-  EXPECT_EQ(world_.pager.CompressOldest(world_.context, 1), 0u);
+  EXPECT_EQ(world_.pager.StoreOldest(world_.context, 1), 0u);
   EXPECT_EQ(world_.StateOf(0), PageState::kResident);
   EXPECT_TRUE(world_.fake.IsPresent(PagerWorld::At(0)));
-  EXPECT_EQ(PagerTestPeer::HeatOf(world_.pager, PagerWorld::At(0)), PageEntry::kHeatMax);
+  EXPECT_EQ(PagerTestPeer::AgeOf(world_.pager, PagerWorld::At(0)), 0);
   EXPECT_EQ(count(counts_.reject_compress_poor), 1u);
 }
 
@@ -176,7 +176,7 @@ TEST_F(PagerProtocol, AnIncompressiblePageThatCannotBeGivenBackStaysCached) {
   world_.Fill(0, 1, PageKind::kRandom, 3);
   world_.TakePages(0, 1);
   world_.fake.Inject(Call::kMove, 1, PortOutcome::kBusy);
-  world_.pager.CompressOldest(world_.context, 1);
+  world_.pager.StoreOldest(world_.context, 1);
   EXPECT_EQ(world_.StateOf(0), PageState::kStaged);
 }
 
@@ -208,7 +208,7 @@ TEST(PagerProtocolPool, AFullSwapCacheStopsTaking) {
   world.MapAndAdopt(0, 32);
   world.Fill(0, 32, PageKind::kText, 5);
   world.TakePages(0, 8);
-  EXPECT_EQ(world.pager.Take(4), 0u);
+  EXPECT_EQ(world.pager.Isolate(4), 0u);
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
@@ -218,7 +218,7 @@ TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
   world.MapAndAdopt(0, 128);
   for (uint64_t page = 0; page < 128; ++page) {  // far more than there is room for
     world.Fill(page, 1, PageKind::kText, 5 + page);
-    world.pager.Take(0);  // a keeper comes by: faults may try again
+    world.pager.Isolate(0);  // a keeper comes by: faults may try again
   }
   EXPECT_GT(world.statistics.direct_reclaims.Get(), 0u);
   EXPECT_GT(world.statistics.zswpout.Get(), 0u);
@@ -239,7 +239,7 @@ TEST_F(PagerProtocol, APinnedPageIsNotTaken) {
   Begin(2);
   world_.fake.SetPinned(PagerWorld::At(0), true);
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(0));
-  EXPECT_EQ(world_.pager.Take(1), 1u);  // the next one
+  EXPECT_EQ(world_.pager.Isolate(1), 1u);  // the next one
   EXPECT_EQ(world_.StateOf(0), PageState::kResident);
   EXPECT_EQ(world_.StateOf(1), PageState::kStaged);
   EXPECT_EQ(count(counts_.busy_pages), 1u);
@@ -250,7 +250,7 @@ TEST_F(PagerProtocol, ALockedMappingIsNotTakenAndServedByCopies) {
   world_.TakePages(0, 2);
   world_.fake.Protect(PagerWorld::At(0), 4 << kPageShift, {.locked = true});
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(2));
-  EXPECT_EQ(world_.pager.Take(2), 0u);
+  EXPECT_EQ(world_.pager.Isolate(2), 0u);
   EXPECT_GT(count(counts_.refused_pages), 0u);
   EXPECT_TRUE(world_.Write(0, std::byte{5}));  // a frame is not locked: it cannot be moved there
 }
@@ -276,7 +276,7 @@ TEST_F(PagerProtocol, PagesBeforeABorderAreTaken) {
     PagerTestPeer::AimAt(world_.pager, PagerWorld::At(page));
   }
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(0));
-  EXPECT_EQ(world_.pager.Take(16), 16u);
+  EXPECT_EQ(world_.pager.Isolate(16), 16u);
   EXPECT_EQ(count(counts_.refused_pages), 0u);
 }
 
@@ -302,12 +302,12 @@ TEST_F(PagerProtocol, AWalkBringsPagesAhead) {
 
 TEST_F(PagerProtocol, PinnedResidentPagesAreNotTaken) {
   Begin(4);
-  world_.pager.PinResident(PagerWorld::At(1), PagerWorld::At(3));
+  world_.pager.PinResident({PagerWorld::At(1), PagerWorld::At(3)});
   for (uint64_t page = 0; page < 4; ++page) {
     PagerTestPeer::AimAt(world_.pager, PagerWorld::At(page));
   }
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(0));
-  EXPECT_EQ(world_.pager.Take(2), 2u);
+  EXPECT_EQ(world_.pager.Isolate(2), 2u);
   EXPECT_EQ(world_.StateOf(1), PageState::kResident);
   EXPECT_EQ(world_.StateOf(2), PageState::kResident);
 }
@@ -318,11 +318,11 @@ TEST_F(PagerProtocol, DrainGivesSpentFramesBack) {
   Begin(16);
   world_.TakePages(0, 16);
   world_.CompressAll();
-  EXPECT_EQ(world_.pager.Look().spent, 16u);
-  EXPECT_EQ(world_.pager.Drain(5), 5u);
-  EXPECT_EQ(world_.pager.Drain(100), 11u);
-  EXPECT_EQ(world_.pager.Look().populated, 0u);
-  EXPECT_EQ(world_.pager.Drain(1), 0u);
+  EXPECT_EQ(world_.pager.TakeSnapshot().to_free, 16u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(5), 5u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(100), 11u);
+  EXPECT_EQ(world_.pager.TakeSnapshot().populated, 0u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(1), 0u);
 }
 
 TEST_F(PagerProtocol, DrainWhileACompressorReadsAFrame) {
@@ -331,10 +331,10 @@ TEST_F(PagerProtocol, DrainWhileACompressorReadsAFrame) {
   Batch batch;
   PagerTestPeer::BeginBatch(world_.pager, 2, &batch);
   EXPECT_TRUE(world_.Write(0, std::byte{5}));  // the frame is nobody's, and still read
-  EXPECT_EQ(world_.pager.Drain(10), 0u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(10), 0u);
   PagerTestPeer::StoreBatch(world_.pager, world_.context, &batch);
   PagerTestPeer::FinishBatch(world_.pager, batch);
-  EXPECT_EQ(world_.pager.Drain(10), 2u);
+  EXPECT_EQ(world_.pager.ReleaseFrames(10), 2u);
 }
 
 // --- adoption ---
@@ -345,7 +345,7 @@ TEST_F(PagerProtocol, AdoptionFindsWhatIsThere) {
   world_.Fill(9, 1, PageKind::kText, 1);
   EXPECT_TRUE(world_.Adopt(0, 16));
   EXPECT_FALSE(world_.Adopt(0, 16));
-  EXPECT_EQ(world_.pager.Look().resident.raw(), 4u);
+  EXPECT_EQ(world_.pager.TakeSnapshot().resident.raw(), 4u);
   EXPECT_EQ(world_.StateOf(2), PageState::kResident);
   EXPECT_EQ(world_.StateOf(5), PageState::kUntracked);
 }
@@ -354,13 +354,13 @@ TEST_F(PagerProtocol, AdoptionOfMoreRunsThanOneScanHolds) {
   world_.Map(0, 400);
   for (uint64_t page = 0; page < 400; page += 2) world_.Fill(page, 1, PageKind::kText, page);
   EXPECT_TRUE(world_.Adopt(0, 400));
-  EXPECT_EQ(world_.pager.Look().resident.raw(), 200u);
+  EXPECT_EQ(world_.pager.TakeSnapshot().resident.raw(), 200u);
 }
 
 TEST_F(PagerProtocol, AMappingTheKernelDoesNotRegisterIsLeftAlone) {
   world_.Map(0, 16, {.anonymous = false});
   EXPECT_FALSE(world_.Adopt(0, 16));
-  EXPECT_FALSE(PagerTestPeer::InCare(world_.pager, PagerWorld::At(0)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(0)));
   EXPECT_TRUE(world_.Write(0, std::byte{1}));
 }
 

@@ -1,4 +1,4 @@
-// Serving: reading messages, trying what waits again and again, and what to do in between.
+// Serving: passes over the faults that wait, and the work between passes that needs no lock.
 #include <algorithm>
 
 #include "os/thread.h"
@@ -16,30 +16,32 @@ uint32_t Pager::ServeOnce(int timeout_ms) {
 uint32_t Pager::ServeWaiting() {
   uint32_t thread = 0;
   while (true) {
-    ReadList reads;
+    Work work;
     mutex_.Lock();
-    const Pass pass = ServeLocked(&thread);
-    const bool elsewhere = reading_;
-    if (!elsewhere) BeginReads(pass, &reads);
+    const Resolution pass = ServeLocked(&thread);
+    const bool elsewhere = working_;
+    const bool has_work = !elsewhere && BeginWork(pass, &work);
     mutex_.Unlock();
-    if (reads.count > 0) {
-      DoReads(reads);
+    if (has_work) {
+      DoWork(&work);
       continue;
     }
     switch (pass) {
-      case Pass::kFinished:
+      case Resolution::kResolved:
         return thread;
-      case Pass::kMustRead:
-        // Whoever reads serves what is left.
+      case Resolution::kNeedsRead:
+      case Resolution::kNeedsReclaim:
+        // The thread that works serves what is left.
         if (elsewhere) return thread;
+        os::YieldProcessor();
         break;
-      case Pass::kMustWait:
+      case Resolution::kNeedsMemory:
         parts_.statistics->throttled_waits.Add();
         parts_.port->WaitReadable(kThrottleMs);
         break;
-      case Pass::kEventDue:
+      case Resolution::kNeedsEvent:
         // A thread of the program is between announcing a change of its mappings and queueing
-        // the event: let it get there.
+        // the event: let it run.
         parts_.statistics->retries.Add();
         os::YieldProcessor();
         break;
@@ -47,68 +49,101 @@ uint32_t Pager::ServeWaiting() {
   }
 }
 
-Pager::Pass Pager::ServeLocked(uint32_t* last_thread) {
-  while (true) {
-    const size_t read = ReadLocked();
-    Pass pass = Pass::kFinished;
-    size_t kept = 0;
-    wanted_.count = 0;
-    for (size_t i = 0; i < parked_count_; ++i) {
-      Parked parked = parked_[i];
-      const bool may_wait = parked.read == ReadState::kTried || rescuing_;
-      load_from_ = may_wait ? LoadFrom::kAnywhere : LoadFrom::kMemory;
-      const Served served = ServeFault(parked.fault);
-      if (served != Served::kDone) {
-        if (served == Served::kRead && parked.read == ReadState::kNone) {
-          parked.read = ReadState::kWanted;
-        }
-        parked_[kept++] = parked;
-        pass = std::max(pass, PassAfter(served));
-        continue;
-      }
-      *last_thread = parked.fault.thread;
-      parts_.statistics->faults.Add();
-      parts_.statistics->fault_ns.Record(os::MonotonicNanoseconds() - parked.read_ns);
-    }
-    parked_count_ = kept;
-    if (read != 0) continue;
-    if (pass == Pass::kFinished) BalanceLocked();
-    return pass;
-  }
-}
-
-Pager::Pass Pager::PassAfter(Served served) {
-  switch (served) {
-    case Served::kDone:
-      return Pass::kFinished;
-    case Served::kThrottled:
-      return Pass::kMustWait;
-    case Served::kLater:
-      return Pass::kEventDue;
-    case Served::kRead:
-      return Pass::kMustRead;
-  }
-  return Pass::kFinished;
-}
-
-size_t Pager::ReadLocked() {
+size_t Pager::ReadMessages() {
   size_t total = 0;
-  while (parked_count_ + kReadBatch <= kParkedMax) {
-    UserFaultEvent events[kReadBatch];
-    const size_t count = parts_.port->Read(events);
-    if (count == 0) break;
-    total += count;
-    const uint64_t now = os::MonotonicNanoseconds();
-    for (size_t i = 0; i < count; ++i) {
-      if (events[i].kind == UserFaultEvent::Kind::kPageFault) {
-        parked_[parked_count_++] = {.fault = events[i], .read_ns = now};
-      } else {
-        ApplyEvent(events[i]);
-      }
-    }
-    if (count < kReadBatch) break;
+  FaultQueue::Messages messages;
+  while (queue_.Read(map_.port(), os::MonotonicNanoseconds(), &messages)) {
+    for (size_t i = 0; i < messages.count; ++i) map_.events().Apply(messages.events[i]);
+    total += messages.read;
+    if (messages.read < FaultQueue::kReadBatch) break;
   }
   return total;
+}
+
+Resolution Pager::ServeLocked(uint32_t* last_thread) {
+  while (true) {
+    const size_t read = ReadMessages();
+    Resolution needs = Resolution::kResolved;
+    swap_in_.BeginPass();
+    for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
+      const Resolution answer = Answer(parked);
+      if (answer == Resolution::kResolved) {
+        *last_thread = parked->fault.thread;
+      } else {
+        pass.Keep();
+      }
+      needs = std::max(needs, answer);
+    }
+    if (read != 0) continue;
+    if (needs == Resolution::kResolved) Balance();
+    return needs;
+  }
+}
+
+Resolution Pager::Answer(ParkedFault* parked) {
+  const UserFaultEvent& fault = parked->fault;
+  serving_.reclaimed = parked->reclaimed;
+  const Resolution answer =
+      handler_.Resolve(fault.start, fault.write ? Access::kWrite : Access::kRead, serving_);
+  if (answer == Resolution::kResolved) {
+    parts_.statistics->faults.Add();
+    parts_.statistics->fault_ns.Record(os::MonotonicNanoseconds() - parked->read_ns);
+  } else if (answer == Resolution::kNeedsMemory) {
+    parked->reclaimed = false;  // after the wait it helps again
+  }
+  return answer;
+}
+
+// After the faults: keeps enough pages staged that the daemon always finds some to store. They are
+// isolated here, on the processor of the thread that faulted: a MOVE from another processor would
+// interrupt it.
+void Pager::Balance() {
+  const Watermarks& watermarks = parts_.watermarks;
+  const int64_t headroom = parts_.headroom->Get();
+  if (headroom > watermarks.room_high) return;
+  Evictor& evictor = reclaimer_.evictor();
+  const StagingFrames& frames = reclaimer_.frames();
+  if (frames.staged_count() < watermarks.inactive && !evictor.last_sweep_failed()) {
+    evictor.Isolate(kIsolateBatch);
+  }
+  if (headroom < watermarks.room_low && frames.staged_count() > 0) {
+    parts_.wake_daemon(parts_.callback_argument);
+  }
+}
+
+bool Pager::BeginWork(Resolution pass, Work* work) {
+  Evictor& evictor = reclaimer_.evictor();
+  if (pass == Resolution::kNeedsReclaim) {
+    const size_t faults = queue_.count();
+    parts_.statistics->direct_reclaims.Add(faults);
+    if (reclaimer_.frames().staged_count() == 0 && !evictor.last_sweep_failed()) {
+      evictor.Isolate(kIsolateBatch);
+    }
+    evictor.BeginStore(kReclaimForFault * faults, &work->stores);
+    queue_.MarkReclaimed();
+    working_ = true;
+  } else {
+    // Nothing is read ahead while a fault waits or a thread forks.
+    swap_in_.Begin(pass == Resolution::kResolved && !evictor.frozen(), &work->reads);
+    working_ = work->reads.count > 0;
+  }
+  return working_;
+}
+
+void Pager::DoWork(Work* work) {
+  if (work->reads.count > 0) swap_in_.Read(work_context_, &work->reads);
+  if (work->stores.count > 0) {
+    PageStoreSink sink;
+    sink.Attach(parts_.store);
+    Evictor::Store(sink, work_context_, &work->stores);
+  }
+  MutexLock lock(mutex_);
+  if (work->reads.count > 0) swap_in_.Finish(work->reads);
+  if (work->stores.count > 0) {
+    reclaimer_.evictor().FinishStore(work->stores);
+    reclaimer_.evictor().ReleaseFrames(kReleaseForFault);
+  }
+  working_ = false;
 }
 
 }  // namespace uzswap

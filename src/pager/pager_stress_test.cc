@@ -93,22 +93,22 @@ class Program {
 
 class PagerStress : public testing::TestWithParam<uint64_t> {};
 
-TEST_P(PagerStress, ProgramPagerKeeperAndWriterRunSideBySide) {
+TEST_P(PagerStress, ProgramPagerDaemonAndWriterRunSideBySide) {
   PagerWorld world(
       {.frames = 32, .pool_frames = 64, .headroom = 8, .overdraft = 4, .device_bytes = GetParam()});
   std::atomic<bool> stop{false};
   std::thread server([&] {
     while (!stop) world.pager.ServeOnce(-1);
   });
-  std::thread keeper([&] {
+  std::thread daemon([&] {
     Rng rng(3);
     while (!stop) {
       for (const uint64_t place : {1000, 1100, 2000, 2100}) {
-        world.pager.Adopt(PagerWorld::At(place), PagerWorld::At(place + kPages));
+        world.pager.Adopt({PagerWorld::At(place), PagerWorld::At(place + kPages)});
       }
-      world.pager.Take(8);
-      world.pager.CompressOldest(world.context, 1 + rng.Below(16));
-      world.pager.Drain(16);
+      world.pager.Isolate(8);
+      world.pager.StoreOldest(world.context, 1 + rng.Below(16));
+      world.pager.ReleaseFrames(16);
       world.headroom.Set(static_cast<int64_t>(rng.Below(32)) - 16);
       world.pager.Audit();
     }
@@ -129,7 +129,7 @@ TEST_P(PagerStress, ProgramPagerKeeperAndWriterRunSideBySide) {
   stop = true;
   world.fake.Interrupt();
   server.join();
-  keeper.join();
+  daemon.join();
   writer.join();
   EXPECT_EQ(first.wrong(), 0u);
   EXPECT_EQ(second.wrong(), 0u);

@@ -8,7 +8,7 @@ Result<void> PageStore::Init(CompressedCache* cache, const FrameArena* arena, ui
   cache_ = cache;
   arena_ = arena;
   area_ = cache->CreateArea(AreaKind::kPersistent);
-  if (area_ == kNoArea) return Error{0, "the cache has no area for the pager"};
+  if (area_ == kNoArea) return Error{0, "the compressed cache has no free area"};
   return slots_.Init(slots_max);
 }
 
@@ -21,19 +21,20 @@ StoredPage PageStore::Store(CacheContext& context, ConstPageBytes page) {
   uint64_t pattern = 0;
   if (IsSameFilled(page, &pattern)) {
     const auto low = static_cast<uint32_t>(pattern);
-    if (pattern >> 32 == low) return {StoredAs::kSameFilled, 0, low};
+    if (pattern >> 32 == low) return {StoredAs::kSameFilled, {}, low};
   }
-  const uint32_t slot = slots_.Take();
-  if (slot == SwapSlots::kNone) return {StoredAs::kNoSpace};
+  const SwapSlot slot = slots_.Allocate();
+  if (!slot.valid()) return {StoredAs::kNoSpace};
   const StoreOutcome stored = cache_->Store(context, EntryOf(slot), page);
   if (stored == StoreOutcome::kStored) return {StoredAs::kSlot, slot};
-  slots_.Return(slot);
+  slots_.Free(slot);
   return {stored == StoreOutcome::kIncompressible ? StoredAs::kIncompressible : StoredAs::kNoSpace};
 }
 
-LoadedPage PageStore::Load(CacheContext& context, uint32_t slot, PageBytes page, LoadFrom from) {
-  const LoadMode mode = from == LoadFrom::kMemory ? LoadMode::kKeepFromMemory : LoadMode::kKeep;
-  switch (cache_->Load(context, EntryOf(slot), page, mode)) {
+namespace {
+
+LoadedPage ToLoadedPage(LoadOutcome outcome) {
+  switch (outcome) {
     case LoadOutcome::kLoaded:
       return LoadedPage::kLoaded;
     case LoadOutcome::kOnDisk:
@@ -44,19 +45,33 @@ LoadedPage PageStore::Load(CacheContext& context, uint32_t slot, PageBytes page,
     case LoadOutcome::kMiss:
       break;
   }
-  PanicOperands(__FILE__, __LINE__, "a stored page is not in the cache", slot, 0);
+  return LoadedPage::kGone;
 }
 
-void PageStore::Prefetch(CacheContext& context, std::span<const uint32_t> slots) {
+}  // namespace
+
+LoadedPage PageStore::Load(CacheContext& context, SwapSlot slot, PageBytes page, LoadFrom from) {
+  const LoadMode mode = from == LoadFrom::kMemory ? LoadMode::kKeepFromMemory : LoadMode::kKeep;
+  const LoadedPage loaded = ToLoadedPage(cache_->Load(context, EntryOf(slot), page, mode));
+  if (loaded != LoadedPage::kGone) return loaded;
+  PanicOperands(__FILE__, __LINE__, "a stored page is not in the cache", slot.raw(), 0);
+}
+
+LoadedPage PageStore::LoadIfStored(CacheContext& context, SwapSlot slot, PageBytes page) {
+  return ToLoadedPage(cache_->Load(context, EntryOf(slot), page, LoadMode::kKeep));
+}
+
+void PageStore::Prefetch(CacheContext& context, std::span<const SwapSlot> slots) {
   SwapEntry entries[CompressedCache::kPrefetchMax];
+  UZ_CHECK_LE(slots.size(), CompressedCache::kPrefetchMax);
   for (size_t i = 0; i < slots.size(); ++i) entries[i] = EntryOf(slots[i]);
   cache_->PrefetchMany(context, {entries, slots.size()});
 }
 
-void PageStore::Free(CacheContext& context, uint32_t slot) {
-  const bool was_there = cache_->Invalidate(context, EntryOf(slot));
-  UZ_CHECK(was_there);
-  slots_.Return(slot);
+void PageStore::Free(CacheContext& context, SwapSlot slot) {
+  const bool was_stored = cache_->Invalidate(context, EntryOf(slot));
+  UZ_CHECK(was_stored);
+  slots_.Free(slot);
 }
 
 }  // namespace uzswap

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <gtest/gtest.h>
+#include <vector>
 
 #include "base/testing/page_corpus.h"
 #include "pool/zbud_pool.h"
@@ -11,17 +12,17 @@ namespace {
 
 using Page = std::array<std::byte, kPageSize>;
 
-// A page store with all that is below it.
+// A page store with the cache, pool and arena that it needs.
 struct Rig {
   explicit Rig(const char* codec, uint64_t frames = 64, uint32_t slots = 256) {
     UZ_CHECK(arena.Init({.capacity = PageCount(frames)}).ok());
     UZ_CHECK(pool.Init({.arena = &arena}).ok());
-    CacheOptions wishes;
-    wishes.codec = CodecByName(codec);
-    wishes.keep_incompressible = false;
-    wishes.object_max = PageStore::kObjectMax;
-    wishes.index = {.areas_max = 2, .nodes_max = 16, .leaves_max = 64};
-    UZ_CHECK(cache.Init(pool, wishes).ok());
+    CacheOptions options;
+    options.codec = CodecByName(codec);
+    options.keep_incompressible = false;
+    options.object_max = PageStore::kObjectMax;
+    options.index = {.areas_max = 2, .nodes_max = 16, .leaves_max = 64};
+    UZ_CHECK(cache.Init(pool, options).ok());
     UZ_CHECK(context.Init(cache).ok());
     UZ_CHECK(store.Init(&cache, &arena, slots).ok());
   }
@@ -37,9 +38,9 @@ struct Rig {
 class PageStoreTest : public testing::TestWithParam<const char*> {
  protected:
   StoredPage Store(const Page& page) { return rig_.store.Store(rig_.context, page); }
-  void Free(uint32_t slot) { rig_.store.Free(rig_.context, slot); }
+  void Free(SwapSlot slot) { rig_.store.Free(rig_.context, slot); }
   uint64_t ObjectBytes() { return rig_.pool.Snapshot().object_bytes; }
-  void ExpectLoads(uint32_t slot, const Page& page) {
+  void ExpectLoads(SwapSlot slot, const Page& page) {
     alignas(8) Page back;
     back.fill(std::byte{0xee});
     EXPECT_EQ(rig_.store.Load(rig_.context, slot, back, LoadFrom::kMemory), LoadedPage::kLoaded);
@@ -73,7 +74,7 @@ TEST_P(PageStoreTest, PagesOfEveryKind) {
       case PageKind::kMostlyZero:
       case PageKind::kMixed:
         ASSERT_EQ(outcome.as, StoredAs::kSlot) << PageKindName(static_cast<PageKind>(kind));
-        EXPECT_LT(outcome.slot, uint64_t{1} << 48);
+        EXPECT_TRUE(outcome.slot.valid());
         ExpectLoads(outcome.slot, page);
         ExpectLoads(outcome.slot, page);
         Free(outcome.slot);
@@ -83,7 +84,7 @@ TEST_P(PageStoreTest, PagesOfEveryKind) {
   EXPECT_EQ(ObjectBytes(), 0u);
 }
 
-TEST_P(PageStoreTest, ARepeatedHalfWordNeedsNoObject) {
+TEST_P(PageStoreTest, ARepeated32BitWordIsSameFilled) {
   for (const uint32_t half : {0u, 1u, 0xffffffffu, 0x80000000u}) {
     const StoredPage outcome = Store(RepeatedWord((uint64_t{half} << 32) | half));
     EXPECT_EQ(outcome.as, StoredAs::kSameFilled);
@@ -92,7 +93,7 @@ TEST_P(PageStoreTest, ARepeatedHalfWordNeedsNoObject) {
   EXPECT_EQ(ObjectBytes(), 0u);
 }
 
-TEST_P(PageStoreTest, ARepeatedWordTakesAWordAtMost) {
+TEST_P(PageStoreTest, ARepeated64BitWordTakesAtMostEightBytes) {
   for (const uint64_t word : {uint64_t{1}, uint64_t{1} << 63, uint64_t{0x0123456789abcdef}}) {
     const Page page = RepeatedWord(word);
     const StoredPage outcome = Store(page);
@@ -114,7 +115,7 @@ TEST_P(PageStoreTest, OneByteThatDiffersIsNotSameFilled) {
   }
 }
 
-TEST_P(PageStoreTest, WhatIsFreedIsGone) {
+TEST_P(PageStoreTest, AFreedSlotLeavesNothing) {
   alignas(8) Page page;
   FillPageOf(PageKind::kText, 1, page);
   const StoredPage outcome = Store(page);
@@ -140,7 +141,7 @@ TEST_P(PageStoreFull, NoSpaceIsAnOutcome) {
   Rig rig("lz4", GetParam().frames, GetParam().slots);
   alignas(8) Page page;
   FillPageOf(PageKind::kMixed, 1, page);
-  std::vector<uint32_t> slots;
+  std::vector<SwapSlot> slots;
   StoredPage outcome = rig.store.Store(rig.context, page);
   for (; outcome.as == StoredAs::kSlot; outcome = rig.store.Store(rig.context, page)) {
     slots.push_back(outcome.slot);
@@ -148,37 +149,46 @@ TEST_P(PageStoreFull, NoSpaceIsAnOutcome) {
   }
   EXPECT_EQ(outcome.as, StoredAs::kNoSpace);
   EXPECT_EQ(rig.store.slots_in_use(), slots.size());
-  for (const uint32_t slot : slots) rig.store.Free(rig.context, slot);
+  for (const SwapSlot slot : slots) rig.store.Free(rig.context, slot);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, PageStoreFull,
                          testing::Values(Shortage{2, 256}, Shortage{64, 3}, Shortage{64, 0}));
 
-TEST(PageStoreDeathTest, NumbersThatHoldNothing) {
+TEST(PageStoreDeathTest, SlotsThatHoldNothing) {
   Rig rig("lz4");
   alignas(8) Page page;
   FillPageOf(PageKind::kText, 1, page);
-  const uint32_t slot = rig.store.Store(rig.context, page).slot;
+  const SwapSlot slot = rig.store.Store(rig.context, page).slot;
   rig.store.Free(rig.context, slot);
   EXPECT_DEATH(static_cast<void>(rig.store.Load(rig.context, slot, page, LoadFrom::kAnywhere)),
                "not in the cache");
-  EXPECT_DEATH(rig.store.Free(rig.context, slot), "was_there");
+  EXPECT_DEATH(rig.store.Free(rig.context, slot), "was_stored");
 }
 
-TEST(SwapSlots, TheOneReturnedLastComesFirst) {
+TEST(SwapSlots, TheSlotFreedLastIsAllocatedFirst) {
   SwapSlots slots;
   ASSERT_TRUE(slots.Init(3).ok());
-  EXPECT_EQ(slots.Take(), 0u);
-  EXPECT_EQ(slots.Take(), 1u);
-  slots.Return(0);
+  EXPECT_EQ(slots.Allocate(), SwapSlot(0));
+  EXPECT_EQ(slots.Allocate(), SwapSlot(1));
+  slots.Free(SwapSlot(0));
   EXPECT_EQ(slots.in_use(), 1u);
-  EXPECT_EQ(slots.Take(), 0u);
-  EXPECT_EQ(slots.Take(), 2u);
-  EXPECT_EQ(slots.Take(), SwapSlots::kNone);
-  slots.Return(2);
-  slots.Return(1);
-  slots.Return(0);
+  EXPECT_EQ(slots.Allocate(), SwapSlot(0));
+  EXPECT_EQ(slots.Allocate(), SwapSlot(2));
+  EXPECT_FALSE(slots.Allocate().valid());
+  slots.Free(SwapSlot(2));
+  slots.Free(SwapSlot(1));
+  slots.Free(SwapSlot(0));
   EXPECT_EQ(slots.in_use(), 0u);
+}
+
+TEST(SwapSlotsDeathTest, ASlotThatWasNeverAllocatedCannotBeFreed) {
+  SwapSlots slots;
+  ASSERT_TRUE(slots.Init(3).ok());
+  EXPECT_DEATH(slots.Free(SwapSlot(0)), "never_used_");
+  ASSERT_EQ(slots.Allocate(), SwapSlot(0));
+  slots.Free(SwapSlot(0));
+  EXPECT_DEATH(slots.Free(SwapSlot(0)), "free_count_");
 }
 
 }  // namespace

@@ -5,30 +5,30 @@
 namespace uzswap {
 
 Result<void> SwapSlots::Init(uint32_t capacity) {
-  auto returned = os::VirtualArray<uint32_t>::Create(capacity, "swap slots");
-  if (!returned.ok()) return returned.error();
+  auto slots = os::VirtualArray<SwapSlot>::Create(capacity, "swap slots");
+  if (!slots.ok()) return slots.error();
   MutexLock lock(mutex_);
-  returned_ = std::move(returned).value();
+  free_ = std::move(slots).value();
   return {};
 }
 
-uint32_t SwapSlots::Take() {
+SwapSlot SwapSlots::Allocate() {
   MutexLock lock(mutex_);
-  if (returned_count_ > 0) return returned_[--returned_count_];
-  if (ever_used_ == returned_.capacity()) return kNone;
-  return ever_used_++;
+  if (free_count_ > 0) return free_[--free_count_];
+  if (never_used_ == free_.capacity()) return {};
+  return SwapSlot(never_used_++);
 }
 
-void SwapSlots::Return(uint32_t slot) {
+void SwapSlots::Free(SwapSlot slot) {
   MutexLock lock(mutex_);
-  UZ_CHECK_LT(slot, ever_used_);
-  UZ_CHECK_LT(returned_count_, ever_used_);
-  returned_[returned_count_++] = slot;
+  UZ_CHECK_LT(slot.raw(), never_used_);
+  UZ_CHECK_LT(free_count_, never_used_);
+  free_[free_count_++] = slot;
 }
 
 uint32_t SwapSlots::in_use() {
   MutexLock lock(mutex_);
-  return ever_used_ - returned_count_;
+  return never_used_ - free_count_;
 }
 
 }  // namespace uzswap

@@ -1,18 +1,19 @@
-// LateEvents: which unmappings are still to be told, of ranges that may be in use again.
+// Late events: unmap events that are still to come, for addresses that may be in use again.
 //
-// The kernel tells a change when it is over and the lock of the mappings is free again, and the
-// second event of one call only after the first was read. In between another thread's mremap may
-// land on the same addresses, and be told first:
+// The kernel reports a change of mappings after the change, when the mmap lock is free again, and
+// it queues the second event of one call only after the first was read. In between, the mremap of
+// another thread can map the same addresses, and its event can be read first:
 //
 //     thread A: mremap(Y -> Z)                  thread B: mremap(W -> Y)
 //       REMAP Y->Z  (read)                        REMAP W->Y  (read)
-//       UNMAP Y     (read last: speaks of A's Y, which has gone, and not of B's)
+//       UNMAP Y     (read last: it means A's former Y, which has gone, and not B's Y)
 //
-//   WitnessPort   passes every call on, and remembers whether the kernel gave any answer but
-//                 kRetry: then no event was announced at that moment, so nothing is owed any more
-//   OwedUnmaps    the ranges, as a multiset; MREMAP_DONTUNMAP never pays, the witness clears it
+//   PendingUnmaps      the ranges whose unmap event is still to come, as a multiset
+//   EventTrackingPort  passes every call on, and notes whether the kernel gave any answer but
+//                      kRetry: at that moment no event was pending, so none is still to come.
+//                      MREMAP_DONTUNMAP never sends the second event; this clears it.
 //
-// All under the pager's lock; nothing allocates. The whole rule is in docs/design/races.md.
+// The owner's lock guards both. Nothing allocates. docs/design/races.md has the whole rule.
 #ifndef UZSWAP_VM_LATE_EVENTS_H_
 #define UZSWAP_VM_LATE_EVENTS_H_
 
@@ -21,18 +22,19 @@
 #include <span>
 
 #include "base/check.h"
+#include "base/units.h"
 #include "os/user_fault_port.h"
 
 namespace uzswap {
 
-class WitnessPort final : public os::UserFaultPort {
+class EventTrackingPort final : public os::UserFaultPort {
  public:
   void Attach(os::UserFaultPort* port) { port_ = port; }
-  // Has an answer proved since the last call that no event was announced?
-  [[nodiscard]] bool TakeProof() {
-    const bool proved = proved_;
-    proved_ = false;
-    return proved;
+  // Has an answer since the last call proved that no event was pending?
+  [[nodiscard]] bool TakeQuietProof() {
+    const bool quiet = quiet_;
+    quiet_ = false;
+    return quiet;
   }
 
   size_t Read(std::span<os::UserFaultEvent> events) override { return port_->Read(events); }
@@ -52,56 +54,52 @@ class WitnessPort final : public os::UserFaultPort {
 
  private:
   os::PortResult Note(os::PortResult result) {
-    proved_ |= result.outcome != os::PortOutcome::kRetry;
+    quiet_ |= result.outcome != os::PortOutcome::kRetry;
     return result;
   }
 
   os::UserFaultPort* port_ = nullptr;
-  bool proved_ = false;
+  bool quiet_ = false;
 };
 
-class OwedUnmaps {
+class PendingUnmaps {
  public:
-  // More threads than this inside mremap at one moment are not believable.
+  // More threads than this cannot be inside mremap at one moment.
   static constexpr size_t kMax = 1024;
 
   struct Piece {
     uint64_t end = 0;
-    bool owed = false;
+    bool pending = false;
   };
 
-  void Add(uint64_t start, uint64_t end) {
+  // An unmap event of the range is still to come.
+  void Add(AddressRange range) {
     UZ_CHECK_LT(count_, kMax);
-    ranges_[count_++] = {start, end};
+    ranges_[count_++] = range;
   }
   void Clear() { count_ = 0; }
   [[nodiscard]] size_t count() const { return count_; }
 
-  // The longest piece of [start, end) from `start` on that is owed once, or not at all. What was
-  // owed is paid.
-  Piece Pay(uint64_t start, uint64_t end) {
-    Piece piece{end, false};
+  // An unmap event was read. Returns the longest piece of the range, from its start on, for which
+  // the answer is the same: this event was pending, or it was not. A pending piece is removed.
+  Piece Match(AddressRange range) {
+    Piece piece{range.end, false};
     for (size_t i = 0; i < count_; ++i) {
-      const Range range = ranges_[i];
-      if (range.start <= start && start < range.end) {
-        piece = {range.end < end ? range.end : end, true};
+      const AddressRange candidate = ranges_[i];
+      if (candidate.Contains(range.start)) {
+        piece = {candidate.end < range.end ? candidate.end : range.end, true};
         ranges_[i] = ranges_[--count_];
-        if (range.start < start) Add(range.start, start);
-        if (piece.end < range.end) Add(piece.end, range.end);
+        if (candidate.start < range.start) Add({candidate.start, range.start});
+        if (piece.end < candidate.end) Add({piece.end, candidate.end});
         return piece;
       }
-      if (range.start > start && range.start < piece.end) piece.end = range.start;
+      if (candidate.start > range.start && candidate.start < piece.end) piece.end = candidate.start;
     }
     return piece;
   }
 
  private:
-  struct Range {
-    uint64_t start = 0;
-    uint64_t end = 0;
-  };
-
-  Range ranges_[kMax];
+  AddressRange ranges_[kMax];
   size_t count_ = 0;
 };
 

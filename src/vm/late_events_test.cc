@@ -5,53 +5,53 @@
 namespace uzswap {
 namespace {
 
-TEST(OwedUnmaps, NothingIsOwedAtFirst) {
-  OwedUnmaps owed;
-  const OwedUnmaps::Piece piece = owed.Pay(10, 20);
+TEST(PendingUnmaps, NothingIsPendingAtFirst) {
+  PendingUnmaps pending;
+  const PendingUnmaps::Piece piece = pending.Match({10, 20});
   EXPECT_EQ(piece.end, 20u);
-  EXPECT_FALSE(piece.owed);
+  EXPECT_FALSE(piece.pending);
 }
 
-TEST(OwedUnmaps, IsPaidOnce) {
-  OwedUnmaps owed;
-  owed.Add(10, 20);
-  EXPECT_TRUE(owed.Pay(10, 20).owed);
-  EXPECT_EQ(owed.count(), 0u);
-  EXPECT_FALSE(owed.Pay(10, 20).owed);
+TEST(PendingUnmaps, IsMatchedOnce) {
+  PendingUnmaps pending;
+  pending.Add({10, 20});
+  EXPECT_TRUE(pending.Match({10, 20}).pending);
+  EXPECT_EQ(pending.count(), 0u);
+  EXPECT_FALSE(pending.Match({10, 20}).pending);
 }
 
-TEST(OwedUnmaps, IsPaidTwiceIfOwedTwice) {
-  OwedUnmaps owed;
-  owed.Add(10, 20);
-  owed.Add(10, 20);
-  EXPECT_TRUE(owed.Pay(10, 20).owed);
-  EXPECT_TRUE(owed.Pay(10, 20).owed);
-  EXPECT_FALSE(owed.Pay(10, 20).owed);
+TEST(PendingUnmaps, IsMatchedTwiceIfAddedTwice) {
+  PendingUnmaps pending;
+  pending.Add({10, 20});
+  pending.Add({10, 20});
+  EXPECT_TRUE(pending.Match({10, 20}).pending);
+  EXPECT_TRUE(pending.Match({10, 20}).pending);
+  EXPECT_FALSE(pending.Match({10, 20}).pending);
 }
 
-TEST(OwedUnmaps, IsPaidInParts) {
-  OwedUnmaps owed;
-  owed.Add(10, 40);
-  const OwedUnmaps::Piece middle = owed.Pay(20, 30);
-  EXPECT_TRUE(middle.owed);
+TEST(PendingUnmaps, IsMatchedInParts) {
+  PendingUnmaps pending;
+  pending.Add({10, 40});
+  const PendingUnmaps::Piece middle = pending.Match({20, 30});
+  EXPECT_TRUE(middle.pending);
   EXPECT_EQ(middle.end, 30u);
-  EXPECT_EQ(owed.count(), 2u);
-  EXPECT_TRUE(owed.Pay(10, 20).owed);
-  EXPECT_TRUE(owed.Pay(30, 40).owed);
-  EXPECT_EQ(owed.count(), 0u);
+  EXPECT_EQ(pending.count(), 2u);
+  EXPECT_TRUE(pending.Match({10, 20}).pending);
+  EXPECT_TRUE(pending.Match({30, 40}).pending);
+  EXPECT_EQ(pending.count(), 0u);
 }
 
-TEST(OwedUnmaps, ARangeFallsIntoPieces) {
-  OwedUnmaps owed;
-  owed.Add(20, 30);
-  OwedUnmaps::Piece piece = owed.Pay(10, 40);
-  EXPECT_FALSE(piece.owed);
+TEST(PendingUnmaps, ARangeFallsIntoPieces) {
+  PendingUnmaps pending;
+  pending.Add({20, 30});
+  PendingUnmaps::Piece piece = pending.Match({10, 40});
+  EXPECT_FALSE(piece.pending);
   EXPECT_EQ(piece.end, 20u);
-  piece = owed.Pay(20, 40);
-  EXPECT_TRUE(piece.owed);
+  piece = pending.Match({20, 40});
+  EXPECT_TRUE(piece.pending);
   EXPECT_EQ(piece.end, 30u);
-  piece = owed.Pay(30, 40);
-  EXPECT_FALSE(piece.owed);
+  piece = pending.Match({30, 40});
+  EXPECT_FALSE(piece.pending);
   EXPECT_EQ(piece.end, 40u);
 }
 

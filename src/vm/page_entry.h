@@ -1,30 +1,29 @@
-// PageEntry: everything the pager knows about one page of the program, in 64 bits.
+// PageEntry: what uzswap knows about one page of the program, in 64 bits.
 //
-//    63                            16  15..11   10    9..8    7      6..4   3..0
-//   +--------------------------------+--------+------+-------+-----+--------+-------+
-//   | payload: frame, slot, pattern  | unused | lost | merit | pin |  heat  | state |
-//   +--------------------------------+--------+------+-------+-----+--------+-------+
+//    63                            16  15..13     12       11      10..4    3..0
+//   +--------------------------------+--------+----------+-----+---------+-------+
+//   | payload: frame, slot, pattern  | unused | poisoned | pin | policy  | state |
+//   +--------------------------------+--------+----------+-----+---------+-------+
 //
 //   state        payload   where the content is                       a touch
-//   Untracked    -         nowhere: never seen, or discarded          gives a zero page
-//   Resident     -         in the program's mapping                   costs nothing
-//   Cached       frame     in a swap-cache frame, unchanged           moves it back
-//   InFlight     frame     in a frame that a compressor is reading    copies it back
+//   Untracked    -         nowhere: never touched, or discarded       populates a zero page
+//   Resident     -         in the program's mapping                   causes no fault
+//   Staged       frame     in a staging frame, unchanged              moves it back
+//   InFlight     frame     in a frame that is being compressed        copies it back
 //   Compressed   slot      in the compressed cache, or on disk        decompresses it
-//   SameFilled   pattern   here: the page repeats this 32-bit word    fills a page
+//   SameFilled   pattern   here: the page repeats this 32-bit value   fills a page
 //
-//   Untracked <-> Resident -> Cached -> InFlight -> Compressed | SameFilled
+//   Untracked <-> Resident -> Staged -> InFlight -> Compressed | SameFilled
 //                    ^___________|_________|____________|____________|
-//   From every state a page may become Untracked again (unmap, discard).
+//   Every state can also change to Untracked (unmap, discard).
 //
-// Only Transition() changes the state, and it checks the table above. All words belong to the
-// pager's lock. Heat, merit and pin survive transitions. Heat is the number of passes for which
-// the victim clock leaves the page alone; merit counts how often in a row the page was touched
-// while it was on probation (each time it is left alone about twice as long); the pin keeps it
-// resident for ever (thread descriptors, which the kernel writes at a moment when it serves no
-// user faults). Lost: the content cannot be had, and that was told; it ends with the state.
+// Only Transition() changes the state, and it checks the table above. In production only
+// PageTable calls it. The policy bits belong to the victim policy (reclaim/victim_policy.h) and are
+// opaque here. Policy bits and pin survive transitions. A pinned page stays resident: thread
+// descriptors, which the kernel writes when it serves no user faults. Poisoned: the content cannot
+// be read back and this was reported; the mark ends with the state.
 //
-// All zeroes is an Untracked page, so a table of them starts from untouched memory.
+// All zeroes is an Untracked page, so a table of entries starts as untouched memory.
 #ifndef UZSWAP_VM_PAGE_ENTRY_H_
 #define UZSWAP_VM_PAGE_ENTRY_H_
 
@@ -59,49 +58,44 @@ constexpr uint8_t SetOf(PageState first, States... rest) {
 
 class PageEntry {
  public:
-  static constexpr uint8_t kHeatMax = 7;
-  static constexpr uint8_t kMeritMax = 3;
+  static constexpr int kPolicyBits = 7;
 
   [[nodiscard]] PageState state() const { return static_cast<PageState>(bits_ & kStateMask); }
-  [[nodiscard]] uint8_t heat() const {
-    return static_cast<uint8_t>((bits_ >> kHeatShift) & kHeatMax);
-  }
-  [[nodiscard]] bool pinned() const { return (bits_ & kPinBit) != 0; }
+  // Requires: Staged or InFlight.
   [[nodiscard]] FrameId frame() const {
     UZ_CHECK(state() == PageState::kStaged || state() == PageState::kInFlight);
     return FrameId(static_cast<uint32_t>(payload()));
   }
-  [[nodiscard]] uint32_t slot() const {
+  // Requires: Compressed.
+  [[nodiscard]] SwapSlot slot() const {
     UZ_CHECK(state() == PageState::kCompressed);
-    return static_cast<uint32_t>(payload());
+    return SwapSlot(static_cast<uint32_t>(payload()));
   }
+  // Requires: SameFilled.
   [[nodiscard]] uint32_t pattern() const {
     UZ_CHECK(state() == PageState::kSameFilled);
     return static_cast<uint32_t>(payload());
   }
-
-  void SetHeat(uint8_t heat) {
-    UZ_DCHECK_LE(heat, kHeatMax);
-    bits_ = (bits_ & ~(uint64_t{kHeatMax} << kHeatShift)) | (uint64_t{heat} << kHeatShift);
+  // The content is neither in the program's mapping nor absent: a touch needs uzswap.
+  [[nodiscard]] bool swapped_out() const {
+    return state() != PageState::kResident && state() != PageState::kUntracked;
   }
+
+  [[nodiscard]] uint8_t policy_bits() const {
+    return static_cast<uint8_t>((bits_ >> kPolicyShift) & kPolicyMask);
+  }
+  void SetPolicyBits(uint8_t policy_bits) {
+    UZ_DCHECK_LE(policy_bits, kPolicyMask);
+    bits_ = (bits_ & ~(kPolicyMask << kPolicyShift)) | (uint64_t{policy_bits} << kPolicyShift);
+  }
+  [[nodiscard]] bool pinned() const { return (bits_ & kPinBit) != 0; }
   void Pin() { bits_ |= kPinBit; }
-  [[nodiscard]] bool lost() const { return (bits_ & kLostBit) != 0; }
-  void MarkLost() {
+  [[nodiscard]] bool poisoned() const { return (bits_ & kPoisonedBit) != 0; }
+  // Requires: Compressed.
+  void MarkPoisoned() {
     UZ_CHECK(state() == PageState::kCompressed);
-    bits_ |= kLostBit;
+    bits_ |= kPoisonedBit;
   }
-
-  [[nodiscard]] uint8_t merit() const {
-    return static_cast<uint8_t>((bits_ >> kMeritShift) & kMeritMax);
-  }
-  // Touched on probation: heat 1, 3, 7 from time to time.
-  void Reward() {
-    const uint8_t next = merit() < kMeritMax ? static_cast<uint8_t>(merit() + 1) : kMeritMax;
-    bits_ = (bits_ & ~(uint64_t{kMeritMax} << kMeritShift)) | (uint64_t{next} << kMeritShift);
-    SetHeat(static_cast<uint8_t>((1 << next) - 1));
-  }
-  // Not touched: it has to earn its merit again.
-  void ForgetMerit() { bits_ &= ~(uint64_t{kMeritMax} << kMeritShift); }
 
   // The only way to another state. A step that is not in the picture above is a bug.
   void Transition(PageState to, uint64_t payload = 0) {
@@ -110,7 +104,8 @@ class PageEntry {
     bits_ = (bits_ & kKept) | (payload << kPayloadShift) | static_cast<uint64_t>(to);
   }
 
-  // Forgets heat and pin too: for a word whose page has left the address space.
+  // Forgets policy bits and pin too, for an entry whose page has left the address space.
+  // Requires: Untracked.
   void Clear() {
     UZ_CHECK(state() == PageState::kUntracked);
     bits_ = 0;
@@ -118,12 +113,11 @@ class PageEntry {
 
  private:
   static constexpr uint64_t kStateMask = 0xf;
-  static constexpr int kHeatShift = 4;
-  static constexpr uint64_t kPinBit = uint64_t{1} << 7;
-  static constexpr int kMeritShift = 8;
-  static constexpr uint64_t kLostBit = uint64_t{1} << 10;
-  static constexpr uint64_t kKept =
-      kPinBit | (uint64_t{kHeatMax} << kHeatShift) | (uint64_t{kMeritMax} << kMeritShift);
+  static constexpr int kPolicyShift = 4;
+  static constexpr uint64_t kPolicyMask = (uint64_t{1} << kPolicyBits) - 1;
+  static constexpr uint64_t kPinBit = uint64_t{1} << 11;
+  static constexpr uint64_t kPoisonedBit = uint64_t{1} << 12;
+  static constexpr uint64_t kKept = kPinBit | (kPolicyMask << kPolicyShift);
   static constexpr int kPayloadShift = 16;
   static constexpr int kPayloadBits = 48;
 

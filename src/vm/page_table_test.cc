@@ -14,147 +14,146 @@ namespace {
 constexpr uint64_t kBase = uint64_t{1} << 40;
 constexpr uint64_t At(uint64_t page) { return kBase + (page << kPageShift); }
 
-// Knows by which number each marked page goes, told by relocations only.
-class Listener final : public PageTable::Relocation {
+// Knows the index of each marked page, from what the table reports only.
+class Listener final : public PageTable::Observer {
  public:
-  void WordMoved(PageIndex from, PageIndex to, const PageEntry& word) override {
+  void EntryMoved(PageIndex from, PageIndex to, const PageEntry& entry) override {
     ++moves;
-    if (word.state() != PageState::kStaged) return;
-    EXPECT_EQ(number_of_.at(word.frame().raw()), from);
-    number_of_[word.frame().raw()] = to;
+    if (entry.state() != PageState::kStaged) return;
+    EXPECT_EQ(index_of_.at(entry.frame().raw()), from);
+    index_of_[entry.frame().raw()] = to;
   }
-  std::map<uint32_t, PageIndex> number_of_;
+  std::map<uint32_t, PageIndex> index_of_;
   size_t moves = 0;
 };
 
-class RegionMapTest : public testing::Test {
+class PageTableTest : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_TRUE(map_.Init(&listener_).ok()); }
-  void TearDown() override { map_.Audit(); }
+  void SetUp() override { ASSERT_TRUE(table_.Init(&listener_).ok()); }
+  void TearDown() override { table_.Audit(); }
 
   void Add(uint64_t page, uint64_t count) {
-    ASSERT_TRUE(map_.Add(At(page), At(page + count)).ok());
+    ASSERT_TRUE(table_.Add({At(page), At(page + count)}).ok());
   }
   // Gives a page a mark that goes with its word.
   void Mark(uint64_t page, uint32_t mark) {
-    const PageIndex number = map_.Find(At(page))->NumberOf(At(page));
-    map_.word(number).Transition(PageState::kResident);
-    map_.word(number).Transition(PageState::kStaged, mark);
-    listener_.number_of_[mark] = number;
+    const PageIndex index = table_.Find(At(page))->IndexOf(At(page));
+    table_.Transition(index, PageState::kResident);
+    EXPECT_EQ(table_.resident_pages(), PageCount(1));
+    table_.Transition(index, PageState::kStaged, mark);
+    EXPECT_EQ(table_.resident_pages(), PageCount(0));
+    listener_.index_of_[mark] = index;
   }
   uint32_t MarkOf(uint64_t page) {
-    const Region* region = map_.Find(At(page));
-    if (region == nullptr) return 0;
-    const PageEntry& word = map_.word(region->NumberOf(At(page)));
-    return word.state() == PageState::kStaged ? word.frame().raw() : 0;
+    const PageEntry* entry = table_.EntryOf(At(page));
+    if (entry == nullptr) return 0;
+    return entry->state() == PageState::kStaged ? entry->frame().raw() : 0;
   }
   void Remove(uint64_t page, uint64_t count) {
-    for (uint64_t i = page; i < page + count; ++i) {
-      const Region* region = map_.Find(At(i));
-      if (region == nullptr) continue;
-      PageEntry& word = map_.word(region->NumberOf(At(i)));
-      if (word.state() == PageState::kUntracked) continue;
-      listener_.number_of_.erase(word.frame().raw());
-      word.Transition(PageState::kUntracked);
-    }
-    map_.Remove(At(page), At(page + count));
+    table_.ForEachPage({At(page), At(page + count)}, [this](PageIndex index) {
+      const PageEntry& entry = table_.entry(index);
+      if (entry.state() == PageState::kUntracked) return;
+      listener_.index_of_.erase(entry.frame().raw());
+      table_.Transition(index, PageState::kUntracked);
+    });
+    table_.Remove({At(page), At(page + count)});
   }
 
   Listener listener_;
-  PageTable map_;
+  PageTable table_;
 };
 
-TEST_F(RegionMapTest, EmptyHoldsNothing) {
-  EXPECT_EQ(map_.count(), 0u);
-  EXPECT_EQ(map_.Find(0), nullptr);
-  EXPECT_EQ(map_.Find(UINT64_MAX), nullptr);
-  EXPECT_EQ(map_.FindByNumber(0), nullptr);
-  EXPECT_EQ(map_.IndexFrom(0), 0u);
-  map_.Remove(At(0), At(10));
-  EXPECT_TRUE(map_.Move(At(0), At(10), At(20)).ok());
+TEST_F(PageTableTest, EmptyHoldsNothing) {
+  EXPECT_EQ(table_.count(), 0u);
+  EXPECT_EQ(table_.Find(0), nullptr);
+  EXPECT_EQ(table_.Find(UINT64_MAX), nullptr);
+  EXPECT_EQ(table_.FindByIndex(PageIndex(0)), nullptr);
+  EXPECT_EQ(table_.PositionFrom(0), 0u);
+  table_.Remove({At(0), At(10)});
+  EXPECT_TRUE(table_.Move({At(0), At(10)}, At(20)).ok());
 }
 
-TEST_F(RegionMapTest, FindAtEveryEdge) {
+TEST_F(PageTableTest, FindAtEveryEdge) {
   Add(10, 5);
   Add(20, 1);
-  EXPECT_EQ(map_.Find(At(10) - 1), nullptr);
-  EXPECT_NE(map_.Find(At(10)), nullptr);
-  EXPECT_NE(map_.Find(At(15) - 1), nullptr);
-  EXPECT_EQ(map_.Find(At(15)), nullptr);
-  EXPECT_NE(map_.Find(At(20)), nullptr);
-  EXPECT_EQ(map_.Find(At(21)), nullptr);
-  EXPECT_EQ(map_.IndexFrom(At(15)), 1u);
-  EXPECT_EQ(map_.IndexFrom(At(21)), 2u);
-  EXPECT_EQ(map_.bytes(), Bytes(6 * kPageSize));
+  EXPECT_EQ(table_.Find(At(10) - 1), nullptr);
+  EXPECT_NE(table_.Find(At(10)), nullptr);
+  EXPECT_NE(table_.Find(At(15) - 1), nullptr);
+  EXPECT_EQ(table_.Find(At(15)), nullptr);
+  EXPECT_NE(table_.Find(At(20)), nullptr);
+  EXPECT_EQ(table_.Find(At(21)), nullptr);
+  EXPECT_EQ(table_.PositionFrom(At(15)), 1u);
+  EXPECT_EQ(table_.PositionFrom(At(21)), 2u);
+  EXPECT_EQ(table_.bytes(), Bytes(6 * kPageSize));
 }
 
-TEST_F(RegionMapTest, WhatEndsWhereItBeginsGrows) {
+TEST_F(PageTableTest, WhatEndsWhereItBeginsGrows) {
   Add(0, 4);
   Add(4, 4);
-  EXPECT_EQ(map_.count(), 1u);
+  EXPECT_EQ(table_.count(), 1u);
   Add(20, 4);
-  Add(16, 4);  // before: a region of its own
-  EXPECT_EQ(map_.count(), 3u);
+  Add(16, 4);  // before: a range of its own
+  EXPECT_EQ(table_.count(), 3u);
 }
 
-TEST_F(RegionMapTest, GrowthWithinTheExtentKeepsNumbersAndBeyondItMovesThem) {
+TEST_F(PageTableTest, GrowthWithinTheExtentKeepsIndicesAndBeyondItMovesThem) {
   Add(0, 4);
   Mark(3, 33);
-  const PageIndex before = listener_.number_of_[33];
+  const PageIndex before = listener_.index_of_[33];
   Add(4, 100);
-  EXPECT_EQ(listener_.number_of_[33], before);
+  EXPECT_EQ(listener_.index_of_[33], before);
   EXPECT_EQ(listener_.moves, 0u);
   Add(104, 3000);
-  EXPECT_NE(listener_.number_of_[33], before);
+  EXPECT_NE(listener_.index_of_[33], before);
   EXPECT_EQ(MarkOf(3), 33u);
-  EXPECT_EQ(map_.count(), 1u);
+  EXPECT_EQ(table_.count(), 1u);
 }
 
-TEST_F(RegionMapTest, RemoveSplitsAndKeepsTheRest) {
+TEST_F(PageTableTest, RemoveSplitsAndKeepsTheRest) {
   struct Case {
     uint64_t page, count;
-    size_t regions;
+    size_t ranges;
   };
   for (const Case& c :
        {Case{0, 10, 0}, Case{0, 3, 1}, Case{7, 3, 1}, Case{3, 4, 2}, Case{10, 5, 1}}) {
     Add(0, 10);
     for (uint32_t i = 0; i < 10; ++i) Mark(i, i + 1);
     Remove(c.page, c.count);
-    EXPECT_EQ(map_.count(), c.regions) << c.page << " " << c.count;
+    EXPECT_EQ(table_.count(), c.ranges) << c.page << " " << c.count;
     for (uint32_t i = 0; i < 10; ++i) {
       const bool gone = i >= c.page && i < c.page + c.count;
       EXPECT_EQ(MarkOf(i), gone ? 0 : i + 1);
     }
-    map_.Audit();
+    table_.Audit();
     Remove(0, 20);
-    EXPECT_EQ(map_.bytes(), Bytes(0));
+    EXPECT_EQ(table_.bytes(), Bytes(0));
   }
 }
 
-TEST_F(RegionMapTest, MoveTakesPartsAlong) {
+TEST_F(PageTableTest, MoveTakesPartsAlong) {
   Add(0, 10);
   Add(20, 10);
   for (uint32_t i = 0; i < 10; ++i) Mark(i, i + 1);
   for (uint32_t i = 20; i < 30; ++i) Mark(i, i + 1);
-  EXPECT_TRUE(map_.Move(At(5), At(25), At(105)).ok());  // two halves, with the gap between them
+  EXPECT_TRUE(table_.Move({At(5), At(25)}, At(105)).ok());  // two halves, with the gap between them
   EXPECT_EQ(MarkOf(4), 5u);
   EXPECT_EQ(MarkOf(5), 0u);
   EXPECT_EQ(MarkOf(105), 6u);
   EXPECT_EQ(MarkOf(124), 25u);
   EXPECT_EQ(MarkOf(115), 0u);
   EXPECT_EQ(MarkOf(25), 26u);
-  EXPECT_EQ(map_.bytes(), Bytes(20 * kPageSize));
-  EXPECT_EQ(listener_.moves, 0u);  // numbers stay
+  EXPECT_EQ(table_.bytes(), Bytes(20 * kPageSize));
+  EXPECT_EQ(listener_.moves, 0u);  // indices stay
 }
 
-TEST_F(RegionMapTest, TablesThatAreFullSaySo) {
-  EXPECT_FALSE(map_.Add(kBase, kBase + (uint64_t{PageTable::kPagesMax} << kPageShift)).ok());
-  EXPECT_EQ(map_.count(), 0u);
+TEST_F(PageTableTest, TablesThatAreFullSaySo) {
+  EXPECT_FALSE(table_.Add({kBase, kBase + (uint64_t{PageTable::kPagesMax} << kPageShift)}).ok());
+  EXPECT_EQ(table_.count(), 0u);
   Add(0, 1);
-  EXPECT_EQ(map_.bytes(), Bytes(kPageSize));
+  EXPECT_EQ(table_.bytes(), Bytes(kPageSize));
 }
 
-TEST_F(RegionMapTest, ExtentsComeBack) {
+TEST_F(PageTableTest, ExtentsComeBack) {
   for (int round = 0; round < 200; ++round) {
     Add(0, 100000);
     Remove(0, 100000);
@@ -162,7 +161,7 @@ TEST_F(RegionMapTest, ExtentsComeBack) {
   for (uint64_t i = 0; i < 200; ++i) Add(i * 10, 3);
   for (uint64_t i = 0; i < 200; i += 2) Remove(i * 10, 3);
   for (uint64_t i = 1; i < 200; i += 2) Remove(i * 10, 3);
-  EXPECT_EQ(map_.count(), 0u);
+  EXPECT_EQ(table_.count(), 0u);
 }
 
 // --- random against a map of pages ---
@@ -172,7 +171,7 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return text == nullptr ? otherwise : strtoull(text, nullptr, 0);
 }
 
-class RegionMapModel : public RegionMapTest {
+class PageTableModel : public PageTableTest {
  protected:
   static constexpr uint64_t kPages = 4000;
 
@@ -196,7 +195,7 @@ class RegionMapModel : public RegionMapTest {
       case 2: {
         const uint64_t target = rng.Below(kPages);
         if (!IsFree(target, count) || (target < page + count && page < target + count)) return;
-        ASSERT_TRUE(map_.Move(At(page), At(page + count), At(target)).ok());
+        ASSERT_TRUE(table_.Move({At(page), At(page + count)}, At(target)).ok());
         for (uint64_t i = 0; i < count; ++i) {
           auto node = model_.extract(page + i);
           if (node.empty()) continue;
@@ -215,25 +214,26 @@ class RegionMapModel : public RegionMapTest {
     }
   }
   void Compare() {
-    map_.Audit();
-    ASSERT_EQ(map_.bytes(), Bytes(model_.size() * kPageSize));
+    table_.Audit();
+    ASSERT_EQ(table_.bytes(), Bytes(model_.size() * kPageSize));
     for (uint64_t page = 0; page < kPages + 1000; ++page) {
       const auto found = model_.find(page);
-      const Region* region = map_.Find(At(page));
-      ASSERT_EQ(region != nullptr, found != model_.end()) << page;
-      if (region == nullptr) continue;
+      const RegisteredRange* range = table_.Find(At(page));
+      ASSERT_EQ(range != nullptr, found != model_.end()) << page;
+      if (range == nullptr) continue;
       ASSERT_EQ(MarkOf(page), found->second) << page;
-      const PageIndex number = region->NumberOf(At(page));
+      const PageIndex index = range->IndexOf(At(page));
       if (found->second != 0) {
-        ASSERT_EQ(listener_.number_of_.at(found->second), number);
+        ASSERT_EQ(listener_.index_of_.at(found->second), index);
       }
-      const Region* by_number = map_.FindByNumber(number);
-      ASSERT_NE(by_number, nullptr);
-      ASSERT_EQ(by_number->AddressOf(number), At(page));
+      const RegisteredRange* by_index = table_.FindByIndex(index);
+      ASSERT_NE(by_index, nullptr);
+      ASSERT_EQ(by_index->AddressOf(index), At(page));
     }
     std::vector<std::pair<uint64_t, uint64_t>> extents;
-    for (size_t i = 0; i < map_.count(); ++i) {
-      extents.emplace_back(map_.at(i).first, map_.at(i).first + map_.at(i).capacity);
+    for (size_t i = 0; i < table_.count(); ++i) {
+      const uint64_t first = table_.at(i).first.raw();
+      extents.emplace_back(first, first + table_.at(i).capacity);
     }
     std::sort(extents.begin(), extents.end());
     for (size_t i = 1; i < extents.size(); ++i) {
@@ -245,7 +245,7 @@ class RegionMapModel : public RegionMapTest {
   uint32_t marks_ = 0;
 };
 
-TEST_F(RegionMapModel, RandomSteps) {
+TEST_F(PageTableModel, RandomSteps) {
   const uint64_t seed = FromEnvironment("UZSWAP_TEST_SEED", 5);
   const uint64_t steps = FromEnvironment("UZSWAP_TEST_OPS", 3000);
   printf("UZSWAP_TEST_SEED=%llu UZSWAP_TEST_OPS=%llu\n", static_cast<unsigned long long>(seed),
@@ -253,28 +253,28 @@ TEST_F(RegionMapModel, RandomSteps) {
   Rng rng(seed);
   for (uint64_t step = 0; step < steps && !HasFatalFailure(); ++step) {
     RandomStep(rng);
-    map_.Audit();
+    table_.Audit();
     if (step % 50 == 0) Compare();
   }
   Compare();
 }
 
-using RegionMapDeathTest = RegionMapTest;
+using PageTableDeathTest = PageTableTest;
 
-TEST_F(RegionMapDeathTest, OverlapsAndUnalignedRanges) {
+TEST_F(PageTableDeathTest, OverlapsAndUnalignedRanges) {
   Add(10, 10);
-  EXPECT_DEATH(static_cast<void>(map_.Add(At(15), At(16))), "check failed");
-  EXPECT_DEATH(static_cast<void>(map_.Add(At(5), At(11))), "check failed");
-  EXPECT_DEATH(static_cast<void>(map_.Add(At(30) + 1, At(31))), "check failed");
-  EXPECT_DEATH(static_cast<void>(map_.Add(At(30), At(30))), "check failed");
+  EXPECT_DEATH(static_cast<void>(table_.Add({At(15), At(16)})), "check failed");
+  EXPECT_DEATH(static_cast<void>(table_.Add({At(5), At(11)})), "check failed");
+  EXPECT_DEATH(static_cast<void>(table_.Add({At(30) + 1, At(31)})), "check failed");
+  EXPECT_DEATH(static_cast<void>(table_.Add({At(30), At(30)})), "check failed");
   Add(40, 4);
-  EXPECT_DEATH(static_cast<void>(map_.Move(At(40), At(44), At(18))), "check failed");
+  EXPECT_DEATH(static_cast<void>(table_.Move({At(40), At(44)}, At(18))), "check failed");
 }
 
-TEST_F(RegionMapDeathTest, APageThatIsHeldIsNotRemoved) {
+TEST_F(PageTableDeathTest, APageThatIsHeldIsNotRemoved) {
   Add(0, 4);
   Mark(2, 9);
-  EXPECT_DEATH(map_.Remove(At(0), At(4)), "check failed");
+  EXPECT_DEATH(table_.Remove({At(0), At(4)}), "check failed");
 }
 
 }  // namespace

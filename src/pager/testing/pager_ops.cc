@@ -44,7 +44,7 @@ PagerHistory::~PagerHistory() {
 }
 
 bool PagerHistory::Finish() {
-  world_.DoOpenReads();
+  world_.DoOpenWork();
   for (const OpenChange& open : changes_) world_.Finish(open.change);
   changes_.clear();
   while (!batches_.empty()) FinishBatchAt(0);
@@ -98,8 +98,8 @@ void PagerHistory::RunThreads() {
 
 // The sweep is long where nothing can be taken, and tells nothing.
 void PagerHistory::Take(size_t want) {
-  const uint64_t resident = world_.pager.Look().resident.raw();
-  if (resident > 8) world_.pager.Take(want < resident - 8 ? want : resident - 8);
+  const uint64_t resident = world_.pager.TakeSnapshot().resident.raw();
+  if (resident > 8) world_.pager.Isolate(want < resident - 8 ? want : resident - 8);
 }
 
 void PagerHistory::Map(uint64_t page, uint64_t pages) {
@@ -218,9 +218,9 @@ void PagerHistory::PerformOnDevice(const PagerOp& op) {
     case PagerOpKind::kEndWrites:
       return world_.writeback.Drain();
     case PagerOpKind::kBeginRead:
-      return world_.BeginReads();
+      return world_.BeginOpenWork();
     case PagerOpKind::kDoRead:
-      return world_.DoOpenReads();
+      return world_.DoOpenWork();
     default:
       if (op.b % 4 == 0) world_.device.Plan(os::IoFault::kError, world_.device.calls() + 1);
       return;
@@ -228,7 +228,7 @@ void PagerHistory::PerformOnDevice(const PagerOp& op) {
 }
 
 void PagerHistory::ServePass() {
-  world_.DoOpenReads();
+  world_.DoOpenWork();
   PagerTestPeer::ServePass(world_.pager);
 }
 
@@ -282,10 +282,10 @@ void PagerHistory::Perform(const PagerOp& op) {
       if (!batches_.empty()) FinishBatchAt(op.a % batches_.size());
       return;
     case PagerOpKind::kCompress:
-      world_.pager.CompressOldest(world_.context, count);
+      world_.pager.StoreOldest(world_.context, count);
       return;
     case PagerOpKind::kDrain:
-      world_.pager.Drain(count);
+      world_.pager.ReleaseFrames(count);
       return;
     case PagerOpKind::kSetHeadroom:
       return world_.headroom.Set(static_cast<int64_t>(op.b % 64) - 32);
@@ -299,7 +299,7 @@ void PagerHistory::Perform(const PagerOp& op) {
       return Refuse(op);
     case PagerOpKind::kPinResident:
       if (op.b % 8 != 0) return;
-      return world_.pager.PinResident(PagerWorld::At(page), PagerWorld::At(page + 1));
+      return world_.pager.PinResident({PagerWorld::At(page), PagerWorld::At(page + 1)});
     default:
       return PerformOnDevice(op);
   }

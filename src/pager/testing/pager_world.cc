@@ -16,62 +16,63 @@ const PagerWorld::Page kZeroes{};
 
 bool PagerTestPeer::ServePass(Pager& pager) {
   while (true) {
-    Reads reads;
-    const bool finished = BeginPass(pager, &reads);
-    if (reads.count == 0) return finished;
-    pager.DoReads(reads);
+    Work work;
+    bool has_work = false;
+    const bool finished = BeginPass(pager, &work, &has_work);
+    if (!has_work) return finished;
+    pager.DoWork(&work);
   }
 }
 
-bool PagerTestPeer::BeginPass(Pager& pager, Reads* reads) {
+bool PagerTestPeer::BeginPass(Pager& pager, Work* work, bool* has_work) {
   uint32_t thread = 0;
   MutexLock lock(pager.mutex_);
-  const Pager::Pass pass = pager.ServeLocked(&thread);
-  pager.BeginReads(pass, reads);
-  return pass == Pager::Pass::kFinished;
+  const Resolution pass = pager.ServeLocked(&thread);
+  *has_work = !pager.working_ && pager.BeginWork(pass, work);
+  return pass == Resolution::kResolved;
 }
 
 bool PagerTestPeer::Adopt(Pager& pager, uint64_t start, uint64_t end) {
   MutexLock lock(pager.mutex_);
-  pager.ReadLocked();
-  return pager.AdoptLocked(start, end);
+  pager.ReadMessages();
+  return pager.map_.registrar().Adopt({start, end});
 }
 
-bool PagerTestPeer::InCare(Pager& pager, uint64_t address) { return pager.InCare(address); }
+bool PagerTestPeer::IsRegistered(Pager& pager, uint64_t address) {
+  return pager.ResidenceOf(address) != Residence::kNotRegistered;
+}
 
 PageState PagerTestPeer::StateOf(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
-  const Region* region = pager.regions_.Find(address);
-  if (region == nullptr) return PageState::kUntracked;
-  return pager.regions_.word(region->NumberOf(address)).state();
+  const PageEntry* entry = pager.map_.table().EntryOf(address);
+  return entry == nullptr ? PageState::kUntracked : entry->state();
 }
 
 bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t address,
                               std::byte* page) {
   MutexLock lock(pager.mutex_);
   memset(page, 0, kPageSize);
-  const Region* region = pager.regions_.Find(address);
-  if (region == nullptr) return true;
-  const PageEntry& word = pager.regions_.word(region->NumberOf(address));
-  switch (word.state()) {
+  const PageEntry* entry = pager.map_.table().EntryOf(address);
+  if (entry == nullptr) return true;
+  switch (entry->state()) {
     case PageState::kUntracked:
       return true;
     case PageState::kResident:
       return false;
     case PageState::kStaged:
     case PageState::kInFlight:
-      memcpy(page, pager.frames_.data(word.frame()), kPageSize);
+      memcpy(page, pager.reclaimer_.frames().data(entry->frame()), kPageSize);
       return true;
     case PageState::kCompressed:
-      // Twice, as the pager does. A lost page is nobody's content; who compares it finds out.
+      // Twice, as the pager does. A poisoned page is nobody's content; who compares it finds out.
       for (int i = 0; i < 2; ++i) {
         const LoadedPage loaded = pager.parts_.store->Load(
-            context, word.slot(), PageBytes(page, kPageSize), LoadFrom::kAnywhere);
+            context, entry->slot(), PageBytes(page, kPageSize), LoadFrom::kAnywhere);
         if (loaded == LoadedPage::kLoaded) break;
       }
       return true;
     case PageState::kSameFilled:
-      FillPage((uint64_t{word.pattern()} << 32) | word.pattern(), {page, kPageSize});
+      FillPage((uint64_t{entry->pattern()} << 32) | entry->pattern(), {page, kPageSize});
       return true;
   }
   return false;
@@ -79,17 +80,19 @@ bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t addr
 
 void PagerTestPeer::AimAt(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
-  pager.hand_ = address;
-  pager.hand_left_ = Pager::kHandTakes;
-  for (PageIndex& recent : pager.recent_) recent = kNoOwner;
-  const Region* region = pager.regions_.Find(address);
-  if (region != nullptr) pager.regions_.word(region->NumberOf(address)).SetHeat(0);
+  pager.reclaimer_.policy().AimForTest(address);
 }
 
-uint8_t PagerTestPeer::HeatOf(Pager& pager, uint64_t address) {
+uint8_t PagerTestPeer::AgeOf(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
-  const Region* region = pager.regions_.Find(address);
-  return region == nullptr ? 0 : pager.regions_.word(region->NumberOf(address)).heat();
+  const RegisteredRange* range = pager.map_.table().Find(address);
+  return range == nullptr ? 0 : pager.reclaimer_.policy().AgeOf(range->IndexOf(address));
+}
+
+void PagerTestPeer::StoreBatch(Pager& pager, CacheContext& context, Batch* batch) {
+  PageStoreSink sink;
+  sink.Attach(pager.parts_.store);
+  Evictor::Store(sink, context, batch);
 }
 
 PagerWorld::PagerWorld(const Options& options) : options_(options) {
@@ -130,23 +133,23 @@ void PagerWorld::WriteBackAll() {
 Pager::Parts PagerWorld::MakeParts() {
   Pager::Parts parts;
   parts.port = &fake;
-  parts.drain_port = &fake.drain_port();
+  parts.release_port = &fake.drain_port();
   parts.address_space = &fake;
   parts.store = &store;
   parts.statistics = &statistics;
   parts.headroom = &headroom;
-  parts.levels.frames = PageCount(options_.frames);
-  parts.levels.inactive = options_.frames / 4;
-  parts.levels.room_low = static_cast<int64_t>(options_.frames / 16);
-  parts.levels.room_high = static_cast<int64_t>(options_.frames / 8);
-  parts.levels.overdraft = options_.overdraft;
-  parts.wake_keeper = [](void*) {};
-  parts.callback_context = this;
-  parts.page_lost = [](void* self, uint64_t address, int) {
+  parts.watermarks.frames = PageCount(options_.frames);
+  parts.watermarks.inactive = options_.frames / 4;
+  parts.watermarks.room_low = static_cast<int64_t>(options_.frames / 16);
+  parts.watermarks.room_high = static_cast<int64_t>(options_.frames / 8);
+  parts.watermarks.overdraft = options_.overdraft;
+  parts.wake_daemon = [](void*) {};
+  parts.callback_argument = this;
+  parts.page_poisoned = [](void* self, uint64_t address, int) {
     auto* world = static_cast<PagerWorld*>(self);
-    world->lost_.push_back((address - kBase) >> kPageShift);
+    world->poisoned_.push_back((address - kBase) >> kPageShift);
     // Whoever dies of it must not die before it was told.
-    if (world->fake.IsPoisoned(address)) world->Fail("a lost page was told too late");
+    if (world->fake.IsPoisoned(address)) world->Fail("a poisoned page was reported too late");
   };
   parts.relief_comes = [](void* world) { return static_cast<PagerWorld*>(world)->relief_comes; };
   return parts;
@@ -166,9 +169,9 @@ bool PagerWorld::UnmapEverything() {
   Finish(BeginUnmap(0, (kEnd - kBase) >> kPageShift));
   pager.Audit();
   writeback.Drain();
-  const Pager::Picture picture = pager.Look();
-  if (picture.cached != 0) Fail("frames are cached for nobody");
-  if (picture.resident.raw() != 0) Fail("pages of unmapped memory are resident");
+  const Pager::Snapshot snapshot = pager.TakeSnapshot();
+  if (snapshot.staged != 0) Fail("frames are cached for nobody");
+  if (snapshot.resident.raw() != 0) Fail("pages of unmapped memory are resident");
   if (pool.Snapshot().objects != 0) Fail("objects of unmapped memory are in the pool");
   if (statistics.stored_pages.Get() != 0) Fail("stored_pages does not go back to zero");
   if (statistics.same_filled_pages.Get() != 0) Fail("same_filled_pages does not go back to zero");
@@ -214,10 +217,10 @@ std::string PagerWorld::Describe(uint64_t page) {
   return std::to_string(page) + " (state " + std::to_string(static_cast<int>(StateOf(page))) +
          (fake.IsPresent(At(page)) ? ", present" : ", missing") +
          (fake.IsRegistered(At(page)) ? ", registered" : "") +
-         (PagerTestPeer::InCare(pager, At(page)) ? ", in care" : "") +
+         (PagerTestPeer::IsRegistered(pager, At(page)) ? ", registered" : "") +
          (fake.Quiet() ? "" : ", a change is announced") + ", " +
-         std::to_string(pager.Look().resident.raw()) + " resident, " +
-         std::to_string(pager.Look().cached) + " cached)";
+         std::to_string(pager.TakeSnapshot().resident.raw()) + " resident, " +
+         std::to_string(pager.TakeSnapshot().staged) + " cached)";
 }
 
 PagerWorld::Access PagerWorld::TryWrite(uint32_t thread, uint64_t page, std::byte value) {
@@ -347,18 +350,18 @@ bool PagerWorld::Finish(ChangeId change) {
   return false;
 }
 
-void PagerWorld::BeginReads() {
-  DoOpenReads();
-  PagerTestPeer::BeginPass(pager, &open_reads_);
+void PagerWorld::BeginOpenWork() {
+  DoOpenWork();
+  PagerTestPeer::BeginPass(pager, &open_work_, &has_open_work_);
 }
 
-void PagerWorld::DoOpenReads() {
-  if (open_reads_.count > 0) PagerTestPeer::DoReads(pager, open_reads_);
-  open_reads_.count = 0;
+void PagerWorld::DoOpenWork() {
+  if (has_open_work_) PagerTestPeer::DoWork(pager, &open_work_);
+  has_open_work_ = false;
 }
 
 bool PagerWorld::Pump() {
-  DoOpenReads();
+  DoOpenWork();
   for (int pass = 0; pass < kPassesMax; ++pass) {
     if (PagerTestPeer::ServePass(pager)) return true;
     if (!fake.Quiet()) return false;
@@ -370,14 +373,14 @@ bool PagerWorld::Pump() {
 void PagerWorld::TakePages(uint64_t page, uint64_t pages) {
   for (uint64_t i = 0; i < pages; ++i) {
     PagerTestPeer::AimAt(pager, At(page + i));
-    if (pager.Take(1) != 1 || StateOf(page + i) != PageState::kStaged) {
+    if (pager.Isolate(1) != 1 || StateOf(page + i) != PageState::kStaged) {
       Fail("a page could not be taken: " + std::to_string(page + i));
     }
   }
 }
 
 void PagerWorld::CompressAll() {
-  for (int i = 0; i < kPassesMax && pager.CompressOldest(context, 16) > 0; ++i) {
+  for (int i = 0; i < kPassesMax && pager.StoreOldest(context, 16) > 0; ++i) {
   }
 }
 
@@ -421,7 +424,7 @@ bool PagerWorld::ReadEverything() {
 
 Result<void> PagerWorld::BecomeChild() {
   fake.BecomeChild();
-  PagerTestPeer::LetGoInChild(pager);
+  PagerTestPeer::ReleaseLockInChild(pager);
   ClearStatistics(statistics);  // a child counts in a slot of its own
   cache.ResetAfterFork();
   writeback.ResetAfterFork();

@@ -39,39 +39,49 @@ namespace uzswap {
 // Reaches what tests must see or force, and nothing else does.
 class PagerTestPeer {
  public:
-  using Batch = Pager::CompressBatch;
-  using Reads = Pager::ReadList;
+  using Batch = Evictor::StoreBatch;
+  using Work = Pager::Work;
 
-  // One pass over the messages, and what must be read for it. False if a fault waits for an event
+  // One pass over the messages, and the work that it needs. False if a fault waits for an event
   // that is not there yet, or for memory.
   static bool ServePass(Pager& pager);
-  // The same in steps: what must be read is left to the caller.
-  static bool BeginPass(Pager& pager, Reads* reads);
-  // A pass by somebody else while reads are under way.
+  // The same in steps: the work is left to the caller, if *has_work.
+  static bool BeginPass(Pager& pager, Work* work, bool* has_work);
+  static bool BeginPass(Pager& pager, Work* work) {
+    bool has_work = false;
+    return BeginPass(pager, work, &has_work);
+  }
+  // A pass of another thread while there is work under way.
   static void BeginPassElsewhere(Pager& pager) {
     uint32_t thread = 0;
     MutexLock lock(pager.mutex_);
     static_cast<void>(pager.ServeLocked(&thread));
   }
-  static void DoReads(Pager& pager, const Reads& reads) { pager.DoReads(reads); }
-  // Adopt, but for the serving at its end, which waits for events that the test must queue.
+  static void DoWork(Pager& pager, Work* work) { pager.DoWork(work); }
+  // Adopt without serving at its end, which would wait for events that the test must queue.
   static bool Adopt(Pager& pager, uint64_t start, uint64_t end);
   static PageState StateOf(Pager& pager, uint64_t address);
-  static bool InCare(Pager& pager, uint64_t address);
-  // The content the pager would supply. False for a page it takes to be resident.
+  static bool IsRegistered(Pager& pager, uint64_t address);
+  // The content that the pager would supply. False for a page whose entry says Resident.
   static bool ContentOf(Pager& pager, CacheContext& context, uint64_t address, std::byte* page);
-  // Makes the page cold and puts the hand on it.
+  // Makes the page as old as can be and puts the clock's hand on it.
   static void AimAt(Pager& pager, uint64_t address);
   // In a test the thread that froze the pager is the one that forks: the child's record of held
   // locks must not keep it.
-  static void LetGoInChild(Pager& pager) UZ_NO_THREAD_SAFETY_ANALYSIS { pager.mutex_.Unlock(); }
-  static uint8_t HeatOf(Pager& pager, uint64_t address);
-
-  static void BeginBatch(Pager& pager, size_t max, Batch* batch) { pager.BeginBatch(max, batch); }
-  static void StoreBatch(Pager& pager, CacheContext& context, Batch* batch) {
-    pager.StoreBatch(context, batch);
+  static void ReleaseLockInChild(Pager& pager) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    pager.mutex_.Unlock();
   }
-  static size_t FinishBatch(Pager& pager, const Batch& batch) { return pager.FinishBatch(batch); }
+  static uint8_t AgeOf(Pager& pager, uint64_t address);
+
+  static void BeginBatch(Pager& pager, size_t max, Batch* batch) {
+    MutexLock lock(pager.mutex_);
+    pager.reclaimer_.evictor().BeginStore(max, batch);
+  }
+  static void StoreBatch(Pager& pager, CacheContext& context, Batch* batch);
+  static size_t FinishBatch(Pager& pager, const Batch& batch) {
+    MutexLock lock(pager.mutex_);
+    return pager.reclaimer_.evictor().FinishStore(batch);
+  }
 };
 
 class PagerWorld {
@@ -135,9 +145,9 @@ class PagerWorld {
   void CompressAll();
   // Writes everything that is in the pool to the device. Requires: there is one.
   void WriteBackAll();
-  // A pass whose reads are left open; and doing them. Pump does them first.
-  void BeginReads();
-  void DoOpenReads();
+  // A pass whose work is left open; and doing it. Pump does it first.
+  void BeginOpenWork();
+  void DoOpenWork();
 
   // --- Checks ---
   // Ends the program's memory, and checks that nothing is left of it in frames, pool or counts.
@@ -168,7 +178,7 @@ class PagerWorld {
   void DoNotCheckAtEnd() { check_at_end_ = false; }
 
   // Pages the pager has given up, in order.
-  [[nodiscard]] const std::vector<uint64_t>& lost() const { return lost_; }
+  [[nodiscard]] const std::vector<uint64_t>& poisoned() const { return poisoned_; }
 
   os::FakeUserFault fake;
   Statistics statistics;
@@ -181,7 +191,7 @@ class PagerWorld {
   Writeback writeback;
   PageStore store;
   Pager pager;
-  CacheContext context;       // the keeper's
+  CacheContext context;       // the reclaim daemon's
   bool relief_comes = false;  // what the pager is told
 
  private:
@@ -210,8 +220,9 @@ class PagerWorld {
   std::vector<Discard> discards_;
   CacheContext looking_;
   CacheContext writing_;
-  std::vector<uint64_t> lost_;
-  PagerTestPeer::Reads open_reads_;
+  std::vector<uint64_t> poisoned_;
+  PagerTestPeer::Work open_work_;
+  bool has_open_work_ = false;
   std::string failure_;
   bool check_at_end_ = true;
 };

@@ -1,0 +1,129 @@
+#include "vm/range_registrar.h"
+
+#include <utility>
+
+namespace uzswap {
+
+Result<void> RangeRegistrar::Init(const Parts& parts) {
+  parts_ = parts;
+  auto probe = os::Mapping::Create(Bytes(kPageSize), "the probe page");
+  if (!probe.ok()) return probe.error();
+  probe_ = std::move(probe).value();
+  return {};
+}
+
+Result<void> RangeRegistrar::RegisterProbe() {
+  return parts_.port->Register(reinterpret_cast<uint64_t>(probe_.data()), probe_.size());
+}
+
+bool RangeRegistrar::NothingPending() {
+  const auto probe = reinterpret_cast<uint64_t>(probe_.data());
+  return parts_.port->Zero(probe).outcome != os::PortOutcome::kRetry;
+}
+
+bool RangeRegistrar::Adopt(AddressRange range) {
+  bool added = false;
+  for (uint64_t at = range.start; at < range.end;) {
+    const size_t position = parts_.table->PositionFrom(at);
+    const bool known = position < parts_.table->count();
+    const uint64_t next_start = known ? parts_.table->at(position).start : UINT64_MAX;
+    const uint64_t next_end = known ? parts_.table->at(position).end : UINT64_MAX;
+    if (next_start > at) {
+      if (!added && (!NothingPending() || !IsWhole(range))) return false;
+      added |= AdoptGap({at, next_start < range.end ? next_start : range.end});
+    }
+    at = next_end;
+  }
+  return added;
+}
+
+// No mapping extends beyond either end. It may have changed since its range was listed.
+bool RangeRegistrar::IsWhole(AddressRange range) {
+  os::AddressSpace& space = *parts_.address_space;
+  os::MapsEntry entry;
+  if (!space.Find(range.start, &entry) || entry.start != range.start) return false;
+  if (entry.end == range.end) return true;
+  return entry.end < range.end && space.Find(range.end - kPageSize, &entry) &&
+         entry.end == range.end;
+}
+
+bool RangeRegistrar::AdoptGap(AddressRange gap) {
+  if (os::IsOwnRange(gap.start, gap.size().raw())) return false;
+  // A mapping that does not fit the tables is not registered: the kernel keeps serving it.
+  if (!parts_.table->Add(gap).ok()) {
+    parts_.statistics->refused_pages.Add();
+    return false;
+  }
+  if (!parts_.port->Register(gap.start, gap.size().raw()).ok()) {
+    // Unmapped meanwhile, or of a kind that the kernel does not register, or somebody else's.
+    parts_.table->Remove(gap);
+    parts_.statistics->refused_pages.Add();
+    return false;
+  }
+  MarkPresent(gap);
+  if (!NothingPending()) {
+    // The mapping may have come here by a remap whose event is pending, or be about to leave.
+    parts_.events->ForgetRange(gap);
+    return false;
+  }
+  parts_.statistics->adoptions.Add();
+  return true;
+}
+
+// From here on no page can appear that uzswap does not know: missing pages are populated by us,
+// and we hold the lock. A page that is present becomes Resident, the rest is Untracked.
+void RangeRegistrar::MarkPresent(AddressRange range) {
+  // Where the walk ends early the range was unmapped meanwhile; its event is pending.
+  os::PresentWalk walk(*parts_.address_space, range.start, range.end);
+  for (os::PresentRun run; walk.Next(&run);) {
+    const RegisteredRange* found = parts_.table->Find(run.start);
+    UZ_CHECK(found != nullptr && run.end <= found->end);
+    const PageIndex first = found->IndexOf(run.start);
+    const uint64_t pages = (run.end - run.start) >> kPageShift;
+    for (uint64_t page = 0; page < pages; ++page) {
+      parts_.table->Transition(first + page, PageState::kResident);
+    }
+  }
+}
+
+Result<void> RangeRegistrar::RegisterInChild() {
+  os::AddressSpace& space = *parts_.address_space;
+  PageTable& table = *parts_.table;
+  os::MapsEntry entry;
+  bool mapped = space.FindOnward(0, &entry);
+  if (!mapped) return Error{0, "the list of the child's mappings cannot be read"};
+  uint64_t at = 0;
+  while (true) {
+    const size_t position = table.PositionFrom(at);
+    if (position == table.count()) return {};
+    const RegisteredRange& range = table.at(position);
+    const uint64_t start = at > range.start ? at : range.start;
+    while (mapped && entry.end <= start) mapped = space.FindOnward(start, &entry);
+    // Up to where the same answer holds: mapped everywhere, or nowhere.
+    const bool here = mapped && entry.start <= start;
+    const uint64_t edge = here ? entry.end : mapped ? entry.start : UINT64_MAX;
+    at = edge < range.end ? edge : range.end;
+    if (here && parts_.port->Register(start, at - start).ok()) {
+      // MADV_WIPEONFORK: what the parent has stored is not the child's.
+      if (entry.wiped) parts_.events->DiscardRange({start, at});
+      AbortIfTouchedEarly({start, at});
+    } else {
+      // MADV_DONTFORK, or unmapped while the parent forked.
+      parts_.events->ForgetRange({start, at});
+    }
+  }
+}
+
+void RangeRegistrar::AbortIfTouchedEarly(AddressRange range) {
+  os::PresentWalk walk(*parts_.address_space, range.start, range.end);
+  for (os::PresentRun run; walk.Next(&run);) {
+    for (uint64_t address = run.start; address < run.end; address += kPageSize) {
+      const PageEntry* entry = parts_.table->EntryOf(address);
+      if (entry == nullptr || !entry->swapped_out()) continue;
+      PanicOperands(__FILE__, __LINE__,
+                    "a forked child touched a page before uzswap could serve it", address, 0);
+    }
+  }
+}
+
+}  // namespace uzswap
