@@ -10,7 +10,7 @@
 // Fork: the parent's writer is paused while the child is made. The child reads what was written
 // before from an open file of its own, given to it through the program's descriptor table, and
 // writes nothing; the parent keeps those parts of the file for as long as any child has that file
-// open (docs/decisions/forked-children-read.md).
+// open (docs/decisions/0014-forked-children-read.md).
 //
 // Init and everything that names a descriptor: service threads that share one table.
 #ifndef UZSWAP_ENGINE_CACHE_HOLDER_H_
