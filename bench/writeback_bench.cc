@@ -21,6 +21,7 @@
 
 #include "base/histogram.h"
 #include "cache/testing/cache_fixture.h"
+#include "writeback/testing/writeback_peer.h"
 #include "writeback/writeback.h"
 
 namespace uzswap {
@@ -175,7 +176,7 @@ void Churn(const Corpus& corpus, bool zsmalloc) {
          static_cast<double>(counters.bytes_written.Get()) /
              static_cast<double>(counters.payload_bytes.Get()),
          segments.held_bytes() >> 20, segments.live_bytes() >> 20);
-  bench.writeback.CompactStore(970);
+  WritebackPeer::CleanStore(bench.writeback);
   CacheCounters sum;
   bench.cache.Count(sum);
   const uint64_t on_disk = sum.disk_in.Get() - sum.disk_out.Get();

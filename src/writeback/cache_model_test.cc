@@ -1,9 +1,9 @@
 // Random operations of several threads against a model, while the writer, the compactor and the
 // recompressor work in the background. Nothing may be lost, and nothing mixed up.
 //
-// Keys are dealt out to the threads like cards, so that neighbours in a leaf belong to different
-// threads and every lock is fought over, yet each thread knows what its own keys must hold.
-// A few keys are everybody's: there a page must be whole, of that key, and not too old.
+// Neighbouring keys of a leaf belong to different threads, so that every lock is contended, but
+// each thread knows what its own keys must hold. A few keys are shared by all threads: there
+// a page must be whole, of that key, and of a version that was stored.
 //
 //   UZSWAP_TEST_OPS    operations over all threads (default 200,000; a quarter under TSan)
 //   UZSWAP_TEST_SEED   the seed (printed)
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cache/testing/cache_fixture.h"
+#include "writeback/testing/writeback_peer.h"
 #include "writeback/writeback.h"
 
 namespace uzswap {
@@ -47,7 +48,7 @@ class Stamps {
     for (uint64_t i = 0; i < patterns_.size(); ++i) MakePage(i + 2, patterns_[i]);
   }
   void Make(uint64_t key, uint64_t version, TestPage& page) const {
-    if (version % 16 == 0) {  // same-filled, and telling
+    if (version % 16 == 0) {  // same-filled, with the version as pattern
       const uint64_t word = version;
       for (size_t at = 0; at < kPageSize; at += 8) memcpy(page.bytes.data() + at, &word, 8);
       return;
@@ -75,19 +76,19 @@ struct Shared {
   std::atomic<uint64_t> ended{0};
 };
 
-class Party {
+class ModelRun {
  public:
-  Party(const FixtureOptions& options, const WritebackOptions& wishes) : fixture_(options) {
+  ModelRun(const FixtureOptions& options, const WritebackOptions& writing) : fixture_(options) {
     UZ_CHECK(writer_context_.Init(fixture_.cache).ok());
-    UZ_CHECK(writeback_.Init(fixture_.cache, writer_context_, &fixture_.store, wishes).ok());
+    UZ_CHECK(writeback_.Init(fixture_.cache, writer_context_, &fixture_.store, writing).ok());
   }
-  ~Party() {
+  ~ModelRun() {
     writeback_.Drain();
     fixture_.cache.InvalidateArea(fixture_.context, fixture_.area);
   }
 
-  // What thread `me` does `operations` times.
-  void Play(uint64_t me, uint64_t operations, uint64_t seed) {
+  // Thread `me`: `operations` random operations on its own keys, now and then on a shared one.
+  void Operate(uint64_t me, uint64_t operations, uint64_t seed) {
     CacheContext context;
     UZ_CHECK(context.Init(fixture_.cache).ok());
     Rng rng(seed * 31 + me);
@@ -97,44 +98,44 @@ class Party {
     TestPage scratch;
     for (uint64_t i = 0; i < operations; ++i) {
       if (rng.OneIn(20)) {
-        PlayShared(context, rng, page, scratch);
+        OperateOnShared(context, rng, page, scratch);
         continue;
       }
-      const uint64_t slot = rng.Below(kKeysPerThread);
-      const uint64_t offset = slot * kThreads + me;
+      const uint64_t number = rng.Below(kKeysPerThread);
+      const uint64_t offset = number * kThreads + me;
       const SwapEntry entry = fixture_.At(offset);
       const uint64_t dice = rng.Below(100);
       if (dice < 42) {
         ++version;
         stamps_.Make(offset, version, page);
         const StoreOutcome outcome = fixture_.cache.Store(context, entry, page.view());
-        holds[slot] = outcome == StoreOutcome::kStored ? version : 0;
+        holds[number] = outcome == StoreOutcome::kStored ? version : 0;
       } else if (dice < 85) {
         const LoadMode mode = rng.OneIn(2) ? LoadMode::kKeep : LoadMode::kExclusive;
         const LoadOutcome outcome = fixture_.cache.Load(context, entry, page.span(), mode);
-        ASSERT_EQ(outcome == LoadOutcome::kLoaded, holds[slot] != 0) << offset;
-        if (holds[slot] == 0) continue;
-        ASSERT_EQ(stamps_.VersionOf(offset, page, scratch), holds[slot]) << offset;
-        if (mode == LoadMode::kExclusive) holds[slot] = 0;
+        ASSERT_EQ(outcome == LoadOutcome::kLoaded, holds[number] != 0) << offset;
+        if (holds[number] == 0) continue;
+        ASSERT_EQ(stamps_.VersionOf(offset, page, scratch), holds[number]) << offset;
+        if (mode == LoadMode::kExclusive) holds[number] = 0;
       } else if (dice < 95) {
-        ASSERT_EQ(fixture_.cache.Invalidate(context, entry), holds[slot] != 0) << offset;
-        holds[slot] = 0;
+        ASSERT_EQ(fixture_.cache.Invalidate(context, entry), holds[number] != 0) << offset;
+        holds[number] = 0;
       } else {
         static_cast<void>(fixture_.cache.Prefetch(context, entry));
       }
     }
-    for (uint64_t slot = 0; slot < kKeysPerThread; ++slot) {
-      const uint64_t offset = slot * kThreads + me;
+    for (uint64_t number = 0; number < kKeysPerThread; ++number) {
+      const uint64_t offset = number * kThreads + me;
       const LoadOutcome outcome =
           fixture_.cache.Load(context, fixture_.At(offset), page.span(), LoadMode::kKeep);
-      ASSERT_EQ(outcome == LoadOutcome::kLoaded, holds[slot] != 0) << offset;
-      if (holds[slot] != 0) {
-        ASSERT_EQ(stamps_.VersionOf(offset, page, scratch), holds[slot]);
+      ASSERT_EQ(outcome == LoadOutcome::kLoaded, holds[number] != 0) << offset;
+      if (holds[number] != 0) {
+        ASSERT_EQ(stamps_.VersionOf(offset, page, scratch), holds[number]);
       }
     }
   }
 
-  void PlayShared(CacheContext& context, Rng& rng, TestPage& page, TestPage& scratch) {
+  void OperateOnShared(CacheContext& context, Rng& rng, TestPage& page, TestPage& scratch) {
     const uint64_t index = rng.Below(kShared);
     const uint64_t offset = kSharedBase + index;
     const SwapEntry entry = fixture_.At(offset);
@@ -156,8 +157,8 @@ class Party {
     ASSERT_LE(version, shared.begun.load());
   }
 
-  // The background: until told to stop. Shrinks by turns to a random level, compacts, cleans.
-  void Tend(std::atomic<bool>& stop, uint64_t seed) {
+  // The writer's side, until `stop`: shrinks to a random level, cleans, compacts, writes.
+  void RunWriter(std::atomic<bool>& stop, uint64_t seed) {
     Rng rng(seed);
     while (!stop.load(std::memory_order_acquire)) {
       switch (rng.Below(8)) {
@@ -165,7 +166,7 @@ class Party {
           static_cast<void>(writeback_.Shrink(rng.Below(2000) * kPageSize));
           break;
         case 1:
-          writeback_.CompactStore(static_cast<uint32_t>(rng.Below(950)));
+          WritebackPeer::CleanStore(writeback_);
           break;
         case 2:
           static_cast<void>(fixture_.pool.CompactStep(64));
@@ -195,15 +196,15 @@ class Party {
 
   void Run(uint64_t operations, uint64_t seed) {
     std::atomic<bool> stop{false};
-    std::thread tender([&] { Tend(stop, seed + 1); });
+    std::thread writer([&] { RunWriter(stop, seed + 1); });
     std::thread migrator([&] { Migrate(stop, seed + 2); });
-    std::vector<std::thread> players;
+    std::vector<std::thread> workers;
     for (uint64_t me = 0; me < kThreads; ++me) {
-      players.emplace_back([&, me] { Play(me, operations / kThreads, seed); });
+      workers.emplace_back([&, me] { Operate(me, operations / kThreads, seed); });
     }
-    for (std::thread& player : players) player.join();
+    for (std::thread& worker : workers) worker.join();
     stop.store(true, std::memory_order_release);
-    tender.join();
+    writer.join();
     migrator.join();
     fixture_.pool.Audit();
     fixture_.cache.Audit();
@@ -245,10 +246,10 @@ TEST(CacheModelTest, NothingIsLostOrMixedUp) {
     options.pool_limit = 2800 * kPageSize;
     options.encrypt = recompress;
     options.zsmalloc = recompress;
-    WritebackOptions wishes;
-    if (recompress) wishes.recompress_with = CodecByName("zstd");
-    Party party(options, wishes);
-    party.Run(operations / 2, seed);
+    WritebackOptions writing;
+    if (recompress) writing.recompress_with = CodecByName("zstd");
+    ModelRun run(options, writing);
+    run.Run(operations / 2, seed);
   }
 }
 

@@ -1,4 +1,4 @@
-// Whole lives of a cache with its writer, while the device, the arena or the budget fails it.
+// A cache with its writer while the device, the arena or the write budget fails.
 #include <cerrno>
 #include <gtest/gtest.h>
 #include <string>
@@ -17,9 +17,9 @@ class WritebackFaultTest : public testing::TestWithParam<Story> {};
 
 constexpr uint64_t kPages = 600;
 
-// A life with a fault at one call. Every page is right, or its failure has a name; the writer
-// never hangs; a page that could be kept was kept.
-uint64_t Live(const Story& story, uint64_t call) {
+// Stores, shrinks, loads and cleans, with a fault at one call. Every page is right or its load
+// reports the failure; the writer never hangs; a page that could be kept was kept.
+uint64_t RunWithFault(const Story& story, uint64_t call) {
   FixtureOptions options;
   options.encrypt = call % 3 == 0;
   Rig rig(options);
@@ -46,7 +46,7 @@ uint64_t Live(const Story& story, uint64_t call) {
   }
   EXPECT_EQ(wrong, 0u) << story.name << " at " << call;
   EXPECT_EQ(lost, 0u) << story.name << " at " << call;
-  rig.writeback.CompactStore(950);
+  WritebackPeer::CleanStore(rig.writeback);
   rig.cache.Audit();
   rig.port.Heal();
   const bool damages = story.fault == IoFault::kTorn || story.fault == IoFault::kFlippedBit;
@@ -57,10 +57,10 @@ uint64_t Live(const Story& story, uint64_t call) {
 }
 
 TEST_P(WritebackFaultTest, AtEveryCall) {
-  const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0);
+  const uint64_t calls = RunWithFault({"none", IoFault::kNone, 0, false}, 0);
   ASSERT_GT(calls, 200u);
   for (uint64_t call = 1; call <= calls; call = os::NextFailingCall(call, 10, 127)) {
-    Live(GetParam(), call);
+    RunWithFault(GetParam(), call);
   }
 }
 
@@ -70,9 +70,9 @@ INSTANTIATE_TEST_SUITE_P(All, WritebackFaultTest, testing::ValuesIn(os::kIoStori
 TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {
   FixtureOptions options;
   options.frames = 64;
-  WritebackOptions wishes;
-  wishes.recompress_with = CodecByName("zstd");
-  Rig rig(options, wishes);
+  WritebackOptions writing;
+  writing.recompress_with = CodecByName("zstd");
+  Rig rig(options, writing);
   for (uint64_t nth = 1; nth < 60; ++nth) {
     rig.arena.FailNthForTest(nth);
     const uint64_t offset = nth;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "writeback/testing/writeback_rig.h"
 
@@ -64,16 +65,10 @@ TEST(WritebackTest, TheWriterThreadKeepsThePoolOpen) {
   options.pool_limit = 400 * kPageSize;
   options.frames = 520;
   Rig rig(options);
-  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
-  uint64_t refused = 0;
-  for (uint64_t i = 0; i < 5000; ++i) {
-    while (rig.cache.Store(rig.other, rig.At(i), PageOf(Rig::VersionOf(i)).view()) !=
-           StoreOutcome::kStored) {
-      ++refused;  // the caller keeps the page and tries again
-    }
-  }
-  rig.writeback.Stop();
-  writer.join();
+  WriterThread writer(rig.writeback);
+  // A caller whose page is refused keeps it and tries again.
+  for (uint64_t i = 0; i < 5000; ++i) ASSERT_TRUE(rig.StoreWhenAccepted(i)) << i;
+  writer.Join();
   rig.cache.Audit();
   EXPECT_LE(rig.pool.Snapshot().frames, 520u);
   EXPECT_EQ(rig.CountReadable(5000), 5000u);
@@ -85,13 +80,11 @@ TEST(WritebackTest, APausedWriterHoldsStill) {
   options.pool_limit = 400 * kPageSize;
   options.frames = 520;
   Rig rig(options);
-  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  WriterThread writer(rig.writeback);
   uint64_t stored = 0;
   for (int round = 0; round < 20; ++round) {
-    while (stored < static_cast<uint64_t>(round + 1) * 150) {
-      const StoreOutcome outcome =
-          rig.cache.Store(rig.other, rig.At(stored), PageOf(Rig::VersionOf(stored)).view());
-      if (outcome == StoreOutcome::kStored) ++stored;
+    for (; stored < static_cast<uint64_t>(round + 1) * 150; ++stored) {
+      ASSERT_TRUE(rig.StoreWhenAccepted(stored)) << stored;
     }
     rig.writeback.Pause();
     const uint64_t written = rig.store.counters().bytes_written.Get();
@@ -104,14 +97,13 @@ TEST(WritebackTest, APausedWriterHoldsStill) {
     rig.writeback.Resume();
   }
   rig.writeback.Pause();
-  rig.writeback.Stop();  // also out of a pause
-  writer.join();
+  writer.Join();  // also out of a pause
   EXPECT_EQ(rig.CountReadable(stored), stored);
   rig.cache.Audit();
 }
 
-// Stores go on while the pool is above the level that calls the writer: that they make up for
-// what it frees is not the failure of a store that takes nothing.
+// Stores continue while the writer shrinks the pool. If they fill the frames that it frees, that
+// does not count as a store that takes nothing.
 TEST(WritebackTest, APoolThatGrowsMeanwhileDoesNotMakeItGiveUp) {
   FixtureOptions options;
   options.pool_limit = 400 * kPageSize;
@@ -127,58 +119,67 @@ TEST(WritebackTest, APoolThatGrowsMeanwhileDoesNotMakeItGiveUp) {
   };
   fill_to(370);
   rig.port.Hold();
-  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
-  while (rig.store.in_flight() == 0) std::this_thread::yield();
+  WriterThread writer(rig.writeback);
+  ASSERT_TRUE(WaitUntil([&] { return rig.store.in_flight() > 0; })) << "nothing is written";
   fill_to(395);
   EXPECT_TRUE(rig.writeback.shrinking());
   rig.port.Release();
   bool gave_up = false;
-  while (level() > gate.reopen_level()) gave_up = gave_up || rig.writeback.stuck();
+  EXPECT_TRUE(WaitUntil([&] {
+    gave_up = gave_up || rig.writeback.stuck();
+    return level() <= gate.reopen_level();
+  })) << "the pool stays above the level";
   EXPECT_FALSE(gave_up);
-  rig.writeback.Stop();
-  writer.join();
+  writer.Join();
   EXPECT_EQ(rig.CountReadable(stored), stored);
 }
 
 TEST(WritebackTest, AskedToItShrinksAPoolThatIsOpen) {
   Rig rig;
   rig.Fill(1000);
-  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  WriterThread writer(rig.writeback);
   const uint64_t half = rig.pool.Snapshot().frame_bytes() / 2;
   rig.writeback.Ask(half);
-  while (rig.pool.Snapshot().frame_bytes() > half) std::this_thread::yield();
-  rig.writeback.Stop();
-  writer.join();
+  EXPECT_TRUE(WaitUntil([&] { return rig.pool.Snapshot().frame_bytes() <= half; }))
+      << "the pool does not shrink";
+  writer.Join();
   EXPECT_FALSE(rig.cache.gate().closed());
   EXPECT_EQ(rig.CountReadable(1000), 1000u);
 }
 
-// When nobody has called for a second, what the file holds comes close to what lives in it.
+// An idle writer whose idle time is short, so that no test waits for a second.
+WritebackOptions SoonIdle() {
+  WritebackOptions options;
+  options.idle_ns = 1'000'000;
+  return options;
+}
+
+// After the idle time, the file holds little more than what is live in it.
 TEST(WritebackTest, AnIdleWriterCleansTheFile) {
-  Rig rig;
+  Rig rig({}, SoonIdle());
   rig.Fill(4000);
   ASSERT_TRUE(rig.writeback.Shrink(0));
   for (uint64_t i = 0; i < 4000; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));
-  // Pages that were read ahead, in many segments, stay where they are for as long as they are.
+  // A record whose page was read ahead cannot be moved: here in many segments.
   for (uint64_t i = 1; i < 4000; i += 500) ASSERT_TRUE(rig.cache.Prefetch(rig.other, rig.At(i)));
   const SegmentTable& segments = rig.store.segments();
   ASSERT_GT(segments.held_bytes(), segments.live_bytes() * 13 / 10);
-  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
+  WriterThread writer(rig.writeback);
   const auto clean = [&] {
     return segments.held_bytes() <= segments.live_bytes() / 100 * 105 + (64 << 10);
   };
-  while (!clean()) std::this_thread::yield();
-  rig.writeback.Stop();
-  writer.join();
+  EXPECT_TRUE(WaitUntil(clean)) << segments.held_bytes() << " held for " << segments.live_bytes()
+                                << " live";
+  writer.Join();
   for (uint64_t i = 1; i < 4000; i += 2) ASSERT_TRUE(rig.Is(i, Rig::VersionOf(i)));
   rig.cache.Audit();
 }
 
-// The device is stopped while the writer cleans, so that it cannot end before it is called.
+// The device is stopped while the writer cleans, so that cleaning cannot end before the call.
 TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
   FixtureOptions options;
   options.pool_limit = 2048 * kPageSize;
-  Rig rig(options);
+  Rig rig(options, SoonIdle());
   constexpr uint64_t kPages = 12'000;
   for (uint64_t i = 0; i < kPages; ++i) {
     if (i % 1000 == 0) {
@@ -189,8 +190,9 @@ TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
   ASSERT_TRUE(rig.writeback.Shrink(0));
   for (uint64_t i = 0; i < kPages; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));
   rig.port.Hold();
-  std::thread writer([&] { rig.writeback.Run([] { return uint64_t{0}; }); });
-  while (rig.store.in_flight() < rig.port.depth()) std::this_thread::yield();
+  WriterThread writer(rig.writeback);
+  EXPECT_TRUE(WaitUntil([&] { return rig.store.in_flight() == rig.port.depth(); }))
+      << "the writer does not clean";
   const uint64_t cleaned = rig.store.counters().cleaned_segments.Get();
   const uint64_t taken = rig.writeback.counters().units_taken.Get();
   rig.cache.gate().SetLimit(100 * kPageSize);
@@ -199,26 +201,28 @@ TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
               StoreOutcome::kStored);
   }
   static_cast<void>(rig.cache.gate().Observe(rig.pool.Snapshot().frame_bytes()));
-  // On a busy machine the pool may have shrunk before anybody looks.
-  while (!rig.writeback.shrinking() && rig.writeback.counters().units_taken.Get() == taken) {
+  EXPECT_TRUE(WaitUntil([&] {
+    // On a busy machine the writer may have shrunk the pool before this thread runs again.
+    if (rig.writeback.shrinking() || rig.writeback.counters().units_taken.Get() > taken) {
+      return true;
+    }
     // One at a time, when the writer waits for it.
     if (rig.store.in_flight() > 0) rig.port.Release(1);
-    std::this_thread::yield();
-  }
+    return false;
+  })) << "the writer goes on cleaning";
   EXPECT_LE(rig.store.counters().cleaned_segments.Get(), cleaned + 2);
   EXPECT_GT(rig.store.segments().held_bytes(), rig.store.segments().live_bytes() * 12 / 10)
       << "there was more to clean";
   rig.port.Release();
-  rig.writeback.Stop();
-  writer.join();
+  writer.Join();
   for (uint64_t i = 1; i < kPages; i += 2) ASSERT_TRUE(rig.Is(i, Rig::VersionOf(i)));
   rig.cache.Audit();
 }
 
 TEST(WritebackTest, WithoutAStoreTheBoundHoldsAndDenserObjectsMakeRoom) {
-  WritebackOptions wishes;
-  wishes.recompress_with = CodecByName("zstd");
-  Rig rig({}, wishes, false);
+  WritebackOptions writing;
+  writing.recompress_with = CodecByName("zstd");
+  Rig rig({}, writing, false);
   rig.Fill(1000);
   const uint64_t bytes = rig.pool.Snapshot().object_bytes;
   EXPECT_FALSE(rig.writeback.Shrink(0));
@@ -230,9 +234,9 @@ TEST(WritebackTest, WithoutAStoreTheBoundHoldsAndDenserObjectsMakeRoom) {
 }
 
 TEST(WritebackTest, RecompressedObjectsGoToDiskToo) {
-  WritebackOptions wishes;
-  wishes.recompress_with = CodecByName("zstd");
-  Rig rig({}, wishes);
+  WritebackOptions writing;
+  writing.recompress_with = CodecByName("zstd");
+  Rig rig({}, writing);
   rig.Fill(600);
   EXPECT_TRUE(rig.writeback.Shrink(0));
   EXPECT_EQ(rig.CountReadable(600), 600u);
@@ -249,7 +253,7 @@ TEST(WritebackTest, QueueDepthIsReached) {
   rig.port.Hold();
   std::thread device([&] {
     // Completes nothing before sixteen requests wait.
-    while (rig.store.in_flight() < 16) std::this_thread::yield();
+    EXPECT_TRUE(WaitUntil([&] { return rig.store.in_flight() == 16; })) << "the queue stays short";
     rig.port.Release();
   });
   EXPECT_TRUE(rig.writeback.Shrink(0));
@@ -264,11 +268,11 @@ TEST(WritebackTest, SteadyChurnWritesLittleMoreThanWhatItStores) {
   options.pool_limit = 600 * kPageSize;
   Rig rig(options);
   Rng rng(11);
+  std::vector<bool> stored(4000);
   for (uint64_t i = 0; i < 30'000; ++i) {
-    const uint64_t offset = rng.Below(4000);
-    if (rig.Put(offset, Rig::VersionOf(offset)) != StoreOutcome::kStored) {
-      rig.writeback.Shrink(rig.cache.gate().reopen_level());
-    }
+    const uint64_t offset = rng.Below(stored.size());
+    stored[offset] = rig.Put(offset, Rig::VersionOf(offset)) == StoreOutcome::kStored;
+    if (!stored[offset]) rig.writeback.Shrink(rig.cache.gate().reopen_level());
   }
   rig.writeback.Drain();
   const BackingCounters& counters = rig.store.counters();
@@ -276,12 +280,14 @@ TEST(WritebackTest, SteadyChurnWritesLittleMoreThanWhatItStores) {
                                static_cast<double>(counters.payload_bytes.Get());
   EXPECT_LE(amplification, 1.15);
   EXPECT_GE(counters.bytes_written.Get() / counters.write_requests.Get(), 64u << 10);
-  rig.writeback.CompactStore(950);
+  WritebackPeer::CleanStore(rig.writeback);
   rig.cache.Audit();
-  uint64_t live = rig.store.segments().live_bytes();
+  const uint64_t live = rig.store.segments().live_bytes();
   EXPECT_LE(static_cast<double>(rig.store.segments().held_bytes()),
             1.08 * static_cast<double>(live));
-  rig.CountReadable(0);
+  for (uint64_t offset = 0; offset < stored.size(); ++offset) {
+    ASSERT_EQ(rig.Is(offset, Rig::VersionOf(offset)), stored[offset]) << offset;
+  }
   RecordProperty("amplification", std::to_string(amplification));
 }
 

@@ -1,0 +1,55 @@
+// StoreCleaner: decides when sparse segments of the backing store are rewritten, and how many.
+//
+//   while writing    CleanOnBatch: at most one segment for each batch, and only a very sparse one.
+//                    Cleaning keeps step with writing and cannot crowd it out.
+//   while idle       IsWorthwhile, then Clean: until 96 % of what the file holds is live.
+//
+// Cleaning when idle stops as soon as the gate is called: a large file takes seconds to clean, and
+// a full pool cannot wait for that.
+//
+// The writer's thread only. CleanOnBatch reads at most one segment. Clean waits for batches.
+#ifndef UZSWAP_WRITEBACK_STORE_CLEANER_H_
+#define UZSWAP_WRITEBACK_STORE_CLEANER_H_
+
+#include <cstdint>
+
+#include "backing/backing_store.h"
+#include "cache/pool_gate.h"
+
+namespace uzswap {
+
+class StoreCleaner {
+ public:
+  // `store` may be nullptr: then there is never anything to clean. CleanOnBatch rewrites segments
+  // of which less than `below_permille` is live, and leaves `keep_empty` empty segments allocated.
+  void Init(BackingStore* store, uint32_t below_permille, uint32_t keep_empty);
+  // In a forked child, which must not write to the file.
+  void ResetAfterFork() { store_ = nullptr; }
+
+  void CleanOnBatch();
+  // True if nothing was loaded from or written to the store since the last call, and cleaning
+  // would shrink what the file holds.
+  [[nodiscard]] bool IsWorthwhile();
+  // Rewrites sparse segments and gives the space of empty ones back, until nothing is left to do
+  // or `gate` was called more often than `calls_seen`.
+  void Clean(const PoolGate& gate, uint32_t calls_seen);
+
+ private:
+  // When idle, segments are rewritten until this share of the file is live, but for the slack.
+  static constexpr uint32_t kLiveWhenIdlePermille = 960;
+  static constexpr uint64_t kSlackWhenIdleBytes = 64 << 10;
+
+  // False when there is nothing more to clean.
+  bool CleanOneSegment();
+
+  BackingStore* store_ = nullptr;
+  uint32_t below_permille_ = 0;
+  uint32_t keep_empty_ = 0;
+  uint64_t cleaned_at_batch_ = 0;
+  uint64_t cleaned_live_bytes_ = UINT64_MAX;  // when cleaning last ended with nothing left to do
+  uint64_t live_bytes_seen_ = UINT64_MAX;     // at the last call of IsWorthwhile
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_WRITEBACK_STORE_CLEANER_H_
