@@ -1,6 +1,7 @@
 // Areas that come and go while others work in them: leaves, nodes and numbers are used again, and
-// nobody ever finds a page of another area, or of another place.
+// nobody ever finds a page of another area, or of another offset.
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <gtest/gtest.h>
 #include <thread>
@@ -29,6 +30,7 @@ TEST(CacheAreaTest, PagesAreNeverFoundUnderAnotherName) {
   const char* wish = getenv("UZSWAP_TEST_OPS");
   const uint64_t operations = wish != nullptr ? strtoull(wish, nullptr, 10) / 10 : 20'000;
   std::atomic<uint64_t> left{2};
+  printf("seeds 1, 2, 3; %lu operations for each thread\n", operations);
   const auto work = [&](CacheContext& context, uint64_t seed) {
     Rng rng(seed);
     TestPage page;
@@ -53,10 +55,10 @@ TEST(CacheAreaTest, PagesAreNeverFoundUnderAnotherName) {
           break;
       }
     }
-    left.fetch_sub(1);
   };
-  std::thread first([&] { work(fixture.context, 1); });
-  std::thread second([&] { work(fixture.other, 2); });
+  // A worker that stops at a failed assertion is counted too: the loop below ends.
+  std::thread first([&] { work(fixture.context, 1), left.fetch_sub(1); });
+  std::thread second([&] { work(fixture.other, 2), left.fetch_sub(1); });
   CacheContext destroyer;
   ASSERT_TRUE(destroyer.Init(fixture.cache).ok());
   Rng rng(3);

@@ -41,7 +41,7 @@ EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo&
     }
     remains = Replace(context, leaf, key, EntryEvent::kDrop, EntryWord());
   }
-  counters.dropped_pages.Add();
+  counters.dropped.Add();
   Dispose(context, remains);
   return {EvictOutcome::kDropped, 0, CodecId::kNone, {}};
 }

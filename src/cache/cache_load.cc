@@ -41,7 +41,7 @@ Next LoadOperation::Begin() {
     leaf.Unlock();
     FillPage(word.pattern(), page_);
     context_.counters_.loads_same_filled.Add();
-    context_.counters_.zswpin.Add();
+    context_.counters_.loads.Add();
     outcome_ = LoadOutcome::kLoaded;
     return Next::kDone;
   }
@@ -73,8 +73,8 @@ Next LoadOperation::TakeReadAhead(LockedLeaf& leaf, InFlightEntry& slot) {
   EntriesInFlight::AwaitUsers(slot);
   cache_.in_flight_.ReturnFrame(slot);
   cache_.ReleaseContent(remains.content);
-  context_.counters_.swapcache_hits.Add();
-  context_.counters_.zswpin.Add();
+  context_.counters_.loads_read_ahead.Add();
+  context_.counters_.loads.Add();
   outcome_ = LoadOutcome::kLoaded;
   return Next::kDone;
 }
@@ -132,7 +132,7 @@ Next LoadOperation::Publish() {
                                            : SlotState::kFailed);
   cache_.ReleaseContent(content);
   if (changed) return Next::kAgain;
-  if (loaded) context_.counters_.zswpin.Add();
+  if (loaded) context_.counters_.loads.Add();
   return Next::kDone;
 }
 
@@ -150,7 +150,7 @@ Next LoadOperation::PublishJoined() {
     cache_.Dispose(context_, remains);
   }
   context_.counters_.loads_joined.Add();
-  context_.counters_.zswpin.Add();
+  context_.counters_.loads.Add();
   outcome_ = LoadOutcome::kLoaded;
   return Next::kDone;
 }

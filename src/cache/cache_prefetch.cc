@@ -8,13 +8,6 @@
 
 namespace uzswap {
 
-bool CompressedCache::Prefetch(CacheContext& context, SwapEntry entry) {
-  PrefetchOperation operation(*this, context, entry);
-  if (!operation.Begin()) return false;
-  operation.Fetch();
-  return operation.Finish();
-}
-
 void CompressedCache::PrefetchMany(CacheContext& context, std::span<const SwapEntry> entries) {
   UZ_CHECK_LE(entries.size(), kPrefetchMax);
   std::optional<PrefetchOperation> operations[kPrefetchMax];
@@ -27,7 +20,7 @@ void CompressedCache::PrefetchMany(CacheContext& context, std::span<const SwapEn
   if (count == 0) return;
   store_->ReadMany({places, count}, context.read_);
   for (size_t i = 0; i < count; ++i) {
-    operations[i]->FetchRead(i);
+    operations[i]->Fetch(i);
     static_cast<void>(operations[i]->Finish());
   }
 }
@@ -86,11 +79,7 @@ bool PrefetchOperation::Begin() {
   return false;
 }
 
-void PrefetchOperation::Fetch() {
-  outcome_ = cache_.Unfold(context_, key_, slot_->word, PageBytes(slot_->frame, kPageSize));
-}
-
-void PrefetchOperation::FetchRead(size_t i) {
+void PrefetchOperation::Fetch(size_t i) {
   const ReadResult read = cache_.store_->Verify(place(), key_.raw(), i, context_.read_);
   outcome_ = cache_.UnfoldRecord(context_, read, PageBytes(slot_->frame, kPageSize));
 }
@@ -106,7 +95,7 @@ bool PrefetchOperation::Finish() {
     if (!changed && outcome_ == LoadOutcome::kLoaded) {
       // Published under the lock: from here on it belongs to whoever finds it in the leaf.
       EntriesInFlight::Publish(slot, InFlightEntry::State::kReady);
-      context_.counters_.readahead_pages.Add();
+      context_.counters_.readahead_filled.Add();
       return true;
     }
     if (changed) content = slot.word;

@@ -14,14 +14,14 @@ StoreOutcome StoreOperation::Refuse(StoreOutcome outcome, RelaxedCounter& why) {
 
 StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
   if (cache_.index_.KindOf(key_.area()) == AreaKind::kNone) {
-    context_.counters_.reject_index_full.Add();
+    context_.counters_.refused_index_full.Add();
     return StoreOutcome::kNoIndex;
   }
   uint64_t pattern = 0;
   if (IsSameFilled(page, &pattern)) return PrepareRepeated(pattern);
   // Before the work: what is refused should cost nothing.
   if (!cache_.Admits(context_)) {
-    return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_gate_closed);
+    return Refuse(StoreOutcome::kNoSpace, context_.counters_.refused_gate_closed);
   }
   CodecContext& codec = context_.codec(cache_.options_.codec->id());
   const CompressOutcome made =
@@ -30,7 +30,7 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
     return PrepareObject(context_.object_.first(made.size), codec.codec().id());
   }
   if (!cache_.keep_incompressible_.load(std::memory_order_relaxed)) {
-    return Refuse(StoreOutcome::kIncompressible, context_.counters_.reject_compress_poor);
+    return Refuse(StoreOutcome::kIncompressible, context_.counters_.refused_incompressible);
   }
   return PrepareObject(page, CodecId::kNone);
 }
@@ -51,11 +51,11 @@ StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, Cod
       break;
     case AllocateOutcome::kNoSpace:
       cache_.gate_.Close();
-      return Refuse(StoreOutcome::kNoSpace, context_.counters_.reject_alloc_fail);
+      return Refuse(StoreOutcome::kNoSpace, context_.counters_.refused_no_frame);
     case AllocateOutcome::kTooLarge:
-      return Refuse(StoreOutcome::kIncompressible, context_.counters_.reject_compress_poor);
+      return Refuse(StoreOutcome::kIncompressible, context_.counters_.refused_incompressible);
   }
-  if (bytes.size() == kPageSize) context_.counters_.raw_in.Add();
+  if (bytes.size() == kPageSize) context_.counters_.stores_uncompressed.Add();
   word_ = EntryWord::Pooled(stored.handle, codec);
   return StoreOutcome::kStored;
 }
@@ -65,15 +65,15 @@ StoreOutcome StoreOperation::Publish() {
   {
     LockedLeaf leaf = cache_.index_.Obtain(key_);
     if (!leaf) {
-      context_.counters_.reject_index_full.Add();
+      context_.counters_.refused_index_full.Add();
       cache_.ReleaseContent(word_);
       // No leaf, so no older copy either.
       return StoreOutcome::kNoIndex;
     }
-    if (!leaf.word(key_).empty()) context_.counters_.superseded_pages.Add();
+    if (!leaf.word(key_).empty()) context_.counters_.superseded.Add();
     remains = cache_.Replace(context_, leaf, key_, EntryEvent::kStore, word_);
   }
-  context_.counters_.zswpout.Add();
+  context_.counters_.stores.Add();
   cache_.Dispose(context_, remains);
   return StoreOutcome::kStored;
 }

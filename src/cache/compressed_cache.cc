@@ -97,7 +97,7 @@ bool CompressedCache::Invalidate(CacheContext& context, SwapEntry entry) {
     if (!leaf || leaf.word(key).empty()) return false;
     remains = Replace(context, leaf, key, EntryEvent::kInvalidate, EntryWord());
   }
-  context.counters_.invalidated_pages.Add();
+  context.counters_.invalidations.Add();
   Dispose(context, remains);
   return true;
 }
@@ -123,7 +123,7 @@ uint64_t CompressedCache::InvalidateArea(CacheContext& context, AreaId area) {
     for (uint32_t i = 0; i < found; ++i) Dispose(context, remains[i]);
     count += found;
   });
-  context.counters_.invalidated_pages.Add(count);
+  context.counters_.invalidations.Add(count);
   return count;
 }
 
@@ -136,7 +136,7 @@ void CompressedCache::DestroyArea(CacheContext& context, AreaId area) {
     EntryLeaf& retired = *leaf;
     leaf.Unlock();
     for (uint32_t i = 0; i < found; ++i) Dispose(context, remains[i]);
-    context.counters_.invalidated_pages.Add(found);
+    context.counters_.invalidations.Add(found);
     AwaitOperations(retired);
   });
   index_.DestroyArea(area);
@@ -156,12 +156,6 @@ void CompressedCache::AwaitOperations(EntryLeaf& retired) {
   }
 }
 
-bool CompressedCache::Holds(SwapEntry entry) {
-  const EntryKey key(entry);
-  const LockedLeaf leaf = index_.Find(key);
-  return leaf && !leaf.word(key).empty();
-}
-
 bool CompressedCache::Admits(CacheContext& context) {
   // Asking a pool for its level takes its locks one after the other: not for every store.
   constexpr uint32_t kCheckEveryOpen = 64;
@@ -172,7 +166,7 @@ bool CompressedCache::Admits(CacheContext& context) {
     return !gate_.closed();
   }
   context.stores_until_check_ = gate_.closed() ? kCheckEveryClosed : kCheckEveryOpen;
-  if (gate_.Observe(pool_->Snapshot().frame_bytes())) context.counters_.pool_limit_hit.Add();
+  if (gate_.Observe(pool_->Snapshot().frame_bytes())) context.counters_.gate_closings.Add();
   return !gate_.closed();
 }
 
@@ -183,7 +177,7 @@ void CompressedCache::EraseAfterFailure(CacheContext& context, EntryKey key) {
     if (!leaf || leaf.word(key).empty()) return;
     remains = Replace(context, leaf, key, EntryEvent::kStore, EntryWord());
   }
-  context.counters_.superseded_pages.Add();
+  context.counters_.superseded.Add();
   Dispose(context, remains);
 }
 
@@ -207,49 +201,11 @@ void CompressedCache::Count(CacheCounters& sum) {
   }
 }
 
-uint64_t CompressedCache::stored_pages() {
-  CacheCounters sum;
-  Count(sum);
-  return sum.entries_in.Get() - sum.entries_out.Get();
-}
-
-void CompressedCache::ReportTo(Statistics& statistics) {
-  CacheCounters sum;
-  Count(sum);
-  const PoolStatistics pool = pool_->Snapshot();
-  statistics.stored_pages.Set(sum.entries_in.Get() - sum.entries_out.Get());
-  statistics.same_filled_pages.Set(sum.same_filled_in.Get() - sum.same_filled_out.Get());
-  statistics.written_back_pages.Set(sum.disk_in.Get() - sum.disk_out.Get());
-  statistics.compressed_bytes.Set(pool.object_bytes);
-  statistics.pool_total_size.Set(pool.frame_bytes());
-  statistics.pool_total_size_peak.RaiseTo(pool.frame_bytes());
-  statistics.zswpout.Set(sum.zswpout.Get());
-  statistics.zswpin.Set(sum.zswpin.Get());
-  statistics.zswpwb.Set(sum.zswpwb.Get());
-  statistics.invalidated_pages.Set(sum.invalidated_pages.Get());
-  statistics.pool_limit_hit.Set(sum.pool_limit_hit.Get());
-  statistics.reject_compress_poor.Set(sum.reject_compress_poor.Get());
-  statistics.reject_alloc_fail.Set(sum.reject_alloc_fail.Get() + sum.reject_gate_closed.Get());
-  statistics.swapcache_hits.Set(sum.swapcache_hits.Get());
-  statistics.readahead_pages.Set(sum.readahead_pages.Get());
-  statistics.lost_races.Set(sum.load_retries.Get() + sum.writes_lost.Get() +
-                            sum.relocations_lost.Get() + sum.recompress_lost.Get() +
-                            sum.evict_gone.Get());
-}
-
 void CompressedCache::AuditContent(EntryKey key, EntryWord word) {
   if (word.in_pool()) UZ_CHECK_EQ(pool_->OwnerOf(word.handle()), key.raw());
   if (word.kind() == EntryKind::kOnDisk) {
     UZ_CHECK_GT(store_->segments().LiveOf(word.place().segment()), 0u);
   }
-}
-
-bool CompressedCache::QuietForTest(SwapEntry entry) {
-  const LockedLeaf leaf = index_.Find(EntryKey(entry));
-  if (!leaf) return true;
-  InFlightEntry* slot = EntriesInFlight::AnyFilling(leaf);
-  if (slot != nullptr) EntriesInFlight::Leave(*slot);
-  return slot == nullptr;
 }
 
 void CompressedCache::Audit() {

@@ -34,7 +34,6 @@
 #include <span>
 
 #include "backing/backing_store.h"
-#include "base/statistics.h"
 #include "cache/cache_context.h"
 #include "cache/entries_in_flight.h"
 #include "cache/entry_index.h"
@@ -133,11 +132,7 @@ class CompressedCache final : public ObjectOwner {
   bool Invalidate(CacheContext& context, SwapEntry entry);
   // Returns how many pages were invalidated.
   uint64_t InvalidateArea(CacheContext& context, AreaId area);
-  // True if the entry holds a page (a hint, unless the caller keeps others away).
-  [[nodiscard]] bool Holds(SwapEntry entry);
-  // Reads a page on disk into a frame of the swap cache. True if it is there afterwards.
-  bool Prefetch(CacheContext& context, SwapEntry entry);
-  // The same for many, read side by side; at most kPrefetchMax.
+  // Reads pages on disk into frames for reading ahead, side by side; at most kPrefetchMax.
   static constexpr size_t kPrefetchMax = ReadContext::kMany;
   void PrefetchMany(CacheContext& context, std::span<const SwapEntry> entries);
   // Gives up what was read ahead and has not been asked for: it cannot be moved on disk.
@@ -159,17 +154,10 @@ class CompressedCache final : public ObjectOwner {
   // --- Watermarks ---
   [[nodiscard]] PoolGate& gate() { return gate_; }
   [[nodiscard]] Pool& pool() { return *pool_; }
-  [[nodiscard]] BackingStore* store() { return store_; }
-  [[nodiscard]] EntriesInFlight& in_flight() { return in_flight_; }
   [[nodiscard]] uint64_t metadata_bytes() const { return index_.metadata_bytes(); }
   // The sums over all contexts, living and gone.
   void Count(CacheCounters& sum) UZ_EXCLUDES(contexts_mutex_);
-  [[nodiscard]] uint64_t stored_pages();
-  // Sets those figures of `statistics` that this cache knows, under the kernel's names.
-  void ReportTo(Statistics& statistics);
 
-  // True if no load or read-ahead of the entry is under way.
-  [[nodiscard]] bool QuietForTest(SwapEntry entry);
   // Complete check: every word's content exists, nothing is in flight. Requires: quiet.
   void Audit();
   // Requires: the only thread of a forked child; the parent was quiet when it forked.
@@ -177,6 +165,7 @@ class CompressedCache final : public ObjectOwner {
 
  private:
   friend class CacheContext;
+  friend class CachePeer;
   friend class LoadOperation;
   friend class PrefetchOperation;
   friend class StoreOperation;

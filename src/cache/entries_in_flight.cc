@@ -131,9 +131,4 @@ EntryKey EntriesInFlight::OldestReadAhead() {
   return oldest == nullptr ? EntryKey() : oldest->key;
 }
 
-uint32_t EntriesInFlight::frames_free() {
-  MutexLock lock(mutex_);
-  return free_count_;
-}
-
 }  // namespace uzswap

@@ -103,7 +103,6 @@ class EntriesInFlight {
   [[nodiscard]] EntryKey OldestReadAhead() UZ_EXCLUDES(mutex_);
 
   [[nodiscard]] uint32_t frames() const { return count_; }
-  [[nodiscard]] uint32_t frames_free() UZ_EXCLUDES(mutex_);
   void ResetAfterFork() { mutex_.ResetAfterFork(); }
 
  private:

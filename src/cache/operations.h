@@ -54,15 +54,9 @@ class LoadOperation {
   void Leave();
   [[nodiscard]] LoadOutcome outcome() const { return outcome_; }
 
-  // Whether Fetch, and Leave, would return at once.
-  [[nodiscard]] bool FetchReadyForTest() const {
-    return theirs_ == nullptr || theirs_->state.load() != InFlightEntry::State::kFilling;
-  }
-  [[nodiscard]] bool LeaveReadyForTest() const {
-    return theirs_ != nullptr || mine_.users.load() == 0;
-  }
-
  private:
+  friend class CachePeer;
+
   bool LeavesOnDisk(EntryWord word);
   Next TakeReadAhead(LockedLeaf& leaf, InFlightEntry& slot);
   Next Join(LockedLeaf& leaf, InFlightEntry& slot);
@@ -93,10 +87,10 @@ class PrefetchOperation {
 
   // False if there is nothing to do, or no frame to do it in.
   bool Begin();
-  void Fetch();
-  // Instead, for records read together: where it is, and that it is the i-th that was read.
+  // Where the record is. The caller reads it with others (BackingStore::ReadMany).
   [[nodiscard]] DiskPlace place() const { return slot_->word.place(); }
-  void FetchRead(size_t i);
+  // Decompresses the page from the i-th record that was read.
+  void Fetch(size_t i);
   // True if the page is in the swap cache.
   bool Finish();
 

@@ -40,7 +40,7 @@ class PagerDevice : public testing::Test {
   uint64_t ReadAhead() {
     CacheCounters sum;
     world.cache.Count(sum);
-    return sum.readahead_pages.Get();
+    return sum.readahead_filled.Get();
   }
 
   PagerWorld world{WithDevice()};

@@ -121,7 +121,7 @@ class ModelRun {
         ASSERT_EQ(fixture_.cache.Invalidate(context, entry), holds[number] != 0) << offset;
         holds[number] = 0;
       } else {
-        static_cast<void>(fixture_.cache.Prefetch(context, entry));
+        fixture_.cache.PrefetchMany(context, {&entry, 1});
       }
     }
     for (uint64_t number = 0; number < kKeysPerThread; ++number) {
@@ -215,12 +215,12 @@ class ModelRun {
     CacheCounters sum;
     fixture_.cache.Count(sum);
     printf(
-        "zswpout %lu zswpin %lu zswpwb %lu joined %lu retries %lu writes_lost %lu "
+        "stores %lu loads %lu zswpwb %lu joined %lu retries %lu writes_lost %lu "
         "relocated %lu lost %lu recompressed %lu lost %lu left_to_loader %lu ahead %lu\n",
-        sum.zswpout.Get(), sum.zswpin.Get(), sum.zswpwb.Get(), sum.loads_joined.Get(),
+        sum.stores.Get(), sum.loads.Get(), sum.zswpwb.Get(), sum.loads_joined.Get(),
         sum.load_retries.Get(), sum.writes_lost.Get(), sum.relocated.Get(),
         sum.relocations_lost.Get(), sum.recompressed.Get(), sum.recompress_lost.Get(),
-        sum.frees_left_to_loader.Get(), sum.readahead_pages.Get());
+        sum.frees_left_to_loader.Get(), sum.readahead_filled.Get());
     EXPECT_GT(sum.zswpwb.Get(), 0u);
     EXPECT_EQ(sum.load_corrupt.Get(), 0u);
     EXPECT_EQ(sum.load_io_errors.Get(), 0u);

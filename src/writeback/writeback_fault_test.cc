@@ -40,7 +40,7 @@ uint64_t RunWithFault(const Story& story, uint64_t call) {
         break;
       case LoadOutcome::kIoError:
       case LoadOutcome::kCorrupt:
-        EXPECT_TRUE(rig.cache.Holds(rig.At(i)));
+        EXPECT_TRUE(CachePeer::Holds(rig.cache, rig.At(i)));
         break;
     }
   }

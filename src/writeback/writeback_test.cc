@@ -161,7 +161,7 @@ TEST(WritebackTest, AnIdleWriterCleansTheFile) {
   ASSERT_TRUE(rig.writeback.Shrink(0));
   for (uint64_t i = 0; i < 4000; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));
   // A record whose page was read ahead cannot be moved: here in many segments.
-  for (uint64_t i = 1; i < 4000; i += 500) ASSERT_TRUE(rig.cache.Prefetch(rig.other, rig.At(i)));
+  for (uint64_t i = 1; i < 4000; i += 500) ASSERT_TRUE(rig.ReadAhead(i));
   const SegmentTable& segments = rig.store.segments();
   ASSERT_GT(segments.held_bytes(), segments.live_bytes() * 13 / 10);
   WriterThread writer(rig.writeback);

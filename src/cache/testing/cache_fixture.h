@@ -9,6 +9,7 @@
 
 #include "base/testing/page_corpus.h"
 #include "cache/operations.h"
+#include "cache/testing/cache_peer.h"
 #include "frame/frame_arena.h"
 #include "os/testing/fake_io_port.h"
 #include "pool/zbud_pool.h"
@@ -133,6 +134,17 @@ class CacheFixture {
     UZ_CHECK(Put(offset, version) == StoreOutcome::kStored);
     UZ_CHECK(BeginWriting(offset) == EvictOutcome::kBegun);
     store.Drain();
+  }
+  // Reads a page ahead. False if it was not read: not on disk, in flight, or read ahead already.
+  bool ReadAhead(uint64_t offset) {
+    const SwapEntry entry = At(offset);
+    const uint64_t before = context.counters().readahead_filled.Get();
+    cache.PrefetchMany(context, {&entry, 1});
+    return context.counters().readahead_filled.Get() > before;
+  }
+  uint64_t StoredPages() {
+    const CacheCounters& sum = Counted();
+    return sum.entries_in.Get() - sum.entries_out.Get();
   }
   CacheCounters& Counted() {
     counted_.push_back(std::make_unique<CacheCounters>());
