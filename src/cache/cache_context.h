@@ -3,15 +3,10 @@
 //   | codec workspaces: lz4, zstd | read window | object 4 KiB | page 4 KiB | counters |
 //
 // One for each thread, passed to every call. Each thread counts in its own context, so that threads
-// do not share cache lines of counters; CompressedCache::Count adds all contexts up. Gauges
-// are differences: entries_in - entries_out is the number of entries that hold a page.
+// do not share cache lines of counters.
 //
-// These counters count operations of the cache. The page account of a process (zswpout, zswpin,
-// invalidated_pages, stored_pages) is kept by the pager in Statistics; only zswpwb is counted
-// here and reported as it is.
-//
-// Init and the destructor enter and leave the cache's list of contexts; a context must not
-// outlive its cache. What a context counted stays in the sums when it goes.
+// Init and the destructor enter and leave the cache's list of contexts (CacheContexts); a context
+// must not outlive its cache. What a context counted stays in the sums when it goes.
 #ifndef UZSWAP_CACHE_CACHE_CONTEXT_H_
 #define UZSWAP_CACHE_CACHE_CONTEXT_H_
 
@@ -19,75 +14,15 @@
 #include <span>
 
 #include "backing/backing_store.h"
-#include "base/counter.h"
 #include "base/intrusive_list.h"
+#include "base/mutex.h"
+#include "cache/cache_counters.h"
 #include "codec/codec.h"
 #include "os/mapping.h"
 
 namespace uzswap {
 
 class CompressedCache;
-
-// clang-format off
-#define UZ_CACHE_COUNTERS(X)                                                           \
-  X(stores, "pages stored")                                                            \
-  X(loads, "pages loaded, wherever they were")                                         \
-  X(zswpwb, "pages written back and gone from the pool")                               \
-  X(invalidations, "stored pages that were invalidated")                               \
-  X(dropped, "pages of ephemeral areas that were dropped")                             \
-  X(superseded, "older copies replaced, or erased by a failed store")                  \
-  X(entries_in, "words that received content")                                         \
-  X(entries_out, "words that became empty")                                            \
-  X(same_filled_in, "words that became same-filled")                                   \
-  X(same_filled_out, "words that ceased to be same-filled")                            \
-  X(disk_in, "words that became OnDisk")                                               \
-  X(disk_out, "words that ceased to be OnDisk")                                        \
-  X(disk_bytes_in, "compressed bytes of the words of disk_in")                         \
-  X(disk_bytes_out, "compressed bytes of the words of disk_out")                       \
-  X(uncompressed_in, "words that became an uncompressed object in the pool")           \
-  X(uncompressed_out, "words that ceased to be one")                                   \
-  X(stores_uncompressed, "pages stored uncompressed because compression did not help") \
-  X(loads_pool, "loads answered from the pool")                                        \
-  X(loads_disk, "loads answered from the backing store")                               \
-  X(loads_left_on_disk, "loads that were not allowed to wait for a device")            \
-  X(loads_same_filled, "loads answered by filling the page with a pattern")            \
-  X(loads_joined, "loads that found the page in flight and copied it")                 \
-  X(loads_read_ahead, "loads answered from a page read ahead")                         \
-  X(load_misses, "loads of empty entries")                                             \
-  X(load_retries, "loads that found their entry changed and looked again")             \
-  X(decompressions, "objects decompressed")                                            \
-  X(readahead_filled, "pages read ahead")                                              \
-  X(readahead_dropped, "pages read ahead that were dropped unused")                    \
-  X(readahead_refused, "pages not read ahead: no frame, in flight, or not on disk")    \
-  X(load_io_errors, "loads that failed because the device failed")                     \
-  X(load_corrupt, "loads of damaged content")                                          \
-  X(gate_closings, "times the gate closed because the pool reached its limit")         \
-  X(refused_gate_closed, "stores refused while the gate is closed")                    \
-  X(refused_incompressible, "stores refused because the page does not compress")       \
-  X(refused_no_frame, "stores refused because the pool had no frame")                  \
-  X(refused_index_full, "stores refused because the index had no room, or no area")    \
-  X(evict_begun, "objects that entered a batch")                                       \
-  X(evict_referenced, "objects spared once, because they had been loaded")             \
-  X(evict_gone, "candidates whose entry had changed")                                  \
-  X(evict_in_flight, "candidates that were being loaded")                              \
-  X(evict_cancelled, "writes undone: no room on the backing store")                    \
-  X(writes_lost, "writes in vain: loaded, replaced or invalidated meanwhile")          \
-  X(writes_failed, "objects kept in the pool because the write failed")                \
-  X(relocated, "objects moved by the cleaner")                                         \
-  X(relocations_lost, "copies that the cleaner made in vain")                          \
-  X(recompressed, "objects made denser")                                               \
-  X(recompress_kept, "recompressions that would have freed nothing")                   \
-  X(recompress_lost, "recompressions in vain: the entry changed meanwhile")            \
-  X(recompress_no_space, "recompressions without room in the pool for the new object") \
-  X(frees_left_to_loader, "releases left to a load in flight")
-// clang-format on
-
-struct CacheCounters {
-#define UZ_DECLARE(name, meaning) RelaxedCounter name;
-  UZ_CACHE_COUNTERS(UZ_DECLARE)
-#undef UZ_DECLARE
-  void AddTo(CacheCounters& sum) const;
-};
 
 class CacheContext {
  public:
@@ -104,8 +39,10 @@ class CacheContext {
   [[nodiscard]] int last_error() const { return last_error_; }
 
  private:
+  friend class CacheContexts;
   friend class CachePeer;
   friend class CompressedCache;
+  friend class EntryContent;
   friend class LoadOperation;
   friend class PrefetchOperation;
   friend class StoreOperation;
@@ -120,11 +57,33 @@ class CacheContext {
   CodecContext zstd_;
   ReadContext read_;
   os::Mapping memory_;
-  std::span<std::byte> object_;  // compressed bytes on their way
-  std::span<std::byte> page_;    // a page on its way
+  std::span<std::byte> object_;  // room for the compressed bytes of one page
+  std::span<std::byte> page_;    // room for one page
   uint32_t stores_until_check_ = 0;
   int last_error_ = 0;
   CacheCounters counters_;
+};
+
+// The contexts of one cache, and the sums of all that ever were. Any thread.
+class CacheContexts {
+ public:
+  CacheContexts() = default;
+  ~CacheContexts();
+  CacheContexts(const CacheContexts&) = delete;
+  CacheContexts& operator=(const CacheContexts&) = delete;
+
+  void Add(CacheContext& context) UZ_EXCLUDES(mutex_);
+  void Remove(CacheContext& context) UZ_EXCLUDES(mutex_);
+  void Count(CacheCounters& sum) UZ_EXCLUDES(mutex_);
+  // Requires: the only thread of a forked child.
+  void ResetAfterFork() { mutex_.ResetAfterFork(); }
+
+ private:
+  using List = IntrusiveList<CacheContext, &CacheContext::link_>;
+
+  Mutex mutex_{LockRank::kLeaf};
+  List list_ UZ_GUARDED_BY(mutex_);
+  CacheCounters past_ UZ_GUARDED_BY(mutex_);  // of contexts that are gone
 };
 
 }  // namespace uzswap

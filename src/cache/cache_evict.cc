@@ -1,9 +1,9 @@
 // The writer's side: objects leave the pool for the store, or become denser.
 //
-// The writer decides by frames and hands in what a frame listed; each candidate is looked up
-// again under its leaf's lock, because a list is old the moment it is made. Bytes are copied out
-// under that lock, so nothing is pinned while they travel. A load takes the candidate back by
-// changing its word, and the writer finds out when it ends: nobody waits for anybody.
+// The writer decides by frames and passes the objects that a frame listed. Each candidate is looked
+// up again under its leaf's lock, because it may have changed since it was listed. Its bytes are
+// copied under that lock, so nothing stays pinned during the write. A load of the candidate
+// changes its word; the writer sees that when the write ends. Neither waits for the other.
 #include <cstring>
 
 #include "cache/operations.h"
@@ -13,7 +13,7 @@ namespace uzswap {
 EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo& candidate) {
   const EntryKey key = EntryKey::FromRaw(candidate.owner_key);
   CacheCounters& counters = context.counters_;
-  Remains remains;
+  ToRelease old;
   {
     LockedLeaf leaf = index_.Find(key);
     const EntryWord word = leaf ? leaf.word(key) : EntryWord();
@@ -31,7 +31,7 @@ EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo&
       return {EvictOutcome::kReferenced, 0, CodecId::kNone, {}};
     }
     if (index_.KindOf(key.area()) != AreaKind::kEphemeral) {
-      const PinnedObject pin = pool_->Pin(word.handle());
+      const PinnedObject pin = content_.pool().Pin(word.handle());
       const std::span<std::byte> object = context.object_.first(pin.size());
       pin.CopyTo(object);
       const EntryWord writing = word.AsWriting();
@@ -39,10 +39,10 @@ EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo&
       counters.evict_begun.Add();
       return {EvictOutcome::kBegun, writing.raw(), word.codec(), object};
     }
-    remains = Replace(context, leaf, key, EntryEvent::kDrop, EntryWord());
+    old = Replace(context, leaf, key, EntryEvent::kDrop, EntryWord());
   }
   counters.dropped.Add();
-  Dispose(context, remains);
+  Release(context, old);
   return {EvictOutcome::kDropped, 0, CodecId::kNone, {}};
 }
 
@@ -61,19 +61,19 @@ bool CompressedCache::Written(uint64_t raw_key, uint64_t token, DiskPlace place)
   CacheCounters& counters = writer_->counters_;
   {
     LockedLeaf leaf = index_.Find(key);
-    // A slot that names the word holds its content where it is.
+    // An entry in flight with this word holds the content where it is.
     const bool still =
         leaf && leaf.word(key) == before && EntriesInFlight::Lookup(leaf, key, before) == nullptr;
     if (!still) {
       (moved ? counters.relocations_lost : counters.writes_lost).Add();
       return false;
     }
-    CountChange(counters, before, EntryWord::OnDisk(place));
+    counters.CountChange(before, EntryWord::OnDisk(place));
     leaf.Change(key, moved ? EntryEvent::kRelocate : EntryEvent::kWritten,
                 EntryWord::OnDisk(place));
   }
   (moved ? counters.relocated : counters.zswpwb).Add();
-  ReleaseContent(before);
+  content_.Release(before);
   return true;
 }
 
@@ -114,7 +114,7 @@ bool RecompressOperation::Begin() {
     context_.counters_.recompress_lost.Add();
     return false;
   }
-  const PinnedObject pin = cache_.pool_->Pin(word_.handle());
+  const PinnedObject pin = cache_.content_.pool().Pin(word_.handle());
   size_ = pin.size();
   pin.CopyTo(context_.object_);
   return true;
@@ -125,17 +125,18 @@ void RecompressOperation::Work() {
   if (!worth_trying_) return;
   const PageBytes page(context_.page_.data(), kPageSize);
   const ObjectView old = {context_.object_.first(size_), {}};
-  worth_trying_ = cache_.UnfoldObject(context_, word_.codec(), old, page) == LoadOutcome::kLoaded;
+  worth_trying_ =
+      cache_.content_.DecompressObject(context_, word_.codec(), old, page) == LoadOutcome::kLoaded;
   if (!worth_trying_) return;
   // A smaller object in the same size class would free nothing.
-  const size_t footprint = cache_.pool_->FootprintOf(size_);
+  const size_t footprint = cache_.content_.pool().FootprintOf(size_);
   const CompressOutcome made =
       context_.codec(codec_.id()).Compress(page, context_.object_.first(size_ - 1));
-  worth_trying_ =
-      made.kind == CompressKind::kCompressed && cache_.pool_->FootprintOf(made.size) < footprint;
+  worth_trying_ = made.kind == CompressKind::kCompressed &&
+                  cache_.content_.pool().FootprintOf(made.size) < footprint;
   if (!worth_trying_) return;
   const AllocateResult stored =
-      cache_.pool_->Store(context_.object_.first(made.size), candidate_.owner_key);
+      cache_.content_.pool().Store(context_.object_.first(made.size), candidate_.owner_key);
   no_space_ = !stored.ok();
   if (stored.ok()) made_ = stored.handle;
 }
@@ -158,12 +159,12 @@ RecompressOutcome RecompressOperation::Finish() {
   }
   if (!still) {
     counters.recompress_lost.Add();
-    if (made.valid()) cache_.pool_->Free(made);
+    if (made.valid()) cache_.content_.pool().Free(made);
     return RecompressOutcome::kGone;
   }
   if (made.valid()) {
     counters.recompressed.Add();
-    cache_.pool_->Free(word_.handle());
+    cache_.content_.pool().Free(word_.handle());
     return RecompressOutcome::kMadeDenser;
   }
   (no_space_ ? counters.recompress_no_space : counters.recompress_kept).Add();

@@ -1,7 +1,7 @@
-// Reading ahead: a page on disk comes into a frame of the swap cache, and stays on disk too.
+// Reading ahead: a page on disk is decompressed into a frame, and stays on disk too.
 //
-// A filled frame only saves work: the entry's word does not change, and the frame may be dropped
-// at any time. Whoever changes the word drops it.
+// The entry's word does not change, and the frame may be dropped at any time: it only saves the
+// next load a wait for the device. Whoever changes the word drops the frame.
 #include <optional>
 
 #include "cache/operations.h"
@@ -18,7 +18,7 @@ void CompressedCache::PrefetchMany(CacheContext& context, std::span<const SwapEn
     if (operation.Begin()) places[count++] = operation.place();
   }
   if (count == 0) return;
-  store_->ReadMany({places, count}, context.read_);
+  content_.store()->ReadMany({places, count}, context.read_);
   for (size_t i = 0; i < count; ++i) {
     operations[i]->Fetch(i);
     static_cast<void>(operations[i]->Finish());
@@ -28,17 +28,18 @@ void CompressedCache::PrefetchMany(CacheContext& context, std::span<const SwapEn
 bool CompressedCache::DropOldestReadAhead(CacheContext& context) {
   const EntryKey key = in_flight_.OldestReadAhead();
   if (key.raw() == 0) return false;
-  InFlightEntry* slot = nullptr;
+  InFlightEntry* entry = nullptr;
   {
     LockedLeaf leaf = index_.Find(key);
     if (!leaf) return false;
-    slot = EntriesInFlight::Lookup(leaf, key, leaf.word(key));
-    const bool filled = slot != nullptr && slot->read_ahead &&
-                        slot->state.load(std::memory_order_acquire) == InFlightEntry::State::kReady;
+    entry = EntriesInFlight::Lookup(leaf, key, leaf.word(key));
+    const bool filled =
+        entry != nullptr && entry->read_ahead &&
+        entry->state.load(std::memory_order_acquire) == InFlightEntry::State::kReady;
     if (!filled) return false;
-    EntriesInFlight::Unlink(leaf, *slot);
+    EntriesInFlight::Unlink(leaf, *entry);
   }
-  Dispose(context, {EntryWord(), slot});
+  Release(context, {EntryWord(), entry});
   return true;
 }
 
@@ -54,59 +55,59 @@ bool PrefetchOperation::Wanted(const LockedLeaf& leaf) const {
 }
 
 InFlightEntry* PrefetchOperation::TakeFrame() {
-  if (InFlightEntry* slot = cache_.in_flight_.TakeFrame()) return slot;
+  if (InFlightEntry* entry = cache_.in_flight_.TakeFrame()) return entry;
   return cache_.DropOldestReadAhead(context_) ? cache_.in_flight_.TakeFrame() : nullptr;
 }
 
 bool PrefetchOperation::Begin() {
-  // Looked at twice: no frame should give way for a page that is not wanted.
+  // Checked before a frame is taken too: taking one may drop another page.
   const bool wanted = Wanted(cache_.index_.Find(key_));
-  InFlightEntry* slot = wanted ? TakeFrame() : nullptr;
-  if (slot != nullptr) {
+  InFlightEntry* entry = wanted ? TakeFrame() : nullptr;
+  if (entry != nullptr) {
     LockedLeaf leaf = cache_.index_.Find(key_);
     if (Wanted(leaf)) {
       InFlightEntry* theirs = nullptr;
-      const InFlightOutcome outcome = EntriesInFlight::Acquire(leaf, key_, *slot, &theirs);
+      const InFlightOutcome outcome = EntriesInFlight::Acquire(leaf, key_, *entry, &theirs);
       UZ_CHECK(outcome == InFlightOutcome::kNew);
       leaf_ = &*leaf;
-      slot_ = slot;
+      entry_ = entry;
       return true;
     }
     leaf.Unlock();
-    cache_.in_flight_.ReturnFrame(*slot);
+    cache_.in_flight_.ReturnFrame(*entry);
   }
   context_.counters_.readahead_refused.Add();
   return false;
 }
 
 void PrefetchOperation::Fetch(size_t i) {
-  const ReadResult read = cache_.store_->Verify(place(), key_.raw(), i, context_.read_);
-  outcome_ = cache_.UnfoldRecord(context_, read, PageBytes(slot_->frame, kPageSize));
+  const ReadResult read = cache_.content_.store()->Verify(place(), key_.raw(), i, context_.read_);
+  outcome_ = cache_.content_.DecompressRecord(context_, read, PageBytes(entry_->frame, kPageSize));
 }
 
 bool PrefetchOperation::Finish() {
-  InFlightEntry& slot = *slot_;
-  slot_ = nullptr;
+  InFlightEntry& entry = *entry_;
+  entry_ = nullptr;
   EntryWord content;
   bool changed = false;
   {
     LockedLeaf leaf = LockedLeaf::Lock(*leaf_);
-    changed = leaf.word(key_) != slot.word;
+    changed = leaf.word(key_) != entry.word;
     if (!changed && outcome_ == LoadOutcome::kLoaded) {
-      // Published under the lock: from here on it belongs to whoever finds it in the leaf.
-      EntriesInFlight::Publish(slot, InFlightEntry::State::kReady);
+      // Published under the lock: from now on it belongs to whoever finds it in the leaf.
+      EntriesInFlight::Publish(entry, InFlightEntry::State::kReady);
       context_.counters_.readahead_filled.Add();
       return true;
     }
-    if (changed) content = slot.word;
-    EntriesInFlight::Unlink(leaf, slot);
+    if (changed) content = entry.word;
+    EntriesInFlight::Unlink(leaf, entry);
   }
-  EntriesInFlight::Publish(slot,
+  EntriesInFlight::Publish(entry,
                            changed ? InFlightEntry::State::kStale : InFlightEntry::State::kFailed);
-  cache_.ReleaseContent(content);
+  cache_.content_.Release(content);
   context_.counters_.readahead_dropped.Add();
-  EntriesInFlight::AwaitUsers(slot);
-  cache_.in_flight_.ReturnFrame(slot);
+  EntriesInFlight::AwaitUsers(entry);
+  cache_.in_flight_.ReturnFrame(entry);
   return false;
 }
 

@@ -1,4 +1,4 @@
-// Storing: fold the page and find room for it without any lock, then publish it in the index.
+// Storing: compress the page and allocate an object without any lock, then publish it in the index.
 #include <cstring>
 
 #include "cache/operations.h"
@@ -7,7 +7,7 @@ namespace uzswap {
 
 StoreOutcome StoreOperation::Refuse(StoreOutcome outcome, RelaxedCounter& why) {
   why.Add();
-  // The older copy must not outlive the page it was made of.
+  // The older copy is stale now.
   cache_.EraseAfterFailure(context_, key_);
   return outcome;
 }
@@ -19,7 +19,7 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
   }
   uint64_t pattern = 0;
   if (IsSameFilled(page, &pattern)) return PrepareRepeated(pattern);
-  // Before the work: what is refused should cost nothing.
+  // Before the page is compressed: a refused store should cost nothing.
   if (!cache_.Admits(context_)) {
     return Refuse(StoreOutcome::kNoSpace, context_.counters_.refused_gate_closed);
   }
@@ -45,7 +45,7 @@ StoreOutcome StoreOperation::PrepareRepeated(uint64_t pattern) {
 }
 
 StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, CodecId codec) {
-  const AllocateResult stored = cache_.pool_->Store(bytes, key_.raw());
+  const AllocateResult stored = cache_.content_.pool().Store(bytes, key_.raw());
   switch (stored.outcome) {
     case AllocateOutcome::kAllocated:
       break;
@@ -61,20 +61,20 @@ StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, Cod
 }
 
 StoreOutcome StoreOperation::Publish() {
-  CompressedCache::Remains remains;
+  CompressedCache::ToRelease old;
   {
     LockedLeaf leaf = cache_.index_.Obtain(key_);
     if (!leaf) {
       context_.counters_.refused_index_full.Add();
-      cache_.ReleaseContent(word_);
+      cache_.content_.Release(word_);
       // No leaf, so no older copy either.
       return StoreOutcome::kNoIndex;
     }
     if (!leaf.word(key_).empty()) context_.counters_.superseded.Add();
-    remains = cache_.Replace(context_, leaf, key_, EntryEvent::kStore, word_);
+    old = cache_.Replace(context_, leaf, key_, EntryEvent::kStore, word_);
   }
   context_.counters_.stores.Add();
-  cache_.Dispose(context_, remains);
+  cache_.Release(context_, old);
   return StoreOutcome::kStored;
 }
 

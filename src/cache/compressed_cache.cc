@@ -5,82 +5,59 @@
 #include "cache/operations.h"
 
 namespace uzswap {
+namespace {
 
-CompressedCache::~CompressedCache() {
-  MutexLock lock(contexts_mutex_);
-  UZ_CHECK(contexts_.empty());
+// Operations that began before the leaf was retired stay linked to it until they end.
+void AwaitOperations(EntryLeaf& retired) {
+  for (;;) {
+    InFlightEntry* entry = nullptr;
+    {
+      const LockedLeaf leaf = LockedLeaf::Lock(retired);
+      entry = EntriesInFlight::AnyFilling(leaf);
+    }
+    if (entry == nullptr) return;
+    static_cast<void>(EntriesInFlight::Await(*entry));
+    EntriesInFlight::Leave(*entry);
+  }
 }
 
+}  // namespace
+
 Result<void> CompressedCache::Init(Pool& pool, const CacheOptions& options) {
-  UZ_CHECK(pool_ == nullptr && options.codec != nullptr);
+  UZ_CHECK(options.codec != nullptr);
   if (Result<void> done = index_.Init(options.index); !done.ok()) return done;
   if (Result<void> done = in_flight_.Init(options.readahead_frames); !done.ok()) return done;
   gate_.SetLimit(options.pool_limit);
   options_ = options;
   SetKeepIncompressible(options.keep_incompressible);
-  pool_ = &pool;
+  content_.Init(pool);
   return {};
 }
 
-void CompressedCache::AttachStore(BackingStore& store) {
-  UZ_CHECK(store_ == nullptr);
-  store_ = &store;
-}
-
-void CompressedCache::CountChange(CacheCounters& counters, EntryWord from, EntryWord to) {
-  if (from.empty() != to.empty()) (to.empty() ? counters.entries_out : counters.entries_in).Add();
-  const bool was_same = from.kind() == EntryKind::kSameFilled;
-  const bool is_same = to.kind() == EntryKind::kSameFilled;
-  if (was_same != is_same) (is_same ? counters.same_filled_in : counters.same_filled_out).Add();
-  const bool was_disk = from.kind() == EntryKind::kOnDisk;
-  const bool is_disk = to.kind() == EntryKind::kOnDisk;
-  if (was_disk != is_disk) (is_disk ? counters.disk_in : counters.disk_out).Add();
-  if (is_disk) counters.disk_bytes_in.Add(to.place().size());
-  if (was_disk) counters.disk_bytes_out.Add(from.place().size());
-  const bool was_plain = from.in_pool() && from.codec() == CodecId::kNone;
-  const bool is_plain = to.in_pool() && to.codec() == CodecId::kNone;
-  if (was_plain != is_plain) {
-    (is_plain ? counters.uncompressed_in : counters.uncompressed_out).Add();
-  }
-}
-
-CompressedCache::Remains CompressedCache::Replace(CacheContext& context, LockedLeaf& leaf,
-                                                  EntryKey key, EntryEvent event, EntryWord to) {
+CompressedCache::ToRelease CompressedCache::Replace(CacheContext& context, LockedLeaf& leaf,
+                                                    EntryKey key, EntryEvent event, EntryWord to) {
   const EntryWord from = leaf.word(key);
-  CountChange(context.counters_, from, to);
+  context.counters_.CountChange(from, to);
   leaf.Change(key, event, to);
-  InFlightEntry* slot = from.empty() ? nullptr : EntriesInFlight::Lookup(leaf, key, from);
-  if (slot == nullptr) return {from, nullptr};
-  const bool filled = slot->read_ahead &&
-                      slot->state.load(std::memory_order_acquire) == InFlightEntry::State::kReady;
+  InFlightEntry* entry = from.empty() ? nullptr : EntriesInFlight::Lookup(leaf, key, from);
+  if (entry == nullptr) return {from, nullptr};
+  const bool filled = entry->read_ahead &&
+                      entry->state.load(std::memory_order_acquire) == InFlightEntry::State::kReady;
   if (!filled) {
     context.counters_.frees_left_to_loader.Add();
     return {};
   }
-  EntriesInFlight::Unlink(leaf, *slot);
-  return {from, slot};
+  EntriesInFlight::Unlink(leaf, *entry);
+  return {from, entry};
 }
 
-void CompressedCache::Dispose(CacheContext& context, const Remains& remains) {
-  if (remains.read_ahead != nullptr) {
+void CompressedCache::Release(CacheContext& context, const ToRelease& old) {
+  if (old.read_ahead != nullptr) {
     context.counters_.readahead_dropped.Add();
-    EntriesInFlight::AwaitUsers(*remains.read_ahead);
-    in_flight_.ReturnFrame(*remains.read_ahead);
+    EntriesInFlight::AwaitUsers(*old.read_ahead);
+    in_flight_.ReturnFrame(*old.read_ahead);
   }
-  ReleaseContent(remains.content);
-}
-
-void CompressedCache::ReleaseContent(EntryWord word) {
-  switch (word.kind()) {
-    case EntryKind::kEmpty:
-    case EntryKind::kSameFilled:
-      return;
-    case EntryKind::kPooled:
-    case EntryKind::kWriting:
-      return pool_->Free(word.handle());
-    case EntryKind::kOnDisk:
-      return store_->Release(word.place());
-  }
+  content_.Release(old.content);
 }
 
 StoreOutcome CompressedCache::Store(CacheContext& context, SwapEntry entry, ConstPageBytes page) {
@@ -91,24 +68,24 @@ StoreOutcome CompressedCache::Store(CacheContext& context, SwapEntry entry, Cons
 
 bool CompressedCache::Invalidate(CacheContext& context, SwapEntry entry) {
   const EntryKey key(entry);
-  Remains remains;
+  ToRelease old;
   {
     LockedLeaf leaf = index_.Find(key);
     if (!leaf || leaf.word(key).empty()) return false;
-    remains = Replace(context, leaf, key, EntryEvent::kInvalidate, EntryWord());
+    old = Replace(context, leaf, key, EntryEvent::kInvalidate, EntryWord());
   }
   context.counters_.invalidations.Add();
-  Dispose(context, remains);
+  Release(context, old);
   return true;
 }
 
 uint32_t CompressedCache::ClearLeaf(CacheContext& context, LockedLeaf& leaf, EntryKey first,
-                                    std::span<Remains, EntryLeaf::kWords> remains) {
+                                    std::span<ToRelease, EntryLeaf::kWords> old) {
   uint32_t found = 0;
   for (uint32_t i = 0; i < EntryLeaf::kWords && leaf->live > 0; ++i) {
     const EntryKey key = EntryKey::FromRaw(first.raw() + i);
     if (leaf.word(key).empty()) continue;
-    remains[found++] = Replace(context, leaf, key, EntryEvent::kInvalidate, EntryWord());
+    old[found++] = Replace(context, leaf, key, EntryEvent::kInvalidate, EntryWord());
   }
   return found;
 }
@@ -117,10 +94,10 @@ uint64_t CompressedCache::InvalidateArea(CacheContext& context, AreaId area) {
   if (index_.KindOf(area) == AreaKind::kNone) return 0;
   uint64_t count = 0;
   index_.ForEachLeaf(area, [&](LockedLeaf& leaf, EntryKey first) {
-    Remains remains[EntryLeaf::kWords];
-    const uint32_t found = ClearLeaf(context, leaf, first, remains);
+    ToRelease old[EntryLeaf::kWords];
+    const uint32_t found = ClearLeaf(context, leaf, first, old);
     leaf.Unlock();
-    for (uint32_t i = 0; i < found; ++i) Dispose(context, remains[i]);
+    for (uint32_t i = 0; i < found; ++i) Release(context, old[i]);
     count += found;
   });
   context.counters_.invalidations.Add(count);
@@ -130,34 +107,20 @@ uint64_t CompressedCache::InvalidateArea(CacheContext& context, AreaId area) {
 void CompressedCache::DestroyArea(CacheContext& context, AreaId area) {
   index_.CloseArea(area);
   index_.ForEachLeaf(area, [&](LockedLeaf& leaf, EntryKey first) {
-    Remains remains[EntryLeaf::kWords];
-    const uint32_t found = ClearLeaf(context, leaf, first, remains);
+    ToRelease old[EntryLeaf::kWords];
+    const uint32_t found = ClearLeaf(context, leaf, first, old);
     EntryIndex::Retire(leaf);
     EntryLeaf& retired = *leaf;
     leaf.Unlock();
-    for (uint32_t i = 0; i < found; ++i) Dispose(context, remains[i]);
+    for (uint32_t i = 0; i < found; ++i) Release(context, old[i]);
     context.counters_.invalidations.Add(found);
     AwaitOperations(retired);
   });
   index_.DestroyArea(area);
 }
 
-// Operations that began before the leaf was retired hold on to it with their slots.
-void CompressedCache::AwaitOperations(EntryLeaf& retired) {
-  for (;;) {
-    InFlightEntry* slot = nullptr;
-    {
-      const LockedLeaf leaf = LockedLeaf::Lock(retired);
-      slot = EntriesInFlight::AnyFilling(leaf);
-    }
-    if (slot == nullptr) return;
-    static_cast<void>(EntriesInFlight::Await(*slot));
-    EntriesInFlight::Leave(*slot);
-  }
-}
-
 bool CompressedCache::Admits(CacheContext& context) {
-  // Asking a pool for its level takes its locks one after the other: not for every store.
+  // Asking a pool for its level takes its locks one after the other: too slow for every store.
   constexpr uint32_t kCheckEveryOpen = 64;
   constexpr uint32_t kCheckEveryClosed = 4;
   if (gate_.limit() == UINT64_MAX && !gate_.closed()) return true;
@@ -166,46 +129,20 @@ bool CompressedCache::Admits(CacheContext& context) {
     return !gate_.closed();
   }
   context.stores_until_check_ = gate_.closed() ? kCheckEveryClosed : kCheckEveryOpen;
-  if (gate_.Observe(pool_->Snapshot().frame_bytes())) context.counters_.gate_closings.Add();
+  if (gate_.Observe(content_.pool().Snapshot().frame_bytes()))
+    context.counters_.gate_closings.Add();
   return !gate_.closed();
 }
 
 void CompressedCache::EraseAfterFailure(CacheContext& context, EntryKey key) {
-  Remains remains;
+  ToRelease old;
   {
     LockedLeaf leaf = index_.Find(key);
     if (!leaf || leaf.word(key).empty()) return;
-    remains = Replace(context, leaf, key, EntryEvent::kStore, EntryWord());
+    old = Replace(context, leaf, key, EntryEvent::kStore, EntryWord());
   }
   context.counters_.superseded.Add();
-  Dispose(context, remains);
-}
-
-void CompressedCache::AddContext(CacheContext& context) {
-  MutexLock lock(contexts_mutex_);
-  contexts_.PushBack(context);
-}
-
-void CompressedCache::RemoveContext(CacheContext& context) {
-  MutexLock lock(contexts_mutex_);
-  contexts_.Remove(context);
-  context.counters_.AddTo(past_);
-}
-
-void CompressedCache::Count(CacheCounters& sum) {
-  MutexLock lock(contexts_mutex_);
-  past_.AddTo(sum);
-  for (CacheContext* context = contexts_.front(); context != nullptr;
-       context = contexts_.Next(*context)) {
-    context->counters_.AddTo(sum);
-  }
-}
-
-void CompressedCache::AuditContent(EntryKey key, EntryWord word) {
-  if (word.in_pool()) UZ_CHECK_EQ(pool_->OwnerOf(word.handle()), key.raw());
-  if (word.kind() == EntryKind::kOnDisk) {
-    UZ_CHECK_GT(store_->segments().LiveOf(word.place().segment()), 0u);
-  }
+  Release(context, old);
 }
 
 void CompressedCache::Audit() {
@@ -217,26 +154,26 @@ void CompressedCache::Audit() {
       UZ_CHECK(EntriesInFlight::AnyFilling(leaf) == nullptr);
       for (uint32_t i = 0; i < EntryLeaf::kWords; ++i) {
         const EntryWord word = leaf->words[i];
-        AuditContent(EntryKey::FromRaw(first.raw() + i), word);
+        content_.Audit(EntryKey::FromRaw(first.raw() + i), word);
         objects += word.in_pool() ? 1 : 0;
         if (word.kind() == EntryKind::kOnDisk) {
-          disk_bytes += store_->RecordBytesOf(word.place());
+          disk_bytes += content_.store()->RecordBytesOf(word.place());
         }
       }
     });
   });
-  UZ_CHECK_EQ(objects, pool_->Snapshot().objects);
-  if (store_ != nullptr && store_->in_flight() == 0) {
-    // A batch that fills counts its records as live already.
-    UZ_CHECK_LE(disk_bytes, store_->segments().live_bytes());
-    store_->Audit();
+  UZ_CHECK_EQ(objects, content_.pool().Snapshot().objects);
+  if (content_.store() != nullptr && content_.store()->in_flight() == 0) {
+    // Records of a batch that is being filled are counted as live already.
+    UZ_CHECK_LE(disk_bytes, content_.store()->segments().live_bytes());
+    content_.store()->Audit();
   }
 }
 
 void CompressedCache::ResetAfterFork() {
   index_.ResetAfterFork();
   in_flight_.ResetAfterFork();
-  contexts_mutex_.ResetAfterFork();
+  contexts_.ResetAfterFork();
 }
 
 }  // namespace uzswap

@@ -1,31 +1,30 @@
-// EntriesInFlight: frames holding the uncompressed content of an entry, for as long as that
-// matters.
+// EntriesInFlight: the table of entries whose content is being turned into a page.
 //
-//   leaf of the index                 slots, one for each entry in flight
-//   +-----------+      +---------------------------+      +---------------------------+
-//   | slots   --+----> | key, word, frame, kFilling | ---> | key, word, frame, kReady  | ---> .
-//   | words[64] |      +---------------------------+      +---------------------------+
-//   +-----------+        a load's, on its stack              read ahead, a frame of ours
+//   leaf of the index                 entries in flight of this leaf
+//   +------------+     +---------------------------+      +---------------------------+
+//   | in_flight -+---> | key, word, frame, kFilling | ---> | key, word, frame, kReady  | ---> .
+//   | words[64]  |     +---------------------------+      +---------------------------+
+//   +------------+       of a load, on its stack            read ahead, a frame of this table
 //
-// A slot says: the content that `word` names is being turned into a page in `frame`. It is looked
-// up under the leaf's lock, with three outcomes:
+// An entry in flight means: the content that `word` names is being decompressed into `frame`. It is
+// looked up under the leaf's lock, with three outcomes:
 //
-//   kNew           nobody does it: the caller's slot is linked, the caller does the work
-//   kAlreadyThere  somebody does, or did: wait for the state, then copy from that frame
-//   kGone          the entry is empty: there is nothing to load
+//   kNew           no operation does it: the caller's entry is linked, the caller does the work
+//   kAlreadyThere  another operation does, or did: wait for the state, then copy from its frame
+//   kGone          the word is empty: there is nothing to load
 //
-// So concurrent loads of a page do the work once; the frame is always the caller's.
+// So concurrent loads of a page decompress it once.
 //
 //   kFilling --Publish--> kReady    the frame holds the page
 //                    \--> kFailed   the content could not be read
-//                     \-> kStale    the entry changed meanwhile: look again
+//                     \-> kStale    the word changed meanwhile: look again
 //
-// The slot also holds the content: while a slot names a word, nobody else releases what the word
-// owns, and nobody changes the word into another state of the same content. Who finds his word
-// gone when he finishes releases the content himself. There is at most one slot for a word.
+// The entry also holds the content: while it is linked, no other thread releases what the word
+// owns, or changes the word into another state of the same content. An owner that finds its word
+// gone when it finishes releases the content itself. There is at most one entry for a word.
 //
 // Users are counted in under the leaf's lock. A frame is not used for anything else before its
-// slot is unlinked and its users are gone; they only copy a page, so waiting for them is short.
+// entry is unlinked and its users are gone. Users only copy a page, so that wait is short.
 //
 // Any thread. Nothing allocates after Init.
 #ifndef UZSWAP_CACHE_ENTRIES_IN_FLIGHT_H_
@@ -51,7 +50,7 @@ struct InFlightEntry {
   bool read_ahead = false;
 
   InFlightEntry* next = nullptr;  // guarded by the leaf's lock
-  // Written once by the slot's owner (release), read by users (acquire): orders the page.
+  // Written once by the owner (release), read by users (acquire): orders the page.
   std::atomic<State> state{State::kFilling};
   // Raised under the leaf's lock; lowered by users (release), awaited by the owner (acquire).
   std::atomic<uint32_t> users{0};
@@ -73,31 +72,31 @@ class EntriesInFlight {
 
   // --- Under the lock of the leaf ---
 
-  // Looks up the entry as it stands in `leaf`. On kNew, `mine` is linked with the entry's word.
-  // On kAlreadyThere, *theirs is set and one user is counted in.
+  // Looks up the current word of `key`. On kNew, `mine` is linked with that word. On
+  // kAlreadyThere, *theirs is set and one user is counted in.
   static InFlightOutcome Acquire(LockedLeaf& leaf, EntryKey key, InFlightEntry& mine,
                                  InFlightEntry** theirs);
-  // The slot that names this word of this entry, or nullptr.
+  // The entry in flight with this key and word, or nullptr.
   [[nodiscard]] static InFlightEntry* Lookup(const LockedLeaf& leaf, EntryKey key, EntryWord word);
-  static void Unlink(LockedLeaf& leaf, InFlightEntry& slot);
-  // The slot of any operation that is under way on this leaf, with one user counted in.
+  static void Unlink(LockedLeaf& leaf, InFlightEntry& entry);
+  // An entry of this leaf that is being filled, with one user counted in; nullptr if there is none.
   [[nodiscard]] static InFlightEntry* AnyFilling(const LockedLeaf& leaf);
 
   // --- Without it ---
 
-  // The owner's: tells the users. Then, once unlinked, waits until they have copied.
-  static void Publish(InFlightEntry& slot, InFlightEntry::State state);
-  static void AwaitUsers(InFlightEntry& slot);
-  // A user's: waits until the state is final.
-  [[nodiscard]] static InFlightEntry::State Await(InFlightEntry& slot);
-  static void Leave(InFlightEntry& slot);
+  // By the owner: tells the users. Once unlinked, AwaitUsers waits until they have copied the page.
+  static void Publish(InFlightEntry& entry, InFlightEntry::State state);
+  static void AwaitUsers(InFlightEntry& entry);
+  // By a user: waits until the state is final.
+  [[nodiscard]] static InFlightEntry::State Await(InFlightEntry& entry);
+  static void Leave(InFlightEntry& entry);
 
   // --- Frames for reading ahead ---
 
-  // A slot with a frame of ours, or nullptr if all are in use.
+  // An entry with a frame of this table, or nullptr if all are in use.
   [[nodiscard]] InFlightEntry* TakeFrame() UZ_EXCLUDES(mutex_);
   // Requires: unlinked, no users.
-  void ReturnFrame(InFlightEntry& slot) UZ_EXCLUDES(mutex_);
+  void ReturnFrame(InFlightEntry& entry) UZ_EXCLUDES(mutex_);
   // The key of the oldest frame that is filled, to be dropped for another; no key (raw 0) if
   // there is none. A hint: the caller locks the leaf and looks again.
   [[nodiscard]] EntryKey OldestReadAhead() UZ_EXCLUDES(mutex_);
@@ -109,7 +108,7 @@ class EntriesInFlight {
   static constexpr uint32_t kFramesMax = 1024;
 
   os::Mapping frames_;
-  os::VirtualArray<InFlightEntry> slots_;
+  os::VirtualArray<InFlightEntry> entries_;
   uint32_t count_ = 0;
   Mutex mutex_{LockRank::kEntriesInFlight};
   InFlightEntry* free_ UZ_GUARDED_BY(mutex_) = nullptr;

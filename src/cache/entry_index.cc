@@ -96,7 +96,7 @@ uint32_t EntryIndex::Walk(EntryKey key) const {
   uint32_t id = areas_[key.area()].root.load(std::memory_order_acquire);
   const uint64_t number = key.offset() / EntryLeaf::kWords;
   for (int level = 0; level < kLevels && id != 0; ++level) {
-    // A node recycled under our feet may hold ids of leaves: in range for the table, or not.
+    // A node recycled meanwhile may hold ids of leaves, which may exceed this table.
     if (id >= nodes_.capacity()) return 0;
     id = nodes_[id].children[ChildOf(number, level)].load(std::memory_order_acquire);
   }
@@ -109,7 +109,7 @@ LockedLeaf EntryIndex::Find(EntryKey key) {
     if (id == 0) return {};
     EntryLeaf& leaf = leaves_[id];
     if (leaf.identity.load(std::memory_order_acquire) != IdentityOf(key)) {
-      // Recycled since we read its id. If the way still leads here, the area is being
+      // Recycled since its id was read. If the path still leads here, the area is being
       // destroyed, and there is nothing to find.
       if (Walk(key) == id) return {};
       continue;
@@ -179,17 +179,17 @@ uint32_t EntryIndex::TakeLeaf() {
   if (leaves_used_ == leaves_.capacity()) return 0;
   leaves_made_.Add();
   const uint32_t id = leaves_used_++;
-  new (&leaves_[id]) EntryLeaf();  // for the rank of its lock; nobody can know the id yet
+  new (&leaves_[id]) EntryLeaf();  // for the rank of its lock; no other thread knows the id yet
   return id;
 }
 
 void EntryIndex::FreeLeaf(uint32_t id) {
   EntryLeaf& leaf = leaves_[id];
   {
-    // Who found the leaf before it was retired may still hold its lock to look at it.
+    // A thread that found the leaf before it was retired may still hold its lock.
     const LockedLeaf locked = LockedLeaf::Lock(leaf);
     UZ_CHECK_EQ(leaf.identity.load(std::memory_order_relaxed), 0u);
-    UZ_CHECK(leaf.slots == nullptr);
+    UZ_CHECK(leaf.in_flight == nullptr);
   }
   MutexLock lock(mutex_);
   leaf.next_free = free_leaf_;

@@ -1,23 +1,22 @@
-// EntryIndex: from (area, offset) to the entry's word, without a lock shared by strangers.
+// EntryIndex: finds the word of an entry (area, offset); 64 neighbouring pages share a lock.
 //
 //   areas        [1][2][3]...                       a table
 //                 |
 //   root         [ 1024 children ]                  each covers 256 GiB
 //   middle       [ 1024 children ]                  256 MiB
 //   bottom       [ 1024 children ]                  256 KiB = 64 pages
-//   leaf         [ lock | identity | live | slots | 64 words ]
+//   leaf         [ lock | identity | live | in flight | 64 words ]
 //
-// Walking down takes no lock: children are atomic ids into tables that are never unmapped. The
-// leaf at the end is locked, and then asked whether it is the one that was looked for; a leaf
-// that was recycled meanwhile says no, and the walk starts again. So 64 neighbouring pages
-// share a lock, and nobody else does.
+// Walking down takes no lock: children are atomic ids into tables that are never unmapped. The leaf
+// that was found is locked, and then its identity is compared with the key. If the leaf was
+// recycled meanwhile, the walk starts again. Pages in different leaves never share a lock.
 //
-// Nodes and leaves are added under the area's lock and go away only with the area, so that the
-// way to a leaf, once there, stays.
+// Nodes and leaves are added under the area's lock and are freed only with the area, so a path to
+// a leaf never changes while the area exists.
 //
 // Errors: Init fails if the kernel grants no address space. A full table is an outcome
-// (an empty LockedLeaf from Obtain; kNoArea). Nothing allocates after Init beyond first touches
-// of own mappings. Any thread may call anything but Audit and the destructor.
+// (an empty LockedLeaf from Obtain; kNoArea). Nothing allocates after Init; the tables are mapped
+// once and touched as they are used. Any thread may call anything but Audit and the destructor.
 #ifndef UZSWAP_CACHE_ENTRY_INDEX_H_
 #define UZSWAP_CACHE_ENTRY_INDEX_H_
 
@@ -42,11 +41,11 @@ struct alignas(kCacheLineSize) EntryLeaf {
 
   Mutex mutex{LockRank::kCacheShard};
   // key / kWords of the first word; 0 while the leaf is free or retired. Changed under the lock,
-  // and compared by those who have walked here without one.
+  // compared without it after a walk.
   std::atomic<uint64_t> identity;
-  uint32_t live;         // words that are not empty
-  uint32_t next_free;    // while the leaf is free
-  InFlightEntry* slots;  // of entries of this leaf, see in_flight.h
+  uint32_t live;             // words that are not empty
+  uint32_t next_free;        // while the leaf is free
+  InFlightEntry* in_flight;  // entries of this leaf, see entries_in_flight.h
   EntryWord words[kWords];
 };
 
@@ -94,9 +93,9 @@ class EntryIndex {
   [[nodiscard]] AreaId CreateArea(AreaKind kind);
   // The area takes no new leaves from now on. Requires: it exists.
   void CloseArea(AreaId area);
-  // Nobody finds this leaf any more. Requires: its area is closed, its words are empty.
+  // After this, Find does not return the leaf. Requires: its area is closed, its words are empty.
   static void Retire(LockedLeaf& leaf);
-  // Requires: closed, and all its leaves are retired, without slots.
+  // Requires: closed; all its leaves are retired and have no entries in flight.
   void DestroyArea(AreaId area);
   [[nodiscard]] AreaKind KindOf(AreaId area) const;
 
@@ -122,8 +121,8 @@ class EntryIndex {
 
   // Counts agree with words. Requires: no other thread is active.
   void Audit();
-  // Requires: the only thread of a forked child, and no lock was held by a lost thread for
-  // longer than a change of its word takes (the engine quiesces before it forks).
+  // Requires: the only thread of a forked child; no other thread was changing a word when the
+  // parent forked (the engine waits for all operations before it forks).
   void ResetAfterFork();
 
  private:
@@ -132,8 +131,8 @@ class EntryIndex {
   static constexpr int kLevels = 3;
   static_assert(kLevels * kChildBits + 6 == EntryKey::kOffsetBits && EntryLeaf::kWords == 1 << 6);
 
-  // Ids of nodes, or of leaves on the lowest level; 0 is none. Written under the area's lock
-  // with release, so that who reads an id (acquire) finds what it names filled in.
+  // Ids of nodes, or of leaves on the lowest level; 0 is none. Written under the area's lock with
+  // release and read with acquire: the node or leaf is initialised before its id is seen.
   struct Node {
     std::atomic<uint32_t> children[kChildren];
   };
@@ -151,7 +150,7 @@ class EntryIndex {
 
   // The id of the leaf, or 0.
   [[nodiscard]] uint32_t Walk(EntryKey key) const;
-  // The id found in `child`, or of what make() puts there; 0 if there is no more.
+  // The id in `child`, or that of a new node or leaf; 0 if the table is full.
   uint32_t NodeAt(std::atomic<uint32_t>& child);
   uint32_t LeafAt(std::atomic<uint32_t>& child, EntryKey key);
   uint32_t TakeNode();
@@ -193,7 +192,7 @@ template <typename Visitor>
 void EntryIndex::ForEachLeaf(AreaId area, Visitor&& visit) {
   MutexLock lock(areas_[area].mutex);
   const uint32_t root = areas_[area].root.load(std::memory_order_acquire);
-  // The area's number stands above the offset bits in every key.
+  // The area's number is above the offset bits in every key.
   if (root != 0) VisitLeaves(root, 0, area, visit);
 }
 

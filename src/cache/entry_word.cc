@@ -8,7 +8,7 @@ constexpr uint64_t kValueMask = (uint64_t{1} << kFormShift) - 1;
 
 enum class Form : uint64_t {
   kSigned = 0,    // 56 bits, sign-extended: small numbers of either sign
-  kRepeated = 1,  // 32 bits, twice: repeated bytes, halves and words of four bytes
+  kRepeated = 1,  // 32 bits, twice: repeated bytes, or units of two or four bytes
 };
 
 constexpr uint8_t Bit(EntryKind kind) { return static_cast<uint8_t>(1 << static_cast<int>(kind)); }

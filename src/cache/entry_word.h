@@ -1,13 +1,13 @@
-// EntryWord: the state of one stored page in one word, and the only function that changes it.
+// EntryWord: the state of one stored page in 64 bits, and the only function that changes it.
 //
 //    63  60 59                                                     0
 //   +------+--------------------------------------------------------+
 //   | kind |                       payload                          |
 //   +------+--------------------------------------------------------+
 //    Empty       0
-//    SameFilled  form:4 | value:56              the page is one repeated word
-//    Pooled      tried:1 referenced:1 codec:4 handle:48       compressed, in the pool
-//    Writing     the same                       and on its way to the backing store as well
+//    SameFilled  form:4 | value:56              the page repeats one pattern
+//    Pooled      tried:1 referenced:1 codec:4 handle:48       an object in the pool
+//    Writing     the same                       and being written to the backing store
 //    OnDisk      place:50                       on the backing store only
 //
 //                      Store                BeginWrite              Written
@@ -17,13 +17,13 @@
 //     |                           +-+ Recompress, Touch
 //     +------ Take, Invalidate, Drop: from any of them; Store goes from any to Pooled
 //
-// Ownership: the content a word names (a handle, a place) belongs to the word. Who removes the
-// word owes the content its release, unless a slot of the swap cache names the very same word:
-// then that slot's owner does, when it finds its word gone (see in_flight.h).
+// Ownership: the content that a word names (a handle, a place) belongs to the word. Whoever removes
+// the word releases the content, unless an entry in flight has the same word: then the owner of
+// that entry releases it, when it finds its word gone (see entries_in_flight.h).
 //
 // Two words are equal only if they name the same content in the same state: handles carry a
-// generation, and a place is not given out again while anybody may compare it. So "is my
-// token still there?" is one comparison.
+// generation, and a place is not used again while a thread may still compare it. So one comparison
+// tells whether an entry has changed.
 #ifndef UZSWAP_CACHE_ENTRY_WORD_H_
 #define UZSWAP_CACHE_ENTRY_WORD_H_
 
@@ -41,16 +41,16 @@ enum class EntryKind : uint8_t { kEmpty, kSameFilled, kPooled, kWriting, kOnDisk
 // Why a word changes. Each allows certain pairs of kinds and no other (entry_word.cc).
 enum class EntryEvent : uint8_t {
   kStore,       // new content; the old is superseded, or erased because the store failed
-  kTake,        // an exclusive load hands the content out
-  kInvalidate,  // the program has no use for it any more
-  kDrop,        // an ephemeral page gives way
+  kTake,        // an exclusive load takes the page out
+  kInvalidate,  // the page is no longer needed
+  kDrop,        // an ephemeral page is dropped
   kTouch,       // a load keeps the copy: referenced now, and no longer a candidate for writing
-  kAge,         // a second chance is used up
+  kAge,         // the second chance is used up
   kBeginWrite,  // its bytes are in a batch
-  kWritten,     // and now on the store
+  kWritten,     // the batch is on the store
   kWriteFailed,
-  kRelocate,    // the cleaner moved it to another place
-  kRecompress,  // a denser codec made it again
+  kRelocate,    // the cleaner moved the record to another place
+  kRecompress,  // another codec made a smaller object
 };
 
 class EntryWord {
@@ -64,7 +64,7 @@ class EntryWord {
   static constexpr EntryWord OnDisk(DiskPlace place) {
     return EntryWord(EntryKind::kOnDisk, place.raw());
   }
-  // Empty optional if the pattern does not fit: it is then kept as an object of eight bytes.
+  // Empty if the pattern does not fit into the word: it is then stored as an object of 8 bytes.
   static std::optional<EntryWord> SameFilled(uint64_t pattern);
   static constexpr EntryWord FromRaw(uint64_t raw) {
     EntryWord word;
@@ -104,7 +104,7 @@ class EntryWord {
   [[nodiscard]] constexpr EntryWord WithReferenced(bool referenced) const {
     return FromRaw(referenced ? raw_ | kReferenced : raw_ & ~kReferenced);
   }
-  // Recompression was tried and gained nothing: not again.
+  // Recompression was tried and gained nothing; it is not tried again.
   [[nodiscard]] constexpr EntryWord WithTried() const { return FromRaw(raw_ | kTried); }
 
   friend constexpr bool operator==(EntryWord, EntryWord) = default;

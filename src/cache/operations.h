@@ -1,13 +1,13 @@
-// The operations of the compressed cache, in steps between which anything may happen.
+// The operations of the compressed cache, in steps. Other operations may run between any two.
 //
 //   Store        Prepare (compress, allocate)      Publish (index)
-//   Load         Begin (look up, hold)   Fetch (unfold, or wait)   Publish (index, users)   Leave
+//   Load         Begin (look up, hold)   Fetch (decompress, or wait)   Publish (index)   Leave
 //   Prefetch     Begin                   Fetch                     Finish
-//   Recompress   Begin (copy out)        Work (unfold, fold, allocate)    Finish (index)
+//   Recompress   Begin (copy)            Work (decompress, compress, allocate)   Finish (index)
 //
-// Steps are called once each and in order, by one thread. Begin answers whether there is more to
-// do. The steps of writing back are calls of the cache and the store: BeginWrite, Append, Reap.
-// An operation that began must be finished; its destructor checks.
+// One thread calls each step once, in order. Begin returns whether there is more to do. The steps
+// of writeback are calls of the cache and the store: BeginWrite, Append, Reap. An operation that
+// began must be finished; its destructor checks that.
 #ifndef UZSWAP_CACHE_OPERATIONS_H_
 #define UZSWAP_CACHE_OPERATIONS_H_
 
@@ -19,12 +19,12 @@ class StoreOperation {
  public:
   StoreOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry)
       : cache_(cache), context_(context), key_(entry) {}
-  // After kStored there is content that belongs to nobody until Publish.
+  // After kStored the operation owns the content until Publish.
   StoreOutcome Prepare(ConstPageBytes page);
   StoreOutcome Publish();
 
  private:
-  // A page of one repeated word.
+  // A page that repeats one pattern of 64 bits.
   StoreOutcome PrepareRepeated(uint64_t pattern);
   StoreOutcome PrepareObject(std::span<const std::byte> bytes, CodecId codec);
   StoreOutcome Refuse(StoreOutcome outcome, RelaxedCounter& why);
@@ -40,7 +40,7 @@ class LoadOperation {
   enum class Next : uint8_t {
     kDone,   // the answer is in outcome()
     kFetch,  // Fetch, Publish, Leave are to follow
-    kAgain,  // the entry changed meanwhile: a new operation must look again
+    kAgain,  // the entry changed meanwhile: a new operation must start
   };
 
   LoadOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry, PageBytes page,
@@ -58,8 +58,8 @@ class LoadOperation {
   friend class CachePeer;
 
   bool LeavesOnDisk(EntryWord word);
-  Next TakeReadAhead(LockedLeaf& leaf, InFlightEntry& slot);
-  Next Join(LockedLeaf& leaf, InFlightEntry& slot);
+  Next TakeReadAhead(LockedLeaf& leaf, InFlightEntry& entry);
+  Next Join(LockedLeaf& leaf, InFlightEntry& entry);
   Next Hold(LockedLeaf& leaf);
   Next PublishJoined();
 
@@ -68,9 +68,9 @@ class LoadOperation {
   EntryKey key_;
   PageBytes page_;
   LoadMode mode_;
-  EntryLeaf* leaf_ = nullptr;  // stays while a slot of ours is linked to it
+  EntryLeaf* leaf_ = nullptr;  // exists as long as mine_ is linked to it
   InFlightEntry mine_;
-  InFlightEntry* theirs_ = nullptr;  // joined: somebody else does the work
+  InFlightEntry* theirs_ = nullptr;  // joined: another operation does the work
   EntryWord joined_word_;
   InFlightEntry::State joined_state_ = InFlightEntry::State::kFilling;
   LoadOutcome outcome_ = LoadOutcome::kMiss;
@@ -83,15 +83,15 @@ class PrefetchOperation {
       : cache_(cache), context_(context), key_(entry) {}
   PrefetchOperation(const PrefetchOperation&) = delete;
   PrefetchOperation& operator=(const PrefetchOperation&) = delete;
-  ~PrefetchOperation() { UZ_CHECK(slot_ == nullptr); }
+  ~PrefetchOperation() { UZ_CHECK(entry_ == nullptr); }
 
   // False if there is nothing to do, or no frame to do it in.
   bool Begin();
   // Where the record is. The caller reads it with others (BackingStore::ReadMany).
-  [[nodiscard]] DiskPlace place() const { return slot_->word.place(); }
+  [[nodiscard]] DiskPlace place() const { return entry_->word.place(); }
   // Decompresses the page from the i-th record that was read.
   void Fetch(size_t i);
-  // True if the page is in the swap cache.
+  // True if the frame holds the page.
   bool Finish();
 
  private:
@@ -102,7 +102,7 @@ class PrefetchOperation {
   CacheContext& context_;
   EntryKey key_;
   EntryLeaf* leaf_ = nullptr;
-  InFlightEntry* slot_ = nullptr;
+  InFlightEntry* entry_ = nullptr;
   LoadOutcome outcome_ = LoadOutcome::kMiss;
 };
 

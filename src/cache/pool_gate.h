@@ -1,14 +1,14 @@
-// PoolGate: whether the pool takes more, with hysteresis so that it does not flutter.
+// PoolGate: whether stores are accepted, with hysteresis.
 //
 //   bytes   limit ------------------------x--------------   closes here
-//           90 %  ---------------/--------\--------x-----   opens again, and above it the writer
-//                 open ........./ ........ \closed / open   is called for
+//           90 %  ---------------/--------\--------x-----   opens again; above it the writer is
+//                 open ........./ ........ \closed / open   called
 //
-// The limit may be raised or lowered at any time. Checking costs a relaxed load while open; the
-// level itself is reported by the caller, as often as that is cheap.
+// The limit may be raised or lowered at any time. Checking costs a relaxed load while open. The
+// caller reports the pool's size with Observe, as often as it can read it cheaply.
 //
-// The writer sleeps in AwaitCall until the level is above 90 %, so that shrinking begins
-// before stores are refused. Any thread may call anything.
+// The writer sleeps in AwaitCall until the pool is above 90 %, so that shrinking begins before
+// stores are refused. Any thread may call anything.
 #ifndef UZSWAP_CACHE_POOL_GATE_H_
 #define UZSWAP_CACHE_POOL_GATE_H_
 
@@ -29,7 +29,7 @@ class PoolGate {
   [[nodiscard]] uint64_t reopen_level() const { return limit() / 100 * kReopenPercent; }
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
 
-  // Takes note of the pool's size. True if that closed the gate.
+  // Reports the pool's size. True if that closed the gate.
   bool Observe(uint64_t pool_bytes) {
     if (pool_bytes <= reopen_level()) {
       if (closed()) closed_.store(false, std::memory_order_relaxed);
@@ -39,14 +39,13 @@ class PoolGate {
     if (closed() || pool_bytes < limit()) return false;
     return !closed_.exchange(true, std::memory_order_relaxed);
   }
-  // The pool had no frame for us, whatever its size.
+  // The pool had no frame, whatever its size.
   void Close() {
     closed_.store(true, std::memory_order_relaxed);
     Call();
   }
 
-  // The number of calls so far; and waiting until there is another, or the time is over. False
-  // if it was the time.
+  // The number of calls so far. AwaitCall waits until there are more; false after the timeout.
   [[nodiscard]] uint32_t calls() const { return calls_.load(std::memory_order_acquire); }
   bool AwaitCall(uint32_t seen, uint64_t timeout_ns) {
     // Sequentially consistent, here and in Call: either the caller sees a sleeper, or the sleeper
@@ -56,7 +55,7 @@ class PoolGate {
     sleepers_.fetch_sub(1, std::memory_order_seq_cst);
     return calls() != seen;
   }
-  // Wakes the writer without cause: to stop it, or because something else changed.
+  // Wakes the writer, also for other reasons than the pool's size (a request to stop).
   void Call() {
     calls_.fetch_add(1, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) != 0) os::FutexWake(&calls_, INT_MAX);
@@ -65,7 +64,7 @@ class PoolGate {
  private:
   std::atomic<uint64_t> limit_{UINT64_MAX};  // set by the owner, read by all
   std::atomic<bool> closed_{false};          // a hint to all; orders nothing
-  std::atomic<uint32_t> calls_{0};           // what callers wrote before is seen by the writer
+  std::atomic<uint32_t> calls_{0};           // orders what callers wrote before a call
   std::atomic<uint32_t> sleepers_{0};
 };
 

@@ -1,12 +1,13 @@
-// SwapEntry: the name of a page, independent of its address and of where its content lies.
+// SwapEntry: identifies a page, independent of its address and of where its content is.
 //
 //    63          36 35                     0
 //   +--------------+------------------------+
 //   |     area     |     offset in pages    |     EntryKey, never 0 (areas count from 1)
 //   +--------------+------------------------+
 //
-// An area is a set of pages with one life: a region, a mapping, a device. Persistent areas give
-// back every page that was stored until it is invalidated; ephemeral ones may lose pages.
+// An area is a set of pages that are created and destroyed together: a program, a mapping, a
+// device. In a persistent area every stored page can be loaded until it is invalidated; pages of an
+// ephemeral area may be dropped.
 #ifndef UZSWAP_CACHE_SWAP_ENTRY_H_
 #define UZSWAP_CACHE_SWAP_ENTRY_H_
 

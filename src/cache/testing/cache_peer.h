@@ -32,7 +32,7 @@ class CachePeer {
   // Reads and fetches one page, as PrefetchMany does for many. Requires: prefetch.Begin() was true.
   static void Fetch(CompressedCache& cache, CacheContext& context, PrefetchOperation& prefetch) {
     const DiskPlace place = prefetch.place();
-    cache.store_->ReadMany({&place, 1}, context.read_);
+    cache.content_.store()->ReadMany({&place, 1}, context.read_);
     prefetch.Fetch(0);
   }
 };

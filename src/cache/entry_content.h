@@ -1,0 +1,53 @@
+// EntryContent: what the word of an entry names, and how it becomes a page again.
+//
+//   Pooled, Writing   handle  -->  an object of the Pool           \
+//   OnDisk            place   -->  a record of the BackingStore    -->  Decompress --> page
+//   Empty, SameFilled              nothing to release
+//
+// Any thread may call anything but Init and AttachStore, without a lock. Requires: the caller holds
+// the content, through an entry in flight or because it removed the word. Nothing allocates.
+#ifndef UZSWAP_CACHE_ENTRY_CONTENT_H_
+#define UZSWAP_CACHE_ENTRY_CONTENT_H_
+
+#include "backing/backing_store.h"
+#include "cache/cache_context.h"
+#include "cache/cache_types.h"
+#include "cache/entry_word.h"
+#include "cache/swap_entry.h"
+#include "pool/pool.h"
+
+namespace uzswap {
+
+class EntryContent {
+ public:
+  void Init(Pool& pool) {
+    UZ_CHECK(pool_ == nullptr);
+    pool_ = &pool;
+  }
+  void AttachStore(BackingStore& store) {
+    UZ_CHECK(store_ == nullptr);
+    store_ = &store;
+  }
+  [[nodiscard]] Pool& pool() const { return *pool_; }
+  // nullptr if none is attached.
+  [[nodiscard]] BackingStore* store() const { return store_; }
+
+  // Frees the object or releases the place of a word that is no longer in the index.
+  void Release(EntryWord word);
+  // Waits for the device if the word is OnDisk. Requires: the word is in the pool or on disk.
+  LoadOutcome Decompress(CacheContext& context, EntryKey key, EntryWord word, PageBytes page);
+  LoadOutcome DecompressRecord(CacheContext& context, const ReadResult& read, PageBytes page);
+  LoadOutcome DecompressObject(CacheContext& context, CodecId codec, const ObjectView& object,
+                               PageBytes page);
+
+  // The content exists and belongs to `key`. Requires: no other thread is active.
+  void Audit(EntryKey key, EntryWord word) const;
+
+ private:
+  Pool* pool_ = nullptr;
+  BackingStore* store_ = nullptr;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_CACHE_ENTRY_CONTENT_H_
