@@ -1,8 +1,7 @@
-// What a store and a load cost: by entries held, by threads on disjoint pages, by where it lies.
+// The cost of a store and a load: by number of entries, by threads on disjoint pages.
 //
 //   Entries.../<entries>     store over an existing page, or load and keep; at random, or in the
-//   order
-//                            in which the pages were stored
+//                            order in which the pages were stored
 //   Threads...:N             the same, each thread on its own part of the pages
 #include <benchmark/benchmark.h>
 #include <memory>
@@ -40,8 +39,8 @@ void Prepare(uint64_t entries) {
   }
 }
 
-// Pages that shrink to some forty bytes, so that ten million fit; the codec's share is small, and
-// what grows with the number of entries shows.
+// Pages that compress to some forty bytes, so that ten million fit. The codec's share is small, so
+// costs that grow with the number of entries are visible.
 TestPage SmallPage(uint64_t seed) {
   TestPage page;
   FillPageOf(PageKind::kMostlyZero, seed, page.bytes);

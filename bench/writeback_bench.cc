@@ -1,4 +1,4 @@
-// Writeback measured: frames freed, bytes written, and what it costs those who do not wait for it.
+// Measures writeback: frames freed, bytes written, and its effect on stores and loads beside it.
 //
 //   writeback_bench [PAGES]     PAGES: raw 4 KiB pages (tools/make_dumps.py makes some); without,
 //                               generated text and records
@@ -57,9 +57,9 @@ class Corpus {
 };
 
 struct Bench : CacheFixture {
-  Bench(const FixtureOptions& options, const WritebackOptions& wishes) : CacheFixture(options) {
+  Bench(const FixtureOptions& options, const WritebackOptions& writing) : CacheFixture(options) {
     UZ_CHECK(writer_context.Init(cache).ok());
-    UZ_CHECK(writeback.Init(cache, writer_context, &store, wishes).ok());
+    UZ_CHECK(writeback.Init(cache, writer_context, &store, writing).ok());
   }
   ~Bench() {
     writeback.Drain();
@@ -78,7 +78,7 @@ FixtureOptions Options(const Corpus& corpus, bool zsmalloc) {
   return options;
 }
 
-// Stores every page, then half of them again at random, so that age and neighbourhood part.
+// Stores every page, then half of them again at random, so that neighbours differ in age.
 // Returns the offsets, least recently stored first.
 std::vector<uint64_t> Fill(Bench& bench, const Corpus& corpus) {
   std::vector<uint64_t> order;
@@ -127,7 +127,7 @@ void ByObject(const Corpus& corpus, bool zsmalloc) {
   Bench bench(Options(corpus, zsmalloc), {});
   const std::vector<uint64_t> order = Fill(bench, corpus);
   const uint64_t frames = bench.pool.Snapshot().frames;
-  // As the kernel's: the least recently stored object goes, wherever it lies.
+  // As the kernel does: the least recently stored object is written, in whichever frame it is.
   uint64_t bytes = 0;
   uint64_t objects = 0;
   std::vector<ObjectInfo> found(corpus.size());
@@ -189,7 +189,7 @@ struct Latencies {
   LatencyHistogram store;
   LatencyHistogram load;
   uint64_t operations = 0;
-  int64_t waits = 0;  // times the thread gave the processor away, waiting for something
+  int64_t waits = 0;  // voluntary context switches of the thread
 };
 
 int64_t Waits() {

@@ -1,8 +1,7 @@
-// Cleaning: the part of BackingStore that rewrites what lives in sparse segments.
+// Cleaning: the part of BackingStore that rewrites the live records of sparse segments.
 //
-// A record moves as it lies, sealed or not: its bytes do not depend on its place. The old copy
-// stays valid until the new one is written and the owner has taken it, so a failure anywhere
-// costs nothing but the attempt.
+// A record is copied as it is, sealed or not: its bytes do not depend on its place. The old copy
+// stays valid until the new one is written and the owner has taken it, so a failure loses nothing.
 #include <cstring>
 
 #include "backing/backing_store.h"
@@ -17,18 +16,18 @@ CleanOutcome BackingStore::Clean(uint32_t permille) {
   const int64_t got = port_->Read(uint64_t{segment} * segment_size_, bytes);
   if (got < static_cast<int64_t>(used)) {
     counters_.read_errors.Add();
-    // Not again before everything now on its way has ended.
+    // Not tried again before all batches in flight have ended.
     segments_.MarkDraining(segment, batches_.next_serial());
     return CleanOutcome::kReadFailed;
   }
   const uint64_t recopied = counters_.objects_recopied.Get();
   const CleanOutcome outcome = RecopyAll(segment, bytes);
-  // The last survivor may still be in the batch that fills.
+  // The last record may still be in the batch that is being filled.
   uint64_t left_alone_for = batches_.next_serial() - 1;
   if (outcome == CleanOutcome::kReadFailed) {
     left_alone_for = UINT64_MAX;  // damaged
   } else if (outcome == CleanOutcome::kCleaned && counters_.objects_recopied.Get() == recopied) {
-    // What lives there cannot move now. It would be the sparsest again at once.
+    // No record of the segment can move now. It would be picked again at once.
     left_alone_for += kRestBatches;
   }
   segments_.MarkDraining(segment, left_alone_for);
@@ -42,7 +41,7 @@ CleanOutcome BackingStore::RecopyAll(uint32_t segment, std::span<const std::byte
     const RecordView view = ReadRecord(bytes.subspan(offset), sealer(), scratch);
     if (view.outcome == RecordOutcome::kEnd) break;
     if (view.outcome != RecordOutcome::kOk) {
-      // Damaged: nothing behind it can be found either. Who wants it will be told on reading.
+      // Damaged: the records behind it cannot be found either. Reading them reports the damage.
       counters_.corrupt_objects.Add();
       return CleanOutcome::kReadFailed;
     }

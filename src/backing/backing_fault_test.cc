@@ -1,5 +1,5 @@
-// Faults at every call the store makes of its port: nothing that was published turns into wrong
-// bytes, nothing that failed is published, nothing hangs.
+// A fault at each call that the store makes to its port: no published object returns wrong bytes,
+// no failed object is published, nothing hangs.
 #include <cerrno>
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@ constexpr uint64_t kKeys = 1200;  // about five segments
 class BackingFaultTest : public testing::TestWithParam<Story> {};
 
 // Writes, drops, cleans and reads, while call `call` fails. Returns how many calls there were.
-uint64_t Live(const Story& story, uint64_t call, bool encrypt) {
+uint64_t RunWithFault(const Story& story, uint64_t call, bool encrypt) {
   BackingOptions options;
   options.encrypt = encrypt;
   StoreFixture fixture(options, 16 << 20, 4);
@@ -47,7 +47,7 @@ uint64_t Live(const Story& story, uint64_t call, bool encrypt) {
     EXPECT_LE(unreadable, 1u) << story.name << " at " << call;
   }
   fixture.store.Audit();
-  // Once the device is well again, whatever was kept can be read.
+  // Once the device works again, every object that was kept can be read.
   fixture.port.Heal();
   if (!damages) fixture.CheckAll();
   const BackingCounters& counters = fixture.store.counters();
@@ -60,10 +60,10 @@ uint64_t Live(const Story& story, uint64_t call, bool encrypt) {
 
 TEST_P(BackingFaultTest, AtEveryCall) {
   const Story& story = GetParam();
-  const uint64_t calls = Live({"none", IoFault::kNone, 0, false}, 0, false);
+  const uint64_t calls = RunWithFault({"none", IoFault::kNone, 0, false}, 0, false);
   ASSERT_GT(calls, 300u);
   for (uint64_t call = 1; call <= calls; call = os::NextFailingCall(call, 16, 97)) {
-    Live(story, call, call % 2 == 0);
+    RunWithFault(story, call, call % 2 == 0);
   }
 }
 
@@ -90,7 +90,7 @@ TEST(BackingFaultTest, ASpoiltSegmentIsNotUsedAgain) {
   fixture.port.Plan(IoFault::kError, 1, EIO);
   static_cast<void>(fixture.Put(1));
   fixture.store.Drain();
-  EXPECT_EQ(fixture.store.segments().StateOf(0), SegmentTable::State::kBad);
+  EXPECT_EQ(SegmentTablePeer::StateOf(fixture.store.segments(), 0), SegmentTable::State::kBad);
   EXPECT_EQ(fixture.Put(1), AppendOutcome::kAppended);
   fixture.store.Drain();
   EXPECT_EQ(fixture.owner.entries.at(1).place.segment(), 1u);

@@ -14,9 +14,6 @@ constexpr bool IsPowerOfTwo(uint32_t value) { return (value & (value - 1)) == 0;
 constexpr uint32_t RoundUpToIo(uint32_t bytes) {
   return (bytes + os::kIoAlignment - 1) & ~uint32_t{os::kIoAlignment - 1};
 }
-constexpr bool DeviceIsGone(int error) {
-  return error == ENODEV || error == ENXIO || error == EROFS || error == EBADF;
-}
 
 }  // namespace
 
@@ -88,10 +85,7 @@ AppendOutcome BackingStore::Reserve(uint32_t bytes) {
     Flush();
   }
   if (!wear_.Allows()) return Refuse(AppendOutcome::kOverBudget);
-  // Others use the medium too: now and then it is tried again without our help.
-  if (full_at_released_ == released_.Get() && ++full_refusals_ % kFullRetryEvery != 0) {
-    return Refuse(AppendOutcome::kNoSpace);
-  }
+  if (!health_.MayTry()) return Refuse(AppendOutcome::kNoSpace);
   Batch* batch = batches_.TakeIdle();
   if (batch == nullptr) return Refuse(AppendOutcome::kNoBuffer);
   batch->segment = segments_.Take();
@@ -139,7 +133,7 @@ void BackingStore::Submit(Batch& batch) {
   batches_.NoteSubmitted();
   counters_.deepest_queue.RaiseTo(batches_.in_flight());
   const bool accepted = port_->Submit(batch.request);
-  UZ_CHECK(accepted);  // there are no more batches than the port takes
+  UZ_CHECK(accepted);  // there are no more batches than the port's depth
 }
 
 uint32_t BackingStore::Reap(bool wait) {
@@ -159,7 +153,7 @@ uint32_t BackingStore::Reap(bool wait) {
 }
 
 void BackingStore::End(Batch& batch) {
-  spoilt_in_a_row_ = 0;
+  health_.NoteWritten();
   segments_.Seal(batch.segment, batch.request.length);
   for (uint32_t i = 0; i < batch.count; ++i) {
     const BatchItem& item = batch.items[i];
@@ -173,16 +167,9 @@ void BackingStore::End(Batch& batch) {
 }
 
 void BackingStore::EndFailed(Batch& batch) {
-  const int error = batch.request.error;
-  last_error_.store(error, std::memory_order_relaxed);
   counters_.write_errors.Add();
   counters_.objects_failed.Add(batch.count);
-  segments_.Spoil(batch.segment, error != ENOSPC);
-  if (error == ENOSPC) {
-    full_at_released_ = released_.Get();
-  } else if (DeviceIsGone(error) || ++spoilt_in_a_row_ == kSpoiltInARowMax) {
-    Close(error);
-  }
+  segments_.Spoil(batch.segment, health_.NoteWriteFailed(batch.request.error));
   for (uint32_t i = 0; i < batch.count; ++i) {
     owner_->WriteFailed(batch.items[i].key, batch.items[i].token);
   }
@@ -212,7 +199,7 @@ void BackingStore::Trim(uint32_t keep) {
 }
 
 bool BackingStore::TrimOne(uint32_t keep) {
-  if (reader_) return false;  // the space is the parent's to give
+  if (reader_) return false;  // only the parent gives space back
   const uint32_t segment = segments_.Trim(keep);
   if (segment == SegmentTable::kNone) return false;
   port_->Discard(uint64_t{segment} * segment_size_, segment_size_);
@@ -224,14 +211,9 @@ void BackingStore::SetSizeLimit(uint64_t bytes) {
   segments_.SetLimit(static_cast<uint32_t>(std::min(bytes / segment_size_, kSegmentsMax)));
 }
 
-void BackingStore::Close(int error) {
-  last_error_.store(error, std::memory_order_relaxed);
-  closed_.store(true, std::memory_order_relaxed);
-}
-
 void BackingStore::Release(DiskPlace place) {
   segments_.Release(place.segment(), RecordBytes(place.size(), encrypt_));
-  released_.Add();
+  health_.NoteReleased();
 }
 
 os::IoRead BackingStore::WindowOf(DiskPlace place, std::byte* to) const {
@@ -267,7 +249,7 @@ ReadResult BackingStore::Verify(DiskPlace place, uint64_t key, size_t i, ReadCon
   if (read.got < static_cast<int64_t>(skip + bytes)) {
     const int error = read.got < 0 ? static_cast<int>(-read.got) : ENODATA;
     counters_.read_errors.Add();
-    last_error_.store(error, std::memory_order_relaxed);
+    health_.NoteReadFailed(error);
     return {ReadOutcome::kIoError, error, CodecId::kNone, {}};
   }
   const RecordView view =

@@ -32,7 +32,7 @@ TEST(BackingStoreTest, WhatIsWrittenIsRead) {
   }
 }
 
-TEST(BackingStoreTest, NothingIsWrittenBeforeItMustBe) {
+TEST(BackingStoreTest, NothingIsWrittenBeforeABatchIsFull) {
   StoreFixture fixture;
   EXPECT_EQ(fixture.port.writes(), 0u);
   static_cast<void>(fixture.Put(1));
@@ -144,7 +144,7 @@ TEST(BackingStoreTest, TheWearLimitRefusesUntilTheNextPeriod) {
   EXPECT_EQ(fixture.Put(key), AppendOutcome::kAppended);
 }
 
-// Two stores draw on one account: what one has written the other may not.
+// Two budgets share one account: bytes that one has written are missing for the other.
 TEST(BackingStoreTest, AWearLimitMayBeShared) {
   WearAccount account{};
   WearBudget first;
@@ -199,7 +199,7 @@ TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
   EXPECT_EQ(fixture.store.Read(beside, 3, fixture.context).outcome, ReadOutcome::kCorrupt);
 }
 
-// As where the cache has a copy in memory: the sparsest segments are not the ones to clean.
+// The records of the sparsest segments cannot be moved, as while their pages are being loaded.
 TEST(BackingStoreTest, WhatCannotMoveDoesNotKeepTheCleanerFromTheRest) {
   StoreFixture fixture;
   constexpr uint64_t kKeys = 4000;
@@ -232,7 +232,7 @@ TEST(BackingStoreTest, WhatCannotMoveDoesNotKeepTheCleanerFromTheRest) {
   fixture.store.Audit();
 }
 
-// The child is played by a copy of a place: what it may still read must not be written over.
+// A copy of a place stands for the child: what it may still read must not be overwritten.
 TEST(BackingStoreTest, WhatAChildInheritedStaysUntilItLetsGo) {
   StoreFixture fixture;
   for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
@@ -249,11 +249,13 @@ TEST(BackingStoreTest, WhatAChildInheritedStaysUntilItLetsGo) {
   ASSERT_EQ(read.outcome, ReadOutcome::kOk);
   const std::vector<std::byte> expected = ObjectOf(7, 8);
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), read.payload.begin()));
-  EXPECT_EQ(fixture.store.segments().StateOf(inherited.segment()), SegmentTable::State::kHeld);
+  EXPECT_EQ(SegmentTablePeer::StateOf(fixture.store.segments(), inherited.segment()),
+            SegmentTable::State::kHeld);
   fixture.store.Audit();
   fixture.store.EndChild();
   fixture.store.Trim(0);
-  EXPECT_EQ(fixture.store.segments().StateOf(inherited.segment()), SegmentTable::State::kFree);
+  EXPECT_EQ(SegmentTablePeer::StateOf(fixture.store.segments(), inherited.segment()),
+            SegmentTable::State::kFree);
   fixture.store.Audit();
 }
 
@@ -270,7 +272,7 @@ TEST(BackingStoreTest, AChildReadsAndWritesNothing) {
   EXPECT_EQ(fixture.port.bytes_written(), written);
 }
 
-TEST(BackingStoreTest, AsksNobodyForMemory) {
+TEST(BackingStoreTest, AllocatesNothing) {
   StoreFixture fixture(Sealed());
   const std::vector<std::byte> object = ObjectOf(1, 1);
   const uint64_t before = HeapCalls();
@@ -293,6 +295,7 @@ TEST(BackingStoreTest, RandomOperationsAgreeWithTheModel) {
   const char* wish = getenv("UZSWAP_TEST_OPS");
   const uint64_t operations = wish != nullptr ? strtoull(wish, nullptr, 10) : 60'000;
   const uint64_t seed = 7;
+  printf("seed %lu, %lu operations\n", seed, operations);
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   Rng rng(seed);
   StoreFixture fixture({}, 16 << 20, 4);

@@ -1,10 +1,10 @@
-// BatchSet: the buffers in which records are collected and from which they are written.
+// BatchSet: buffers that collect records and are written in one request each.
 //
 //   idle (last in, first out: few buffers are ever touched) --> filling --> in flight --> idle
 //
-// As many as the port's depth: what can be filled can be submitted. A batch remembers for each
-// record the key, the token it was appended with, and where it lies. Everything is reserved in
-// Init. The writer's only, but for in_flight().
+// There are as many as the port's depth, so every filled batch can be submitted. A batch keeps for
+// each record its key, the token it was appended with, and its place. Everything is reserved in
+// Init. Only the writer uses it, except for in_flight().
 #ifndef UZSWAP_BACKING_BATCH_SET_H_
 #define UZSWAP_BACKING_BATCH_SET_H_
 
@@ -27,7 +27,7 @@ struct BatchItem {
 };
 
 struct Batch {
-  os::IoRequest request;  // must stay first: completed requests lead back to their batch
+  os::IoRequest request;  // must stay first: see Of
   uint32_t segment;
   uint32_t used;    // bytes of records
   uint64_t serial;  // counts batches; 0 while idle
@@ -42,7 +42,7 @@ static_assert(offsetof(Batch, request) == 0);
 
 class BatchSet {
  public:
-  // A record takes at least 32 bytes, but real ones hundreds: beyond this a batch counts as full.
+  // A record takes at least 32 bytes, typically hundreds. With so many a batch counts as full.
   static constexpr uint32_t kItemsMax = 2048;
   static constexpr uint32_t kBatchesMax = 64;
 
@@ -67,7 +67,7 @@ class BatchSet {
   uint32_t count_ = 0;
   Batch* idle_ = nullptr;
   uint64_t next_serial_ = 1;
-  std::atomic<uint32_t> in_flight_{0};  // the writer's; statistics read it
+  std::atomic<uint32_t> in_flight_{0};  // changed by the writer, read by any thread; orders nothing
 };
 
 }  // namespace uzswap

@@ -1,8 +1,8 @@
-// DiskPlace: where an object lies on the backing store, in one word that fits an entry's state.
+// DiskPlace: where an object is on the backing store, in 50 bits so that it fits an EntryWord.
 //
 //   49        28 27            13 12          0
 //   +-----------+----------------+------------+
-//   |  segment  | 8-byte unit in |  payload   |     50 bits; raw() of no place is 0, because
+//   |  segment  | 8-byte unit in |  payload   |     raw() of no place is 0, because
 //   |  22 bits  |  the segment   |   bytes    |     no payload is empty
 //   +-----------+----------------+------------+
 #ifndef UZSWAP_BACKING_DISK_PLACE_H_

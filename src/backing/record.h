@@ -1,11 +1,11 @@
-// Record: one object as it lies in a segment, with what is needed to trust it again.
+// Record: the format of one object in a segment, with checksum and key.
 //
 //   plain      | checksum 8 | key 8 | size 4, codec 1, spare 3 | payload ... | pad to 8 |
 //   sealed     | length 4, nonce 12 | tag 16 | the same, encrypted ...       | pad to 8 |
 //
-// The checksum (XXH3, 64 bits) covers the rest of the header and the payload. The key is the
-// object's identity: a record found under a place that names another object is kMisplaced, not
-// content. Records walk forward: the length of one leads to the next; zeroes end a segment.
+// The checksum (XXH3, 64 bits) covers the rest of the header and the payload. The key identifies
+// the object: a valid record with another key is kMisplaced. Records are found one after the other:
+// the length of one leads to the next; zeroes end a segment.
 //
 // Records are read by the process that wrote them, never by another machine or version, so the
 // byte order is the processor's and nothing carries a version.
@@ -46,14 +46,14 @@ enum class [[nodiscard]] RecordOutcome : uint8_t{
     kOk,
     kEnd,        // zeroes: nothing was written here
     kCorrupt,    // checksum or authentication failed, or the lengths make no sense
-    kMisplaced,  // a sound record of another object
+    kMisplaced,  // a valid record of another object
 };
 
 struct [[nodiscard]] RecordView {
   RecordOutcome outcome = RecordOutcome::kCorrupt;
   CodecId codec = CodecId::kNone;
   uint64_t key = 0;
-  uint32_t bytes = 0;  // what the record takes; leads to the next one
+  uint32_t bytes = 0;  // of the whole record; leads to the next one
   std::span<const std::byte> payload;
 };
 

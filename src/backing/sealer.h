@@ -1,14 +1,14 @@
-// Sealer: authenticated encryption of records with a key that only this process ever has.
+// Sealer: authenticated encryption of records with a key that only this process has.
 //
 //   | length 4 | nonce 12 | tag 16 | encrypted bytes ... |       kSealOverhead = 32
 //
-// ChaCha20-Poly1305 as RFC 8439 has it, from libsodium. The key is made from the system's
-// random numbers when the store opens and lies in an own mapping; nobody can read the file
-// once the process is gone. The nonce is a counter, so it never repeats under one key.
+// ChaCha20-Poly1305 (RFC 8439) from libsodium. The key is made from the system's random numbers
+// when the store opens and is kept in a mapping of its own. When the process has ended, the file
+// cannot be decrypted. The nonce is a counter, so it never repeats under one key.
 //
 // A forked child has the same key and the same counter. It must call RenewAfterFork before it
-// seals anything: it gets a key of its own and keeps the inherited one for reading. A chain of
-// more than kKeysMax - 1 forks cannot go on writing (Result says so).
+// seals: it gets a key of its own and keeps the inherited ones for reading. After kKeysMax - 1
+// forks in a chain, RenewAfterFork fails. (Today a child never writes; see BecomeReader.)
 //
 // SealInPlace: one thread at a time. Open: any thread. No allocation after Init.
 #ifndef UZSWAP_BACKING_SEALER_H_
@@ -32,9 +32,9 @@ class Sealer {
   Result<void> Init();
   Result<void> RenewAfterFork();
 
-  // The first kSealOverhead bytes are room for the seal; the rest becomes unreadable.
+  // Encrypts all but the first kSealOverhead bytes, which are room for length, nonce and tag.
   void SealInPlace(std::span<std::byte> record);
-  // The plain bytes, in `scratch`; empty if the record is damaged or was sealed by others.
+  // The decrypted bytes, in `scratch`; empty if the record is damaged or has another key.
   [[nodiscard]] std::span<const std::byte> Open(std::span<const std::byte> record,
                                                 std::span<std::byte> scratch) const;
 

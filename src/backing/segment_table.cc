@@ -12,7 +12,7 @@ Result<void> SegmentTable::Init(uint32_t segments) {
   return {};
 }
 
-// One that has no space on the medium yet.
+// A segment that has no space on the medium yet.
 uint32_t SegmentTable::TakeFresh() {
   if (free_ == kNone) return grown_ < capacity_ ? grown_++ : kNone;
   const uint32_t segment = free_;
@@ -85,9 +85,9 @@ void SegmentTable::Release(uint32_t segment, uint32_t bytes) {
 void SegmentTable::ReleaseIfEmpty(uint32_t segment) {
   Row& row = rows_[segment];
   MutexLock lock(mutex_);
-  // Of the last releaser and the sealer, whoever comes second finds both conditions here. By
-  // now the segment may be somebody else's: states change under this lock, and the live bytes
-  // of a sealed segment only fall, so what is seen together is true together.
+  // The last releaser and the sealer both come here; the second of them finds both conditions true.
+  // The segment may have been used again meanwhile. That is safe: states change under this
+  // lock, and the live bytes of a sealed segment only fall.
   if (row.state.load(std::memory_order_relaxed) != State::kSealed) return;
   if (row.live.load(std::memory_order_acquire) != 0) return;
   in_use_.Sub();

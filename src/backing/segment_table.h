@@ -1,23 +1,23 @@
-// SegmentTable: which parts of the backing file are in use, and how much of each still lives.
+// SegmentTable: which segments of the backing file are in use, and how many bytes of each are live.
 //
 //    file   | segment 0 | segment 1 | segment 2 | ... up to the size bound
-//            live 61 %    live 3 %    empty
+//            61 % live    3 % live    empty
 //
 //   kFree  -- Take --> kFilling -- Seal --> kSealed -- live falls to 0 --> kEmptied -- Take
 //                          |                   |                              |
 //                          +-- Spoil -> kBad   +-- MarkDraining (cleaner)     +-- Trim: kFree,
 //                                                                                 space given back
-//   Take prefers emptied segments, then free ones, then grows the file: nothing is allocated
-//   on the medium before something is written there.
+//   Take prefers emptied segments, then free ones, then grows the file. Space on the medium is
+//   allocated by writing only.
 //
-// Fork: the child's entries name the same segments and only the parent writes. While the parent
-// holds (Hold ... Unhold, counted), segments that were sealed before and become empty are kept
-// aside, neither taken nor given back: a child may still read them.
+// Fork: the child's entries name the same segments, and only the parent writes. Between Hold and
+// Unhold (counted), segments that were sealed before and become empty are kHeld: neither used
+// again nor given back, because a child may still read them.
 //
-// Invariants: live bytes of a segment are the record bytes counted in by AddLive and not yet
-// taken out by Release; a segment with live bytes is never Taken, whoever let go of the others.
+// Invariants: the live bytes of a segment are the record bytes added by AddLive and not yet
+// subtracted by Release; a segment with live bytes is never returned by Take.
 //
-// Release: any thread, no lock unless the segment just became empty. All else: the writer.
+// Release: any thread, without a lock unless the segment became empty. All else: the writer.
 // Neither allocates nor calls the system. Errors: none; no segment to Take is an outcome.
 #ifndef UZSWAP_BACKING_SEGMENT_TABLE_H_
 #define UZSWAP_BACKING_SEGMENT_TABLE_H_
@@ -38,41 +38,39 @@ class SegmentTable {
   enum class State : uint8_t { kFree, kFilling, kSealed, kEmptied, kBad, kHeld };
 
   Result<void> Init(uint32_t segments);
-  // From now on space is taken on the medium for at most `segments`; what is beyond shrinks away
-  // as it empties. Any thread.
+  // From now on at most `segments` have space on the medium. Segments beyond that are not used
+  // again once they are empty. Any thread.
   void SetLimit(uint32_t segments) { limit_.store(segments, std::memory_order_relaxed); }
 
   // A segment to fill, or kNone when all are in use.
   [[nodiscard]] uint32_t Take() UZ_EXCLUDES(mutex_);
-  // Requires: `segment` is kFilling. Its `bytes` are on the medium.
+  // Its `bytes` are on the medium now. Requires: `segment` is kFilling.
   void Seal(uint32_t segment, uint32_t bytes) UZ_EXCLUDES(mutex_);
-  // Requires: kFilling. What was to be written there is not; used again unless `bad`.
-  // The live bytes counted in are forgotten.
+  // The write failed: the live bytes added are subtracted again; the segment is used again unless
+  // `bad`. Requires: kFilling.
   void Spoil(uint32_t segment, bool bad) UZ_EXCLUDES(mutex_);
 
   void AddLive(uint32_t segment, uint32_t bytes);
   void Release(uint32_t segment, uint32_t bytes) UZ_EXCLUDES(mutex_);
 
-  // From now on what is sealed stays readable, until as many Unhold.
+  // What is sealed now stays readable until there were as many calls of Unhold.
   void Hold() UZ_EXCLUDES(mutex_);
   void Unhold() UZ_EXCLUDES(mutex_);
 
-  // An emptied segment, which becomes free, or kNone: its space may be given back.
+  // Makes an emptied segment free and returns it: the caller gives its space back. kNone if there
+  // are not more than `keep`.
   [[nodiscard]] uint32_t Trim(uint32_t keep) UZ_EXCLUDES(mutex_);
 
   // The sealed segment with the smallest share of live bytes below `permille`, or kNone.
-  // Skips those draining since batch `oldest_batch` or later: their objects are on the way.
+  // Skips those marked draining with batch `oldest_batch` or later: their records are in flight.
   [[nodiscard]] uint32_t PickSparse(uint32_t permille, uint64_t oldest_batch) const;
   void MarkDraining(uint32_t segment, uint64_t batch);
 
-  [[nodiscard]] State StateOf(uint32_t segment) const {
-    return rows_[segment].state.load(std::memory_order_acquire);
-  }
   [[nodiscard]] uint32_t LiveOf(uint32_t segment) const {
     return rows_[segment].live.load(std::memory_order_relaxed);
   }
   [[nodiscard]] uint32_t UsedOf(uint32_t segment) const { return rows_[segment].used; }
-  // Bytes of records that live, and bytes of the sealed and emptied segments that hold them.
+  // Bytes of live records, and bytes of the sealed and emptied segments.
   [[nodiscard]] uint64_t live_bytes() const { return live_bytes_.Get(); }
   [[nodiscard]] uint64_t held_bytes() const { return held_bytes_.Get(); }
   [[nodiscard]] uint32_t in_use() const { return static_cast<uint32_t>(in_use_.Get()); }
@@ -82,11 +80,13 @@ class SegmentTable {
   void ResetAfterFork() { mutex_.ResetAfterFork(); }
 
  private:
+  friend class SegmentTablePeer;
+
   struct Row {
-    // Raised by the writer while it fills, lowered by anybody; who lowers it to 0 then looks at
-    // the state under the lock (see ReleaseIfEmpty).
+    // Raised by the writer while it fills, lowered by any thread. The thread that lowers it to 0
+    // checks the state under the lock (see ReleaseIfEmpty).
     std::atomic<uint32_t> live;
-    std::atomic<State> state;  // changed under the lock, read by anybody
+    std::atomic<State> state;  // changed under the lock, read by any thread
     uint32_t used;             // the writer's: bytes on the medium
     uint32_t next;             // in the emptied or free list
     uint64_t draining_since;   // the writer's: batch serial, 0 if not draining

@@ -5,10 +5,9 @@
 //         | \  ____/| \____    period's worth; Charge empties it and may overdraw it once, by
 //         |  \/     |          the request that crossed the line
 //
-// The account may be shared by several budgets, in one process or in shared memory: then they
-// draw on one bucket, and all must name the same limit. Each budget belongs to one writer; what
-// two writers do at once may overdraw the bucket by a request each. The clock is the caller's, so
-// tests bring their own.
+// Several budgets may share an account, in one process or in shared memory. Then they use one
+// bucket, and all must have the same limit. Each budget belongs to one writer; writers that run
+// at the same time may overdraw the bucket by one request each. The caller provides the time.
 #ifndef UZSWAP_BACKING_WEAR_BUDGET_H_
 #define UZSWAP_BACKING_WEAR_BUDGET_H_
 
@@ -22,7 +21,7 @@ namespace uzswap {
 
 class WearBudget {
  public:
-  // `account` must outlive the budget; nullptr for one of its own. 0 bytes: no limit.
+  // `account` must outlive the budget; with nullptr the budget has its own. 0 bytes: no limit.
   void Limit(uint64_t bytes, uint64_t period_ns, uint64_t now_ns, WearAccount* account = nullptr) {
     bytes_ = bytes;
     period_ns_ = std::max<uint64_t>(period_ns, 1);
@@ -41,7 +40,7 @@ class WearBudget {
     const double gain = static_cast<double>(bytes_) * static_cast<double>(elapsed) /
                         static_cast<double>(period_ns_);
     if (gain < 1) return;  // wait until a whole byte is due, or slow ticks would lose it
-    // Whoever moves the time forward brings the bytes.
+    // Only the budget that moves the time forward adds the bytes.
     if (!account_->filled_ns.compare_exchange_strong(filled, now_ns, std::memory_order_relaxed)) {
       return;
     }

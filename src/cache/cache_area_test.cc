@@ -1,5 +1,5 @@
-// Areas that come and go while others work in them: leaves, nodes and numbers are used again, and
-// nobody ever finds a page of another area, or of another offset.
+// Areas are created and destroyed while other threads use them. Leaves, nodes and ids are used
+// again, and no load ever returns a page of another area or offset.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>

@@ -94,7 +94,7 @@ bool PrefetchOperation::Finish() {
     LockedLeaf leaf = LockedLeaf::Lock(*leaf_);
     changed = leaf.word(key_) != entry.word;
     if (!changed && outcome_ == LoadOutcome::kLoaded) {
-      // Published under the lock: from now on it belongs to whoever finds it in the leaf.
+      // Published under the lock: from now on it belongs to the thread that finds it in the leaf.
       EntriesInFlight::Publish(entry, InFlightEntry::State::kReady);
       context_.counters_.readahead_filled.Add();
       return true;

@@ -1,12 +1,12 @@
 // Every pair of operations, stepped by hand in every order of their steps.
 //
-// For each pair {A, B} and each state the entry may be in, the test first runs A;B and B;A and
-// writes down what came of them: both answers, and what the entry holds afterwards. Then it
-// runs every interleaving of their steps. Each must end like one of the two orders, with nothing
-// leaked and nothing left in flight. A step that would have to wait for the other operation is
-// not taken before the other has moved on; if neither can, that is a deadlock and fails.
+// For each pair {A, B} and each state of the entry, the test first runs A;B and B;A and records the
+// results: both answers, and what the entry holds afterwards. Then it runs every interleaving of
+// their steps. The result of each must be that of one of the two orders, with nothing leaked and
+// nothing left in flight. A step that would wait for the other operation is postponed until the
+// other has made a step; if neither can make one, the test fails with a deadlock.
 //
-// docs/design/races-cache.md says in words who wins where.
+// docs/design/races-cache.md says in words which operation wins.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,10 +42,10 @@ constexpr Start kStarts[] = {Start::kEmpty, Start::kSameFilled, Start::kPooled, 
 class Operation {
  public:
   virtual ~Operation() = default;
-  // False if the next step would have to wait for somebody else.
+  // False if the next step would wait for the other operation.
   virtual bool Ready() { return true; }
   virtual bool Step() = 0;
-  // What the caller was told; empty for those who work in the background.
+  // What the operation returned to its caller; empty for background work.
   virtual std::string Answer() { return ""; }
 };
 
@@ -301,7 +301,7 @@ std::vector<Kind> Kinds() {
     return std::make_unique<RecompressSteps>(f, c);
   });
   add("shutdown", [](CacheFixture& f, CacheContext& c, uint64_t) {
-    // Waits for loads that are under way, so it is not stepped into the middle of one.
+    // Waits for loads that are under way, so its step is postponed until they have ended.
     return std::make_unique<CallSteps>(std::vector<CallSteps::Call>{[&f, &c] {
                                          if (f.cache.KindOf(f.area) != AreaKind::kNone)
                                            f.cache.DestroyArea(c, f.area);
@@ -331,7 +331,7 @@ class Table {
       f.area = f.cache.CreateArea(AreaKind::kPersistent);
     }
     f.cache.InvalidateArea(f.context, f.area);
-    // Company for the compactor: frames with one object each.
+    // For the compactor: frames with one object each.
     for (uint64_t offset = 100; offset < 112; ++offset) UZ_CHECK(Stored(f.Put(offset, kOld)));
     for (uint64_t offset = 100; offset < 112; offset += 2) {
       f.cache.Invalidate(f.context, f.At(offset));
@@ -361,8 +361,7 @@ class Table {
     }
   }
 
-  // Runs the two with the steps in the order of the bits of `schedule` (1: A). Returns what came
-  // of it, or nothing if the schedule does not fit the steps.
+  // Runs the steps of the two in the order of the bits of `schedule` (1: A). Returns the result.
   std::optional<std::string> Run(const Kind& a, const Kind& b, Start start, uint32_t schedule) {
     Prepare(start);
     CacheFixture& f = *fixture_;
@@ -483,7 +482,7 @@ TEST(CacheJoinTest, TwoLoadsDecompressOnce) {
   }
 }
 
-// Fork happens only between operations: the engine's prepare handler sees to that. Both orders.
+// A fork happens only between operations: the engine's prepare handler waits for them.
 TEST(CacheForkTest, BeforeAndAfterEveryOperation) {
   Table table(false);
   for (const Kind& kind : Kinds()) {

@@ -56,7 +56,7 @@ class CompressedCache final : public ObjectOwner {
   CompressedCache(const CompressedCache&) = delete;
   CompressedCache& operator=(const CompressedCache&) = delete;
 
-  // `pool` must outlive the cache, and hold nobody else's objects.
+  // `pool` must outlive the cache, and hold only objects of this cache.
   Result<void> Init(Pool& pool, const CacheOptions& options);
   // Once, before the first write. `store` must outlive the cache's entries.
   void AttachStore(BackingStore& store) { content_.AttachStore(store); }

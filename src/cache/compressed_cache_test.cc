@@ -8,7 +8,7 @@
 namespace uzswap {
 namespace {
 
-// Records of one read may be anywhere, and some of them damaged: each is judged by itself.
+// Each record of one read succeeds or fails by itself, wherever it is.
 TEST(CompressedCacheTest, ManyAreReadAheadTogether) {
   FixtureOptions options;
   options.readahead_frames = 8;
@@ -21,7 +21,7 @@ TEST(CompressedCacheTest, ManyAreReadAheadTogether) {
   const uint64_t calls = fixture.port.calls();
   fixture.port.Plan(os::IoFault::kError, calls + 2, EIO);
   fixture.cache.PrefetchMany(fixture.context, entries);
-  EXPECT_EQ(fixture.port.calls(), calls + 5) << "neither twice, nor what is not on disk";
+  EXPECT_EQ(fixture.port.calls(), calls + 5) << "no page twice, and only pages on disk";
   const uint64_t after = fixture.port.calls();
   for (const uint64_t offset : {3, 7, 11, 0})
     EXPECT_TRUE(fixture.Is(offset, 2 + offset * kPageKinds));
@@ -102,7 +102,7 @@ TEST(CompressedCacheTest, InvalidateForgetsAndSaysWhetherThereWasAnything) {
   EXPECT_EQ(fixture.pool.Snapshot().objects, 0u);
 }
 
-TEST(CompressedCacheTest, AreasAreStrangersToEachOther) {
+TEST(CompressedCacheTest, AreasAreIndependent) {
   CacheFixture fixture;
   const AreaId second = fixture.cache.CreateArea(AreaKind::kPersistent);
   for (uint64_t i = 0; i < 300; ++i) {
@@ -225,7 +225,7 @@ TEST(CompressedCacheTest, PagesReadAheadAnswerWithoutTheDevice) {
     EXPECT_TRUE(fixture.ReadAhead(offset));
   }
   EXPECT_FALSE(fixture.ReadAhead(11)) << "it is there";
-  // Eight frames: the first four had to give way.
+  // Eight frames: the first four were dropped.
   EXPECT_EQ(fixture.Counted().readahead_dropped.Get(), 4u);
   const uint64_t calls = fixture.port.calls();
   EXPECT_TRUE(fixture.Is(11, 2 + 77));
@@ -317,7 +317,7 @@ TEST(CompressedCacheTest, EphemeralPagesGiveWay) {
   fixture.cache.DestroyArea(fixture.context, soft);
 }
 
-TEST(CompressedCacheTest, AsksNobodyForMemory) {
+TEST(CompressedCacheTest, AllocatesNothing) {
   CacheFixture fixture;
   fixture.Attach();
   static TestPage pages[kPageKinds];

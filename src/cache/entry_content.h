@@ -1,8 +1,9 @@
 // EntryContent: what the word of an entry names, and how it becomes a page again.
 //
-//   Pooled, Writing   handle  -->  an object of the Pool           \
-//   OnDisk            place   -->  a record of the BackingStore    -->  Decompress --> page
-//   Empty, SameFilled              nothing to release
+//   Pooled, Writing    handle  -->  an object of the Pool          --+
+//                                                                    |--> Decompress --> page
+//   OnDisk             place   -->  a record of the BackingStore   --+
+//   Empty, SameFilled  nothing to release, nothing to decompress
 //
 // Any thread may call anything but Init and AttachStore, without a lock. Requires: the caller holds
 // the content, through an entry in flight or because it removed the word. Nothing allocates.

@@ -138,7 +138,7 @@ class EntryIndex {
   };
   struct Area {
     Mutex mutex{LockRank::kCacheArea};
-    std::atomic<AreaKind> kind;  // kNone while free. Read by anybody
+    std::atomic<AreaKind> kind;  // kNone while free. Read by any thread
     std::atomic<uint32_t> root;
     bool closed;
   };

@@ -1,4 +1,4 @@
-// Writeback against real files, with every port there is: what lies on the medium, and how much.
+// Writeback to real files, through every kind of port: what is on the medium, and how much.
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -128,7 +128,7 @@ TEST(WritebackFileTest, WhereUringIsForbiddenThreadsOrTheWriterServe) {
     FileRig rig;
     bool good = rig.backing.uring_error() == EPERM && rig.backing.threads() != nullptr;
     rig.Fill();
-    good = good && rig.writeback.Shrink(kPages / 4 * kPageSize);  // nobody lent a thread
+    good = good && rig.writeback.Shrink(kPages / 4 * kPageSize);  // no thread serves the port
     std::thread lent([&] { rig.backing.threads()->Serve(); });
     good = good && rig.writeback.Shrink(0);
     rig.backing.threads()->Stop();
@@ -141,7 +141,7 @@ TEST(WritebackFileTest, WhereUringIsForbiddenThreadsOrTheWriterServe) {
   EXPECT_EQ(status, 0);
 }
 
-// The device answers nothing, ever; whoever works with other pages does not notice.
+// The device never completes a request; operations on other pages do not wait for it.
 TEST(WritebackFileTest, AHangingDeviceStopsNobodyElse) {
   CacheFixture fixture;
   Writeback writeback;
@@ -155,7 +155,7 @@ TEST(WritebackFileTest, AHangingDeviceStopsNobodyElse) {
   while (writeback.Step() == StepOutcome::kWorked && fixture.store.in_flight() < 4) {
   }
   EXPECT_EQ(fixture.store.in_flight(), 4u);
-  // On one thread: a single wait for the device would be for ever. Pages being written included.
+  // On one thread: a single wait for the device would never end. Includes pages being written.
   for (uint64_t i = 0; i < 3000; ++i) {
     ASSERT_TRUE(fixture.Is(i, VersionOf(i)));
     if (i % 3 == 0) {

@@ -74,7 +74,7 @@ TEST(WritebackTest, TheWriterThreadKeepsThePoolOpen) {
   EXPECT_EQ(rig.CountReadable(5000), 5000u);
 }
 
-// The writer stands still between Pause and Resume: nothing is in flight, nothing moves.
+// Between Pause and Resume the writer holds still: nothing is in flight, nothing is written.
 TEST(WritebackTest, APausedWriterHoldsStill) {
   FixtureOptions options;
   options.pool_limit = 400 * kPageSize;

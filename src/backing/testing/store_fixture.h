@@ -25,7 +25,7 @@ class ModelOwner : public ObjectOwner {
  public:
   struct Entry {
     uint64_t version = 0;  // also the token of its write
-    DiskPlace place;       // invalid while the only copy is ours
+    DiskPlace place;       // invalid before the object is written
     uint64_t moving = 0;   // token of a move by the cleaner
   };
 
@@ -56,10 +56,17 @@ class ModelOwner : public ObjectOwner {
   }
 
   std::map<uint64_t, Entry> entries;
-  std::set<uint64_t> stays;  // wanted, but not to be moved now
+  std::set<uint64_t> stays;  // wanted, but must not be moved now
   BackingStore* store = nullptr;
   uint64_t failed = 0;
   uint64_t next_move = uint64_t{1} << 60;
+};
+
+class SegmentTablePeer {
+ public:
+  static SegmentTable::State StateOf(const SegmentTable& table, uint32_t segment) {
+    return table.rows_[segment].state.load(std::memory_order_acquire);
+  }
 };
 
 class StoreFixture {

@@ -24,8 +24,8 @@ struct alignas(kPageSize) TestPage {
   friend bool operator==(const TestPage&, const TestPage&) = default;
 };
 
-// Pages are made from a version, so that any of them can be checked at any time: all kinds,
-// with the version in the middle.
+// Pages are made from a version, so that any of them can be checked at any time. All kinds, with
+// the version in the middle.
 inline void MakePage(uint64_t version, TestPage& page) {
   FillPageOf(static_cast<PageKind>(version % kPageKinds), version / 64, page.bytes);
   if (version % kPageKinds > 1) memcpy(page.bytes.data() + 2048, &version, sizeof(version));
@@ -105,7 +105,7 @@ class CacheFixture {
   bool Is(uint64_t offset, uint64_t version) {
     return Get(offset) == LoadOutcome::kLoaded && got == PageOf(version);
   }
-  // The object of an entry, as a frame's list would have it; not valid if there is none.
+  // The object of an entry, as its frame lists it; not valid if there is none.
   ObjectInfo Candidate(uint64_t offset) {
     ObjectInfo objects[kObjectsInUnitMax];
     for (uint32_t frame = 0; frame < arena.capacity().raw(); ++frame) {
