@@ -175,7 +175,12 @@ class FrameArena {
   PageCount ReleaseFreeFrames(PageCount max);
 
   // --- Contiguous ranges, see frame/frame_range.h ---
-  ReclaimRangeResult ReclaimRange(FrameId first, PageCount count);
+  ReclaimRangeResult ReclaimRange(FrameId first, PageCount count,
+                                  const ReclaimRangeOptions& options = {});
+  // Frames in magazines count as in use; DrainMagazines puts them back first.
+  [[nodiscard]] RangeUsage UsageOf(FrameId first, PageCount count);
+  // Puts the free frames of all threads' magazines back into the bitmaps.
+  void DrainMagazines() UZ_EXCLUDES(mutex_);
 
   // Lets the nth Allocate or Reserve from now fail once (1: the next one; 0: none).
   void FailNthForTest(uint64_t nth) { fail_in_.store(nth, std::memory_order_relaxed); }
@@ -221,7 +226,6 @@ class FrameArena {
   bool InjectedFailure();
   uint32_t TakeFromMagazine(Magazine& magazine);
   void RefillLocked(Magazine& magazine) UZ_REQUIRES(magazine.mutex) UZ_EXCLUDES(mutex_);
-  void DrainMagazines() UZ_EXCLUDES(mutex_);
   uint32_t TakeFreeLocked() UZ_REQUIRES(mutex_);
   void PutFreeLocked(uint32_t frame) UZ_REQUIRES(mutex_);
   void Adopt(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag);
@@ -236,10 +240,11 @@ class FrameArena {
 
   // frame_range.cc
   bool IsolateFree(uint64_t first, uint64_t count, RangeReport& report);
-  uint64_t MigrateOnce(uint64_t first, uint64_t count, RangeReport& report);
-  FrameId TakeForMove(FrameKind kind, FrameOwnerId owner) UZ_EXCLUDES(mutex_);
-  RangeLeft MoveOne(uint32_t frame, RangeReport& report);
-  void EndRange(uint64_t first, uint64_t count, bool discard);
+  uint64_t MigrateOnce(uint64_t first, uint64_t count, const ReclaimRangeOptions& options,
+                       RangeReport& report);
+  FrameId TakeForMove(FrameKind kind, FrameOwnerId owner, bool populated_only) UZ_EXCLUDES(mutex_);
+  RangeLeft MoveOne(uint32_t frame, const ReclaimRangeOptions& options, RangeReport& report);
+  PageCount EndRange(uint64_t first, uint64_t count, bool discard);
 
   os::Mapping memory_;
   os::VirtualArray<Descriptor> descriptors_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "frame/testing/fake_frame_owner.h"
 
 namespace uzswap {
 namespace {
@@ -119,33 +120,8 @@ TEST_P(FrameArenaTest, ReleasedFramesReadAsZeroAndCountAsCold) {
   arena_.Free(fresh);
 }
 
-// An owner that moves its frames unless told otherwise; the tag is checked by the test.
-class FakeOwner : public FrameOwner {
- public:
-  explicit FakeOwner(FrameArena& arena) : arena_(arena) {}
-  MigrateOutcome TryMigrateFrame(FrameId from, FrameId to) override {
-    if (answer != MigrateOutcome::kMoved) return answer;
-    if (arena_.pins(from) != 0) return MigrateOutcome::kPinned;
-    {
-      PinnedFrame source(arena_, from);
-      PinnedFrame target(arena_, to);
-      std::memcpy(target.data(), source.data(), kPageSize);
-    }
-    arena_.SetTag(to, arena_.tag(from));
-    where[arena_.tag(from)] = to;
-    arena_.Free(from);
-    return MigrateOutcome::kMoved;
-  }
-
-  MigrateOutcome answer = MigrateOutcome::kMoved;
-  std::vector<FrameId> where;
-
- private:
-  FrameArena& arena_;
-};
-
 TEST_P(FrameArenaTest, ARangeIsEmptiedAndGivenBack) {
-  FakeOwner owner(arena_);
+  FakeFrameOwner owner(arena_);
   const FrameOwnerId id = arena_.AddOwner(&owner);
   for (uint64_t i = 0; i < 300; ++i) {
     owner.where.push_back(arena_.Allocate(FrameKind::kPool, id, i));
@@ -169,7 +145,7 @@ TEST_P(FrameArenaTest, ARangeIsEmptiedAndGivenBack) {
 }
 
 TEST_P(FrameArenaTest, ARangeThatCannotBeEmptiedSaysWhy) {
-  FakeOwner owner(arena_);
+  FakeFrameOwner owner(arena_);
   const FrameOwnerId id = arena_.AddOwner(&owner);
   const FrameId movable = arena_.Allocate(FrameKind::kPool, id, 0);
   owner.where.push_back(movable);

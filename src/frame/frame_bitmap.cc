@@ -1,5 +1,6 @@
 #include "frame/frame_bitmap.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -47,6 +48,20 @@ void FrameBitmap::SetAll() {
     summary_[word / 64] |= uint64_t{1} << (word % 64);
   }
   count_ = bits_;
+}
+
+size_t FrameBitmap::CountIn(size_t first, size_t count) const {
+  const size_t end = first + count;
+  UZ_CHECK_LE(end, bits_);
+  size_t found = 0;
+  while (first < end) {
+    const size_t next = std::min((first / 64 + 1) * 64, end);
+    uint64_t bits = words_[first / 64] >> (first % 64);
+    if (next - first < 64) bits &= (uint64_t{1} << (next - first)) - 1;
+    found += static_cast<size_t>(std::popcount(bits));
+    first = next;
+  }
+  return found;
 }
 
 size_t FrameBitmap::Lowest() const {

@@ -36,6 +36,8 @@ class FrameBitmap {
   void Clear(size_t bit);
   // Requires: count() == 0.
   void SetAll();
+  // How many of the bits [first, first + count) are set.
+  [[nodiscard]] size_t CountIn(size_t first, size_t count) const;
   // Requires: count() > 0.
   [[nodiscard]] size_t Lowest() const;
   // The highest run of at least `at_least` members that lies wholly below `below`, cut to its

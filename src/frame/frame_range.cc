@@ -6,9 +6,6 @@
 namespace uzswap {
 namespace {
 
-// A pin lasts as long as a decompression, unless its thread loses the processor: each pass
-// without progress gives it up once, so that such a thread can finish.
-constexpr uint32_t kPassesMax = 200;
 // Lack of frames passes only if somebody frees some.
 constexpr uint32_t kPassesWithoutSpaceMax = 8;
 
@@ -41,16 +38,17 @@ void ForgetLeft(RangeReport& report) {
 
 }  // namespace
 
-ReclaimRangeResult FrameArena::ReclaimRange(FrameId first, PageCount count) {
+ReclaimRangeResult FrameArena::ReclaimRange(FrameId first, PageCount count,
+                                            const ReclaimRangeOptions& options) {
   UZ_CHECK_LE(first.raw() + count.raw(), capacity_);
   UZ_CHECK_GT(count.raw(), uint64_t{0});
   ReclaimRangeResult result;
   if (!IsolateFree(first.raw(), count.raw(), result.report)) return result;
   uint64_t left = count.raw();
   uint32_t starved = 0;
-  for (uint32_t pass = 0; pass < kPassesMax && left > 0; ++pass) {
+  for (uint32_t pass = 0; pass < options.passes_max && left > 0; ++pass) {
     const uint64_t before = left;
-    left = MigrateOnce(first.raw(), count.raw(), result.report);
+    left = MigrateOnce(first.raw(), count.raw(), options, result.report);
     ++result.report.passes;
     if (result.report.left_unmovable > 0) break;
     if (left == before && result.report.left_no_space > 0 && ++starved > kPassesWithoutSpaceMax) {
@@ -107,18 +105,19 @@ bool FrameArena::IsolateFree(uint64_t first, uint64_t count, RangeReport& report
   return true;
 }
 
-uint64_t FrameArena::MigrateOnce(uint64_t first, uint64_t count, RangeReport& report) {
+uint64_t FrameArena::MigrateOnce(uint64_t first, uint64_t count, const ReclaimRangeOptions& options,
+                                 RangeReport& report) {
   ForgetLeft(report);
   for (uint64_t frame = first; frame < first + count; ++frame) {
     const auto raw = static_cast<uint32_t>(frame);
-    const RangeLeft why = MoveOne(raw, report);
+    const RangeLeft why = MoveOne(raw, options, report);
     if (why != RangeLeft::kNothing) Note(report, raw, why);
   }
   return report.left_total();
 }
 
 // The limit does not count here: a move takes one frame and frees another.
-FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner) {
+FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner, bool populated_only) {
   if (InjectedFailure()) return FrameId();
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (attempt == 1) DrainMagazines();
@@ -126,6 +125,7 @@ FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner) {
     {
       MutexLock lock(mutex_);
       if (warm_.count() + cold_.count() <= reserved_) continue;
+      if (populated_only && warm_.count() == 0) continue;
       frame = TakeFreeLocked();
       PublishLevelsLocked();
     }
@@ -135,7 +135,8 @@ FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner) {
   return FrameId();
 }
 
-RangeLeft FrameArena::MoveOne(uint32_t frame, RangeReport& report) {
+RangeLeft FrameArena::MoveOne(uint32_t frame, const ReclaimRangeOptions& options,
+                              RangeReport& report) {
   const FrameKind kind = this->kind(FrameId(frame));
   if (kind == FrameKind::kIsolated) return RangeLeft::kNothing;
   if (kind == FrameKind::kFree) {
@@ -145,7 +146,7 @@ RangeLeft FrameArena::MoveOne(uint32_t frame, RangeReport& report) {
   const FrameOwnerId id = owner(FrameId(frame));
   FrameOwner* owner = owners_[id].load(std::memory_order_acquire);
   if (owner == nullptr) return RangeLeft::kUnmovable;
-  const FrameId to = TakeForMove(kind, id);
+  const FrameId to = TakeForMove(kind, id, options.populated_targets_only);
   if (!to.valid()) return RangeLeft::kNoSpace;
   const MigrateOutcome outcome = owner->TryMigrateFrame(FrameId(frame), to);
   if (outcome == MigrateOutcome::kMoved) {
@@ -166,9 +167,10 @@ RangeLeft FrameArena::MoveOne(uint32_t frame, RangeReport& report) {
   return RangeLeft::kBusy;
 }
 
-void FrameArena::EndRange(uint64_t first, uint64_t count, bool discard) {
+PageCount FrameArena::EndRange(uint64_t first, uint64_t count, bool discard) {
   // Nobody else touches isolated frames, so the kernel may take them without our lock.
   if (discard) memory_.Discard(first << kPageShift, count << kPageShift);
+  uint64_t released = 0;
   MutexLock lock(mutex_);
   for (uint64_t frame = first; frame < first + count; ++frame) {
     Descriptor& descriptor = descriptors_[frame];
@@ -176,15 +178,25 @@ void FrameArena::EndRange(uint64_t first, uint64_t count, bool discard) {
     if (descriptor.kind.load(std::memory_order_acquire) != FrameKind::kIsolated) continue;
     const bool was_cold = (flags & kCold) != 0;
     if (was_cold) --isolated_cold_;
+    if (discard && !was_cold) ++released;
     descriptor.kind.store(FrameKind::kFree, std::memory_order_release);
     (discard || was_cold ? cold_ : warm_).Set(frame);
   }
   PublishLevelsLocked();
+  return PageCount(released);
 }
 
-void IsolatedRange::End(bool discard) {
-  if (arena_ == nullptr) return;
-  std::exchange(arena_, nullptr)->EndRange(first_.raw(), count_, discard);
+PageCount IsolatedRange::End(bool discard) {
+  if (arena_ == nullptr) return PageCount(0);
+  return std::exchange(arena_, nullptr)->EndRange(first_.raw(), count_, discard);
+}
+
+RangeUsage FrameArena::UsageOf(FrameId first, PageCount count) {
+  UZ_CHECK_LE(first.raw() + count.raw(), capacity_);
+  MutexLock lock(mutex_);
+  const uint64_t warm = warm_.CountIn(first.raw(), count.raw());
+  const uint64_t cold = cold_.CountIn(first.raw(), count.raw());
+  return {PageCount(count.raw() - warm - cold), PageCount(warm)};
 }
 
 }  // namespace uzswap

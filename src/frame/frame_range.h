@@ -15,7 +15,8 @@
 // than for the copy of one frame.
 //
 // Several ranges may be reclaimed at once if they do not overlap. The idea is that of the
-// kernel's contiguous memory allocator: isolate, migrate, test.
+// kernel's contiguous memory allocator: isolate, migrate, test. The production caller is
+// BlockReclaimer (frame/block_reclaimer.h).
 #ifndef UZSWAP_FRAME_FRAME_RANGE_H_
 #define UZSWAP_FRAME_FRAME_RANGE_H_
 
@@ -36,7 +37,22 @@ enum class RangeLeft : uint8_t {
   kPinned,     // pinned in every pass
   kBusy,       // in transition in every pass, or in somebody else's range
   kUnmovable,  // has no owner, or one that will not move it
-  kNoSpace,    // no frame outside the range was free
+  kNoSpace,    // no suitable frame outside the range was free
+};
+
+// What a range of frames holds. A frame that is neither in use nor idle has no memory.
+struct RangeUsage {
+  PageCount in_use;  // isolated frames included
+  PageCount idle;    // free, and the kernel still holds memory for them
+};
+
+struct ReclaimRangeOptions {
+  // Move contents only to frames that the kernel holds memory for already. Then the arena's
+  // memory shrinks by what the range releases.
+  bool populated_targets_only = false;
+  // Passes over the range before the reclaim is abandoned. A pass without progress yields the
+  // processor once, so that a thread that holds a pin can finish.
+  uint32_t passes_max = 200;
 };
 
 struct RangeReport {
@@ -78,14 +94,15 @@ class [[nodiscard]] IsolatedRange {
   [[nodiscard]] bool empty() const { return arena_ == nullptr; }
   [[nodiscard]] FrameId first() const { return first_; }
   [[nodiscard]] PageCount count() const { return PageCount(count_); }
-  // Gives the memory to the kernel with one call; the frames become free (cold) ones.
-  void Discard() { End(true); }
+  // Gives the memory to the kernel with one call; the frames become free (cold) ones. Returns how
+  // many of them had memory.
+  PageCount Discard() { return End(true); }
 
  private:
   friend class FrameArena;
   IsolatedRange(FrameArena* arena, FrameId first, uint64_t count)
       : arena_(arena), first_(first), count_(count) {}
-  void End(bool discard);
+  PageCount End(bool discard);
 
   FrameArena* arena_ = nullptr;
   FrameId first_;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "frame/block_reclaimer.h"
 #include "pool/testing/pool_testing.h"
 
 namespace uzswap {
@@ -153,6 +154,42 @@ TEST_P(PoolStressTest, EverythingAtOnce) {
     const Handle handle = Handle::FromRaw(slots_[i].load());
     if (!handle.valid()) continue;
     EXPECT_TRUE(Holds(pool_->Pin(handle), i));
+  }
+}
+
+// Threads store, load and free while one compacts and two shrink the arena by whole blocks.
+TEST_P(PoolStressTest, BlocksAreReclaimedWhileThreadsStoreAndFree) {
+  constexpr uint32_t kFramesPerBlock = 64;
+  BlockReclaimer reclaimer(arena_, kFramesPerBlock);
+  std::vector<std::thread> workers;
+  std::atomic<int> working{2};
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    workers.emplace_back([this, seed, &working] {
+      Work(seed, OperationsPerThread(), true);
+      working.fetch_sub(1);
+    });
+  }
+  workers.emplace_back([this, &working] {
+    while (working.load() > 0) static_cast<void>(pool_->CompactStep(50));
+  });
+  for (int i = 0; i < 2; ++i) {
+    workers.emplace_back([&reclaimer, &working] {
+      while (working.load() > 0) static_cast<void>(reclaimer.ReclaimBlocks(4));
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  // Of 16 objects 15 are freed, so that most blocks hold few frames in use.
+  for (size_t i = 0; i < kSlots; ++i) {
+    if (i % 16 != 0) FreeSlot(slots_[i]);
+  }
+  const uint64_t populated = arena_.frames_populated().raw();
+  const uint64_t released = reclaimer.ReclaimBlocks(BlockReclaimer::kBlocksMax).raw();
+  EXPECT_GE(released, uint64_t{kFramesPerBlock});
+  EXPECT_EQ(arena_.frames_populated().raw(), populated - released);
+  EXPECT_GT(reclaimer.Snapshot().blocks_released, 0u);
+  for (size_t i = 0; i < kSlots; ++i) {
+    const Handle handle = Handle::FromRaw(slots_[i].load());
+    if (handle.valid()) EXPECT_TRUE(Holds(pool_->Pin(handle), i));
   }
 }
 

@@ -7,8 +7,8 @@ namespace uzswap {
 namespace {
 
 constexpr const char* kNames[Operation::kKinds] = {
-    "store", "allocate", "free", "write",   "read", "pin",   "unpin", "compact",
-    "range", "unit",     "list", "release", "fail", "stale", "audit"};
+    "store", "allocate", "free", "write", "read",    "pin",  "unpin", "compact",
+    "range", "blocks",   "unit", "list",  "release", "fail", "stale", "audit"};
 
 // Sizes at which something changes are as likely as all the others.
 uint32_t SizeFrom(uint32_t raw) {
@@ -61,7 +61,8 @@ Operation RandomOperation(Rng& rng, uint64_t phase) {
                                   Kind::kUseStale};
     operation.kind = kFrequent[roll % std::size(kFrequent)];
   } else {
-    constexpr Kind kRare[] = {Kind::kReclaimRange, Kind::kReleaseFrames, Kind::kFailNth};
+    constexpr Kind kRare[] = {Kind::kReclaimRange, Kind::kReclaimBlocks, Kind::kReleaseFrames,
+                              Kind::kFailNth};
     operation.kind = kRare[roll % std::size(kRare)];
   }
   if (rng.OneIn(2000)) operation.kind = Kind::kAudit;
@@ -100,6 +101,8 @@ void PoolModel::Perform(const Operation& operation) {
       return ReclaimUnit(a, b);
     case Kind::kReclaimRange:
       return ReclaimRange(a % kFrames, b % 64 + 1);
+    case Kind::kReclaimBlocks:
+      return ReclaimBlocks(a % 4 + 1);
     case Kind::kUseStale:
       return UseStale(a);
     case Kind::kReleaseFrames:
@@ -239,6 +242,20 @@ void PoolModel::ReclaimRange(uint32_t first, uint32_t count) {
             "model: objects in an isolated frame");
   }
   result.range.Discard();
+}
+
+void PoolModel::ReclaimBlocks(size_t max_blocks) {
+  const uint64_t populated = arena_.frames_populated().raw();
+  const uint64_t in_use = arena_.frames_in_use().raw();
+  const uint64_t before = reclaimer_.Snapshot().blocks_released;
+  const uint64_t released = reclaimer_.ReclaimBlocks(max_blocks).raw();
+  const uint64_t blocks = reclaimer_.Snapshot().blocks_released - before;
+  Require(blocks <= max_blocks && released <= blocks * kFramesPerBlock,
+          "model: more blocks were released than allowed");
+  Require((blocks == 0) == (released == 0), "model: a block was released without its memory");
+  Require(arena_.frames_populated().raw() == populated - released,
+          "model: the arena did not shrink by what was released");
+  Require(arena_.frames_in_use().raw() == in_use, "model: block reclaim changed what is in use");
 }
 
 void PoolModel::ListFrame(FrameId frame) {

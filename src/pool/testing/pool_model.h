@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "frame/block_reclaimer.h"
 #include "frame/frame_arena.h"
 #include "pool/testing/pool_testing.h"
 
@@ -31,6 +32,7 @@ struct Operation {
     kUnpin,          // a: which pin
     kCompact,        // a: budget
     kReclaimRange,   // a: first frame, b: how many
+    kReclaimBlocks,  // a: how many
     kReclaimUnit,    // a: frame or oldest, b: which objects go, move, or stay
     kListFrame,      // a: frame
     kReleaseFrames,  // a: how many
@@ -38,7 +40,7 @@ struct Operation {
     kUseStale,       // a: which of the freed
     kAudit,
   };
-  static constexpr uint32_t kKinds = 15;
+  static constexpr uint32_t kKinds = 16;
   Kind kind = Kind::kAudit;
   uint32_t a = 0;
   uint32_t b = 0;
@@ -52,6 +54,7 @@ Operation RandomOperation(Rng& rng, uint64_t phase);
 class PoolModel {
  public:
   static constexpr uint32_t kFrames = 256;
+  static constexpr uint32_t kFramesPerBlock = 32;
   static constexpr size_t kObjectsMax = 3000;
 
   PoolModel(PoolVariant kind, FrameAccess access);
@@ -76,11 +79,13 @@ class PoolModel {
   void CheckContent(const Object& object, const PinnedObject& pin);
   void ReclaimUnit(uint32_t a, uint32_t b);
   void ReclaimRange(uint32_t first, uint32_t count);
+  void ReclaimBlocks(size_t max_blocks);
   void ListFrame(FrameId frame);
   void UseStale(uint32_t a);
   [[nodiscard]] size_t IndexOf(uint64_t owner) const;
 
   FrameArena arena_;
+  BlockReclaimer reclaimer_{arena_, kFramesPerBlock};
   std::unique_ptr<Pool> pool_;
   std::vector<Object> objects_;
   std::vector<uint32_t> where_;  // owner key -> index in objects_ + 1
