@@ -66,6 +66,11 @@ void Compress(Dump& dump, size_t huge_above) {
   dump.objects.clear();
   for (size_t i = 0; i < dump.count(); ++i) {
     std::memcpy(page, dump.pages.data() + i * kPageSize, kPageSize);
+    uint64_t pattern = 0;
+    if (IsSameFilled(page, &pattern)) {
+      dump.objects.emplace_back();
+      continue;
+    }
     const CompressOutcome outcome = context.Compress(page, std::span(out).first(huge_above));
     Object object;
     if (outcome.kind == CompressKind::kCompressed) {

@@ -71,9 +71,6 @@ using Stores = std::vector<std::unique_ptr<Store>>;
 void Keep(const CompressOutcome& outcome, std::span<const std::byte> object, uint64_t page,
           Stores& stores, CodecAdvice& advice, std::vector<uint64_t>& which) {
   switch (outcome.kind) {
-    case CompressKind::kSameFilled:
-      ++advice.same_filled;
-      return;
     case CompressKind::kIncompressible:
       ++advice.incompressible;
       ++advice.histogram[kAdviseBuckets - 1];
@@ -108,6 +105,11 @@ void TakeIn(const PageSample& sample, CodecContext& context, Stores& stores, Cod
     }
     total += ProcessorNanoseconds() - start;
     for (uint64_t i = first; i < end; ++i) {
+      uint64_t pattern = 0;
+      if (IsSameFilled(PageOf(sample, i), &pattern)) {
+        ++advice.same_filled;
+        continue;
+      }
       Keep(outcomes[i % kBatch], object(i), i, stores, advice, which);
     }
   }

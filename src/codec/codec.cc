@@ -77,14 +77,12 @@ Result<void> CodecContext::Init(const Codec& codec) {
 
 CompressOutcome CodecContext::Compress(std::span<const std::byte> page, std::span<std::byte> out) {
   UZ_CHECK_LE(page.size(), kCodecUnitMax);
-  uint64_t pattern = 0;
-  if (IsSameFilled(page, &pattern)) return {CompressKind::kSameFilled, 0, pattern};
-  // An object as large as its page would be a loss: it has to be stored raw.
+  // An object as large as its page gains nothing: the page is stored as it is.
   const size_t room = std::min(out.size(), page.size() - 1);
   const size_t size = room == 0 ? 0 : codec_->Deflate(workspace_, page, out.first(room));
   if (size == 0) return {};
   UZ_CHECK_LE(size, room);
-  return {CompressKind::kCompressed, static_cast<uint32_t>(size), 0};
+  return {CompressKind::kCompressed, static_cast<uint32_t>(size)};
 }
 
 DecompressOutcome CodecContext::Decompress(const ObjectView& object, std::span<std::byte> page) {

@@ -2,8 +2,8 @@
 //
 //   page (4096 bytes)                                         object (1 .. out.size() bytes)
 //   +-----------------+   CodecContext::Compress      kCompressed      [##########]
-//   |                 | ------------------------->    kSameFilled      one 64-bit word, no bytes
-//   +-----------------+                               kIncompressible  nothing was gained
+//   |                 | ------------------------->    kIncompressible  it would not be smaller
+//   +-----------------+
 //            ^            CodecContext::Decompress
 //            +-----------------------------------     ObjectView: one or two pieces, since an
 //                                                     object may straddle two pool frames
@@ -46,12 +46,11 @@ struct ObjectView {
   void CopyTo(std::span<std::byte> to) const;
 };
 
-enum class CompressKind : uint8_t { kCompressed, kSameFilled, kIncompressible };
+enum class CompressKind : uint8_t { kCompressed, kIncompressible };
 
 struct [[nodiscard]] CompressOutcome {
   CompressKind kind = CompressKind::kIncompressible;
-  uint32_t size = 0;     // kCompressed: bytes of `out` used, at least 1
-  uint64_t pattern = 0;  // kSameFilled: the word the page consists of
+  uint32_t size = 0;  // kCompressed: bytes of `out` used, at least 1
 };
 
 enum class [[nodiscard]] DecompressOutcome : uint8_t{kOk, kCorrupt};
@@ -118,10 +117,11 @@ class CodecContext {
   std::span<std::byte> bounce_;  // makes a straddling object contiguous
 };
 
-// True if all 64-bit words of `page` equal its first. Costs a few loads on ordinary pages.
+// True if all 64-bit words of `page` equal its first, which is stored in `pattern`. Costs a few
+// loads on ordinary pages. A codec does not look for such pages; whoever stores pages asks first.
 // Requires: as Compress.
 [[nodiscard]] bool IsSameFilled(std::span<const std::byte> page, uint64_t* pattern);
-// Writes the page that kSameFilled stood for.
+// Writes the page of which IsSameFilled found the pattern.
 void FillPage(uint64_t pattern, std::span<std::byte> page);
 
 }  // namespace uzswap

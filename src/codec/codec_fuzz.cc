@@ -30,13 +30,15 @@ void AsObject(CodecContext& context, std::span<const std::byte> bytes, size_t cu
 void AsPage(CodecContext& context, std::span<const std::byte> bytes) {
   memset(g_page, 0, kPageSize);
   memcpy(g_page, bytes.data(), bytes.size() < kPageSize ? bytes.size() : kPageSize);
+  uint64_t pattern = 0;
+  if (uzswap::IsSameFilled(g_page, &pattern)) {
+    uzswap::FillPage(pattern, g_back);
+    UZ_CHECK_EQ(memcmp(g_page, g_back, kPageSize), 0);
+  }
   const uzswap::CompressOutcome outcome = context.Compress(g_page, g_object);
   switch (outcome.kind) {
     case uzswap::CompressKind::kIncompressible:
       return;
-    case uzswap::CompressKind::kSameFilled:
-      uzswap::FillPage(outcome.pattern, g_back);
-      break;
     case uzswap::CompressKind::kCompressed:
       UZ_CHECK(context.Decompress({std::span(g_object).first(outcome.size), {}}, g_back) ==
                uzswap::DecompressOutcome::kOk);

@@ -42,7 +42,6 @@ FrameArena::~FrameArena() {
   MutexLock lock(mutex_);
   if (taken_ != 0)
     PanicOperands(__FILE__, __LINE__, "arena destroyed with frames in use", taken_, 0);
-  if (reserved_ != 0) Panic(__FILE__, __LINE__, "arena destroyed with a reserve outstanding");
 }
 
 // --- Allocation ---
@@ -104,11 +103,10 @@ void FrameArena::DrainMagazines() {
   }
 }
 
-// Free frames that are promised to nobody, as far as the limit allows.
+// Free frames, as far as the limit allows their use.
 uint64_t FrameArena::SpareLocked() const {
   const uint64_t free = warm_.count() + cold_.count();
-  const uint64_t bounded = limit_ > taken_ + reserved_ ? limit_ - taken_ - reserved_ : 0;
-  return free > reserved_ ? std::min(free - reserved_, bounded) : 0;
+  return std::min(free, limit_ > taken_ ? limit_ - taken_ : 0);
 }
 
 uint32_t FrameArena::TakeFreeLocked() {
@@ -167,49 +165,6 @@ void FrameArena::Free(FrameId frame) {
   }
   mine.frames[count] = frame.raw();
   mine.count.store(count + 1, std::memory_order_relaxed);
-}
-
-// --- Reserves ---
-
-FrameReserve FrameArena::Reserve(PageCount count) {
-  if (InjectedFailure()) return {};
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    if (attempt == 1) DrainMagazines();
-    MutexLock lock(mutex_);
-    if (SpareLocked() < count.raw()) continue;
-    reserved_ += count.raw();
-    return FrameReserve(this, count.raw());
-  }
-  return {};
-}
-
-FrameId FrameArena::TakeReserved(FrameKind kind, FrameOwnerId owner, uint64_t tag) {
-  uint32_t frame = kNone;
-  {
-    MutexLock lock(mutex_);
-    UZ_CHECK_GT(reserved_, uint64_t{0});
-    --reserved_;
-    frame = TakeFreeLocked();
-    PublishLevelsLocked();
-  }
-  Adopt(frame, kind, owner, tag);
-  return FrameId(frame);
-}
-
-void FrameArena::ReturnReserve(uint64_t count) {
-  MutexLock lock(mutex_);
-  UZ_CHECK_GE(reserved_, count);
-  reserved_ -= count;
-}
-
-FrameId FrameReserve::Take(FrameKind kind, FrameOwnerId owner, uint64_t tag) {
-  if (count_ == 0) Panic(__FILE__, __LINE__, "a reserve of frames is spent");
-  --count_;
-  return arena_->TakeReserved(kind, owner, tag);
-}
-
-FrameReserve::~FrameReserve() {
-  if (arena_ != nullptr && count_ > 0) arena_->ReturnReserve(count_);
 }
 
 // --- Pins ---
@@ -323,7 +278,6 @@ void FrameArena::Audit() {
   }
   UZ_CHECK_EQ(taken, taken_);
   UZ_CHECK_EQ(taken + isolated + warm_.count() + cold_.count(), capacity_);
-  UZ_CHECK_LE(reserved_, warm_.count() + cold_.count());
 }
 
 }  // namespace uzswap

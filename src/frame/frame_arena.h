@@ -12,15 +12,13 @@
 //
 // States of a frame (FrameKind):
 //
-//              Allocate / Reserve+Take                 ReclaimRange finds it free,
+//                    Allocate                          ReclaimRange finds it free,
 //     kFree ---------------------------> kPool etc.     or its owner frees it meanwhile
 //       ^  ^------------- Free --------------+  +----------------------------> kIsolated
 //       +------------------------- IsolatedRange ends ---------------------------+
 //
 // Invariants:
 //   - only frames of a kind other than kFree can be pinned, and a pinned frame is never freed;
-//   - a FrameReserve of n frames can be taken n times without fail: free frames that are
-//     promised are handed to nobody else;
 //   - memory is touched only when a frame is used; a freed frame stays warm for reuse until
 //     ReleaseFreeFrames gives it back to the kernel. The lowest warm frames are used first.
 //
@@ -76,38 +74,12 @@ struct FrameArenaOptions {
 using FrameOwnerId = uint8_t;
 inline constexpr int kFrameOwnersMax = 16;
 
-class FrameArena;
-
-// A promise of frames. Move-only; returns what was not taken.
-class [[nodiscard]] FrameReserve {
- public:
-  FrameReserve() = default;
-  FrameReserve(FrameReserve&& other) noexcept { *this = std::move(other); }
-  FrameReserve& operator=(FrameReserve&& other) noexcept {
-    std::swap(arena_, other.arena_);
-    std::swap(count_, other.count_);
-    return *this;
-  }
-  ~FrameReserve();
-
-  [[nodiscard]] PageCount left() const { return PageCount(count_); }
-  // Cannot fail. Requires: left() > 0.
-  FrameId Take(FrameKind kind, FrameOwnerId owner = 0, uint64_t tag = 0);
-
- private:
-  friend class FrameArena;
-  FrameReserve(FrameArena* arena, uint64_t count) : arena_(arena), count_(count) {}
-
-  FrameArena* arena_ = nullptr;
-  uint64_t count_ = 0;
-};
-
 class FrameArena {
  public:
   FrameArena() = default;
   FrameArena(const FrameArena&) = delete;
   FrameArena& operator=(const FrameArena&) = delete;
-  // Requires: every frame is free and no reserve is out.
+  // Requires: every frame is free.
   ~FrameArena();
 
   // Fails if the kernel grants no address space.
@@ -119,8 +91,6 @@ class FrameArena {
   [[nodiscard]] FrameId Allocate(FrameKind kind, FrameOwnerId owner = 0, uint64_t tag = 0);
   // Requires: in use, not pinned. The memory stays warm.
   void Free(FrameId frame);
-  // An empty reserve if that many cannot be promised now.
-  FrameReserve Reserve(PageCount count);
 
   // Keeps the frame where it is and its memory accessible until Unpin. Pins count.
   // Requires: in use.
@@ -166,7 +136,7 @@ class FrameArena {
   [[nodiscard]] PageCount frames_populated() const;
   [[nodiscard]] FrameAccess access() const { return access_; }
   [[nodiscard]] static constexpr size_t descriptor_size() { return sizeof(Descriptor); }
-  // No more than `limit` frames are in use or promised from now on; those above it stay until
+  // No more than `limit` frames are in use from now on; those above it stay until
   // freed. Initially the capacity.
   void SetLimit(PageCount limit);
 
@@ -182,13 +152,12 @@ class FrameArena {
   // Puts the free frames of all threads' magazines back into the bitmaps.
   void DrainMagazines() UZ_EXCLUDES(mutex_);
 
-  // Lets the nth Allocate or Reserve from now fail once (1: the next one; 0: none).
+  // Lets the nth request for a frame from now fail once (1: the next one; 0: none).
   void FailNthForTest(uint64_t nth) { fail_in_.store(nth, std::memory_order_relaxed); }
   // Complete check of free lists against descriptors. Requires: no other thread is active.
   void Audit();
 
  private:
-  friend class FrameReserve;
   friend class IsolatedRange;
 
   struct Descriptor {
@@ -235,8 +204,6 @@ class FrameArena {
   std::byte* PinGuarded(FrameId frame);
   void UnpinGuarded(FrameId frame);
   FrameBitmap::Run TakeWarmRun(size_t below, size_t at_least, size_t at_most);
-  void ReturnReserve(uint64_t count);
-  FrameId TakeReserved(FrameKind kind, FrameOwnerId owner, uint64_t tag);
 
   // frame_range.cc
   bool IsolateFree(uint64_t first, uint64_t count, RangeReport& report);
@@ -255,8 +222,7 @@ class FrameArena {
   alignas(kCacheLineSize) Mutex mutex_{LockRank::kFrameArena};
   FrameBitmap warm_ UZ_GUARDED_BY(mutex_);
   FrameBitmap cold_ UZ_GUARDED_BY(mutex_);
-  uint64_t taken_ UZ_GUARDED_BY(mutex_) = 0;     // out of the bitmaps: in use or in a magazine
-  uint64_t reserved_ UZ_GUARDED_BY(mutex_) = 0;  // promised, still in the bitmaps
+  uint64_t taken_ UZ_GUARDED_BY(mutex_) = 0;  // out of the bitmaps: in use or in a magazine
   uint64_t limit_ UZ_GUARDED_BY(mutex_) = 0;
   uint64_t isolated_cold_ UZ_GUARDED_BY(mutex_) = 0;  // isolated frames without memory
   // Copies of the levels for readers without the lock: relaxed, statistics only.

@@ -91,8 +91,6 @@ bool FrameArena::IsolateFree(uint64_t first, uint64_t count, RangeReport& report
       }
       continue;
     }
-    // Promised frames may not leave; MoveOne will report the rest as kNoSpace.
-    if (warm_.count() + cold_.count() <= reserved_) continue;
     (warm ? warm_ : cold_).Clear(frame);
     if (!warm) {
       descriptor.flags.fetch_or(kCold, std::memory_order_relaxed);
@@ -124,8 +122,7 @@ FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner, bool populat
     uint32_t frame = kNone;
     {
       MutexLock lock(mutex_);
-      if (warm_.count() + cold_.count() <= reserved_) continue;
-      if (populated_only && warm_.count() == 0) continue;
+      if (warm_.count() + (populated_only ? 0 : cold_.count()) == 0) continue;
       frame = TakeFreeLocked();
       PublishLevelsLocked();
     }
@@ -139,10 +136,7 @@ RangeLeft FrameArena::MoveOne(uint32_t frame, const ReclaimRangeOptions& options
                               RangeReport& report) {
   const FrameKind kind = this->kind(FrameId(frame));
   if (kind == FrameKind::kIsolated) return RangeLeft::kNothing;
-  if (kind == FrameKind::kFree) {
-    MutexLock lock(mutex_);
-    return warm_.Test(frame) || cold_.Test(frame) ? RangeLeft::kNoSpace : RangeLeft::kBusy;
-  }
+  if (kind == FrameKind::kFree) return RangeLeft::kBusy;  // on its way through a magazine
   const FrameOwnerId id = owner(FrameId(frame));
   FrameOwner* owner = owners_[id].load(std::memory_order_acquire);
   if (owner == nullptr) return RangeLeft::kUnmovable;

@@ -36,13 +36,10 @@ PageCount FrameArena::ReleaseFreeFrames(PageCount max) {
   return PageCount(released);
 }
 
-// Out of the bitmaps for as long as the kernel takes; what is promised stays in.
+// The frames are out of the bitmaps for as long as the kernel takes.
 FrameBitmap::Run FrameArena::TakeWarmRun(size_t below, size_t at_least, size_t at_most) {
   MutexLock lock(mutex_);
-  const uint64_t free = warm_.count() + cold_.count();
-  const size_t allowed = std::min<size_t>(at_most, free > reserved_ ? free - reserved_ : 0);
-  if (allowed < at_least) return {};
-  const FrameBitmap::Run run = warm_.HighestRunBelow(below, at_least, allowed);
+  const FrameBitmap::Run run = warm_.HighestRunBelow(below, at_least, at_most);
   for (size_t frame = run.first; frame < run.first + run.count; ++frame) warm_.Clear(frame);
   return run;
 }

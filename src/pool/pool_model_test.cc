@@ -1,18 +1,19 @@
 // Random operations against the model, from a printed seed.
 //
 //   UZSWAP_TEST_OPS    operations for each kind of pool and access (default: a short run)
-//   UZSWAP_TEST_SEED   the seed to repeat a failure with
+//   UZSWAP_TEST_SEED   another seed than the fixed one; the seed is printed
 #include "pool/testing/pool_model.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <gtest/gtest.h>
-#include <random>
 #include <string>
 #include <tuple>
 
 namespace uzswap {
 namespace {
+
+constexpr uint64_t kDefaultSeed = 20240607;
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
@@ -23,7 +24,7 @@ using Parameters = std::tuple<PoolVariant, FrameAccess>;
 class PoolModelTest : public testing::TestWithParam<Parameters> {};
 
 TEST_P(PoolModelTest, RandomOperationsAgreeWithTheModel) {
-  const uint64_t seed = FromEnvironment("UZSWAP_TEST_SEED", std::random_device()());
+  const uint64_t seed = FromEnvironment("UZSWAP_TEST_SEED", kDefaultSeed);
   const uint64_t operations = FromEnvironment("UZSWAP_TEST_OPS", 20000);
   std::printf("seed %llu, %llu operations\n", static_cast<unsigned long long>(seed),
               static_cast<unsigned long long>(operations));

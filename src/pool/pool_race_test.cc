@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/wait_until.h"
 #include "pool/testing/pool_testing.h"
 
 namespace uzswap {
@@ -84,7 +85,8 @@ TEST_P(PoolRaceTest, MoveBeforePin) {
   const Handle handle = Store(1000, 1);
   ASSERT_TRUE(HandlePoolTestPeer::BeginMove(*pool_, handle));
   std::thread reader([&] { ExpectHolds(handle, 1); });
-  while (pool_->Snapshot().pin_waits == 0) std::this_thread::yield();
+  EXPECT_TRUE(WaitUntil([&] { return pool_->Snapshot().pin_waits > 0; }))
+      << "the reader did not meet the mover";
   HandlePoolTestPeer::EndMove(*pool_, handle);
   reader.join();
   pool_->Free(handle);
@@ -220,11 +222,12 @@ TEST_P(PoolRaceTest, ShortPinDuringRange) {
   const FrameId frame = FrameOf(handle);
   // The range gives up its turn at each pass; the reader lets go when it has seen one.
   std::thread reader([&] {
-    while (pool_->Snapshot().moves_refused == 0) std::this_thread::yield();
+    EXPECT_TRUE(WaitUntil([&] { return pool_->Snapshot().moves_refused > 0; }))
+        << "the range did not meet the pin";
     pin = PinnedObject();
   });
-  while (!arena_.ReclaimRange(frame, PageCount(1)).complete()) {
-  }
+  EXPECT_TRUE(WaitUntil([&] { return arena_.ReclaimRange(frame, PageCount(1)).complete(); }))
+      << "the range was not emptied";
   reader.join();
   ExpectHolds(handle, 1);
   pool_->Free(handle);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/wait_until.h"
 #include "base/thread_shard.h"
 #include "pool/testing/pool_testing.h"
 
@@ -155,7 +156,7 @@ TEST_P(PoolSharingTest, AHeldLockIsWaitedForWhenThereIsNoFreshFrame) {
   auto holder = std::make_unique<Holder>(mutex);
   std::thread allocating([this] { EXPECT_TRUE(Allocate(b_)); });
   // Counted before it waits; Snapshot would wait too.
-  while (Waits() == 0) std::this_thread::yield();
+  EXPECT_TRUE(WaitUntil([&] { return Waits() > 0; })) << "no thread met the lock";
   holder.reset();
   allocating.join();
   EXPECT_EQ(Now().placed_elsewhere, 1u);
@@ -168,7 +169,7 @@ TEST_P(PoolSharingTest, AFreeWaitsForTheLockOfItsObject) {
   handles_.clear();
   auto holder = std::make_unique<Holder>(PoolSharingTestPeer::LockOf(*pool_, GetParam(), handle));
   std::thread freeing([this, handle] { pool_->Free(handle); });
-  while (Waits() == 0) std::this_thread::yield();
+  EXPECT_TRUE(WaitUntil([&] { return Waits() > 0; })) << "no thread met the lock";
   EXPECT_TRUE(pool_->TryPin(handle)) << "a reader waits for nobody";
   holder.reset();
   freeing.join();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/wait_until.h"
 #include "frame/block_reclaimer.h"
 #include "pool/testing/pool_testing.h"
 
@@ -58,11 +59,15 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     return true;
   }
 
+  // Readers pin for a moment only.
+  void FreeWhenUnpinned(Handle handle) {
+    ASSERT_TRUE(WaitUntil([&] { return pool_->TryFree(handle) == FreeOutcome::kFreed; }))
+        << "an object stayed pinned";
+  }
   void FreeSlot(std::atomic<uint64_t>& slot) {
     const Handle handle = Handle::FromRaw(slot.exchange(0));
     if (!handle.valid()) return;
-    // Readers pin for a moment only.
-    while (pool_->TryFree(handle) != FreeOutcome::kFreed) std::this_thread::yield();
+    FreeWhenUnpinned(handle);
   }
   void StoreSlot(Rng& rng, std::vector<std::byte>& scratch) {
     const size_t number = rng.Below(kSlots);
@@ -74,7 +79,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     uint64_t expected = 0;
     // Somebody else filled the slot meanwhile: ours goes.
     if (!slots_[number].compare_exchange_strong(expected, result.handle.raw())) {
-      while (pool_->TryFree(result.handle) != FreeOutcome::kFreed) std::this_thread::yield();
+      FreeWhenUnpinned(result.handle);
     }
   }
   void LoadSlot(Rng& rng) {
@@ -108,7 +113,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
       if (rng.OneIn(2)) {
         static_cast<void>(pool_->TryMoveOut(list[i].handle));
       } else if (slots_[list[i].owner_key].compare_exchange_strong(expected, 0)) {
-        while (pool_->TryFree(list[i].handle) != FreeOutcome::kFreed) std::this_thread::yield();
+        FreeWhenUnpinned(list[i].handle);
       }
     }
     static_cast<void>(pool_->EndReclaim(unit));
