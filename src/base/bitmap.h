@@ -1,12 +1,16 @@
-// Bitmap: bits in memory of the owner's, with a search for runs.
+// Bitmap: a set of small numbers that finds its lowest member and its runs quickly.
 //
-//   words:  [ 0111 0011 ... ][ ... ]      FindRun looks for ones that stand together
+//     summary   1 . . 1 . .          bit w: word w is not zero
+//               |     |
+//     words     [64]  [64] ...       bit n: n is a member
 //
-// A view: it owns nothing and allocates nothing. Not synchronised; the owner's lock guards it.
+// A view: the owner provides the memory, and nothing is allocated. Invariants: a summary bit is set
+// exactly if its word is not zero; count() is the number of set bits.
+//
+// Not synchronised: the owner's lock guards it.
 #ifndef UZSWAP_BASE_BITMAP_H_
 #define UZSWAP_BASE_BITMAP_H_
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -18,84 +22,59 @@ class Bitmap {
  public:
   struct Run {
     size_t first = 0;
-    size_t count = 0;
+    size_t count = 0;  // 0: none
   };
 
   Bitmap() = default;
-  // `words` has (bits + 63) / 64 elements and outlives the bitmap.
-  Bitmap(uint64_t* words, size_t bits) : words_(words), bits_(bits) {}
+  // `memory` has WordsFor(bits) elements, all zero, and outlives the bitmap.
+  Bitmap(uint64_t* memory, size_t bits)
+      : words_(memory), summary_(memory + CoveringWords(bits)), bits_(bits) {}
 
-  static constexpr size_t WordsFor(size_t bits) { return (bits + 63) / 64; }
+  // The words of memory that a bitmap needs: for its bits and for the summary.
+  static constexpr size_t WordsFor(size_t bits) {
+    return CoveringWords(bits) + CoveringWords(CoveringWords(bits));
+  }
 
   [[nodiscard]] size_t size() const { return bits_; }
   [[nodiscard]] size_t count() const { return count_; }
   [[nodiscard]] bool Test(size_t bit) const {
     UZ_DCHECK_LT(bit, bits_);
-    return (words_[bit / 64] >> (bit % 64)) & 1;
+    return ((words_[bit / 64] >> (bit % 64)) & 1) != 0;
   }
   // Requires: the bit is clear.
-  void Set(size_t bit) {
-    UZ_CHECK(!Test(bit));
-    words_[bit / 64] |= uint64_t{1} << (bit % 64);
-    ++count_;
-  }
+  void Set(size_t bit);
   // Requires: the bit is set.
-  void Clear(size_t bit) {
-    UZ_CHECK(Test(bit));
-    words_[bit / 64] &= ~(uint64_t{1} << (bit % 64));
-    --count_;
-  }
+  void Clear(size_t bit);
+  // Requires: count() == 0.
+  void SetAll();
 
-  // Finds a run of set bits, at most `want` long. Takes the first run of full length after the
-  // cursor of the last search; failing that, the longest of the runs seen in `kWordsPerSearch`
-  // non-empty words. count is 0 only when no bit is set.
-  Run FindRun(size_t want) {
-    Run best;
-    if (count_ == 0 || want == 0) return best;
-    const size_t word_count = WordsFor(bits_);
-    size_t looked_at = 0;
-    for (size_t i = 0; i <= word_count && looked_at < kWordsPerSearch; ++i) {
-      const size_t index = (cursor_ + i) % word_count;
-      if (words_[index] == 0) continue;
-      ++looked_at;
-      const Run run = LongestFrom(index, want);
-      if (run.count > best.count) best = run;
-      if (best.count == want) break;
-    }
-    UZ_DCHECK(best.count > 0);
-    cursor_ = best.first / 64;
-    return best;
-  }
+  // How many of the bits [first, first + count) are set. Requires: they are in the bitmap.
+  [[nodiscard]] size_t CountIn(size_t first, size_t count) const;
+  // The lowest member: a scan of the summary, 4,096 bits a word. Requires: count() > 0.
+  [[nodiscard]] size_t Lowest() const;
+  // The highest run of at least `at_least` members that lies wholly below `below`, cut to its
+  // highest `at_most` members.
+  [[nodiscard]] Run HighestRunBelow(size_t below, size_t at_least, size_t at_most) const;
+  // Finds a run of members, at most `want` long. Takes the first run of full length after the
+  // cursor of the last search; failing that, the longest of the runs seen in kWordsPerSearch
+  // non-empty words. count is 0 only when no bit is set or want is 0.
+  Run FindRun(size_t want);
+
+  // Complete check of the summary and the count against the bits.
+  void Audit() const;
 
  private:
   static constexpr size_t kWordsPerSearch = 16;
 
+  static constexpr size_t CoveringWords(size_t bits) { return (bits + 63) / 64; }
   // The longest run that begins in word `index`; it may go on into the words after it.
-  [[nodiscard]] Run LongestFrom(size_t index, size_t want) const {
-    Run best;
-    uint64_t rest = words_[index];
-    while (rest != 0) {
-      const auto first = static_cast<size_t>(std::countr_zero(rest));
-      const auto ones = static_cast<size_t>(std::countr_one(rest >> first));
-      size_t length = ones;
-      if (first + ones == 64) {
-        for (size_t next = index + 1; length < want && next < WordsFor(bits_); ++next) {
-          const auto more = static_cast<size_t>(std::countr_one(words_[next]));
-          length += more;
-          if (more < 64) break;
-        }
-      }
-      if (length > best.count) best = {index * 64 + first, length < want ? length : want};
-      if (best.count == want || first + ones == 64) break;
-      rest &= ~uint64_t{0} << (first + ones);
-    }
-    return best;
-  }
+  [[nodiscard]] Run LongestFrom(size_t index, size_t want) const;
 
   uint64_t* words_ = nullptr;
+  uint64_t* summary_ = nullptr;
   size_t bits_ = 0;
   size_t count_ = 0;
-  size_t cursor_ = 0;
+  size_t cursor_ = 0;  // the word at which FindRun begins
 };
 
 }  // namespace uzswap

@@ -18,11 +18,50 @@ struct Bits {
   Bitmap map;
 };
 
-TEST(Bitmap, WordsCoverTheBits) {
+TEST(Bitmap, WordsCoverTheBitsAndTheSummary) {
   EXPECT_EQ(Bitmap::WordsFor(0), 0u);
-  EXPECT_EQ(Bitmap::WordsFor(1), 1u);
-  EXPECT_EQ(Bitmap::WordsFor(64), 1u);
-  EXPECT_EQ(Bitmap::WordsFor(65), 2u);
+  EXPECT_EQ(Bitmap::WordsFor(1), 1u + 1u);
+  EXPECT_EQ(Bitmap::WordsFor(64), 1u + 1u);
+  EXPECT_EQ(Bitmap::WordsFor(65), 2u + 1u);
+  EXPECT_EQ(Bitmap::WordsFor(64 * 64), 64u + 1u);
+  EXPECT_EQ(Bitmap::WordsFor(64 * 64 + 1), 65u + 2u);
+}
+
+TEST(Bitmap, SetAllCountInAndLowest) {
+  for (const size_t size : {size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{5000}}) {
+    Bits bits(size);
+    bits.map.SetAll();
+    bits.map.Audit();
+    EXPECT_EQ(bits.map.count(), size);
+    EXPECT_EQ(bits.map.CountIn(0, size), size);
+    EXPECT_EQ(bits.map.CountIn(size - 1, 1), 1u);
+    EXPECT_EQ(bits.map.CountIn(size, 0), 0u);
+    EXPECT_EQ(bits.map.Lowest(), 0u);
+    bits.map.Clear(0);
+    if (size > 1) EXPECT_EQ(bits.map.Lowest(), 1u);
+    EXPECT_EQ(bits.map.CountIn(0, size), size - 1);
+  }
+}
+
+TEST(Bitmap, TheHighestRunBelowIsCutToWhatWasAskedFor) {
+  struct Case {
+    size_t below, at_least, at_most, first, count;
+  };
+  // Runs: [10, 15), [62, 70), [199, 200).
+  const Case cases[] = {
+      {200, 1, 9, 199, 1}, {200, 2, 9, 62, 8}, {200, 2, 3, 67, 3}, {199, 1, 1, 69, 1},
+      {66, 1, 9, 62, 4},   {66, 5, 9, 10, 5},  {62, 1, 9, 10, 5},  {12, 1, 9, 10, 2},
+      {12, 3, 9, 0, 0},    {10, 1, 9, 0, 0},   {0, 1, 9, 0, 0},    {200, 9, 9, 0, 0},
+  };
+  Bits bits(200);
+  bits.SetRange(10, 5);
+  bits.SetRange(62, 8);
+  bits.SetRange(199, 1);
+  for (const Case& c : cases) {
+    const Bitmap::Run run = bits.map.HighestRunBelow(c.below, c.at_least, c.at_most);
+    EXPECT_EQ(run.count, c.count) << c.below << " " << c.at_least << " " << c.at_most;
+    EXPECT_EQ(run.first, c.first) << c.below << " " << c.at_least << " " << c.at_most;
+  }
 }
 
 TEST(Bitmap, EmptyHasNoRun) {
@@ -86,11 +125,22 @@ TEST(Bitmap, RunsAreOfSetBitsOnly) {
     model[bit] = !model[bit];
     const auto set = static_cast<size_t>(std::count(model.begin(), model.end(), true));
     ASSERT_EQ(bits.map.count(), set);
+    const size_t from = rng.Below(500);
+    const size_t length = rng.Below(500 - from);
+    const auto begin = model.begin() + static_cast<std::ptrdiff_t>(from);
+    ASSERT_EQ(
+        bits.map.CountIn(from, length),
+        static_cast<size_t>(std::count(begin, begin + static_cast<std::ptrdiff_t>(length), true)));
+    if (set > 0) {
+      ASSERT_EQ(bits.map.Lowest(),
+                static_cast<size_t>(std::find(model.begin(), model.end(), true) - model.begin()));
+    }
     const size_t want = 1 + rng.Below(20);
     const Bitmap::Run run = bits.map.FindRun(want);
     ASSERT_EQ(run.count == 0, set == 0);
     ASSERT_LE(run.count, want);
     for (size_t i = 0; i < run.count; ++i) ASSERT_TRUE(model[run.first + i]);
+    if (step % 1000 == 0) bits.map.Audit();
   }
 }
 
@@ -99,6 +149,10 @@ TEST(BitmapDeathTest, SettingTwiceAndClearingNothing) {
   bits.map.Set(3);
   EXPECT_DEATH(bits.map.Set(3), "check failed");
   EXPECT_DEATH(bits.map.Clear(4), "check failed");
+  EXPECT_DEATH(bits.map.SetAll(), "check failed");
+  EXPECT_DEATH(static_cast<void>(bits.map.CountIn(60, 5)), "check failed");
+  bits.map.Clear(3);
+  EXPECT_DEATH(static_cast<void>(bits.map.Lowest()), "check failed");
 }
 
 }  // namespace

@@ -19,16 +19,20 @@ Result<void> FrameArena::Init(const FrameArenaOptions& options) {
   auto descriptors =
       os::VirtualArray<Descriptor>::Create(options.capacity.raw(), "frame descriptors");
   if (!descriptors.ok()) return descriptors.error();
+  const size_t each = Bitmap::WordsFor(options.capacity.raw());
+  auto words = os::VirtualArray<uint64_t>::Create(2 * each, "bitmaps of frames");
+  if (!words.ok()) return words.error();
   {
     MutexLock lock(mutex_);
-    if (Result<void> warm = warm_.Init(options.capacity.raw()); !warm.ok()) return warm;
-    if (Result<void> cold = cold_.Init(options.capacity.raw()); !cold.ok()) return cold;
+    warm_ = Bitmap(words.value().data(), options.capacity.raw());
+    cold_ = Bitmap(words.value().data() + each, options.capacity.raw());
     cold_.SetAll();
     limit_ = options.capacity.raw();
     PublishLevelsLocked();
   }
   memory_ = std::move(memory).value();
   descriptors_ = std::move(descriptors).value();
+  bitmap_words_ = std::move(words).value();
   capacity_ = options.capacity.raw();
   access_ = options.access;
   memory_.ForbidHugePages();
@@ -110,7 +114,7 @@ uint64_t FrameArena::SpareLocked() const {
 }
 
 uint32_t FrameArena::TakeFreeLocked() {
-  FrameBitmap& source = warm_.count() > 0 ? warm_ : cold_;
+  Bitmap& source = warm_.count() > 0 ? warm_ : cold_;
   const size_t frame = source.Lowest();
   source.Clear(frame);
   ++taken_;

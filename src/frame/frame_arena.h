@@ -34,10 +34,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/bitmap.h"
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/units.h"
-#include "frame/frame_bitmap.h"
 #include "frame/frame_owner.h"
 #include "frame/frame_range.h"
 #include "os/mapping.h"
@@ -203,7 +203,7 @@ class FrameArena {
   std::byte* Address(uint32_t frame) { return memory_.data() + (size_t{frame} << kPageShift); }
   std::byte* PinGuarded(FrameId frame);
   void UnpinGuarded(FrameId frame);
-  FrameBitmap::Run TakeWarmRun(size_t below, size_t at_least, size_t at_most);
+  Bitmap::Run TakeWarmRun(size_t below, size_t at_least, size_t at_most);
 
   // frame_range.cc
   bool IsolateFree(uint64_t first, uint64_t count, RangeReport& report);
@@ -215,13 +215,14 @@ class FrameArena {
 
   os::Mapping memory_;
   os::VirtualArray<Descriptor> descriptors_;
+  os::VirtualArray<uint64_t> bitmap_words_;  // of warm_ and cold_
   uint64_t capacity_ = 0;
   FrameAccess access_ = kDefaultFrameAccess;
 
   // In lines of their own: what every call reads, what the lock guards, what every call reads.
   alignas(kCacheLineSize) Mutex mutex_{LockRank::kFrameArena};
-  FrameBitmap warm_ UZ_GUARDED_BY(mutex_);
-  FrameBitmap cold_ UZ_GUARDED_BY(mutex_);
+  Bitmap warm_ UZ_GUARDED_BY(mutex_);
+  Bitmap cold_ UZ_GUARDED_BY(mutex_);
   uint64_t taken_ UZ_GUARDED_BY(mutex_) = 0;  // out of the bitmaps: in use or in a magazine
   uint64_t limit_ UZ_GUARDED_BY(mutex_) = 0;
   uint64_t isolated_cold_ UZ_GUARDED_BY(mutex_) = 0;  // isolated frames without memory

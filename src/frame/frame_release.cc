@@ -14,7 +14,7 @@ PageCount FrameArena::ReleaseFreeFrames(PageCount max) {
     while (released < max.raw()) {
       const size_t at_most = std::max<uint64_t>(at_least, max.raw() - released);
       if (at_most > max.raw() - released) break;
-      const FrameBitmap::Run run = TakeWarmRun(below, at_least, at_most);
+      const Bitmap::Run run = TakeWarmRun(below, at_least, at_most);
       if (run.count == 0) break;
       memory_.Discard(run.first << kPageShift, run.count << kPageShift);
       MutexLock lock(mutex_);
@@ -37,9 +37,9 @@ PageCount FrameArena::ReleaseFreeFrames(PageCount max) {
 }
 
 // The frames are out of the bitmaps for as long as the kernel takes.
-FrameBitmap::Run FrameArena::TakeWarmRun(size_t below, size_t at_least, size_t at_most) {
+Bitmap::Run FrameArena::TakeWarmRun(size_t below, size_t at_least, size_t at_most) {
   MutexLock lock(mutex_);
-  const FrameBitmap::Run run = warm_.HighestRunBelow(below, at_least, at_most);
+  const Bitmap::Run run = warm_.HighestRunBelow(below, at_least, at_most);
   for (size_t frame = run.first; frame < run.first + run.count; ++frame) warm_.Clear(frame);
   return run;
 }
