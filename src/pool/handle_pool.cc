@@ -95,13 +95,13 @@ void PinnedObject::Release() {
 
 AllocateResult HandlePool::Allocate(size_t size, uint64_t owner_key) {
   UZ_CHECK_GT(size, size_t{0});
-  if (size > MaxObjectSize()) return {AllocateOutcome::kTooLarge, {}};
+  if (size > kPageSize) return {AllocateOutcome::kTooLarge, {}};
   return PlaceObject(size, owner_key, 0);
 }
 
 AllocateResult HandlePool::Store(std::span<const std::byte> bytes, uint64_t owner_key) {
   UZ_CHECK_GT(bytes.size(), size_t{0});
-  if (bytes.size() > MaxObjectSize()) return {AllocateOutcome::kTooLarge, {}};
+  if (bytes.size() > kPageSize) return {AllocateOutcome::kTooLarge, {}};
   // Born with a pin, so that nobody moves it before its bytes are there.
   const AllocateResult result = PlaceObject(bytes.size(), owner_key, 1);
   if (result.ok()) CopyIn(MakePin(result.handle.index()), bytes);

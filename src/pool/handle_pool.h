@@ -7,12 +7,14 @@
 #ifndef UZSWAP_POOL_HANDLE_POOL_H_
 #define UZSWAP_POOL_HANDLE_POOL_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "base/counter.h"
 #include "base/mutex.h"
+#include "base/thread_shard.h"
 #include "frame/frame_arena.h"
 #include "pool/handle_table.h"
 #include "pool/pool.h"
@@ -35,7 +37,6 @@ class HandlePool : public Pool {
   [[nodiscard]] FreeOutcome TryFree(Handle handle) final;
   size_t SizeOf(Handle handle) final;
   uint64_t OwnerOf(Handle handle) final;
-  size_t MaxObjectSize() const final { return kPageSize; }
 
  protected:
   HandlePool() = default;
@@ -58,6 +59,75 @@ class HandlePool : public Pool {
     if (mutex.TryLock()) return;
     meetings_.lock_waits.Add();
     mutex.Lock();
+  }
+
+  // --- Homes: the shard or group whose lock guards a unit and its objects ---
+  // `number` names the home of a unit and changes only under the lock of the home that it names.
+  // `home_at(n)` returns home n, which has a `mutex`. Returns the unit's home, locked. The analysis
+  // cannot follow these functions; their callers assert the lock and release it.
+  template <typename Number, typename HomeAt>
+  auto& LockHomeNamedBy(const std::atomic<Number>& number,
+                        HomeAt&& home_at) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    for (;;) {
+      // Relaxed: a stale number leads to a lock under which the second look finds the right one.
+      const Number seen = number.load(std::memory_order_relaxed);
+      auto& home = home_at(seen);
+      LockCounted(home.mutex);
+      if (number.load(std::memory_order_relaxed) == seen) return home;
+      home.mutex.Unlock();
+    }
+  }
+  // Requires: the unit is unused and no frame is tagged with it. Whoever still looks at it holds
+  // the lock of its old home. Nobody knows a unit that was never used.
+  template <typename Number, typename HomeAt>
+  void ChangeHome(std::atomic<Number>& number, Number to, bool never_used,
+                  HomeAt&& home_at) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    if (number.load(std::memory_order_relaxed) == to) return;
+    if (never_used) {
+      number.store(to, std::memory_order_relaxed);
+      return;
+    }
+    auto& old = LockHomeNamedBy(number, home_at);
+    number.store(to, std::memory_order_relaxed);
+    old.mutex.Unlock();
+  }
+  // The locked home of a live handle; nullptr (nothing locked) if it is stale. Which lock guards an
+  // object depends on where it is: look, lock, look again. `lock_unit(unit)` returns the locked
+  // home of a unit below `units`.
+  template <typename Home, typename LockUnit>
+  Home* LockHomeOf(Handle handle, uint64_t units,
+                   LockUnit&& lock_unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    while (handles_.IsLive(handle)) {
+      const uint32_t unit = handles_.PlaceOf(handle.index()).unit;
+      if (unit == 0 || unit >= units) continue;  // freed since
+      Home& home = lock_unit(unit);
+      if (handles_.IsLive(handle) && handles_.PlaceOf(handle.index()).unit == unit) return &home;
+      home.mutex.Unlock();
+    }
+    return nullptr;
+  }
+  // Waits for whoever holds the lock of the home of this object.
+  template <typename LockUnit>
+  void PassThroughHomeOf(uint32_t index, uint64_t units,
+                         LockUnit&& lock_unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    const uint32_t unit = handles_.PlaceOf(index).unit;
+    if (unit != 0 && unit < units) lock_unit(unit).mutex.Unlock();
+  }
+  // Counts an object that was put into a home; `own` if that is the home of the thread's shard.
+  static void CountAddition(PoolStatistics& counts, ShardUser& user, bool own, size_t size) {
+    ++counts.allocations;
+    ++counts.objects;
+    counts.object_bytes += size;
+    if (!own) {
+      ++counts.placed_elsewhere;
+    } else if (user.Note()) {
+      ++counts.shard_moves;
+    }
+  }
+  static void CountRemoval(PoolStatistics& counts, size_t size) {
+    ++counts.frees;
+    --counts.objects;
+    counts.object_bytes -= size;
   }
   // For locks that the caller can do without.
   [[nodiscard]] bool TryLockCounted(Mutex& mutex) UZ_TRY_ACQUIRE(true, mutex) {

@@ -4,7 +4,7 @@
 //       ^                                                |
 //       +------------------------------------------------+   each slot knows its handle's index
 //
-// An object has 1 to MaxObjectSize() bytes, a handle, and a 64-bit key by which its owner finds
+// An object has 1 to kPageSize bytes, a handle, and a 64-bit key by which its owner finds
 // it again when only the frame is known. The pool knows nothing else of it, calls nobody back,
 // and decides nothing about what to evict beyond offering its oldest unit.
 //
@@ -46,7 +46,7 @@ namespace uzswap {
 enum class AllocateOutcome : uint8_t {
   kAllocated,
   kNoSpace,   // no frame, or no handle, is free
-  kTooLarge,  // above MaxObjectSize(): no state of the pool could hold it
+  kTooLarge,  // above kPageSize: no state of the pool could hold it
 };
 
 struct [[nodiscard]] AllocateResult {
@@ -156,7 +156,6 @@ class Pool : public FrameOwner {
   [[nodiscard]] virtual uint64_t OwnerOf(Handle handle) = 0;
 
   // --- Geometry ---
-  [[nodiscard]] virtual size_t MaxObjectSize() const = 0;
   // What an object of this size takes up, rounding included. Requires: 0 < size <= max.
   [[nodiscard]] virtual size_t FootprintOf(size_t size) const = 0;
 
@@ -175,8 +174,6 @@ class Pool : public FrameOwner {
   // --- Emptying units ---
   // The unit is invalid if there is none to offer. Requires: room for kObjectsInUnitMax.
   virtual ReclaimUnit BeginReclaim(std::span<ObjectInfo> objects) = 0;
-  // The same for the unit of a frame that the caller chose.
-  virtual ReclaimUnit BeginReclaimOf(FrameId frame, std::span<ObjectInfo> objects) = 0;
   // Returns how many frames came free since the beginning. A unit that still holds objects is
   // used again, as the youngest.
   virtual uint32_t EndReclaim(const ReclaimUnit& unit) = 0;

@@ -32,21 +32,6 @@ ReclaimUnit ZbudPool::BeginReclaim(std::span<ObjectInfo> objects) {
   return {};
 }
 
-ReclaimUnit ZbudPool::BeginReclaimOf(FrameId frame, std::span<ObjectInfo> objects) {
-  if (arena_->kind(frame) != FrameKind::kPool || arena_->owner(frame) != owner_id_) return {};
-  const uint64_t unit = arena_->tag(frame);
-  if (unit == 0 || unit >= buds_.capacity()) return {};
-  Shard& shard = LockUnit(static_cast<uint32_t>(unit));
-  shard.mutex.AssertHeld();
-  Bud& bud = buds_[unit];
-  ReclaimUnit result;
-  if (bud.state == BudState::kListed && bud.frame == frame.raw()) {
-    result = Detach(shard, bud, objects);
-  }
-  shard.mutex.Unlock();
-  return result;
-}
-
 ReclaimUnit ZbudPool::Detach(Shard& shard, Bud& bud, std::span<ObjectInfo> objects) {
   UnlistFit(shard, bud);
   shard.ages.Remove(bud);

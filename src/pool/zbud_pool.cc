@@ -52,52 +52,24 @@ FrameId ZbudPool::SecondFrameOf(const Place&) {
   Panic(__FILE__, __LINE__, "an object of a zbud pool beyond the end of its frame");
 }
 
-// The lock that guards an object depends on where it is, so: look, lock, look again. The analysis
-// cannot follow; the caller asserts the lock and unlocks it.
-ZbudPool::Shard* ZbudPool::LockHome(Handle handle) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  while (handles_.IsLive(handle)) {
-    const Place place = handles_.PlaceOf(handle.index());
-    if (place.unit == 0 || place.unit >= buds_.capacity()) continue;  // freed since
-    Shard& shard = LockUnit(place.unit);
-    if (handles_.IsLive(handle) && handles_.PlaceOf(handle.index()).unit == place.unit) {
-      return &shard;
-    }
-    shard.mutex.Unlock();
-  }
-  return nullptr;
+ZbudPool::Shard* ZbudPool::LockHome(Handle handle) {
+  return LockHomeOf<Shard>(handle, buds_.capacity(),
+                           [this](uint32_t unit) -> Shard& { return LockUnit(unit); });
 }
 
-// As above; a unit keeps its shard while that shard's lock is held.
-ZbudPool::Shard& ZbudPool::LockUnit(uint32_t unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  for (;;) {
-    const uint32_t number = buds_[unit].shard.load(std::memory_order_relaxed);
-    Shard& shard = shards_[number];
-    LockCounted(shard.mutex);
-    if (buds_[unit].shard.load(std::memory_order_relaxed) == number) return shard;
-    shard.mutex.Unlock();
-  }
+ZbudPool::Shard& ZbudPool::LockUnit(uint32_t unit) {
+  return LockHomeNamedBy(buds_[unit].shard,
+                         [this](uint32_t number) -> Shard& { return shards_[number]; });
 }
 
-// Requires: the unit is unused, and no frame is tagged with it. Whoever still looks at it does so
-// under the lock of its old shard; nobody has heard of one that was never used.
 void ZbudPool::MoveUnitTo(uint32_t unit, uint32_t shard) {
-  if (buds_[unit].shard.load(std::memory_order_relaxed) == shard) return;
-  if (buds_[unit].state == BudState::kNeverUsed) {
-    buds_[unit].shard.store(shard, std::memory_order_relaxed);
-    return;
-  }
-  Shard& old = LockUnit(unit);
-  old.mutex.AssertHeld();
-  buds_[unit].shard.store(shard, std::memory_order_relaxed);
-  old.mutex.Unlock();
+  ChangeHome(buds_[unit].shard, shard, buds_[unit].state == BudState::kNeverUsed,
+             [this](uint32_t number) -> Shard& { return shards_[number]; });
 }
 
 void ZbudPool::WaitForMove(uint32_t index) {
-  const Place place = handles_.PlaceOf(index);
-  if (place.unit == 0 || place.unit >= buds_.capacity()) return;
-  Shard& shard = LockUnit(place.unit);
-  shard.mutex.AssertHeld();
-  shard.mutex.Unlock();
+  PassThroughHomeOf(index, buds_.capacity(),
+                    [this](uint32_t unit) -> Shard& { return LockUnit(unit); });
 }
 
 // --- Allocation ---
@@ -179,14 +151,8 @@ Handle ZbudPool::PlaceInFreshFrame(uint32_t shard_number, const Request& request
 
 Handle ZbudPool::PublishIn(Shard& shard, Bud& bud, int side, const Request& request) {
   AddObject(shard, bud, side, request.index, request.chunks);
-  ++shard.counts.allocations;
-  ++shard.counts.objects;
-  shard.counts.object_bytes += request.size;
-  if (&shard != &shards_[ThreadShard() % kShards]) {
-    ++shard.counts.placed_elsewhere;
-  } else if (shard.user.Note()) {
-    ++shard.counts.shard_moves;
-  }
+  const bool own = &shard == &shards_[ThreadShard() % kShards];
+  CountAddition(shard.counts, shard.user, own, request.size);
   return handles_.Publish(request.index, request.size, request.owner_key,
                           PlaceIn(bud, static_cast<uint32_t>(side)), request.pins);
 }
@@ -208,9 +174,7 @@ RetireOutcome ZbudPool::RetireAndRemove(Handle handle) {
   Bud& bud = buds_[place.unit];
   UZ_CHECK_EQ(bud.object[place.slot], handle.index());
   RemoveObject(shard, bud, place.slot);
-  ++shard.counts.frees;
-  --shard.counts.objects;
-  shard.counts.object_bytes -= size;
+  CountRemoval(shard.counts, size);
   const uint32_t frame = bud.frame;
   const bool empty = bud.state == BudState::kListed && HoleOf(bud) == kChunks;
   if (empty) Retire(shard, bud);

@@ -58,7 +58,6 @@ class ZbudPool final : public HandlePool {
   size_t FootprintOf(size_t size) const override;
   size_t ListObjectsInFrame(FrameId frame, std::span<ObjectInfo> objects) override;
   ReclaimUnit BeginReclaim(std::span<ObjectInfo> objects) override;
-  ReclaimUnit BeginReclaimOf(FrameId frame, std::span<ObjectInfo> objects) override;
   uint32_t EndReclaim(const ReclaimUnit& unit) override;
   MoveOutcome TryMoveOut(Handle handle) override;
   CompactOutcome CompactStep(uint32_t budget) override;

@@ -30,19 +30,6 @@ ReclaimUnit ZsmallocPool::BeginReclaim(std::span<ObjectInfo> objects) {
   return {};
 }
 
-ReclaimUnit ZsmallocPool::BeginReclaimOf(FrameId frame, std::span<ObjectInfo> objects) {
-  uint32_t k = 0;
-  const uint32_t unit = LockUnitOfFrame(frame, &k);
-  if (unit == 0) return {};
-  Zspage& page = pages_[unit];
-  Group& group = GroupAt(page.home.load(std::memory_order_relaxed));
-  group.mutex.AssertHeld();
-  ReclaimUnit result;
-  if (page.state == ZspageState::kListed) result = BeginReclaimLocked(group, page, objects);
-  group.mutex.Unlock();
-  return result;
-}
-
 ReclaimUnit ZsmallocPool::BeginReclaimLocked(Group& group, Zspage& page,
                                              std::span<ObjectInfo> objects) {
   Detach(group, page);

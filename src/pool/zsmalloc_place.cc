@@ -22,14 +22,7 @@ AllocateResult ZsmallocPool::PlaceObject(size_t size, uint64_t owner_key, uint32
   group.mutex.AssertHeld();
   AddObject(group, *room.page, room.slot, index);
   MakeYoungest(group, *room.page);
-  ++group.counts.allocations;
-  ++group.counts.objects;
-  group.counts.object_bytes += size;
-  if (HomeOf(group) / kGroupsInShard != shard) {
-    ++group.counts.placed_elsewhere;
-  } else if (group.user.Note()) {
-    ++group.counts.shard_moves;
-  }
+  CountAddition(group.counts, group.user, HomeOf(group) / kGroupsInShard == shard, size);
   const Place place = PlaceIn(*room.page, room.slot);
   const Handle handle = handles_.Publish(index, size, owner_key, place, pins);
   group.mutex.Unlock();
@@ -162,20 +155,6 @@ bool ZsmallocPool::BackSlot(Group& group, Zspage& page, uint32_t slot) {
   Count(group, page);
   group.counts.frames += count;
   return true;
-}
-
-// Requires: the zspage is unused. Whoever still looks at it does so under its old group's lock;
-// nobody has heard of one that was never used.
-void ZsmallocPool::MoveUnitTo(uint32_t unit, uint32_t home) {
-  if (pages_[unit].home.load(std::memory_order_relaxed) == home) return;
-  if (pages_[unit].state == ZspageState::kNeverUsed) {
-    pages_[unit].home.store(static_cast<uint16_t>(home), std::memory_order_relaxed);
-    return;
-  }
-  Group& old = LockUnit(unit);
-  old.mutex.AssertHeld();
-  pages_[unit].home.store(static_cast<uint16_t>(home), std::memory_order_relaxed);
-  old.mutex.Unlock();
 }
 
 }  // namespace uzswap

@@ -59,32 +59,26 @@ FrameId ZsmallocPool::SecondFrameOf(const Place& place) {
   return FrameId(View(page).frame(ClassOf(page).LastFrameOf(place.slot)));
 }
 
-// The lock that guards an object depends on where it is, so: look, lock, look again. The analysis
-// cannot follow; the caller asserts the lock and unlocks it.
-ZsmallocPool::Group* ZsmallocPool::LockHome(Handle handle) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  while (handles_.IsLive(handle)) {
-    const Place place = handles_.PlaceOf(handle.index());
-    if (place.unit == 0 || place.unit >= pages_.capacity()) continue;  // freed since
-    Group& group = LockUnit(place.unit);
-    if (handles_.IsLive(handle) && handles_.PlaceOf(handle.index()).unit == place.unit) {
-      return &group;
-    }
-    group.mutex.Unlock();
-  }
-  return nullptr;
+ZsmallocPool::Group* ZsmallocPool::LockHome(Handle handle) {
+  return LockHomeOf<Group>(handle, pages_.capacity(),
+                           [this](uint32_t unit) -> Group& { return LockUnit(unit); });
 }
 
-// As above; a zspage keeps its group while that group's lock is held.
-ZsmallocPool::Group& ZsmallocPool::LockUnit(uint32_t unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  for (;;) {
-    const uint32_t home = pages_[unit].home.load(std::memory_order_relaxed);
-    // A zspage never used before names group 0, whose shard may not be there yet.
-    if (!IsBuilt(home / kGroupsInShard)) BuildShard(home / kGroupsInShard);
-    Group& group = GroupAt(home);
-    LockCounted(group.mutex);
-    if (pages_[unit].home.load(std::memory_order_relaxed) == home) return group;
-    group.mutex.Unlock();
-  }
+ZsmallocPool::Group& ZsmallocPool::LockUnit(uint32_t unit) {
+  return LockHomeNamedBy(pages_[unit].home,
+                         [this](uint32_t home) -> Group& { return BuiltGroupAt(home); });
+}
+
+// A zspage never used before names group 0, whose shard may not be there yet.
+ZsmallocPool::Group& ZsmallocPool::BuiltGroupAt(uint32_t home) {
+  if (!IsBuilt(home / kGroupsInShard)) BuildShard(home / kGroupsInShard);
+  return GroupAt(home);
+}
+
+void ZsmallocPool::MoveUnitTo(uint32_t unit, uint32_t home) {
+  ChangeHome(pages_[unit].home, static_cast<uint16_t>(home),
+             pages_[unit].state == ZspageState::kNeverUsed,
+             [this](uint32_t number) -> Group& { return BuiltGroupAt(number); });
 }
 
 uint32_t ZsmallocPool::LockUnitOfFrame(FrameId frame, uint32_t* k) UZ_NO_THREAD_SAFETY_ANALYSIS {
@@ -104,11 +98,8 @@ uint32_t ZsmallocPool::LockUnitOfFrame(FrameId frame, uint32_t* k) UZ_NO_THREAD_
 }
 
 void ZsmallocPool::WaitForMove(uint32_t index) {
-  const Place place = handles_.PlaceOf(index);
-  if (place.unit == 0 || place.unit >= pages_.capacity()) return;
-  Group& group = LockUnit(place.unit);
-  group.mutex.AssertHeld();
-  group.mutex.Unlock();
+  PassThroughHomeOf(index, pages_.capacity(),
+                    [this](uint32_t unit) -> Group& { return LockUnit(unit); });
 }
 
 // --- Freeing ---
@@ -129,9 +120,7 @@ RetireOutcome ZsmallocPool::RetireAndRemove(Handle handle) {
   UZ_CHECK_EQ(View(page).object(place.slot), handle.index());
   FreedFrames freed;
   RemoveObject(group, page, place.slot, &freed);
-  ++group.counts.frees;
-  --group.counts.objects;
-  group.counts.object_bytes -= size;
+  CountRemoval(group.counts, size);
   const bool empty = page.live == 0 && page.state == ZspageState::kListed;
   if (empty) Retire(group, page);
   group.mutex.Unlock();

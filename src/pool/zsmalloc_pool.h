@@ -73,7 +73,6 @@ class ZsmallocPool final : public HandlePool {
   size_t FootprintOf(size_t size) const override;
   size_t ListObjectsInFrame(FrameId frame, std::span<ObjectInfo> objects) override;
   ReclaimUnit BeginReclaim(std::span<ObjectInfo> objects) override;
-  ReclaimUnit BeginReclaimOf(FrameId frame, std::span<ObjectInfo> objects) override;
   uint32_t EndReclaim(const ReclaimUnit& unit) override;
   MoveOutcome TryMoveOut(Handle handle) override;
   CompactOutcome CompactStep(uint32_t budget) override;
@@ -144,6 +143,7 @@ class ZsmallocPool final : public HandlePool {
   }
   ZspageView View(Zspage& page) { return pages_.View(page, ClassOf(page)); }
   Group& GroupAt(uint32_t home) { return groups_[home]; }
+  Group& BuiltGroupAt(uint32_t home);
   uint32_t HomeOf(const Group& group) const { return static_cast<uint32_t>(&group - groups_); }
   Place PlaceIn(Zspage& page, uint32_t slot);
   void BuildShard(uint32_t shard);

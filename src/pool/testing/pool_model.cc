@@ -98,7 +98,7 @@ void PoolModel::Perform(const Operation& operation) {
     case Kind::kListFrame:
       return ListFrame(FrameId(a % kFrames));
     case Kind::kReclaimUnit:
-      return ReclaimUnit(a, b);
+      return ReclaimUnit(b);
     case Kind::kReclaimRange:
       return ReclaimRange(a % kFrames, b % 64 + 1);
     case Kind::kReclaimBlocks:
@@ -194,18 +194,16 @@ void PoolModel::CheckContent(const Object& object, const PinnedObject& pin) {
 }
 
 // Some objects are written out (freed), some moved, some stay, as a writeback engine does.
-void PoolModel::ReclaimUnit(uint32_t a, uint32_t b) {
+void PoolModel::ReclaimUnit(uint32_t fates) {
   ObjectInfo list[kObjectsInUnitMax];
-  const uzswap::ReclaimUnit unit = a % 4 == 0
-                                       ? pool_->BeginReclaimOf(FrameId(a / 4 % kFrames), list)
-                                       : pool_->BeginReclaim(list);
+  const uzswap::ReclaimUnit unit = pool_->BeginReclaim(list);
   if (!unit.valid()) return;
   bool all_gone = true;
   for (uint32_t i = 0; i < unit.objects; ++i) {
     const size_t which = IndexOf(list[i].owner_key);
     const Object& object = objects_[which];
     Require(object.handle == list[i].handle && object.size == list[i].size, "model: wrong list");
-    const uint32_t fate = (b >> (i % 16)) % 4;
+    const uint32_t fate = (fates >> (i % 16)) % 4;
     if (fate < 2) {
       const FreeOutcome freed = pool_->TryFree(object.handle);
       Require(freed == (object.pins > 0 ? FreeOutcome::kPinned : FreeOutcome::kFreed),

@@ -33,7 +33,7 @@ struct Operation {
     kCompact,        // a: budget
     kReclaimRange,   // a: first frame, b: how many
     kReclaimBlocks,  // a: how many
-    kReclaimUnit,    // a: frame or oldest, b: which objects go, move, or stay
+    kReclaimUnit,    // b: which objects go, move, or stay
     kListFrame,      // a: frame
     kReleaseFrames,  // a: how many
     kFailNth,        // a: n
@@ -77,7 +77,7 @@ class PoolModel {
   void Free(size_t which);
   void Forget(size_t which);
   void CheckContent(const Object& object, const PinnedObject& pin);
-  void ReclaimUnit(uint32_t a, uint32_t b);
+  void ReclaimUnit(uint32_t fates);
   void ReclaimRange(uint32_t first, uint32_t count);
   void ReclaimBlocks(size_t max_blocks);
   void ListFrame(FrameId frame);
