@@ -1,0 +1,58 @@
+#include "swap/storage_pool.h"
+
+#include "os/thread.h"
+
+namespace uzswap {
+
+Result<void> StoragePool::Init(PoolKind kind, Bytes limit) {
+  const PageCount frames = PagesCovering(limit);
+  Result<void> done = arena_.Init({.capacity = frames, .access = FrameAccess::kAlways});
+  if (!done.ok()) return done;
+  const PoolOptions options{.arena = &arena_, .max_objects = frames.raw() * kObjectsPerFrame};
+  switch (kind) {
+    case PoolKind::kZbud:
+      return zbud_.emplace().Init(options);
+    case PoolKind::kZsmalloc:
+      return zsmalloc_.emplace().Init({.pool = options});
+  }
+  Panic(__FILE__, __LINE__, "unknown kind of pool");
+}
+
+TrimResult StoragePool::Trim() {
+  TrimResult result;
+  CompactSparseFrames(result);
+  ReleaseIdleFrames(result);
+  return result;
+}
+
+// Compaction pays when frames hold an eighth more than the objects in them.
+void StoragePool::CompactSparseFrames(TrimResult& result) {
+  const uint64_t now = os::MonotonicNanoseconds();
+  if (now - counted_ns_ >= kCountEveryNs) {
+    counted_ns_ = now;
+    object_bytes_ = Bytes(pool().Snapshot().object_bytes);
+  }
+  const Bytes used = ToBytes(arena_.frames_in_use());
+  const Bytes slack = ToBytes(PageCount(kIdleFrames));
+  if (used.raw() <= object_bytes_.raw() / 8 * 9 + slack.raw()) return;
+  const CompactOutcome compacted = pool().CompactStep(kCompactFrames);
+  result.objects_moved = compacted.objects_moved;
+  result.frames_freed = compacted.frames_freed;
+}
+
+void StoragePool::ReleaseIdleFrames(TrimResult& result) {
+  // Whole blocks of 2 MiB are emptied and released here, before single frames: moving their
+  // content needs idle frames elsewhere.
+  const PageCount idle = IdleFrames();
+  if (idle.raw() <= kIdleFrames) return;
+  result.frames_released += arena_.ReleaseFreeFrames(idle - PageCount(kIdleFrames));
+}
+
+// Both counts change while they are read, so the difference can come out negative.
+PageCount StoragePool::IdleFrames() const {
+  const PageCount populated = arena_.frames_populated();
+  const PageCount used = arena_.frames_in_use();
+  return populated > used ? populated - used : PageCount(0);
+}
+
+}  // namespace uzswap

@@ -1,0 +1,70 @@
+// StoragePool: an arena and the pool that the options name, in one object and without a heap.
+//
+//   FrameArena   | U U . U . . U U U . - - - - |   U in use by the pool
+//                                                  . idle: free, the kernel holds memory for it
+//   Trim         1. objects move out of sparse     - free, without memory
+//                   frames: U becomes .
+//                2. idle frames go back to the kernel, except kIdleFrames: . becomes -
+//
+// Pool and arena may be used by any thread, as their headers say. Trim: one thread at a time.
+#ifndef UZSWAP_SWAP_STORAGE_POOL_H_
+#define UZSWAP_SWAP_STORAGE_POOL_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "frame/frame_arena.h"
+#include "pool/pool_kind.h"
+#include "pool/zbud_pool.h"
+#include "pool/zsmalloc_pool.h"
+
+namespace uzswap {
+
+// What one call of Trim achieved.
+struct TrimResult {
+  uint32_t objects_moved = 0;
+  uint32_t frames_freed = 0;  // by moving their objects; they are idle afterwards
+  PageCount frames_released;  // their memory went back to the kernel
+};
+
+class StoragePool {
+ public:
+  // A page compresses to a tenth at best. A store that finds no handle is refused.
+  static constexpr uint64_t kObjectsPerFrame = 10;
+  // Idle frames kept for the next stores, so that they need not ask the kernel.
+  static constexpr uint64_t kIdleFrames = 64;
+
+  // Once. The arena has as many frames as `limit` has pages; memory is taken when it is used.
+  Result<void> Init(PoolKind kind, Bytes limit);
+
+  // Requires: Init.
+  Pool& pool() {
+    if (zbud_) return *zbud_;
+    return *zsmalloc_;
+  }
+  FrameArena& arena() { return arena_; }
+
+  // A bounded amount of work: up to kCompactFrames frames are compacted. Never waits.
+  TrimResult Trim();
+
+ private:
+  static constexpr size_t kCompactFrames = 64;
+  // A count of all objects visits every shard. It is renewed not more often than this.
+  static constexpr uint64_t kCountEveryNs = 2'000'000;
+
+  void CompactSparseFrames(TrimResult& result);
+  void ReleaseIdleFrames(TrimResult& result);
+  [[nodiscard]] PageCount IdleFrames() const;
+
+  FrameArena arena_;
+  std::optional<ZbudPool> zbud_;
+  std::optional<ZsmallocPool> zsmalloc_;
+  uint64_t counted_ns_ = 0;
+  Bytes object_bytes_;  // at counted_ns_
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_SWAP_STORAGE_POOL_H_

@@ -1,0 +1,98 @@
+#include "swap/storage_stack.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace uzswap {
+namespace {
+
+// With a backing store as many pages as the tables can hold: 256 GiB.
+constexpr uint32_t kSlotsWithBacking = uint32_t{1} << 26;
+constexpr uint32_t kReadAheadFrames = 64;
+
+// Without a backing store the pool's handles bound the number of pages.
+uint32_t SlotsFor(Bytes memory_limit, bool has_backing) {
+  if (has_backing) return kSlotsWithBacking;
+  const uint64_t objects = PagesCovering(memory_limit).raw() * StoragePool::kObjectsPerFrame;
+  return static_cast<uint32_t>(std::min<uint64_t>(objects, kSlotsWithBacking));
+}
+
+bool Keeps(KeepIncompressible keep, bool writes) {
+  switch (keep) {
+    case KeepIncompressible::kIfWritable:
+      return writes;
+    case KeepIncompressible::kAlways:
+      return true;
+    case KeepIncompressible::kNever:
+      return false;
+  }
+  Panic(__FILE__, __LINE__, "unknown wish for incompressible pages");
+}
+
+}  // namespace
+
+Result<void> StorageStack::Init(const StorageOptions& options) {
+  Result<void> done = Validate(options);
+  if (!done.ok()) return done;
+  done = pool_.Init(options.pool, options.memory_limit);
+  if (!done.ok()) return done;
+  if (options.backing.wanted()) {
+    static_cast<void>(backing_.Open(options.backing, options.memory_limit, cache_));
+  }
+  keep_incompressible_ = options.keep_incompressible;
+  const uint32_t slots = SlotsFor(options.memory_limit, backing() != nullptr);
+  done = InitCache(options, slots);
+  if (!done.ok()) return done;
+  done = InitWriteback(options);
+  if (!done.ok()) return done;
+  return store_.Init(&cache_, &pool_.arena(), slots);
+}
+
+Result<void> StorageStack::InitCache(const StorageOptions& options, uint32_t slots) {
+  const bool has_backing = backing() != nullptr;
+  CacheOptions cache_options;
+  cache_options.codec = CodecById(options.codec);
+  cache_options.keep_incompressible = Keeps(keep_incompressible_, has_backing);
+  cache_options.object_max = PageStore::kObjectMax;
+  cache_options.readahead_frames = has_backing ? kReadAheadFrames : 0;
+  if (options.pool_limit != Bytes(0)) cache_options.pool_limit = options.pool_limit.raw();
+  const uint32_t leaves = slots / EntryLeaf::kWords + 1;
+  cache_options.index = {.areas_max = 2, .nodes_max = leaves / 512 + 4, .leaves_max = leaves + 1};
+  return cache_.Init(pool_.pool(), cache_options);
+}
+
+Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
+  const Result<void> done = writer_context_.Init(cache_);
+  if (!done.ok()) return done;
+  WritebackOptions writeback_options;
+  // Where writing is impossible or limited, processor time is spent to hold more in memory.
+  const bool saves_writes = backing() == nullptr || options.backing.write_limit != Bytes(0);
+  if (saves_writes && options.codec != CodecId::kZstd) {
+    writeback_options.recompress_with = CodecById(CodecId::kZstd);
+  }
+  return writeback_.Init(cache_, writer_context_, backing(), writeback_options);
+}
+
+void StorageStack::Close(CacheContext& context) {
+  if (!is_child_) writeback_.Drain();
+  store_.Close(context);
+}
+
+void StorageStack::Pause() {
+  writeback_.Pause();
+  backing_.BeginChild();
+}
+
+void StorageStack::BecomeChild(os::BackingFile file) {
+  cache_.ResetAfterFork();
+  store_.ResetAfterFork();
+  writeback_.ResetAfterFork();
+  is_child_ = true;
+  if (backing() == nullptr) return;
+  backing_.BecomeReader(std::move(file));
+  cache_.SetKeepIncompressible(Keeps(keep_incompressible_, false));
+  // Nothing leaves the pool any more, so only the memory limit bounds it.
+  cache_.gate().SetLimit(UINT64_MAX);
+}
+
+}  // namespace uzswap
