@@ -112,9 +112,9 @@ BackingRequest ToBackingRequest(const RawOptions& raw, const CLI::App& run) {
 
 Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std::string> command) {
   if (command.empty()) return Usage("no command to run");
-  const std::optional<CodecKind> codec = ParseCodec(raw.codec);
+  const std::optional<CodecId> codec = CodecIdByName(raw.codec);
   if (!codec) return Usage("--codec: '" + raw.codec + "' is not known", "--codec lz4 or zstd");
-  const std::optional<PoolKind> pool = ParsePool(raw.pool);
+  const std::optional<PoolKind> pool = PoolKindByName(raw.pool);
   if (!pool) return Usage("--pool: '" + raw.pool + "' is not known", "--pool zsmalloc or zbud");
 
   RunRequest request;

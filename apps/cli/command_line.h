@@ -23,7 +23,7 @@ namespace uzswap::cli {
 
 struct RunRequest {
   std::optional<std::string> limit;
-  CodecKind codec = CodecKind::kLz4;
+  CodecId codec = CodecId::kLz4;
   PoolKind pool = PoolKind::kZsmalloc;
   BackingRequest backing;
   std::optional<std::string> stats;

@@ -174,7 +174,7 @@ TEST(CommandLineTest, ReadsEveryOption) {
                 "/b",        "--backing-size", "4G",      "--backing-write-limit",
                 "10G/d",     "--encrypt",      "--",      "a"});
   EXPECT_EQ(run.limit, "auto");
-  EXPECT_EQ(run.codec, CodecKind::kZstd);
+  EXPECT_EQ(run.codec, CodecId::kZstd);
   EXPECT_EQ(run.pool, PoolKind::kZbud);
   EXPECT_EQ(run.stats, "s.json");
   EXPECT_TRUE(run.summary);
@@ -203,11 +203,11 @@ TEST(CommandLineTest, VariablesStandInForOptions) {
     unsetenv(name);
   }
   EXPECT_EQ(run.limit, "300M");
-  EXPECT_EQ(run.codec, CodecKind::kZstd);
+  EXPECT_EQ(run.codec, CodecId::kZstd);
   EXPECT_EQ(run.pool, PoolKind::kZsmalloc);
   EXPECT_TRUE(run.summary);
   EXPECT_EQ(beaten.limit, "1G");
-  EXPECT_EQ(beaten.codec, CodecKind::kLz4);
+  EXPECT_EQ(beaten.codec, CodecId::kLz4);
 }
 
 TEST(CommandLineTest, VariablesStandInForTheBackingFileToo) {

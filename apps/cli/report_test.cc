@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::json;
 using testing::Folder;
 
-constexpr Options kOptions{Bytes(64 << 20), CodecKind::kZstd, PoolKind::kZbud};
+constexpr Options kOptions{Bytes(64 << 20), CodecId::kZstd, PoolKind::kZbud};
 
 Json JsonOf(const Watch& watch, bool running) {
   return Json::parse(ToJson(watch.MakeReport(running)));
@@ -32,16 +32,16 @@ void ExpectBalanced(const Json& json) {
 class ReportTest : public ::testing::Test {
  protected:
   ReportTest() : session_(std::move(Session::Create(kOptions)).value()), watch_(session_, {"a"}) {}
-  ProcessSlot Life(const char* name) {
-    const ProcessSlot slot = *session_.Claim(name);
-    slot.statistics().zswpout.Add(10);
-    slot.statistics().zswpin.Add(4);
-    slot.statistics().invalidated_pages.Add(1);
-    slot.statistics().stored_pages.Set(5);
-    slot.statistics().resident_bytes.Set(1 << 20);
-    slot.statistics().fault_ns.Record(5000);
-    slot.Publish(Bytes(1 << 20), Bytes(1 << 18));
-    return slot;
+  ProcessRecord Life(const char* name) {
+    const ProcessRecord record = *session_.Claim(name);
+    record.statistics().zswpout.Add(10);
+    record.statistics().zswpin.Add(4);
+    record.statistics().invalidated_pages.Add(1);
+    record.statistics().stored_pages.Set(5);
+    record.statistics().resident_bytes.Set(1 << 20);
+    record.statistics().fault_ns.Record(5000);
+    record.Publish(Bytes(1 << 20), Bytes(1 << 18));
+    return record;
   }
   Session session_;
   Watch watch_;

@@ -16,8 +16,8 @@ uint64_t NowNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
-ProcessReport RecordOf(const Session::SlotView& slot, bool running) {
-  return {slot.process.pid, slot.name.c_str(), running, Copy(slot.statistics)};
+ProcessReport RecordOf(const Session::RecordView& record, bool running) {
+  return {record.process.pid, record.name.c_str(), running, Copy(record.statistics)};
 }
 
 void ClearGauges(Figures& figures) {
@@ -43,8 +43,8 @@ void Watch::Sweep() {
     std::fflush(stderr);
   });
   session_.MarkDead();
-  session_.FoldDead([this](const Session::SlotView& slot) {
-    ended_.push_back(RecordOf(slot, false));
+  session_.FoldDead([this](const Session::RecordView& record) {
+    ended_.push_back(RecordOf(record, false));
     if (ended_.size() > kRecordsMax) ended_.pop_front();
   });
 }
@@ -61,10 +61,10 @@ Report Watch::MakeReport(bool running) const {
   Figures gauges;
   auto total = std::make_unique<Statistics>();
   FoldStatistics(session_.exited(), *total);
-  session_.VisitLive([&](const Session::SlotView& slot) {
-    report.processes.push_back(RecordOf(slot, true));
+  session_.VisitLive([&](const Session::RecordView& record) {
+    report.processes.push_back(RecordOf(record, true));
     AddGauges(report.processes.back().figures, gauges);
-    FoldStatistics(slot.statistics, *total);
+    FoldStatistics(record.statistics, *total);
   });
   report.total = Copy(*total);
   if (running) {

@@ -30,6 +30,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "codec/codec_id.h"
 #include "os/mapping.h"
 
 namespace uzswap {
@@ -54,9 +55,6 @@ struct [[nodiscard]] CompressOutcome {
 };
 
 enum class [[nodiscard]] DecompressOutcome : uint8_t{kOk, kCorrupt};
-
-// Which codec made an object. Written to backing stores: values never change.
-enum class CodecId : uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
 
 class Codec {
  public:

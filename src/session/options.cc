@@ -9,9 +9,9 @@ namespace {
 
 constexpr uint64_t kDefaultPoolPercent = 20;
 
-// The general word for zero speaks of memory.
+// Describe(kZero) speaks of memory; this text fits a disk too.
 const char* WhyNot(SizeError error) {
-  return error == SizeError::kZero ? "is zero: nothing could ever be kept there" : Describe(error);
+  return error == SizeError::kZero ? "is zero: nothing could be stored there" : Describe(error);
 }
 
 constexpr struct {
@@ -36,7 +36,7 @@ bool EqualsLower(std::string_view text, std::string_view lower) {
   return true;
 }
 
-// What the command line takes for "no".
+// The same texts mean "no" as on the command line.
 bool IsSet(std::string_view flag) {
   if (flag.empty()) return false;
   for (const char* no : {"0", "f", "n", "-", "false", "no", "off", "disable"}) {
@@ -50,8 +50,8 @@ Bytes PercentOf(Bytes whole, uint64_t percent) {
   return Bytes(whole.raw() / 100 * percent + whole.raw() % 100 * percent / 100);
 }
 
-// The part of the environment that depends on the limit and on each other. Returns the first
-// variable that makes no sense, or null.
+// The variables that depend on the limit and on each other. Returns the first variable that is
+// refused, or null.
 const char* TakeBackingVariables(const char* const* environment, Options& options) {
   if (const auto text = FindVariable(environment, kBackingVariable)) {
     if (!SetBacking(options, *text)) return kBackingVariable;
@@ -83,40 +83,6 @@ const char* TakeBackingVariables(const char* const* environment, Options& option
 }
 
 }  // namespace
-
-std::optional<CodecKind> ParseCodec(std::string_view name) {
-  for (const CodecKind codec : {CodecKind::kLz4, CodecKind::kZstd}) {
-    if (name == Name(codec)) return codec;
-  }
-  return std::nullopt;
-}
-
-std::optional<PoolKind> ParsePool(std::string_view name) {
-  for (const PoolKind pool : {PoolKind::kZsmalloc, PoolKind::kZbud}) {
-    if (name == Name(pool)) return pool;
-  }
-  return std::nullopt;
-}
-
-const char* Name(CodecKind codec) {
-  switch (codec) {
-    case CodecKind::kLz4:
-      return "lz4";
-    case CodecKind::kZstd:
-      return "zstd";
-  }
-  return "unknown";
-}
-
-const char* Name(PoolKind pool) {
-  switch (pool) {
-    case PoolKind::kZsmalloc:
-      return "zsmalloc";
-    case PoolKind::kZbud:
-      return "zbud";
-  }
-  return "unknown";
-}
 
 const char* PeriodSuffix(uint32_t seconds) {
   for (const auto& period : kPeriods) {
@@ -156,7 +122,7 @@ ParsedBound ParsePoolLimit(std::string_view text, Bytes limit) {
     bytes = size.bytes;
   }
   if (bytes > limit) return {"is more than the limit, of which the pools are a part"};
-  if (bytes < kPoolLimitMin) return {"is too small to keep anything in; the least is 64K"};
+  if (bytes < kPoolLimitMin) return {"is too small to store anything in; the least is 64K"};
   return {nullptr, bytes};
 }
 
@@ -191,12 +157,12 @@ EnvironmentOptions OptionsFromEnvironment(const char* const* environment) {
     result.options.limit = size.bytes;
   }
   if (const auto text = FindVariable(environment, kCodecVariable)) {
-    const std::optional<CodecKind> codec = ParseCodec(*text);
+    const std::optional<CodecId> codec = CodecIdByName(*text);
     if (!codec) return {result.options, kCodecVariable};
     result.options.codec = *codec;
   }
   if (const auto text = FindVariable(environment, kPoolVariable)) {
-    const std::optional<PoolKind> pool = ParsePool(*text);
+    const std::optional<PoolKind> pool = PoolKindByName(*text);
     if (!pool) return {result.options, kPoolVariable};
     result.options.pool = *pool;
   }

@@ -1,7 +1,7 @@
-// Options: what one `uzswap run` was asked for, as the engine inside the program gets it.
+// Options: the options of one `uzswap run`, as the engine inside the program receives them.
 //
-// The runner checks them, writes them into the session (engine/session.h) and repeats them in
-// the environment, where a process finds them that cannot reach the session any more.
+// The runner checks them and writes them into the session (session/session.h). It also sets
+// environment variables, for a process that can no longer open the session.
 //
 //     UZSWAP_LIMIT=200M              UZSWAP_CODEC=lz4|zstd    UZSWAP_POOL=zsmalloc|zbud
 //     UZSWAP_POOL_LIMIT=40M|20%
@@ -9,14 +9,14 @@
 //     UZSWAP_ENCRYPT=1
 //
 //       limit ├───────────────────────────────────────────────┤ resident + pools + tables
-//  pool_limit ├─────────┤ pools; what is colder leaves for ──> backing ├───────┤ backing_size
-//                                                              at most write_limit a period
+//  pool_limit ├─────────┤ pools; colder pages are written to ──> backing ├───────┤ backing_size
+//                                                               at most write_limit a period
 //
-// Invariants of what the runner or OptionsFromEnvironment hands out: pool_limit <= limit; the
-// path is absolute and ends with a zero; without a path there is neither size nor write limit
-// nor encryption.
+// Invariants of checked options: pool_limit <= limit; the path is absolute and ends with a zero;
+// without a path there is no size limit, no write limit and no encryption.
 //
-// Plain data. Reads only what it is given: no getenv, no locale, no allocation. Any thread.
+// Plain data. The functions read only their arguments: no getenv, no locale, no allocation. Any
+// thread.
 #ifndef UZSWAP_SESSION_OPTIONS_H_
 #define UZSWAP_SESSION_OPTIONS_H_
 
@@ -26,18 +26,17 @@
 #include <string_view>
 
 #include "base/units.h"
+#include "codec/codec_id.h"
+#include "pool/pool_kind.h"
 
 namespace uzswap {
 
-enum class CodecKind : uint32_t { kLz4 = 0, kZstd = 1 };
-enum class PoolKind : uint32_t { kZsmalloc = 0, kZbud = 1 };
-
-// The terminating zero included. Longer paths are refused by name.
+// With the terminating zero. Longer paths are refused with a message.
 inline constexpr size_t kBackingPathMax = 1024;
 
 struct Options {
   Bytes limit{};  // of the whole tree of processes; zero: none was given
-  CodecKind codec = CodecKind::kLz4;
+  CodecId codec = CodecId::kLz4;
   PoolKind pool = PoolKind::kZsmalloc;
   Bytes pool_limit{};    // of the tree's pools together; zero: the limit itself is the bound
   Bytes backing_size{};  // of the tree's backing files together; zero: no bound
@@ -47,11 +46,11 @@ struct Options {
   char backing[kBackingPathMax] = {};  // absolute path; empty: none
 };
 
-// Below this the engine's own working memory would leave the program nothing.
+// With less, the engine's own memory would leave nothing for the program.
 inline constexpr Bytes kLimitMin{uint64_t{8} << 20};
-// A percent of the least limit is still a pool.
+// One percent of the smallest limit is more than this.
 inline constexpr Bytes kPoolLimitMin{uint64_t{64} << 10};
-// A few segments: with less nothing would ever be written.
+// A few segments; in less space nothing could be written.
 inline constexpr Bytes kBackingSizeMin{uint64_t{1} << 20};
 
 inline constexpr char kLimitVariable[] = "UZSWAP_LIMIT";
@@ -64,13 +63,8 @@ inline constexpr char kWriteLimitVariable[] = "UZSWAP_BACKING_WRITE_LIMIT";
 inline constexpr char kEncryptVariable[] = "UZSWAP_ENCRYPT";
 inline constexpr char kSessionVariable[] = "UZSWAP_SESSION";
 
-std::optional<CodecKind> ParseCodec(std::string_view name);
-std::optional<PoolKind> ParsePool(std::string_view name);
-const char* Name(CodecKind codec);
-const char* Name(PoolKind pool);
-
-// A bound that was asked for. `error` says why it was refused, as the end of a sentence:
-// "'12Q' " + "has an unknown unit ..."; null: it is fine.
+// A limit that was parsed. `error` says why it was refused, as the end of a sentence:
+// "'12Q' " + "has an unknown unit ...". It is null if the limit was accepted.
 struct [[nodiscard]] ParsedBound {
   const char* error = nullptr;
   Bytes bytes{};
@@ -78,7 +72,7 @@ struct [[nodiscard]] ParsedBound {
 
   [[nodiscard]] constexpr bool ok() const { return error == nullptr; }
 };
-// "/d" for a day; empty when no period has these seconds.
+// "/d" for a day; empty if no period has this many seconds.
 const char* PeriodSuffix(uint32_t seconds);
 // "4G".
 ParsedBound ParseBackingSize(std::string_view text);
@@ -90,15 +84,15 @@ ParsedBound ParsePoolLimit(std::string_view text, Bytes limit);
 // False, and nothing is changed, when the path is not absolute or too long.
 [[nodiscard]] bool SetBacking(Options& options, std::string_view path);
 
-// The pool's bound when none was asked for: with a backing file 20 % of the limit, as the
-// kernel's zswap has it, else none.
+// The pool limit if none was given: with a backing file 20 % of the limit, as in the kernel's
+// zswap, else none.
 Bytes DefaultPoolLimit(const Options& options);
 
-// The value of NAME in an `environ`-like, null-terminated array; nothing when it is not there.
-// The text is the environment's own.
+// The value of a variable in a null-terminated array like `environ`; nothing if it is not set. The
+// result points into the environment.
 std::optional<const char*> FindVariable(const char* const* environment, std::string_view name);
 
-// `bad_variable` names the first variable that makes no sense, or is null.
+// `bad_variable` names the first variable that is refused, or is null.
 struct [[nodiscard]] EnvironmentOptions {
   Options options;
   const char* bad_variable = nullptr;

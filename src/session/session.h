@@ -1,45 +1,50 @@
 // Session: the memory shared by one tree of processes under `uzswap run`.
 //
-//   runner ── memfd ──┬── CMD            every process maps the same memory; exec'ed ones find
-//                     ├── its child      it by UZSWAP_SESSION=/proc/<runner>/fd/<n>, forked
-//                     └── ...            ones inherit the mapping
+//   runner ── memfd ──┬── CMD            every process maps the same memory; a program that was
+//                     ├── its child      exec'ed finds it by UZSWAP_SESSION=/proc/<runner>/fd/<n>,
+//                     └── ...            a forked child inherits the mapping
 //
 //   +--------------------+-------------------------------+--------------------------------+
-//   | header             | directory: 512 cache lines    | 512 x Statistics               |
-//   |  magic, options    |  word  start  namespace       |  (memory is taken only when a  |
-//   |  peaks of the tree |  usage_bytes  pool_bytes      |   slot is used)                |
-//   |  warnings given    |  name                         |                                |
-//   |  account of the    |                               |                                |
-//   |  processes gone    |                               |                                |
+//   | header             | 512 process records, a cache  | 512 x Statistics               |
+//   |  magic, options    | line each                     |  (memory is allocated when a   |
+//   |  peaks of the tree |  word  start  namespace       |   record is used)              |
+//   |  warnings given    |  usage_bytes  pool_bytes      |                                |
+//   |  figures of ended  |  name                         |                                |
+//   |  processes         |                               |                                |
 //   +--------------------+-------------------------------+--------------------------------+
 //
 //   word = generation:24 | state:8 | pid:32, changed by compare-and-swap only
 //
 //        Claim               fields written          Retire, or found dead
 //   kFree ────> kClaiming ────────────────> kLive ─────────────────────────> kDead
-//     ^                                                                        │ Fold
+//     ^                                                                        │ fold
 //     └──────────────────────────── kFolding <─────────────────────────────────┘
 //
-// Every claim takes a new generation: who judged a process dead cannot bury its successor.
+// Every claim increments the generation. So a process that was found dead is never confused with
+// the next one that uses its record.
 //
-// The budget of the tree is the sum of usage_bytes over the slots in state kLive. A process
-// that was killed counts until somebody notices: the runner does once a second, and whoever
-// is about to reclaim because of TreeUsage should first call MarkDead (cheap: a few system
-// calls a process). Folding adds a dead slot's figures to the account in the header:
+// The usage of the tree is the sum of usage_bytes over the records in state kLive. A process
+// that was killed counts until another one notices. The runner checks once a second; a process
+// that is about to reclaim because of TreeUsage calls MarkDead first, which costs a few system
+// calls for each process. To fold a dead record is to add its figures to those of the ended
+// processes in the header:
 //
-//   sums add up; peaks keep the larger; gauges add up to "what they held at exit", so that
+//   sums are added; of peaks the larger is kept; gauges add up to "what they held at exit", so
 //   for the whole tree   zswpout = zswpin + invalidated_pages + stored_pages(now) + (at exit)
 //
-// Only the runner folds, because it also keeps a record of each process; others do when the
-// table is full. A process killed in the middle of a claim or a fold (microseconds) leaves its
-// slot unusable for good; it counts for nothing.
+// Usually only the runner folds, because it also reports each process. Other processes fold when
+// the table is full. If a process is killed in the middle of a claim or a fold (microseconds), its
+// record can not be used again, and counts for nothing.
 //
-// The same process may claim twice: exec starts a new program under the old pid. The former
-// slot is marked dead by Claim. A forked child calls Claim for itself and must not touch the
-// slot of its parent, whose ProcessSlot it has by copy.
+// A process may claim twice: exec starts a new program under the old pid. Claim marks the former
+// record dead. A forked child calls Claim for itself. It must not use the record of its parent,
+// whose ProcessRecord it has inherited.
+//
+// Session has more methods than other classes, because all of them work on one mapping: the
+// options, the table (process_records.cc), the warnings and the messages of the tree.
 //
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
-// and any process may call everything here, except what is said to be for one.
+// and any process may call everything here, except where a comment names one.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
 
@@ -59,35 +64,35 @@
 
 namespace uzswap {
 
-inline constexpr uint32_t kSessionSlots = 512;
+inline constexpr uint32_t kProcessRecords = 512;
 
-enum class SlotState : uint8_t { kFree, kClaiming, kLive, kDead, kFolding };
+enum class RecordState : uint8_t { kFree, kClaiming, kLive, kDead, kFolding };
 
-// Things said once a tree, not once a process.
+// Warnings that are given once for the whole tree.
 enum class Warning : uint32_t {
-  kOverLimit = 0,  // the limit cannot be kept
-  kTableFull = 1,  // more processes than slots
-  kBacking = 2,    // the backing store takes nothing
+  kOverLimit = 0,  // usage exceeds the limit
+  kTableFull = 1,  // more processes than records
+  kBacking = 2,    // nothing can be written to the backing store
 };
 
 namespace internal {
 struct SessionLayout;
-struct SlotEntry;
+struct RecordEntry;
 }  // namespace internal
 
-// What one process writes into the session: its place in the table. A plain view, copied
-// freely; valid as long as the Session's mapping and until Retire.
-class ProcessSlot {
+// The record of one process, for the process itself. A plain view that may be copied. It is valid
+// until Retire, and as long as the Session's mapping.
+class ProcessRecord {
  public:
   [[nodiscard]] uint32_t index() const { return index_; }
   [[nodiscard]] Statistics& statistics() const;
-  // What this process holds now: resident, pool and own metadata together, and the pool alone.
-  // Raises the peaks of the tree and returns its usage.
+  // `usage` is what this process holds now: resident pages, pool and metadata. `pool` is the pool
+  // alone. Raises the peaks of the tree, and returns its usage.
   Bytes Publish(Bytes usage, Bytes pool) const;
 
  private:
   friend class Session;
-  ProcessSlot(internal::SessionLayout* layout, uint32_t index, uint64_t word)
+  ProcessRecord(internal::SessionLayout* layout, uint32_t index, uint64_t word)
       : layout_(layout), index_(index), word_(word) {}
 
   internal::SessionLayout* layout_;
@@ -97,15 +102,15 @@ class ProcessSlot {
 
 class Session {
  public:
-  // The runner's: a memfd whose path children get.
+  // For the runner: a memfd. Its children find it by its path.
   static Result<Session> Create(const Options& options);
-  // For a process that finds no runner: shared with what it forks, not with what it execs.
+  // For a process without a runner: shared with its forked children, lost at exec.
   static Result<Session> CreatePrivate(const Options& options);
   // Fails with the errno of open, or EPROTO when the memory is not of this version.
   static Result<Session> Open(const char* path);
-  // What the preload library calls, with the `envp` of its constructor: the session
-  // UZSWAP_SESSION names; failing that a private one, if UZSWAP_LIMIT gives a limit; failing
-  // that an error whose text says what was missing (the library then stays inert).
+  // For the preload library, with the `envp` of its constructor. Opens the session that
+  // UZSWAP_SESSION names. If that fails, creates a private one if UZSWAP_LIMIT gives a limit.
+  // Otherwise the error says what is missing, and the library does nothing.
   static Result<Session> FromEnvironment(const char* const* environment);
 
   [[nodiscard]] Options options() const;
@@ -113,54 +118,54 @@ class Session {
   using Path = os::TextLine<64>;
   [[nodiscard]] Path path() const;
 
-  // Takes a slot for the calling process, its statistics at zero. Nothing when all are taken:
-  // such a process had better not be managed, since nobody would see what it holds.
-  std::optional<ProcessSlot> Claim(std::string_view program_name);
-  // The owner's last word: from here on its usage counts no more.
-  void Retire(const ProcessSlot& slot);
+  // Claims a record for the calling process, with statistics of zero. Nothing if all records are in
+  // use: then no other process sees what this one holds.
+  std::optional<ProcessRecord> Claim(std::string_view program_name);
+  // The process ends: its usage no longer counts. Requires: `record` is the caller's.
+  void Retire(const ProcessRecord& record);
 
-  // Sum over living slots. Costs one cache line a process.
+  // Sums over the live records. Costs one cache line for each process.
   [[nodiscard]] Bytes TreeUsage() const;
   [[nodiscard]] Bytes TreePool() const;
   [[nodiscard]] Bytes TreeUsagePeak() const;
   [[nodiscard]] Bytes TreePoolPeak() const;
-  // Live processes now; processes ever.
+  // Live processes now; processes since the session began; claims that found no record.
   [[nodiscard]] uint32_t LiveCount() const;
   [[nodiscard]] uint64_t ClaimCount() const;
   [[nodiscard]] uint64_t RefusedClaims() const;
 
-  // Marks the slots of processes that are gone; returns how many.
+  // Marks the records of processes that have ended; returns how many.
   uint32_t MarkDead();
-  // Calls visit(SlotView) for each dead slot, then folds it into exited() and frees it.
+  // Calls visit(RecordView) for each dead record, then folds it into exited() and frees it.
   template <typename Visitor>
   uint32_t FoldDead(Visitor&& visit);
-  // Calls visit(SlotView) for each living slot.
+  // Calls visit(RecordView) for each live record.
   template <typename Visitor>
   void VisitLive(Visitor&& visit) const;
 
-  // The account of the processes that are gone; gauges mean "at exit" here.
+  // The figures of the ended processes. Here gauges mean "at exit".
   [[nodiscard]] const Statistics& exited() const;
 
-  // The tree's account of bytes written to backing stores.
+  // The account of bytes that the tree writes to backing stores.
   [[nodiscard]] WearAccount* wear_account() const;
-  // What the living have on disk, as they last said.
+  // The sum of backing_file_bytes over the live records.
   [[nodiscard]] Bytes TreeBacking() const;
 
-  // True for the first caller in the tree: it gives the warning.
+  // True for the first caller in the tree, which then gives the warning.
   bool TakeWarning(Warning warning);
 
   // Leaves a line for the runner to print. False if there is no runner, or no room: each run has
-  // room for kMessages, and nobody has more to say than that.
+  // room for kMessages lines.
   bool Say(std::string_view line);
-  // The runner's: calls visit(std::string_view) for each line not told yet.
+  // For the runner: calls visit(std::string_view) for each line that was not visited yet.
   template <typename Visitor>
   void TakeMessages(Visitor&& visit);
 
   static constexpr uint32_t kMessages = 16;
   static constexpr uint32_t kMessageBytes = 504;
 
-  // A slot as an observer sees it. The references are valid during the visit only.
-  struct SlotView {
+  // A record as another process sees it. The reference is valid during the visit only.
+  struct RecordView {
     uint32_t index;
     os::ProcessIdentity process;
     os::TextLine<25> name;
@@ -176,26 +181,26 @@ class Session {
   static Result<Session> Format(Result<os::SharedMemory> memory, const Options& options);
 
   [[nodiscard]] internal::SessionLayout& layout() const;
-  [[nodiscard]] uint32_t SlotsUsed() const;
-  [[nodiscard]] SlotView View(uint32_t index, uint64_t word) const;
-  std::optional<ProcessSlot> ClaimAs(const os::ProcessIdentity& self, std::string_view name);
-  std::optional<uint32_t> TakeFreeSlot(uint32_t pid, uint64_t* word);
-  void MarkFormerLife(const os::ProcessIdentity& self);
-  // The word of the slot if it is in `state`, else nothing.
-  [[nodiscard]] std::optional<uint64_t> WordIf(uint32_t index, SlotState state) const;
-  // Dead to folding; false if somebody else was faster.
+  [[nodiscard]] uint32_t RecordsUsed() const;
+  [[nodiscard]] RecordView View(uint32_t index, uint64_t word) const;
+  std::optional<ProcessRecord> ClaimAs(const os::ProcessIdentity& self, std::string_view name);
+  std::optional<uint32_t> TakeFreeRecord(uint32_t pid, uint64_t* word);
+  void MarkFormerRecord(const os::ProcessIdentity& self);
+  // The word of the record if it is in `state`, else nothing.
+  [[nodiscard]] std::optional<uint64_t> WordIf(uint32_t index, RecordState state) const;
+  // From kDead to kFolding. False if another process was faster.
   bool BeginFold(uint32_t index, uint64_t word);
   void FinishFold(uint32_t index, uint64_t word);
 
   os::SharedMemory memory_;
-  uint32_t messages_told_ = 0;  // the runner's
+  uint32_t messages_told_ = 0;  // the runner's: how many it has visited
 };
 
 template <typename Visitor>
 uint32_t Session::FoldDead(Visitor&& visit) {
   uint32_t folded = 0;
-  for (uint32_t i = 0; i < SlotsUsed(); ++i) {
-    const std::optional<uint64_t> word = WordIf(i, SlotState::kDead);
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    const std::optional<uint64_t> word = WordIf(i, RecordState::kDead);
     if (!word || !BeginFold(i, *word)) continue;
     visit(View(i, *word));
     FinishFold(i, *word);
@@ -215,8 +220,8 @@ void Session::TakeMessages(Visitor&& visit) {
 
 template <typename Visitor>
 void Session::VisitLive(Visitor&& visit) const {
-  for (uint32_t i = 0; i < SlotsUsed(); ++i) {
-    if (const std::optional<uint64_t> word = WordIf(i, SlotState::kLive)) visit(View(i, *word));
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    if (const std::optional<uint64_t> word = WordIf(i, RecordState::kLive)) visit(View(i, *word));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "session/session.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ namespace uzswap {
 
 struct SessionTestPeer {
   static internal::SessionLayout& Layout(Session& session) { return session.layout(); }
-  static std::optional<ProcessSlot> ClaimAs(Session& session, const os::ProcessIdentity& self) {
+  static std::optional<ProcessRecord> ClaimAs(Session& session, const os::ProcessIdentity& self) {
     return session.ClaimAs(self, "test");
   }
 };
@@ -27,7 +28,7 @@ struct SessionTestPeer {
 namespace {
 
 constexpr Options kOptions{Bytes(200 << 20),
-                           CodecKind::kZstd,
+                           CodecId::kZstd,
                            PoolKind::kZbud,
                            Bytes(40 << 20),
                            Bytes(uint64_t{4} << 30),
@@ -42,10 +43,13 @@ Session NewSession() {
   return std::move(made).value();
 }
 
-// A process of no namespace we know, so that nobody judges it dead.
+constexpr int kDeadlineMs = 60'000;
+
+// A process of an unknown namespace, so that no other process finds it dead.
 os::ProcessIdentity Stranger(uint32_t pid) { return {pid, 1, 1}; }
 
-// A child process that runs `body` with the session it opened by path, tells us, and waits.
+// A child process that opens the session by its path, runs `body`, reports that it is ready, and
+// waits to be killed.
 class Child {
  public:
   template <typename Body>
@@ -53,7 +57,10 @@ class Child {
     UZ_CHECK_EQ(pipe(ready_), 0);
     pid_ = fork();
     UZ_CHECK(pid_ >= 0);
-    if (pid_ != 0) return;
+    if (pid_ != 0) {
+      close(ready_[1]);
+      return;
+    }
     Session session = std::move(Session::Open(path.c_str())).value();
     body(session);
     UZ_CHECK_EQ(write(ready_[1], "r", 1), 1);
@@ -64,11 +71,12 @@ class Child {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
     close(ready_[0]);
-    close(ready_[1]);
   }
   void AwaitReady() const {
+    pollfd ready = {ready_[0], POLLIN, 0};
+    ASSERT_EQ(poll(&ready, 1, kDeadlineMs), 1) << "the child is not ready in time";
     char c = 0;
-    ASSERT_EQ(read(ready_[0], &c, 1), 1);
+    ASSERT_EQ(read(ready_[0], &c, 1), 1) << "the child ended before it was ready";
   }
   void KillAndAwait() const {
     kill(pid_, SIGKILL);
@@ -87,7 +95,7 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   ASSERT_TRUE(opened.ok()) << opened.error().what;
   const Options options = opened.value().options();
   EXPECT_EQ(options.limit, kOptions.limit);
-  EXPECT_EQ(options.codec, CodecKind::kZstd);
+  EXPECT_EQ(options.codec, CodecId::kZstd);
   EXPECT_EQ(options.pool, PoolKind::kZbud);
   EXPECT_EQ(options.pool_limit, kOptions.pool_limit);
   EXPECT_EQ(options.backing_size, kOptions.backing_size);
@@ -127,7 +135,7 @@ TEST(SessionTest, WithoutARunnerALimitIsEnough) {
   Result<Session> found = Session::FromEnvironment(gone);
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found.value().options().limit, Bytes(64 << 20));
-  EXPECT_EQ(found.value().options().codec, CodecKind::kLz4);
+  EXPECT_EQ(found.value().options().codec, CodecId::kLz4);
 
   const char* nothing[] = {"HOME=/", nullptr};
   EXPECT_EQ(Session::FromEnvironment(nothing).error().errno_value, 0);
@@ -140,39 +148,39 @@ TEST(SessionTest, WithoutARunnerALimitIsEnough) {
   }
 }
 
-TEST(SessionTest, ASlotCountsUntilItIsRetired) {
+TEST(SessionTest, ARecordCountsUntilItIsRetired) {
   Session session = NewSession();
-  const std::optional<ProcessSlot> slot = session.Claim("program with a name of many letters");
-  ASSERT_TRUE(slot.has_value());
-  EXPECT_EQ(slot->Publish(Bytes(1000), Bytes(100)), Bytes(1000));
-  slot->Publish(Bytes(700), Bytes(50));
+  const std::optional<ProcessRecord> record = session.Claim("program with a name of many letters");
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->Publish(Bytes(1000), Bytes(100)), Bytes(1000));
+  record->Publish(Bytes(700), Bytes(50));
   EXPECT_EQ(session.TreeUsage(), Bytes(700));
   EXPECT_EQ(session.TreePool(), Bytes(50));
   EXPECT_EQ(session.TreeUsagePeak(), Bytes(1000));
   EXPECT_EQ(session.TreePoolPeak(), Bytes(100));
-  session.VisitLive([&](const Session::SlotView& view) {
+  session.VisitLive([&](const Session::RecordView& view) {
     EXPECT_EQ(view.process, os::OwnIdentity());
     EXPECT_STREQ(view.name.c_str(), "program with a name of m");
     EXPECT_EQ(view.usage, Bytes(700));
   });
-  session.Retire(*slot);
+  session.Retire(*record);
   EXPECT_EQ(session.TreeUsage(), Bytes(0));
   EXPECT_EQ(session.LiveCount(), 0u);
   EXPECT_EQ(session.ClaimCount(), 1u);
 }
 
-TEST(SessionTest, FoldingKeepsTheAccountOfTheDead) {
+TEST(SessionTest, FoldingKeepsTheFiguresOfEndedProcesses) {
   Session session = NewSession();
   for (uint64_t i = 1; i <= 3; ++i) {
-    const ProcessSlot slot = *session.Claim("p");
-    slot.statistics().zswpout.Add(10 * i);
-    slot.statistics().zswpin.Add(4 * i);
-    slot.statistics().invalidated_pages.Add(i);
-    slot.statistics().stored_pages.Set(5 * i);
-    slot.statistics().resident_bytes_peak.RaiseTo(100 * i);
-    slot.statistics().fault_ns.Record(1000 * i);
-    session.Retire(slot);
-    EXPECT_EQ(session.FoldDead([&](const Session::SlotView& view) {
+    const ProcessRecord record = *session.Claim("p");
+    record.statistics().zswpout.Add(10 * i);
+    record.statistics().zswpin.Add(4 * i);
+    record.statistics().invalidated_pages.Add(i);
+    record.statistics().stored_pages.Set(5 * i);
+    record.statistics().resident_bytes_peak.RaiseTo(100 * i);
+    record.statistics().fault_ns.Record(1000 * i);
+    session.Retire(record);
+    EXPECT_EQ(session.FoldDead([&](const Session::RecordView& view) {
       EXPECT_EQ(view.statistics.zswpout.Get(), 10 * i);
       EXPECT_STREQ(view.name.c_str(), "p");
     }),
@@ -185,51 +193,51 @@ TEST(SessionTest, FoldingKeepsTheAccountOfTheDead) {
   EXPECT_EQ(exited.resident_bytes_peak.Get(), 300u) << "peaks keep the larger";
   EXPECT_EQ(exited.fault_ns.Count(), 3u);
   EXPECT_EQ(exited.fault_ns.Max(), 3000u);
-  const ProcessSlot fresh = *session.Claim("p");
-  EXPECT_EQ(fresh.index(), 0u) << "the slot is used again";
+  const ProcessRecord fresh = *session.Claim("p");
+  EXPECT_EQ(fresh.index(), 0u) << "the record is used again";
   EXPECT_EQ(fresh.statistics().zswpout.Get(), 0u);
   EXPECT_EQ(fresh.statistics().fault_ns.Count(), 0u);
 }
 
-TEST(SessionTest, ExecLeavesTheFormerLifeDead) {
+TEST(SessionTest, ExecMarksTheFormerRecordDead) {
   Session session = NewSession();
-  const ProcessSlot before = *session.Claim("sh");
+  const ProcessRecord before = *session.Claim("sh");
   before.Publish(Bytes(500), Bytes(0));
   before.statistics().zswpout.Add(7);
-  const ProcessSlot after = *session.Claim("cc1plus");
+  const ProcessRecord after = *session.Claim("cc1plus");
   EXPECT_NE(after.index(), before.index());
   EXPECT_EQ(after.Publish(Bytes(20), Bytes(0)), Bytes(20)) << "the old program holds nothing";
-  EXPECT_EQ(session.FoldDead([](const Session::SlotView&) {}), 1u);
+  EXPECT_EQ(session.FoldDead([](const Session::RecordView&) {}), 1u);
   EXPECT_EQ(session.exited().zswpout.Get(), 7u);
 }
 
-TEST(SessionTest, NobodyBuriesASuccessor) {
+TEST(SessionTest, ALateRetireDoesNotTouchTheNextProcess) {
   Session session = NewSession();
-  const ProcessSlot first = *session.Claim("first");
+  const ProcessRecord first = *session.Claim("first");
   session.Retire(first);
-  session.FoldDead([](const Session::SlotView&) {});
-  const ProcessSlot second = *session.Claim("second");
+  session.FoldDead([](const Session::RecordView&) {});
+  const ProcessRecord second = *session.Claim("second");
   ASSERT_EQ(second.index(), first.index());
-  session.Retire(first);  // late: its word has another generation
+  session.Retire(first);  // its word has an older generation
   EXPECT_EQ(session.LiveCount(), 1u);
 }
 
-TEST(SessionTest, AFullTableRefusesUntilADeadProcessMakesRoom) {
+TEST(SessionTest, AFullTableRefusesUntilAProcessHasEnded) {
   Session session = NewSession();
-  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+  for (uint32_t i = 0; i < kProcessRecords; ++i) {
     ASSERT_TRUE(SessionTestPeer::ClaimAs(session, Stranger(i + 2)).has_value());
   }
-  EXPECT_EQ(session.LiveCount(), kSessionSlots);
+  EXPECT_EQ(session.LiveCount(), kProcessRecords);
   EXPECT_FALSE(session.Claim("one too many").has_value());
   EXPECT_EQ(session.RefusedClaims(), 1u);
 
-  internal::SlotEntry& entry = SessionTestPeer::Layout(session).slots[100];
+  internal::RecordEntry& entry = SessionTestPeer::Layout(session).records[100];
   const os::ProcessIdentity self = os::OwnIdentity();
   entry.pid_namespace.store(self.pid_namespace);
-  entry.word.store(internal::MakeWord(1, SlotState::kLive, self.pid));
-  const std::optional<ProcessSlot> slot = session.Claim("in the place of the dead");
-  ASSERT_TRUE(slot.has_value());
-  EXPECT_EQ(slot->index(), 100u);
+  entry.word.store(internal::MakeWord(1, RecordState::kLive, self.pid));
+  const std::optional<ProcessRecord> record = session.Claim("in its place");
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->index(), 100u);
 }
 
 TEST(SessionTest, WarningsAreGivenOnce) {
@@ -250,10 +258,10 @@ TEST(SessionTest, KilledChildrenAreFoundAndFolded) {
   std::vector<std::unique_ptr<Child>> children;
   for (uint64_t i = 1; i <= kChildren; ++i) {
     children.push_back(std::make_unique<Child>(session.path(), [i](Session& own) {
-      const ProcessSlot slot = *own.Claim("child");
-      slot.statistics().faults.Add(i);
-      slot.Publish(Bytes(i), Bytes(0));
-      if (i % 3 == 0) own.Retire(slot);
+      const ProcessRecord record = *own.Claim("child");
+      record.statistics().faults.Add(i);
+      record.Publish(Bytes(i), Bytes(0));
+      if (i % 3 == 0) own.Retire(record);
     }));
   }
   for (const auto& child : children) child->AwaitReady();
@@ -267,30 +275,31 @@ TEST(SessionTest, KilledChildrenAreFoundAndFolded) {
   EXPECT_EQ(session.TreeUsage(), Bytes(2 + 5));
   children.clear();
   EXPECT_EQ(session.MarkDead(), 2u);
-  EXPECT_EQ(session.FoldDead([](const Session::SlotView&) {}), kChildren);
+  EXPECT_EQ(session.FoldDead([](const Session::RecordView&) {}), kChildren);
   EXPECT_EQ(session.exited().faults.Get(), kChildren * (kChildren + 1) / 2);
   EXPECT_EQ(session.TreeUsage(), Bytes(0));
 }
 
-TEST(SessionTest, AForkedChildHasItsOwnSlotInTheInheritedMapping) {
+TEST(SessionTest, AForkedChildHasItsOwnRecordInTheInheritedMapping) {
   Session session = std::move(Session::CreatePrivate(kOptions)).value();
-  const ProcessSlot parent = *session.Claim("parent");
+  const ProcessRecord parent = *session.Claim("parent");
   parent.Publish(Bytes(10), Bytes(0));
   const pid_t pid = fork();
   if (pid == 0) {
-    const std::optional<ProcessSlot> own = session.Claim("child");
+    alarm(kDeadlineMs / 1000);
+    const std::optional<ProcessRecord> own = session.Claim("child");
     const bool right =
         own && own->index() != parent.index() && own->Publish(Bytes(5), Bytes(0)) == Bytes(15);
     _exit(right ? 0 : 1);
   }
   int status = -1;
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(status, 0) << "1: the child counts wrongly; a signal: it took too long";
   EXPECT_EQ(session.MarkDead(), 1u);
   EXPECT_EQ(session.TreeUsage(), Bytes(10));
 }
 
-// Claims, counts and retires race with folders; no figure may be lost or counted twice.
+// Some threads claim, count and retire while others fold. No figure may be lost or counted twice.
 TEST(SessionTest, ClaimsAndFoldsRaceWithoutLosingAFigure) {
   constexpr int kThreads = 4;
   constexpr int kRounds = 500;
@@ -301,23 +310,23 @@ TEST(SessionTest, ClaimsAndFoldsRaceWithoutLosingAFigure) {
     threads.emplace_back([&, t] {
       for (int round = 0; round < kRounds; ++round) {
         const os::ProcessIdentity self = Stranger(static_cast<uint32_t>(t + 2));
-        const std::optional<ProcessSlot> slot = SessionTestPeer::ClaimAs(session, self);
-        UZ_CHECK(slot.has_value());
-        slot->statistics().zswpout.Add(3);
-        slot->statistics().fault_ns.Record(100);
-        slot->Publish(Bytes(1), Bytes(1));
-        session.Retire(*slot);
+        const std::optional<ProcessRecord> record = SessionTestPeer::ClaimAs(session, self);
+        UZ_CHECK(record.has_value());
+        record->statistics().zswpout.Add(3);
+        record->statistics().fault_ns.Record(100);
+        record->Publish(Bytes(1), Bytes(1));
+        session.Retire(*record);
       }
       --running;
     });
   }
   for (int f = 0; f < 2; ++f) {
     threads.emplace_back([&] {
-      while (running > 0) session.FoldDead([](const Session::SlotView&) {});
+      while (running > 0) session.FoldDead([](const Session::RecordView&) {});
     });
   }
   for (std::thread& thread : threads) thread.join();
-  session.FoldDead([](const Session::SlotView&) {});
+  session.FoldDead([](const Session::RecordView&) {});
   EXPECT_EQ(session.ClaimCount(), uint64_t{kThreads} * kRounds);
   EXPECT_EQ(session.exited().zswpout.Get(), 3 * session.ClaimCount());
   EXPECT_EQ(session.exited().fault_ns.Count(), session.ClaimCount());

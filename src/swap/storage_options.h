@@ -31,8 +31,8 @@ struct StorageBackingOptions {
   // A file, a directory for an unlinked file, or a block device (os/backing_file.h). Absolute.
   // Read during Init only. nullptr or empty: none.
   const char* path = nullptr;
-  // Instead of a path: a device of the caller, which outlives the stack. Forked children cannot
-  // read from it.
+  // Instead of a path: a device of the caller, which outlives the stack. The stack keeps nothing on
+  // it for forked children, so their loads from it may fail.
   os::IoPort* port = nullptr;
   Bytes size_limit{};
   Bytes write_limit{};          // bytes written in each period

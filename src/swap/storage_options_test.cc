@@ -100,6 +100,18 @@ TEST(StorageOptionsTest, WhatIsRefusedAndWhy) {
   for (const Refused& row : with_backing) expect_refused(GoodWithBacking(), row);
 }
 
+TEST(CodecIdTest, NamesAreReadAsTheyAreWritten) {
+  for (const CodecId id : {CodecId::kLz4, CodecId::kZstd}) {
+    EXPECT_EQ(CodecIdByName(Name(id)), id);
+    EXPECT_STREQ(CodecById(id)->name(), Name(id));
+    EXPECT_EQ(CodecByName(Name(id)), CodecById(id));
+  }
+  for (const char* unknown : {"", "none", "lz", "lz4 ", "LZ4", "zstd1"}) {
+    EXPECT_FALSE(CodecIdByName(unknown).has_value()) << unknown;
+    EXPECT_EQ(CodecByName(unknown), nullptr) << unknown;
+  }
+}
+
 TEST(PoolKindTest, NamesAreReadAsTheyAreWritten) {
   for (const PoolKind kind : {PoolKind::kZsmalloc, PoolKind::kZbud}) {
     EXPECT_EQ(PoolKindByName(Name(kind)), kind);

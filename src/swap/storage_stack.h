@@ -25,7 +25,7 @@
 // Fork. The parent pauses its writer, so that nothing is in flight, and opens the backing file once
 // more for the child. The child loads what the parent wrote from that open file and writes nothing;
 // what it stores stays in its pool. The parent keeps those places on disk for as long as any
-// child has the file open (docs/decisions/forked-children-read.md):
+// child has the file open (docs/decisions/0014-forked-children-read.md):
 //
 //   parent   Pause --> OpenForChild --> fork --> Resume ... ReleaseChildren, now and then
 //   child                                 `----> BecomeChild(file)

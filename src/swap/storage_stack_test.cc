@@ -132,12 +132,12 @@ struct Wiring {
 };
 
 void PrintTo(const Wiring& wiring, std::ostream* out) {
-  *out << Name(wiring.pool) << " " << CodecById(wiring.codec)->name();
+  *out << Name(wiring.pool) << " " << Name(wiring.codec);
 }
 
 std::string NameOf(const testing::TestParamInfo<Wiring>& info) {
   constexpr const char* kBackedBy[] = {"Alone", "File", "Fake"};
-  return std::string(Name(info.param.pool)) + CodecById(info.param.codec)->name() +
+  return std::string(Name(info.param.pool)) + Name(info.param.codec) +
          kBackedBy[static_cast<int>(info.param.backed_by)];
 }
 

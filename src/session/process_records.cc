@@ -1,0 +1,216 @@
+// The table of process records in a session: claiming, adding up, marking dead, folding.
+#include "base/fold_statistics.h"
+#include "session/session.h"
+#include "session/session_layout.h"
+
+namespace uzswap {
+namespace {
+
+using internal::GenerationOf;
+using internal::MakeWord;
+using internal::PidOf;
+using internal::RecordEntry;
+using internal::SessionLayout;
+using internal::StateOf;
+using internal::WithState;
+
+// Stores up to 24 characters in three words of 64 bits, padded with zeroes.
+void StoreName(RecordEntry& entry, std::string_view name) {
+  for (int i = 0; i < internal::kNameWords; ++i) {
+    uint64_t word = 0;
+    for (int byte = 0; byte < 8; ++byte) {
+      const size_t position = static_cast<size_t>(i) * 8 + static_cast<size_t>(byte);
+      if (position >= name.size()) break;
+      word |= uint64_t{static_cast<unsigned char>(name[position])} << (8 * byte);
+    }
+    entry.name[i].store(word, std::memory_order_relaxed);
+  }
+}
+
+os::TextLine<25> LoadName(const RecordEntry& entry) {
+  os::TextLine<25> name;
+  for (const std::atomic<uint64_t>& stored : entry.name) {
+    for (uint64_t word = stored.load(std::memory_order_relaxed); word != 0; word >>= 8) {
+      const char c = static_cast<char>(word & 0xFF);
+      name.Text({&c, 1});
+    }
+  }
+  return name;
+}
+
+uint64_t SumOfLive(const SessionLayout& layout, RelaxedCounter RecordEntry::*figure) {
+  uint64_t sum = 0;
+  const uint32_t used = layout.header.records_used.load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < used; ++i) {
+    const RecordEntry& entry = layout.records[i];
+    if (StateOf(entry.word.load(std::memory_order_relaxed)) == RecordState::kLive) {
+      sum += (entry.*figure).Get();
+    }
+  }
+  return sum;
+}
+
+// Relaxed on failure and success: nothing else is published here.
+bool ChangeWord(RecordEntry& entry, uint64_t from, uint64_t to) {
+  return entry.word.compare_exchange_strong(from, to, std::memory_order_relaxed);
+}
+
+void RaiseUsed(std::atomic<uint32_t>& used, uint32_t count) {
+  uint32_t seen = used.load(std::memory_order_relaxed);
+  while (seen < count && !used.compare_exchange_weak(seen, count, std::memory_order_relaxed)) {
+  }
+}
+
+os::ProcessIdentity IdentityOf(const RecordEntry& entry, uint64_t word) {
+  return {PidOf(word), entry.start_time.load(std::memory_order_relaxed),
+          entry.pid_namespace.load(std::memory_order_relaxed)};
+}
+
+}  // namespace
+
+Statistics& ProcessRecord::statistics() const { return layout_->statistics[index_].figures; }
+
+Bytes ProcessRecord::Publish(Bytes usage, Bytes pool) const {
+  RecordEntry& entry = layout_->records[index_];
+  entry.usage_bytes.Set(usage.raw());
+  entry.pool_bytes.Set(pool.raw());
+  const uint64_t tree = SumOfLive(*layout_, &RecordEntry::usage_bytes);
+  layout_->header.usage_peak.RaiseTo(tree);
+  layout_->header.pool_peak.RaiseTo(SumOfLive(*layout_, &RecordEntry::pool_bytes));
+  return Bytes(tree);
+}
+
+uint32_t Session::RecordsUsed() const {
+  return layout().header.records_used.load(std::memory_order_relaxed);
+}
+
+std::optional<uint64_t> Session::WordIf(uint32_t index, RecordState state) const {
+  // Acquire pairs with the release in Claim: whose record it is, and its name, are seen.
+  const uint64_t word = layout().records[index].word.load(std::memory_order_acquire);
+  if (StateOf(word) != state) return std::nullopt;
+  return word;
+}
+
+Session::RecordView Session::View(uint32_t index, uint64_t word) const {
+  const RecordEntry& entry = layout().records[index];
+  return {index, IdentityOf(entry, word), LoadName(entry), Bytes(entry.usage_bytes.Get()),
+          layout().statistics[index].figures};
+}
+
+std::optional<uint32_t> Session::TakeFreeRecord(uint32_t pid, uint64_t* word) {
+  for (uint32_t i = 0; i < kProcessRecords; ++i) {
+    RecordEntry& entry = layout().records[i];
+    uint64_t seen = entry.word.load(std::memory_order_relaxed);
+    if (StateOf(seen) != RecordState::kFree) continue;
+    *word = MakeWord((GenerationOf(seen) + 1) & 0xFFFFFF, RecordState::kClaiming, pid);
+    // Acquire pairs with the release in FinishFold: the cleared figures are seen.
+    if (!entry.word.compare_exchange_strong(seen, *word, std::memory_order_acquire)) continue;
+    RaiseUsed(layout().header.records_used, i + 1);
+    return i;
+  }
+  return std::nullopt;
+}
+
+// No other process has this pid now, so a live record with it is left from before an exec, or from
+// a process that has ended.
+void Session::MarkFormerRecord(const os::ProcessIdentity& self) {
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
+    if (!word || PidOf(*word) != self.pid) continue;
+    RecordEntry& entry = layout().records[i];
+    if (entry.pid_namespace.load(std::memory_order_relaxed) != self.pid_namespace) continue;
+    ChangeWord(entry, *word, WithState(*word, RecordState::kDead));
+  }
+}
+
+std::optional<ProcessRecord> Session::Claim(std::string_view program_name) {
+  return ClaimAs(os::OwnIdentity(), program_name);
+}
+
+std::optional<ProcessRecord> Session::ClaimAs(const os::ProcessIdentity& self,
+                                              std::string_view name) {
+  MarkFormerRecord(self);
+  uint64_t word = 0;
+  std::optional<uint32_t> index = TakeFreeRecord(self.pid, &word);
+  if (!index) {
+    MarkDead();
+    FoldDead([](const RecordView&) {});
+    index = TakeFreeRecord(self.pid, &word);
+  }
+  if (!index) {
+    layout().header.refused_claims.Add();
+    return std::nullopt;
+  }
+  RecordEntry& entry = layout().records[*index];
+  entry.start_time.store(self.start_time, std::memory_order_relaxed);
+  entry.pid_namespace.store(self.pid_namespace, std::memory_order_relaxed);
+  StoreName(entry, name);
+  word = WithState(word, RecordState::kLive);
+  // Release: a process that sees the record live also sees whose it is.
+  entry.word.store(word, std::memory_order_release);
+  layout().header.claims.Add();
+  return ProcessRecord(&layout(), *index, word);
+}
+
+void Session::Retire(const ProcessRecord& record) {
+  RecordEntry& entry = layout().records[record.index_];
+  uint64_t expected = record.word_;
+  // Release pairs with the acquire in WordIf: the process that folds the record sees its last
+  // figures. Failure means that another process has marked it dead already.
+  entry.word.compare_exchange_strong(expected, WithState(record.word_, RecordState::kDead),
+                                     std::memory_order_release, std::memory_order_relaxed);
+}
+
+Bytes Session::TreeUsage() const { return Bytes(SumOfLive(layout(), &RecordEntry::usage_bytes)); }
+Bytes Session::TreePool() const { return Bytes(SumOfLive(layout(), &RecordEntry::pool_bytes)); }
+Bytes Session::TreeUsagePeak() const { return Bytes(layout().header.usage_peak.Get()); }
+Bytes Session::TreePoolPeak() const { return Bytes(layout().header.pool_peak.Get()); }
+uint64_t Session::ClaimCount() const { return layout().header.claims.Get(); }
+uint64_t Session::RefusedClaims() const { return layout().header.refused_claims.Get(); }
+const Statistics& Session::exited() const { return layout().header.exited; }
+
+uint32_t Session::LiveCount() const {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    if (WordIf(i, RecordState::kLive)) ++count;
+  }
+  return count;
+}
+
+uint32_t Session::MarkDead() {
+  const uint64_t own_namespace = os::OwnIdentity().pid_namespace;
+  uint32_t marked = 0;
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
+    RecordEntry& entry = layout().records[i];
+    if (!word || os::Probe(IdentityOf(entry, *word), own_namespace) != os::Liveness::kDead) {
+      continue;
+    }
+    if (ChangeWord(entry, *word, WithState(*word, RecordState::kDead))) ++marked;
+  }
+  return marked;
+}
+
+bool Session::BeginFold(uint32_t index, uint64_t word) {
+  return ChangeWord(layout().records[index], word, WithState(word, RecordState::kFolding));
+}
+
+void Session::FinishFold(uint32_t index, uint64_t word) {
+  RecordEntry& entry = layout().records[index];
+  Statistics& figures = layout().statistics[index].figures;
+  FoldStatistics(figures, layout().header.exited);
+  ClearStatistics(figures);
+  entry.usage_bytes.Set(0);
+  entry.pool_bytes.Set(0);
+  // Release pairs with the acquire in TakeFreeRecord.
+  entry.word.store(MakeWord(GenerationOf(word), RecordState::kFree, 0), std::memory_order_release);
+}
+
+Bytes Session::TreeBacking() const {
+  uint64_t sum = 0;
+  VisitLive(
+      [&sum](const RecordView& record) { sum += record.statistics.backing_file_bytes.Get(); });
+  return Bytes(sum);
+}
+
+}  // namespace uzswap
