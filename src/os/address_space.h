@@ -1,7 +1,8 @@
 // AddressSpace: what the pager asks about the program's mappings; a seam like UserFaultPort.
 //
 // LinuxAddressSpace reads /proc/self; the fake in os/fake_user_fault.h answers from its own
-// table. One thread at a time (the pager's lock). Nothing allocates.
+// table. One thread at a time (the pager's lock), but for Present: it keeps no state, so any
+// thread of the same descriptor table may call it. Nothing allocates.
 #ifndef UZSWAP_OS_ADDRESS_SPACE_H_
 #define UZSWAP_OS_ADDRESS_SPACE_H_
 

@@ -11,19 +11,14 @@
 namespace uzswap::os {
 namespace {
 
-struct OwnRange {
-  uint64_t start = 0;
-  uint64_t end = 0;
-};
-
 Mutex g_own_mutex(LockRank::kLeaf);
 OwnRange g_own[kOwnRangesMax] UZ_GUARDED_BY(g_own_mutex);
 int g_own_count UZ_GUARDED_BY(g_own_mutex) = 0;
 
-bool AddOwn(uint64_t start, uint64_t end) UZ_EXCLUDES(g_own_mutex) {
+bool AddOwn(uint64_t start, uint64_t end, MappingPurpose purpose) UZ_EXCLUDES(g_own_mutex) {
   MutexLock lock(g_own_mutex);
   if (g_own_count == kOwnRangesMax) return false;
-  g_own[g_own_count++] = {start, end};
+  g_own[g_own_count++] = {start, end, purpose};
   return true;
 }
 
@@ -55,7 +50,8 @@ Mapping::~Mapping() {
   UZ_CHECK_EQ(munmap(outer_, outer_size_), 0);
 }
 
-Result<Mapping> Mapping::Create(Bytes size, const char* what, size_t alignment) {
+Result<Mapping> Mapping::Create(Bytes size, const char* what, size_t alignment,
+                                MappingPurpose purpose) {
   UZ_CHECK(alignment >= kPageSize && (alignment & (alignment - 1)) == 0);
   const size_t inner = RoundUpToPage(size.raw());
   const size_t outer = inner + 2 * kPageSize + (alignment - kPageSize);
@@ -65,12 +61,13 @@ Result<Mapping> Mapping::Create(Bytes size, const char* what, size_t alignment) 
   Mapping mapping;
   mapping.outer_ = static_cast<std::byte*>(raw);
   mapping.outer_size_ = outer;
-  if (!AddOwn(reinterpret_cast<uint64_t>(raw), reinterpret_cast<uint64_t>(raw) + outer)) {
+  const auto start = reinterpret_cast<uint64_t>(raw);
+  if (!AddOwn(start, start + outer, purpose)) {
     munmap(raw, outer);
     mapping.outer_ = nullptr;
     return Error{ENOMEM, "the list of own ranges is full"};
   }
-  const uint64_t first = reinterpret_cast<uint64_t>(raw) + kPageSize;
+  const uint64_t first = start + kPageSize;
   const uint64_t aligned = (first + alignment - 1) & ~(alignment - 1);
   mapping.data_ = reinterpret_cast<std::byte*>(aligned);
   mapping.size_ = inner;
@@ -102,7 +99,8 @@ void PopulateWrite(uint64_t start, uint64_t length) {
 }
 
 Result<void> NoteOwnRange(uint64_t start, uint64_t end) {
-  if (!AddOwn(start, end)) return Error{ENOMEM, "the list of own ranges is full"};
+  if (!AddOwn(start, end, MappingPurpose::kNotOurs))
+    return Error{ENOMEM, "the list of own ranges is full"};
   return {};
 }
 
@@ -112,6 +110,16 @@ bool IsOwnRange(uint64_t start, uint64_t length) {
     if (start < g_own[i].end && g_own[i].start < start + length) return true;
   }
   return false;
+}
+
+std::optional<OwnRange> NextOwnRange(uint64_t address) {
+  MutexLock lock(g_own_mutex);
+  std::optional<OwnRange> next;
+  for (int i = 0; i < g_own_count; ++i) {
+    if (g_own[i].start < address) continue;
+    if (!next || g_own[i].start < next->start) next = g_own[i];
+  }
+  return next;
 }
 
 }  // namespace uzswap::os

@@ -16,11 +16,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
 #include "base/units.h"
 
 namespace uzswap::os {
+
+// What an own range is used for. Decides which statistic its memory is part of.
+enum class MappingPurpose : uint8_t {
+  kMetadata,    // tables, buffers and stacks of uzswap
+  kPageFrames,  // frames that hold pages of the program: the pool's arena, the staging frames
+  kNotOurs,     // left alone, but not allocated by uzswap: the C library's data
+};
 
 class Mapping {
  public:
@@ -31,7 +39,8 @@ class Mapping {
 
   // `size` is rounded up to pages; `alignment` is a power of two of at least a page.
   // Fails with the errno of mmap.
-  static Result<Mapping> Create(Bytes size, const char* what, size_t alignment = kPageSize);
+  static Result<Mapping> Create(Bytes size, const char* what, size_t alignment = kPageSize,
+                                MappingPurpose purpose = MappingPurpose::kMetadata);
 
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] size_t size() const { return size_; }
@@ -55,8 +64,18 @@ class Mapping {
 // True if [start, start + length) touches a Mapping (guards included).
 bool IsOwnRange(uint64_t start, uint64_t length);
 
+struct OwnRange {
+  uint64_t start = 0;  // guards included
+  uint64_t end = 0;
+  MappingPurpose purpose = MappingPurpose::kMetadata;
+};
+
+// The own range with the lowest start at or above `address`. For a walk upwards, which sees every
+// range that exists during the whole walk, whatever else is created or removed meanwhile.
+std::optional<OwnRange> NextOwnRange(uint64_t address);
+
 // Enters a range that is ours, or that must be left alone, without being a Mapping: the data
-// of our own library. Fails with ENOMEM when the list is full.
+// of our own library. Its purpose is kNotOurs. Fails with ENOMEM when the list is full.
 Result<void> NoteOwnRange(uint64_t start, uint64_t end);
 
 // Makes the pages of a range of the program's present and its own, as if each had been written

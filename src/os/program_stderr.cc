@@ -1,17 +1,58 @@
 #include "os/program_stderr.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <ctime>
+
 namespace uzswap::os {
+namespace {
+
+// A new open file: its flags are not those of the program's own descriptor.
+long OpenStderr(int more_flags) {
+  return syscall(SYS_openat, AT_FDCWD, "/proc/self/fd/2",
+                 O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC | more_flags, 0);
+}
+
+// write(2), but a pipe without readers raises no SIGPIPE: the line is not the program's.
+long WriteWithoutSignal(long file, const char* text, size_t length) {
+  const uint64_t pipe_signal = uint64_t{1} << (SIGPIPE - 1);
+  uint64_t before = 0;
+  uint64_t pending = 0;
+  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &pipe_signal, &before, sizeof(before));
+  syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+  const long written = syscall(SYS_write, file, text, length);
+  if (written < 0 && errno == EPIPE && (pending & pipe_signal) == 0) {
+    const timespec at_once{};
+    syscall(SYS_rt_sigtimedwait, &pipe_signal, nullptr, &at_once, sizeof(pipe_signal));
+  }
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  return written;
+}
+
+}  // namespace
 
 void WriteToProgramStderr(std::string_view line) {
-  const long opened = syscall(SYS_openat, AT_FDCWD, "/proc/self/fd/2",
-                              O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC, 0);
+  const long opened = OpenStderr(0);
   if (opened < 0) return;
   syscall(SYS_write, opened, line.data(), line.size());
   syscall(SYS_close, opened);
+}
+
+bool TryWriteToProgramStderr(std::string_view line) {
+  const long opened = OpenStderr(O_NONBLOCK);
+  if (opened < 0) return false;
+  // Up to PIPE_BUF bytes go into a pipe whole or not at all, see pipe(7).
+  const size_t length = std::min<size_t>(line.size(), PIPE_BUF);
+  const long written = WriteWithoutSignal(opened, line.data(), length);
+  syscall(SYS_close, opened);
+  return written == static_cast<long>(length);
 }
 
 }  // namespace uzswap::os

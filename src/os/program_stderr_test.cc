@@ -65,5 +65,46 @@ TEST_F(ProgramStderr, AClosedStreamIsIgnored) {
   EXPECT_EQ(ReadAll(path_), "");
 }
 
+TEST_F(ProgramStderr, ATryReachesAFile) {
+  EXPECT_TRUE(TryWriteToProgramStderr("one\n"));
+  EXPECT_TRUE(TryWriteToProgramStderr("two\n"));
+  EXPECT_EQ(ReadAll(path_), "one\ntwo\n");
+}
+
+TEST_F(ProgramStderr, ATryOnAClosedStreamFails) {
+  close(2);
+  EXPECT_FALSE(TryWriteToProgramStderr("to nobody\n"));
+}
+
+// The program's own descriptor blocks; a try must not. If it did, the alarm would end the test.
+TEST_F(ProgramStderr, ATryOnAFullPipeFailsAtOnceAndWritesNothing) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
+  ASSERT_EQ(dup2(ends[1], 2), 2);
+  const std::string fill(4096 - 10, 'x');
+  ASSERT_EQ(write(ends[1], fill.data(), fill.size()), static_cast<ssize_t>(fill.size()));
+
+  alarm(20);
+  EXPECT_FALSE(TryWriteToProgramStderr("longer than the room that is left\n"));
+  const std::string long_line(8192, 'y');
+  EXPECT_FALSE(TryWriteToProgramStderr(long_line));
+  alarm(0);
+
+  std::string read_back(4096, '\0');
+  EXPECT_EQ(read(ends[0], read_back.data(), read_back.size()), 4096 - 10);
+  EXPECT_EQ(read_back.find_first_not_of('x'), size_t{4096 - 10});
+  // With room again the line arrives; more than PIPE_BUF is cut.
+  EXPECT_TRUE(TryWriteToProgramStderr("short\n"));
+  EXPECT_EQ(read(ends[0], read_back.data(), read_back.size()), 6);
+  EXPECT_TRUE(TryWriteToProgramStderr(long_line));
+  EXPECT_EQ(read(ends[0], read_back.data(), read_back.size()), 4096);
+  // The program's own descriptor still blocks.
+  EXPECT_EQ(fcntl(2, F_GETFL) & O_NONBLOCK, 0);
+  close(ends[0]);
+  EXPECT_FALSE(TryWriteToProgramStderr("nobody reads\n"));
+  close(ends[1]);
+}
+
 }  // namespace
 }  // namespace uzswap::os

@@ -6,7 +6,8 @@ namespace uzswap {
 
 Result<void> StagingFrames::Init(PageCount capacity) {
   capacity_ = capacity.raw();
-  auto memory = os::Mapping::Create(ToBytes(capacity), "the staging frames");
+  auto memory = os::Mapping::Create(ToBytes(capacity), "the staging frames", kPageSize,
+                                    os::MappingPurpose::kPageFrames);
   if (!memory.ok()) return memory.error();
   auto frames = os::VirtualArray<Frame>::Create(capacity_, "staging frame descriptors");
   if (!frames.ok()) return frames.error();
