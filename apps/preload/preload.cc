@@ -29,7 +29,7 @@ void Prepare() { g_engine->PrepareFork(); }
 void Parent() { g_engine->ParentAfterFork(); }
 void Child() { g_engine->ChildAfterFork(); }
 
-void LastWords(const char* line, uint64_t length) { g_engine->Say({line, length}); }
+void LastWords(const char* line, uint64_t length) { g_engine->LastWords({line, length}); }
 
 [[noreturn]] void Refuse(const char* what, uzswap::Error error) {
   uzswap::os::TextLine<256> line;

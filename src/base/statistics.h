@@ -54,7 +54,7 @@ namespace uzswap {
   X(resident_bytes_peak, kPeak, "largest resident_bytes")                                        \
   X(adopted_bytes, kGauge, "bytes of the mappings under uzswap's care")                          \
   X(swapcache_bytes, kGauge, "bytes of the frames just taken from the program or free")          \
-  X(metadata_bytes, kGauge, "bytes of the engine's own tables, estimated")                       \
+  X(metadata_bytes, kGauge, "of resident_bytes, uzswap's own tables, buffers and stacks")        \
   /* Faults and reclaim. */                                                                      \
   X(faults, kSum, "page faults served")                                                          \
   X(faults_zero, kSum, "of these, first touches")                                                \
@@ -80,7 +80,8 @@ namespace uzswap {
   X(retries, kSum, "calls repeated because the kernel asked for it")                             \
   X(adoptions, kSum, "mappings taken into care")                                                 \
   X(forks, kSum, "forks survived")                                                               \
-  X(fork_pages_brought_in, kSum, "pages made resident so that a child may be born")
+  X(fork_pages_brought_in, kSum, "pages made resident so that a child may be born")              \
+  X(dropped_messages, kSum, "messages to the user that could not be shown")
 // clang-format on
 
 struct Statistics {

@@ -1,148 +1,102 @@
 #include "engine/engine.h"
 
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "os/program_stderr.h"
 #include "os/thread.h"
 
 namespace uzswap {
+namespace {
+
+constexpr char kDaemonName[] = "uzswap-reclaim";
+
+}  // namespace
 
 Result<void> Engine::Start(Session session, const char* program_name,
                            uint64_t default_stack_bytes) {
-  session_.emplace(std::move(session));
-  default_stack_bytes_ = default_stack_bytes;
-  strncpy(name_, program_name, sizeof(name_) - 1);
-  levels_ = WatermarksFor(session_->options().limit);
-  Result<void> found = fork_roots_.Find();
-  if (!found.ok()) return found;
-  slot_ = session_->Claim(name_);
-  if (!slot_) return Error{0, "the session's table of processes is full"};
-  return os::StartServiceThread(KeeperMain, this, os::DescriptorTable::kOwn, "uzswap-keeper");
+  notices_.Init(member_, os::TryWriteToProgramStderr);
+  scanner_.SetDefaultStackBytes(default_stack_bytes);
+  Result<void> done = fork_roots_.Find();
+  if (!done.ok()) return done;
+  done = member_.Join(std::move(session), program_name);
+  if (!done.ok()) return done;
+  Wire();
+  return os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn, kDaemonName);
 }
 
-void Engine::Say(std::string_view line) {
-  if (!session_ || !session_->Say(line)) os::WriteToProgramStderr(line);
+void Engine::Wire() {
+  const Watermarks watermarks = WatermarksFor(member_.session().options().limit);
+  paging_.Init(member_, notices_, waker_, watermarks);
+  meter_.Init(readers_, member_, paging_.headroom(), watermarks.target);
+  reclaim_port_.Init({.member = &member_,
+                      .notices = &notices_,
+                      .paging = &paging_,
+                      .meter = &meter_,
+                      .scanner = &scanner_});
+  daemon_.Init(reclaim_port_, paging_.headroom(), watermarks);
+  fork_port_.Init({.member = &member_, .paging = &paging_, .scanner = &scanner_, .waker = &waker_});
+  fork_.Init(fork_port_, fork_roots_);
 }
 
-void Engine::KeeperMain(void* self) {
+// The daemon of a new process and of a forked child alike: its descriptor table is empty.
+void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   os::PreferThisThread();
-  engine->BeginKeeping();
-  engine->Keep();
-}
-
-// The first thing a keeper does, in a new process and in a forked child alike: its descriptor
-// table is empty.
-void Engine::BeginKeeping() {
-  Result<void> opened = memory_.Open();
-  // All of /proc now: later the program may have changed its root or given up its rights.
-  if (opened.ok()) opened = share_.Open();
-  if (opened.ok()) opened = address_space_.Open();
-  if (opened.ok()) opened = adopter_.Open(default_stack_bytes_);
-  if (!opened.ok()) GiveUp("/proc cannot be read", opened.error());
-  if (child_) BeginAsChild();
-  // Release: whoever sees it sees the ports.
-  ready_.store(1, std::memory_order_release);
-  os::FutexWake(&ready_, 1);
-}
-
-// A process beyond the session's table is managed all the same; nobody sees what it holds.
-void Engine::BeginAsChild() {
-  child_ = false;
-  slot_ = session_->Claim(name_);
-  if (!active_) return;
-  cache_.BecomeChild(for_child_ && for_child_->is_open()
-                         ? os::BackingFile::AdoptFd(os::kKeptDescriptor)
-                         : os::BackingFile());
-  forget_reported_ = true;
-  asked_pool_bytes_ = 0;
-  Result<void> done = OpenPorts();
-  if (done.ok()) done = pager_.RebuildInChild(MakeParts());
-  if (done.ok()) done = StartServing();
-  if (!done.ok()) GiveUp("a forked child cannot be served", done.error());
-}
-
-Result<void> Engine::OpenPorts() {
-  Result<void> opened = port_.Open(os::LinuxUserFault::Events::kAll);
-  if (!opened.ok()) return opened;
-  return drain_port_.Open(os::LinuxUserFault::Events::kNone);
-}
-
-Pager::Parts Engine::MakeParts() {
-  Pager::Parts parts;
-  parts.port = &port_;
-  parts.release_port = &drain_port_;
-  parts.address_space = &address_space_;
-  parts.store = &cache_.store();
-  parts.statistics = &statistics();
-  parts.headroom = &headroom_;
-  parts.watermarks = levels_;
-  parts.wake_daemon = WakeKeeper;
-  parts.page_poisoned = PageLost;
-  parts.relief_comes = [](void* self) {
-    return static_cast<Engine*>(self)->cache_.writeback().shrinking();
-  };
-  parts.callback_argument = this;
-  return parts;
-}
-
-Result<void> Engine::Activate() {
-  Result<void> done = OpenPorts();
-  if (!done.ok()) return done;
-  done = cache_.Init(session_->options(), session_->wear_account());
-  if (!done.ok()) return done;
-  if (cache_.backing_error()) {
-    WarnBacking("the backing store cannot be used", *cache_.backing_error());
+  const Result<void> opened = engine->OpenProc();
+  if (!opened.ok()) engine->GiveUp("/proc cannot be read", opened.error());
+  if (engine->forked_) engine->BecomeChild();
+  engine->fork_.NoteDaemonReady();
+  while (true) {
+    engine->fork_.Serve();
+    const ReclaimDaemon::Step step = engine->daemon_.Run();
+    if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns);
   }
-  done = context_.Init(cache_.cache());
-  if (!done.ok()) return done;
-  done = pager_.Init(MakeParts());
-  if (!done.ok()) return done;
-  done = StartServing();
-  if (!done.ok()) return done;
-  active_ = true;
-  return {};
 }
 
-Result<void> Engine::StartServing() {
-  const Result<void> done =
-      os::StartServiceThread(PagerMain, this, os::DescriptorTable::kShared, "uzswap-pager");
-  if (!done.ok()) return done;
-  return os::StartServiceThread(WriterMain, this, os::DescriptorTable::kShared, "uzswap-writer");
+// All of /proc now: later the program may have changed its root or given up its rights.
+Result<void> Engine::OpenProc() {
+  Result<void> opened = readers_.Open();
+  if (!opened.ok()) return opened;
+  opened = paging_.OpenProc();
+  if (!opened.ok()) return opened;
+  return scanner_.Open();
+}
+
+void Engine::BecomeChild() {
+  forked_ = false;
+  member_.JoinAsChild();
+  if (!paging_.active()) return;
+  reclaim_port_.ResetInChild();
+  const Result<void> done = paging_.BecomeChild();
+  if (!done.ok()) GiveUp("a forked child cannot be served", done.error());
 }
 
 void Engine::GiveUp(const char* what, Error error) {
   PanicOperands(__FILE__, __LINE__, what, static_cast<uint64_t>(error.errno_value), 0);
 }
 
-// The handler belongs on the processor of the thread that faults: waking another one costs
-// more than all the rest. Where that is, is looked up now and then, not at every fault.
-void Engine::PagerMain(void* self) {
-  auto* engine = static_cast<Engine*>(self);
-  os::PreferThisThread();
-  constexpr uint32_t kFaultsBetweenLooks = 64;
-  int processor = -1;
-  uint32_t since = kFaultsBetweenLooks;
-  while (true) {
-    const uint32_t thread = engine->pager_.ServeOnce(-1);
-    if (thread == 0 || ++since < kFaultsBetweenLooks) continue;
-    since = 0;
-    const int now = os::ProcessorOfThread(thread);
-    if (now < 0 || now == processor) continue;
-    processor = now;
-    os::PinToProcessor(processor);
-  }
+void Engine::ParentAfterFork() {
+  member_.statistics().forks.Add();
+  meter_.NoteFork();
+  paging_.CloseForChild();
+  fork_.ParentAfter();
 }
 
-void Engine::WriterMain(void* self) {
-  static_cast<Engine*>(self)->cache_.writeback().Run(os::MonotonicNanoseconds);
-}
-
-void Engine::WakeKeeper(void* self) {
-  auto* engine = static_cast<Engine*>(self);
-  // Relaxed: the keeper takes the pager's lock before it looks at anything.
-  if (engine->wake_.exchange(1, std::memory_order_relaxed) == 0) os::FutexWake(&engine->wake_, 1);
+void Engine::ChildAfterFork() {
+  forked_ = true;
+  os::ForgetServiceThreads();
+  paging_.ForgetInChild();
+  readers_.ForgetInChild();
+  scanner_.Forget();
+  meter_.ResetInChild();
+  waker_.ResetInChild();
+  fork_.ChildAfter();
+  const Result<void> started = os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn,
+                                                      kDaemonName, paging_.descriptor_for_child());
+  if (!started.ok()) GiveUp("a forked child cannot be served", started.error());
+  // Before the daemon is ready the child must not touch anything that is registered.
+  if (paging_.active()) fork_.AwaitDaemon();
+  paging_.CloseForChild();
 }
 
 }  // namespace uzswap

@@ -8,7 +8,7 @@
 #include "base/units.h"
 #include "os/mapping.h"
 
-// glibc's chain of streams and its lock; the names are part of its public symbols.
+// glibc's chain of streams and its lock; both are public symbols.
 extern "C" {
 extern struct _IO_FILE_plus* _IO_list_all;
 void _IO_list_lock();
@@ -20,8 +20,8 @@ namespace {
 
 // malloc arenas other than the first begin at multiples of this.
 constexpr uint64_t kArenaAlignment = 64 << 20;
-// Remembered, so that each is read once; more are read more often. On the forking thread's
-// stack, which may be a small one.
+// Heads that are remembered, so that each is read once; beyond that many, a head may be read more
+// than once. They are on the forking thread's stack, which may be small.
 constexpr size_t kArenasMax = 64;
 constexpr size_t kStreamsMax = 65536;
 // The part of a thread's descriptor before and after the robust list's head. What follows the
@@ -35,7 +35,7 @@ bool NamesLibrary(const char* path, const char* name) {
   return strncmp(leaf, name, strlen(name)) == 0;
 }
 
-// Reads words as bytes of whatever type lies there.
+// memcpy: whatever type the bytes have there.
 uint64_t WordAt(uint64_t address) {
   uint64_t word = 0;
   memcpy(&word, reinterpret_cast<const void*>(address), sizeof(word));
@@ -94,12 +94,17 @@ struct RangeCollector {
       const uint64_t end = start + header.p_memsz;
       collector->full |= !os::NoteOwnRange(RoundDownToPage(start), RoundUpToPage(end)).ok();
       if (!c_library) continue;
-      collector->full |= roots.count_ == ForkRoots::kRangesMax;
-      if (roots.count_ < ForkRoots::kRangesMax) roots.ranges_[roots.count_++] = {start, end};
+      collector->full |= !roots.AddRange(start, end);
     }
     return 0;
   }
 };
+
+bool ForkRoots::AddRange(uint64_t start, uint64_t end) {
+  if (count_ == kRangesMax) return false;
+  ranges_[count_++] = {start, end};
+  return true;
+}
 
 Result<void> ForkRoots::Find() {
   RangeCollector collector{this};
@@ -118,7 +123,7 @@ void ForkRoots::ForEach(const uint64_t* threads, size_t thread_count, Visit visi
     walker.Words(before < page ? page : before, threads[i] + kDescriptorAfter);
   }
 
-  // Readahead: fopen and fclose are kept out while the chain is walked.
+  // Locked: fopen and fclose are kept out while the chain is walked.
   _IO_list_lock();
   const auto* stream = reinterpret_cast<const FILE*>(_IO_list_all);
   for (size_t i = 0; stream != nullptr && i < kStreamsMax; ++i) {

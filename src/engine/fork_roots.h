@@ -1,19 +1,19 @@
-// ForkRoots: the pages that a forked child's C library touches before anybody can serve them.
+// ForkRoots: the pages that a forked child's C library touches before its engine can serve faults.
 //
 // Between the fork and the child's first atfork handler glibc walks, in the child, its list of
-// thread descriptors, the streams, and the malloc arenas. What these consist of lies partly on
-// the heap, which is in our care. The roots are found conservatively, so that no layout of a
-// glibc version is wired in:
+// thread descriptors, the streams, and the malloc arenas. Part of these is on the heap, which may
+// be registered. The roots are found conservatively, so that no layout of a glibc version is
+// needed:
 //
-//   data and bss of libc.so and ld.so     every word that points into care
+//   data and bss of libc.so and ld.so     every word that is an address in a registered range
 //   thread descriptors                    every word of them, likewise
 //   heads of malloc arenas                found by the above; every word of their first page
 //   the list of streams                   each stream and its lock, by the public chain
 //
 // The forking thread touches each of them (an ordinary fault serves it) and, once the pager is
-// frozen, checks that none has left again.
+// frozen, checks that none has been swapped out again.
 //
-// Program threads only, from the fork handlers. Find() once at start-up.
+// Find() once at start-up; ForEach by program threads, from the fork handlers. Nothing allocates.
 #ifndef UZSWAP_ENGINE_FORK_ROOTS_H_
 #define UZSWAP_ENGINE_FORK_ROOTS_H_
 
@@ -26,7 +26,8 @@ namespace uzswap {
 
 class ForkRoots {
  public:
-  // Called for each candidate address. Returns whether that address is in care.
+  // Called for each candidate address. Returns whether that address is in a registered range and
+  // may be read.
   using Visit = bool (*)(void* context, uint64_t address);
 
   // Remembers where libc and the loader keep their data, and enters these ranges, and those of
@@ -35,8 +36,11 @@ class ForkRoots {
 
   // Calls `visit` for every word found in the roots that may be an address in the program's
   // memory. `threads` are addresses inside thread descriptors. An arena's head is read only
-  // where `visit` said that it is in care: it then was made resident, too.
+  // where `visit` returned true for it.
   void ForEach(const uint64_t* threads, size_t thread_count, Visit visit, void* context) const;
+
+  // Adds a range whose words are roots. False: there is no room for more. For Find and for tests.
+  bool AddRange(uint64_t start, uint64_t end);
 
   static constexpr size_t kRangesMax = 16;
 
@@ -45,8 +49,6 @@ class ForkRoots {
     uint64_t start = 0;
     uint64_t end = 0;
   };
-
-  friend struct RangeCollector;
 
   Range ranges_[kRangesMax];
   size_t count_ = 0;

@@ -88,8 +88,11 @@ size_t FaultHandler::RunLength(const Fault& fault, size_t window) {
 FaultHandler::FilledRun FaultHandler::FillRun(const Fault& fault, size_t count) {
   FilledRun run;
   for (; run.count < count; ++run.count) {
+    const PageEntry& entry = EntryOf(fault.index + run.count);
     std::byte* page = fault.thread.scratch.data() + run.count * kPageSize;
-    run.stopped = Fill(EntryOf(fault.index + run.count), fault.thread, page, &run.error);
+    // A copy over a poisoned page succeeds, and would bring it back without a word.
+    run.stopped = entry.poisoned() ? LoadedPage::kLost
+                                   : Fill(entry, fault.thread, page, &run.error);
     if (run.stopped != LoadedPage::kLoaded) break;
   }
   return run;

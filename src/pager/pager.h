@@ -44,6 +44,7 @@
 #include "pager/deferred_events.h"
 #include "pager/fault_handler.h"
 #include "pager/fault_queue.h"
+#include "pager/residence.h"
 #include "pager/swap_in.h"
 #include "reclaim/reclaimer.h"
 #include "reclaim/watermarks.h"
@@ -51,9 +52,6 @@
 #include "vm/address_map.h"
 
 namespace uzswap {
-
-// Where the page of an address is, as fork handlers ask.
-enum class Residence : uint8_t { kNotRegistered, kInProgram, kSwappedOut };
 
 class Pager final {
  public:

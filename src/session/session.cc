@@ -98,23 +98,25 @@ Session::Path Session::path() const {
   return path;
 }
 
-bool Session::Say(std::string_view line) {
+SayOutcome Session::Say(std::string_view line) {
   internal::SessionHeader& header = layout().header;
-  if (header.has_runner == 0) return false;
   for (internal::SessionMessage& message : header.messages) {
     // Relaxed: the flag only picks one of the callers. Storing the length publishes the text.
     if (message.taken.exchange(1, std::memory_order_relaxed) != 0) continue;
+    if (header.has_runner == 0) return SayOutcome::kNoRunner;
     const size_t length = std::min<size_t>(line.size(), kMessageBytes);
     memcpy(message.text, line.data(), length);
     message.length.store(static_cast<uint32_t>(length), std::memory_order_release);
-    return true;
+    return SayOutcome::kQueued;
   }
-  return false;
+  return SayOutcome::kFull;
 }
 
 std::string_view Session::MessageAt(uint32_t index) const {
   const internal::SessionMessage& message = layout().header.messages[index];
-  return {message.text, message.length.load(std::memory_order_acquire)};
+  // Any process of the tree can write here: the length is not trusted.
+  const uint32_t length = message.length.load(std::memory_order_acquire);
+  return {message.text, std::min<size_t>(length, kMessageBytes)};
 }
 
 WearAccount* Session::wear_account() const { return &layout().header.wear; }

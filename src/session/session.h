@@ -75,6 +75,13 @@ enum class Warning : uint32_t {
   kBacking = 2,    // nothing can be written to the backing store
 };
 
+// What became of a line for the user.
+enum class SayOutcome : uint8_t {
+  kQueued,    // the runner prints it
+  kNoRunner,  // nobody prints it: the caller may
+  kFull,      // the run has used up its messages
+};
+
 namespace internal {
 struct SessionLayout;
 struct RecordEntry;
@@ -154,9 +161,9 @@ class Session {
   // True for the first caller in the tree, which then gives the warning.
   bool TakeWarning(Warning warning);
 
-  // Leaves a line for the runner to print. False if there is no runner, or no room: each run has
-  // room for kMessages lines.
-  bool Say(std::string_view line);
+  // Leaves a line for the runner to print; never blocks. A run has kMessages lines in all, those
+  // that found no runner included.
+  [[nodiscard]] SayOutcome Say(std::string_view line);
   // For the runner: calls visit(std::string_view) for each line that was not visited yet.
   template <typename Visitor>
   void TakeMessages(Visitor&& visit);

@@ -21,7 +21,7 @@ namespace uzswap::internal {
 
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Increment it with every change of this file, of Statistics, of CodecId or of PoolKind.
-inline constexpr uint32_t kSessionVersion = 5;
+inline constexpr uint32_t kSessionVersion = 6;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.

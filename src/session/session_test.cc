@@ -9,6 +9,7 @@
 #include <csignal>
 #include <gtest/gtest.h>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -332,6 +333,37 @@ TEST(SessionTest, ClaimsAndFoldsRaceWithoutLosingAFigure) {
   EXPECT_EQ(session.exited().fault_ns.Count(), session.ClaimCount());
   EXPECT_EQ(session.TreeUsage(), Bytes(0));
   EXPECT_LE(session.TreeUsagePeak(), Bytes(kThreads));
+}
+
+TEST(SessionMessages, ReachTheRunnerInOrderUntilTheyAreUsedUp) {
+  Session session = NewSession();
+  for (uint32_t i = 0; i < Session::kMessages; ++i) {
+    EXPECT_EQ(session.Say("line " + std::to_string(i) + "\n"), SayOutcome::kQueued) << i;
+  }
+  EXPECT_EQ(session.Say("one too many\n"), SayOutcome::kFull);
+  std::vector<std::string> told;
+  session.TakeMessages([&told](std::string_view line) { told.emplace_back(line); });
+  ASSERT_EQ(told.size(), Session::kMessages);
+  EXPECT_EQ(told.front(), "line 0\n");
+  EXPECT_EQ(told.back(), "line " + std::to_string(Session::kMessages - 1) + "\n");
+  // Reading them makes no room: the bound is of the whole run.
+  EXPECT_EQ(session.Say("again\n"), SayOutcome::kFull);
+}
+
+TEST(SessionMessages, AreBoundedWithoutARunnerToo) {
+  Session session = std::move(Session::CreatePrivate(kOptions)).value();
+  for (uint32_t i = 0; i < Session::kMessages; ++i) {
+    EXPECT_EQ(session.Say("to nobody\n"), SayOutcome::kNoRunner) << i;
+  }
+  EXPECT_EQ(session.Say("to nobody\n"), SayOutcome::kFull);
+  session.TakeMessages([](std::string_view line) { ADD_FAILURE() << line; });
+}
+
+TEST(SessionMessages, ALongLineIsCut) {
+  Session session = NewSession();
+  EXPECT_EQ(session.Say(std::string(Session::kMessageBytes + 1, 'x')), SayOutcome::kQueued);
+  session.TakeMessages(
+      [](std::string_view line) { EXPECT_EQ(line, std::string(Session::kMessageBytes, 'x')); });
 }
 
 }  // namespace

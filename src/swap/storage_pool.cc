@@ -21,6 +21,7 @@ Result<void> StoragePool::Init(PoolKind kind, Bytes limit) {
 TrimResult StoragePool::Trim() {
   TrimResult result;
   CompactSparseFrames(result);
+  ReleaseBlocks(result);
   ReleaseIdleFrames(result);
   return result;
 }
@@ -40,9 +41,16 @@ void StoragePool::CompactSparseFrames(TrimResult& result) {
   result.frames_freed = compacted.frames_freed;
 }
 
+// Before single frames are released: moving the content of a block needs idle frames elsewhere.
+void StoragePool::ReleaseBlocks(TrimResult& result) {
+  if (IdleFrames().raw() < kIdleFrames + kIdleFramesForBlocks) return;
+  const uint64_t now = os::MonotonicNanoseconds();
+  if (now - blocks_ns_ < kBlocksEveryNs) return;
+  blocks_ns_ = now;
+  result.frames_released += blocks_.ReclaimBlocks(1);
+}
+
 void StoragePool::ReleaseIdleFrames(TrimResult& result) {
-  // Whole blocks of 2 MiB are emptied and released here, before single frames: moving their
-  // content needs idle frames elsewhere.
   const PageCount idle = IdleFrames();
   if (idle.raw() <= kIdleFrames) return;
   result.frames_released += arena_.ReleaseFreeFrames(idle - PageCount(kIdleFrames));

@@ -4,7 +4,8 @@
 //                                                  . idle: free, the kernel holds memory for it
 //   Trim         1. objects move out of sparse     - free, without memory
 //                   frames: U becomes .
-//                2. idle frames go back to the kernel, except kIdleFrames: . becomes -
+//                2. whole blocks of 2 MiB are emptied and go back to the kernel in one call
+//                3. idle frames go back to the kernel, except kIdleFrames: . becomes -
 //
 // Pool and arena may be used by any thread, as their headers say. Trim: one thread at a time.
 #ifndef UZSWAP_SWAP_STORAGE_POOL_H_
@@ -15,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "frame/block_reclaimer.h"
 #include "frame/frame_arena.h"
 #include "pool/pool_kind.h"
 #include "pool/zbud_pool.h"
@@ -53,16 +55,22 @@ class StoragePool {
   static constexpr size_t kCompactFrames = 64;
   // A count of all objects visits every shard. It is renewed not more often than this.
   static constexpr uint64_t kCountEveryNs = 2'000'000;
+  // Looking for a block scans the whole arena. Without this many idle frames there is none.
+  static constexpr uint64_t kBlocksEveryNs = 100'000'000;
+  static constexpr uint64_t kIdleFramesForBlocks = BlockReclaimer::kFramesPerBlock / 2;
 
   void CompactSparseFrames(TrimResult& result);
+  void ReleaseBlocks(TrimResult& result);
   void ReleaseIdleFrames(TrimResult& result);
   [[nodiscard]] PageCount IdleFrames() const;
 
   FrameArena arena_;
+  BlockReclaimer blocks_{arena_};
   std::optional<ZbudPool> zbud_;
   std::optional<ZsmallocPool> zsmalloc_;
   uint64_t counted_ns_ = 0;
   Bytes object_bytes_;  // at counted_ns_
+  uint64_t blocks_ns_ = 0;
 };
 
 }  // namespace uzswap

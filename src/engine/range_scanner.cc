@@ -1,4 +1,4 @@
-#include "engine/adopter.h"
+#include "engine/range_scanner.h"
 
 #include "os/mapping.h"
 
@@ -13,48 +13,48 @@ constexpr uint64_t kGuardBytesMax = 64 << 10;
 
 }  // namespace
 
-Result<void> Adopter::Open(uint64_t default_stack_bytes) {
-  default_stack_bytes_ = default_stack_bytes;
+Result<void> RangeScanner::Open() {
   Result<void> opened = maps_.Open();
   if (!opened.ok()) return opened;
   return tasks_.Open();
 }
 
-void Adopter::Close() {
+void RangeScanner::Close() {
   maps_.Close();
   tasks_.Close();
 }
 
-void Adopter::Forget() {
+void RangeScanner::Forget() {
   maps_.Forget();
   tasks_.Forget();
 }
 
-void Adopter::NoteThread(void* self, uint32_t thread) {
-  auto* adopter = static_cast<Adopter*>(self);
+void RangeScanner::NoteThread(void* self, uint32_t thread) {
+  auto* scanner = static_cast<RangeScanner*>(self);
   const uint64_t hint = os::ThreadDescriptorHint(thread);
-  if (hint == 0 || adopter->thread_count_ == kThreadsMax) return;
-  adopter->threads_[adopter->thread_count_++] = hint;
+  if (hint == 0 || scanner->thread_count_ == kThreadsMax) return;
+  scanner->threads_[scanner->thread_count_++] = hint;
 }
 
-void Adopter::RefreshThreads() {
+void RangeScanner::RefreshThreads() {
   thread_count_ = 0;
   tasks_.ForEach(NoteThread, this);
 }
 
-void Adopter::SetThreadsForTest(const uint64_t* hints, size_t count) {
+void RangeScanner::SetThreadsForTest(const uint64_t* hints, size_t count) {
   for (size_t i = 0; i < count; ++i) threads_[i] = hints[i];
   thread_count_ = count;
 }
 
-bool Adopter::HoldsThread(uint64_t start, uint64_t end) const {
+bool RangeScanner::HoldsThread(uint64_t start, uint64_t end) const {
   for (size_t i = 0; i < thread_count_; ++i) {
     if (start <= threads_[i] && threads_[i] < end) return true;
   }
   return false;
 }
 
-AdoptionVerdict Adopter::Judge(const os::MapsEntry& entry, const os::MapsEntry& previous) const {
+AdoptionVerdict RangeScanner::Judge(const os::MapsEntry& entry,
+                                    const os::MapsEntry& previous) const {
   if (!entry.anonymous || entry.shared || entry.kernel) return AdoptionVerdict::kNotAnonymous;
   if (!entry.readable || !entry.writable || entry.executable) return AdoptionVerdict::kProtection;
   const uint64_t size = entry.end - entry.start;
@@ -72,7 +72,7 @@ AdoptionVerdict Adopter::Judge(const os::MapsEntry& entry, const os::MapsEntry& 
   return AdoptionVerdict::kAdopt;
 }
 
-size_t Adopter::Scan(Pager& pager) {
+size_t RangeScanner::Scan(RangeSink& sink) {
   RefreshThreads();
   maps_.Rewind();
   size_t adopted = 0;
@@ -80,10 +80,10 @@ size_t Adopter::Scan(Pager& pager) {
   os::MapsEntry entry;
   for (; maps_.Next(&entry); previous = entry) {
     if (Judge(entry, previous) != AdoptionVerdict::kAdopt) continue;
-    if (pager.Adopt({entry.start, entry.end})) ++adopted;
+    if (sink.Adopt(entry.start, entry.end)) ++adopted;
   }
   for (size_t i = 0; i < thread_count_; ++i) {
-    pager.PinResident({threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach});
+    sink.PinResident(threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach);
   }
   return adopted;
 }

@@ -1,0 +1,152 @@
+// The engine, started inside a real process: start, activation, fork, and what it publishes. Each
+// test runs in a child process, because an engine ends with its process only; the child's status
+// says what went wrong. Not under sanitizers: their run-time does not know the engine's threads.
+#include "engine/engine.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+#include <new>
+
+#include "engine/testing/fake_session.h"
+
+namespace uzswap {
+namespace {
+
+constexpr Bytes kLimit{16 << 20};
+constexpr uint64_t kProgramPages = (48 << 20) / kPageSize;
+constexpr unsigned kDeadlineSeconds = 100;
+constexpr uint64_t kStackBytes = 8 << 20;
+
+enum Verdict : int {
+  kRight = 0,
+  kNotStarted,
+  kNoMemory,
+  kWrongByte,
+  kNothingSwappedOut,
+  kNoMetadata,
+  kMetadataBeyondResident,
+  kNotWatching,
+  kChildWasWrong,
+  kForkNotCounted,
+};
+
+alignas(Engine) std::byte g_memory[sizeof(Engine)];
+Engine* g_engine = nullptr;
+
+bool StartEngine(Bytes limit) {
+  g_engine = new (g_memory) Engine;
+  if (!g_engine->Start(NewPrivateSession(limit), "engine_test", kStackBytes).ok()) return false;
+  return pthread_atfork([] { g_engine->PrepareFork(); }, [] { g_engine->ParentAfterFork(); },
+                        [] { g_engine->ChildAfterFork(); }) == 0;
+}
+
+// Runs `body` in a process of its own, which must end by itself before the deadline.
+int VerdictOf(int (*body)()) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(kDeadlineSeconds);
+    _exit(body());
+  }
+  int status = -1;
+  if (waitpid(child, &status, 0) != child) return -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+// Each page has words that follow from its number: they compress, but no two pages are equal.
+uint64_t WordOf(uint64_t page, uint64_t index) { return page * 1'000'003 + index / 16; }
+
+uint64_t* FillProgramMemory() {
+  void* made = mmap(nullptr, kProgramPages * kPageSize, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (made == MAP_FAILED) return nullptr;
+  auto* words = static_cast<uint64_t*>(made);
+  constexpr uint64_t kWords = kPageSize / sizeof(uint64_t);
+  for (uint64_t i = 0; i < kProgramPages * kWords; ++i) words[i] = WordOf(i / kWords, i % kWords);
+  return words;
+}
+
+bool IsWhole(const uint64_t* words) {
+  constexpr uint64_t kWords = kPageSize / sizeof(uint64_t);
+  for (uint64_t i = 0; i < kProgramPages * kWords; ++i) {
+    if (words[i] != WordOf(i / kWords, i % kWords)) return false;
+  }
+  return true;
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    os::LinuxUserFault probe;
+    if (!probe.Open(os::LinuxUserFault::Events::kAll).ok()) GTEST_SKIP() << "no userfaultfd here";
+  }
+};
+
+TEST_F(EngineTest, AProgramThreeTimesItsLimitKeepsEveryByte) {
+  EXPECT_EQ(VerdictOf([]() -> int {
+              if (!StartEngine(kLimit)) return kNotStarted;
+              const uint64_t* words = FillProgramMemory();
+              if (words == nullptr) return kNoMemory;
+              if (!IsWhole(words) || !IsWhole(words)) return kWrongByte;
+              const Statistics& counts = g_engine->member().statistics();
+              if (counts.zswpout.Get() == 0 || counts.zswpin.Get() == 0) return kNothingSwappedOut;
+              if (counts.metadata_bytes.Get() == 0) return kNoMetadata;
+              if (counts.metadata_bytes.Get() > counts.resident_bytes_peak.Get()) {
+                return kMetadataBeyondResident;
+              }
+              return kRight;
+            }),
+            kRight);
+}
+
+TEST_F(EngineTest, FarBelowItsLimitAProcessIsOnlyWatched) {
+  EXPECT_EQ(VerdictOf([]() -> int {
+              if (!StartEngine(Bytes(uint64_t{4} << 30))) return kNotStarted;
+              const uint64_t* words = FillProgramMemory();
+              if (words == nullptr) return kNoMemory;
+              if (!IsWhole(words)) return kWrongByte;
+              const Statistics& counts = g_engine->member().statistics();
+              const bool watching = counts.adoptions.Get() == 0 && counts.metadata_bytes.Get() == 0;
+              return watching ? kRight : kNotWatching;
+            }),
+            kRight);
+}
+
+TEST_F(EngineTest, AForkedChildHasEveryByteToo) {
+  EXPECT_EQ(VerdictOf([]() -> int {
+              if (!StartEngine(kLimit)) return kNotStarted;
+              const uint64_t* words = FillProgramMemory();
+              if (words == nullptr) return kNoMemory;
+              const pid_t child = fork();
+              if (child == 0) {
+                alarm(kDeadlineSeconds);
+                _exit(IsWhole(words) ? kRight : kWrongByte);
+              }
+              if (!IsWhole(words)) return kWrongByte;
+              int status = -1;
+              if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
+              if (!IsWhole(words)) return kWrongByte;
+              return g_engine->member().statistics().forks.Get() == 1 ? kRight : kForkNotCounted;
+            }),
+            kRight);
+}
+
+TEST_F(EngineTest, AnUnmanagedProcessForksAsWell) {
+  EXPECT_EQ(VerdictOf([]() -> int {
+              if (!StartEngine(Bytes(uint64_t{4} << 30))) return kNotStarted;
+              for (int i = 0; i < 20; ++i) {
+                const pid_t child = fork();
+                if (child == 0) _exit(kRight);
+                int status = -1;
+                if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
+              }
+              return g_engine->member().statistics().forks.Get() == 20 ? kRight : kForkNotCounted;
+            }),
+            kRight);
+}
+
+}  // namespace
+}  // namespace uzswap

@@ -1,0 +1,42 @@
+#include "engine/live_fork_port.h"
+
+#include "os/procfs.h"
+
+namespace uzswap {
+
+void LiveForkPort::ListThreads() {
+  if (active()) parts_.scanner->RefreshThreads();
+}
+
+void LiveForkPort::Freeze() {
+  if (!active()) return;
+  parts_.paging->storage().Pause();
+  parts_.paging->pager().Freeze();
+}
+
+void LiveForkPort::Rescue(uint32_t thread) {
+  if (!active()) return;
+  parts_.paging->pager().RescueFrozen(thread, os::SleepsInFutex(thread));
+}
+
+void LiveForkPort::Thaw() {
+  if (!active()) return;
+  parts_.paging->pager().Thaw();
+  parts_.paging->storage().Resume();
+  parts_.paging->pager().ServeWaiting();
+}
+
+const uint64_t* LiveForkPort::thread_hints(size_t* count) {
+  *count = parts_.scanner->thread_count();
+  return parts_.scanner->thread_hints();
+}
+
+Residence LiveForkPort::Where(uint64_t address) {
+  return parts_.paging->pager().ResidenceOf(address);
+}
+
+Residence LiveForkPort::WhereFrozen(uint64_t address) {
+  return parts_.paging->pager().ResidenceOfFrozen(address);
+}
+
+}  // namespace uzswap

@@ -1,0 +1,49 @@
+// LiveForkPort: what the fork coordinator asks for, done to the process it runs in.
+//
+//   ForkCoordinator ──> LiveForkPort ──┬── RangeScanner ──> the list of threads
+//                                      ├── PagingStack ───> pager (freeze, thaw), storage (pause)
+//                                      └── DaemonWaker, statistics
+//
+// Forwards, and decides nothing. Which thread calls what is said in engine/fork_coordinator.h.
+#ifndef UZSWAP_ENGINE_LIVE_FORK_PORT_H_
+#define UZSWAP_ENGINE_LIVE_FORK_PORT_H_
+
+#include "engine/daemon_waker.h"
+#include "engine/fork_coordinator.h"
+#include "engine/paging_stack.h"
+#include "engine/range_scanner.h"
+#include "engine/session_member.h"
+
+namespace uzswap {
+
+class LiveForkPort final : public ForkPort {
+ public:
+  struct Parts {
+    SessionMember* member = nullptr;
+    PagingStack* paging = nullptr;
+    RangeScanner* scanner = nullptr;
+    DaemonWaker* waker = nullptr;
+  };
+  void Init(const Parts& parts) { parts_ = parts; }
+
+  void ListThreads() override;
+  // The pager's lock is held from Freeze to Thaw, which clang's analysis cannot follow.
+  void Freeze() override UZ_NO_THREAD_SAFETY_ANALYSIS;
+  void Rescue(uint32_t thread) override UZ_NO_THREAD_SAFETY_ANALYSIS;
+  void Thaw() override UZ_NO_THREAD_SAFETY_ANALYSIS;
+
+  bool active() override { return parts_.paging->active(); }
+  void WakeDaemon() override { parts_.waker->Wake(); }
+  const uint64_t* thread_hints(size_t* count) override;
+  Residence Where(uint64_t address) override;
+  Residence WhereFrozen(uint64_t address) override;
+  void NoteBroughtIn() override { parts_.member->statistics().fork_pages_brought_in.Add(); }
+  void OpenForChild() override { parts_.paging->OpenForChild(); }
+
+ private:
+  Parts parts_;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_LIVE_FORK_PORT_H_

@@ -1,0 +1,129 @@
+#include "engine/live_reclaim_port.h"
+
+#include <algorithm>
+
+#include "os/mapping.h"
+#include "os/thread.h"
+
+namespace uzswap {
+
+void LiveReclaimPort::ResetInChild() {
+  publisher_.ForgetInChild();
+  bounds_.ResetInChild();
+}
+
+uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
+
+// Nothing has been registered if it fails, so the program can go on as if we were not there.
+bool LiveReclaimPort::Activate() {
+  const Result<void> activated = parts_.paging->Activate();
+  if (!activated.ok()) parts_.notices->Refused(activated.error());
+  return activated.ok();
+}
+
+void LiveReclaimPort::UpdateStorage() {
+  CacheCounters cache;
+  storage().cache().Count(cache);
+  const BackingStore* backing = storage().backing();
+  publisher_.Publish(cache, storage().writeback().counters(),
+                     backing != nullptr ? &backing->counters() : nullptr, statistics());
+  if (publisher_.PoolDue(NowNs())) {
+    statistics().compressed_bytes.Set(storage().pool().Snapshot().object_bytes);
+  }
+  if (bounds_.Due(NowNs())) ShareBounds();
+  AskForDensity();
+}
+
+void LiveReclaimPort::ShareBounds() {
+  const Options options = parts_.member->session().options();
+  if (options.pool_limit.raw() != 0 && !storage().is_child()) {
+    const Bytes own(statistics().pool_total_size.Get());
+    const Bytes tree = parts_.member->session().TreePool();
+    storage().cache().gate().SetLimit(
+        StorageBounds::PoolShare(options.pool_limit, tree, own).raw());
+  }
+  if (!storage().writes()) return;
+  ShareFileBound(options);
+  WarnIfStuck();
+}
+
+void LiveReclaimPort::ShareFileBound(const Options& options) {
+  BackingStore& backing = *storage().backing();
+  storage().ReleaseChildren();
+  statistics().backing_file_bytes.Set(backing.file_bytes());
+  statistics().backing_live_bytes.Set(backing.segments().live_bytes());
+  if (options.backing_size.raw() == 0) return;
+  const Bytes own(statistics().backing_file_bytes.Get());
+  const Bytes tree = parts_.member->session().TreeBacking();
+  backing.SetSizeLimit(StorageBounds::FileShare(options.backing_size, tree, own).raw());
+}
+
+void LiveReclaimPort::AskForDensity() {
+  if (storage().writes()) return;
+  const std::optional<Bytes> target = bounds_.DensityTarget(
+      storage().store().PoolBytes(), parts_.member->session().options().limit);
+  if (target) storage().writeback().Ask(target->raw());
+}
+
+void LiveReclaimPort::WarnIfStuck() {
+  if (!storage().writeback().stuck()) return;
+  const BackingStore& backing = *storage().backing();
+  if (backing.closed()) {
+    parts_.notices->Backing(BackingTrouble::kFailed, {backing.last_error(), ""});
+  } else if (backing.counters().no_space.Get() > 0) {
+    parts_.notices->Backing(BackingTrouble::kFull, {backing.last_error(), ""});
+  } else if (backing.counters().over_budget.Get() > 0) {
+    parts_.notices->Backing(BackingTrouble::kWriteLimit, {0, ""});
+  }
+}
+
+PageCounts LiveReclaimPort::CountPages() {
+  const Pager::Snapshot snapshot = parts_.paging->pager().TakeSnapshot();
+  return {snapshot.resident.raw(), snapshot.staged, snapshot.populated};
+}
+
+size_t LiveReclaimPort::Isolate(size_t want) { return parts_.paging->pager().Isolate(want); }
+
+size_t LiveReclaimPort::StoreOldest(size_t max) {
+  return parts_.paging->pager().StoreOldest(parts_.paging->daemon_context(), max);
+}
+
+size_t LiveReclaimPort::ReleaseFrames(size_t max) { return parts_.paging->pager().ReleaseFrames(max); }
+
+// A page that was shared with a child stays unmovable after the child has gone, until it is
+// written to. Not while it is shared: writing would copy it, and free nothing. The pager's lock is
+// not held, since a page that has been swapped out meanwhile must be served by the pager.
+void LiveReclaimPort::BreakCow(size_t max) {
+  if (parts_.meter->sharing()) return;
+  constexpr size_t kMost = 64;
+  uint64_t addresses[kMost];
+  const size_t count = parts_.paging->pager().TakeBusyPages({addresses, std::min(max, kMost)});
+  for (size_t i = 0; i < count; ++i) os::PopulateWrite(addresses[i], kPageSize);
+  parts_.paging->pager().MakeReclaimable({addresses, count});
+}
+
+// The pager sees the difference when it charges the pool the next time.
+void LiveReclaimPort::TrimPool() {
+  const TrimResult trimmed = storage().Trim();
+  statistics().objects_moved.Add(trimmed.objects_moved);
+  statistics().frames_freed.Add(trimmed.frames_freed);
+}
+
+WriterState LiveReclaimPort::writer() {
+  const Writeback& writeback = storage().writeback();
+  return {writeback.shrinking(), storage().writes() && !writeback.stuck()};
+}
+
+void LiveReclaimPort::WarnOverLimit(Bytes tree) {
+  parts_.notices->OverLimit(tree, parts_.member->session().options().limit);
+}
+
+bool LiveReclaimPort::Adopt(uint64_t start, uint64_t end) {
+  return parts_.paging->pager().Adopt({start, end});
+}
+
+void LiveReclaimPort::PinResident(uint64_t start, uint64_t end) {
+  parts_.paging->pager().PinResident({start, end});
+}
+
+}  // namespace uzswap

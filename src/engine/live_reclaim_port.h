@@ -1,0 +1,72 @@
+// LiveReclaimPort: what the reclaim daemon does, done to the process it runs in.
+//
+//   ReclaimDaemon ──> LiveReclaimPort ──┬── UsageMeter ─────> session record
+//                                       ├── PagingStack ────> pager, pool, writer
+//                                       ├── RangeScanner ───> pager
+//                                       ├── StatisticsPublisher, StorageBounds
+//                                       └── Notices
+//
+// Forwards, and decides nothing. The reclaim daemon's thread only.
+#ifndef UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
+#define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
+
+#include "engine/paging_stack.h"
+#include "engine/range_scanner.h"
+#include "engine/reclaim_port.h"
+#include "engine/statistics_publisher.h"
+#include "engine/storage_bounds.h"
+
+namespace uzswap {
+
+class LiveReclaimPort final : public ReclaimPort, private RangeSink {
+ public:
+  struct Parts {
+    SessionMember* member = nullptr;
+    Notices* notices = nullptr;
+    PagingStack* paging = nullptr;
+    UsageMeter* meter = nullptr;
+    RangeScanner* scanner = nullptr;
+  };
+  void Init(const Parts& parts) { parts_ = parts; }
+  void ResetInChild();
+
+  uint64_t NowNs() override;
+  Statistics& statistics() override { return parts_.member->statistics(); }
+  Usage MeasureUsage() override { return parts_.meter->Measure(); }
+  void MeasureMetadata() override { parts_.meter->MeasureMetadata(); }
+  bool active() override { return parts_.paging->active(); }
+  bool Activate() override;
+
+  void UpdateStorage() override;
+  void ScanMappings() override { parts_.scanner->Scan(*this); }
+  PageCounts CountPages() override;
+  size_t Isolate(size_t want) override;
+  size_t StoreOldest(size_t max) override;
+  size_t ReleaseFrames(size_t max) override;
+  void BreakCow(size_t max) override;
+
+  void TrimPool() override;
+  WriterState writer() override;
+
+  uint32_t MarkDead() override { return parts_.member->session().MarkDead(); }
+  void WarnOverLimit(Bytes tree) override;
+
+ private:
+  bool Adopt(uint64_t start, uint64_t end) override;
+  void PinResident(uint64_t start, uint64_t end) override;
+
+  StorageStack& storage() { return parts_.paging->storage(); }
+  // Each process's bounds follow from what the others hold.
+  void ShareBounds();
+  void ShareFileBound(const Options& options);
+  void AskForDensity();
+  void WarnIfStuck();
+
+  Parts parts_;
+  StatisticsPublisher publisher_;
+  StorageBounds bounds_;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_

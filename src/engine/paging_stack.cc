@@ -1,0 +1,110 @@
+#include "engine/paging_stack.h"
+
+#include "engine/storage_options.h"
+#include "os/thread.h"
+
+namespace uzswap {
+
+void PagingStack::Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
+                       const Watermarks& watermarks) {
+  member_ = &member;
+  notices_ = &notices;
+  waker_ = &waker;
+  watermarks_ = watermarks;
+}
+
+Result<void> PagingStack::OpenUserFaults() {
+  Result<void> opened = user_fault_.Open(os::LinuxUserFault::Events::kAll);
+  if (!opened.ok()) return opened;
+  return release_fault_.Open(os::LinuxUserFault::Events::kNone);
+}
+
+Pager::Parts PagingStack::MakeParts() {
+  Pager::Parts parts;
+  parts.port = &user_fault_;
+  parts.release_port = &release_fault_;
+  parts.address_space = &address_space_;
+  parts.store = &storage_.store();
+  parts.statistics = &member_->statistics();
+  parts.headroom = &headroom_;
+  parts.watermarks = watermarks_;
+  parts.callback_argument = this;
+  parts.wake_daemon = [](void* self) { static_cast<PagingStack*>(self)->waker_->Wake(); };
+  parts.page_poisoned = [](void* self, uint64_t address, int error) {
+    static_cast<PagingStack*>(self)->notices_->PoisonedPage(address, error);
+  };
+  parts.relief_comes = [](void* self) {
+    return static_cast<PagingStack*>(self)->storage_.writeback().shrinking();
+  };
+  return parts;
+}
+
+Result<void> PagingStack::Activate() {
+  Result<void> done = OpenUserFaults();
+  if (!done.ok()) return done;
+  Session& session = member_->session();
+  const Options options = session.options();
+  done = storage_.Init(StorageOptionsFor(options, session.wear_account()));
+  if (!done.ok()) return done;
+  if (storage_.backing_error()) {
+    notices_->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
+  }
+  done = daemon_context_.Init(storage_.cache());
+  if (!done.ok()) return done;
+  done = pager_.Init(MakeParts());
+  if (!done.ok()) return done;
+  done = StartServing();
+  if (!done.ok()) return done;
+  active_ = true;
+  return {};
+}
+
+void PagingStack::ForgetInChild() {
+  pager_.ResetAfterFork();
+  user_fault_.Forget();
+  release_fault_.Forget();
+  address_space_.Forget();
+}
+
+Result<void> PagingStack::BecomeChild() {
+  const bool has_file = for_child_ && for_child_->is_open();
+  storage_.BecomeChild(has_file ? os::BackingFile::AdoptFd(os::kKeptDescriptor)
+                                : os::BackingFile());
+  Result<void> done = OpenUserFaults();
+  if (!done.ok()) return done;
+  done = pager_.RebuildInChild(MakeParts());
+  if (!done.ok()) return done;
+  return StartServing();
+}
+
+Result<void> PagingStack::StartServing() {
+  const Result<void> done =
+      os::StartServiceThread(PagerMain, this, os::DescriptorTable::kShared, "uzswap-pager");
+  if (!done.ok()) return done;
+  return os::StartServiceThread(WriterMain, this, os::DescriptorTable::kShared, "uzswap-writer");
+}
+
+// The fault handler belongs on the processor of the thread that faults: waking another one costs
+// more than everything else. Which one that is, is asked now and then, not at every fault.
+void PagingStack::PagerMain(void* self) {
+  auto* stack = static_cast<PagingStack*>(self);
+  os::PreferThisThread();
+  constexpr uint32_t kFaultsBetweenLooks = 64;
+  int processor = -1;
+  uint32_t since = kFaultsBetweenLooks;
+  while (true) {
+    const uint32_t thread = stack->pager_.ServeOnce(-1);
+    if (thread == 0 || ++since < kFaultsBetweenLooks) continue;
+    since = 0;
+    const int now = os::ProcessorOfThread(thread);
+    if (now < 0 || now == processor) continue;
+    processor = now;
+    os::PinToProcessor(processor);
+  }
+}
+
+void PagingStack::WriterMain(void* self) {
+  static_cast<PagingStack*>(self)->storage_.writeback().Run(os::MonotonicNanoseconds);
+}
+
+}  // namespace uzswap

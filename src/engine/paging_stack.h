@@ -1,0 +1,96 @@
+// PagingStack: pager, storage stack and userfaultfds of one managed process, and the two
+// threads that serve them.
+//
+//        program's faults                     reclaim daemon (engine/live_reclaim_port.h)
+//               │                                          │
+//   pager thread│   ┌───────────────────────────────────┐  │
+//   ServeOnce ──┴──>│ Pager                             │<─┘
+//                   │   userfaultfds, release window    │
+//                   ├───────────────────────────────────┤
+//                   │ storage stack: cache, pool, file  │<──── writer thread: Writeback::Run
+//                   └───────────────────────────────────┘
+//
+//   [ inert ] ──Activate──> [ active ] ──fork──> child: Forget ──> BecomeChild ──> [ active ]
+//
+// Nothing is registered and no memory is used before Activate. The pager thread runs on the
+// processor of the thread that faults.
+//
+// Size: thirteen members, because it is composition only: every one is a part that it wires.
+//
+// This class and the two ports of the engine are all that calls the pager. Activate and
+// BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
+// ForgetInChild: the forking thread. active(): both, by the handshake of engine/fork_coordinator.h.
+#ifndef UZSWAP_ENGINE_PAGING_STACK_H_
+#define UZSWAP_ENGINE_PAGING_STACK_H_
+
+#include <optional>
+
+#include "base/result.h"
+#include "engine/daemon_waker.h"
+#include "engine/notices.h"
+#include "engine/session_member.h"
+#include "os/address_space.h"
+#include "os/linux_user_fault.h"
+#include "pager/pager.h"
+#include "reclaim/watermarks.h"
+#include "swap/storage_stack.h"
+
+namespace uzswap {
+
+class PagingStack {
+ public:
+  // All must outlive the stack.
+  void Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
+            const Watermarks& watermarks);
+  // The files of /proc, while they can still be opened: later the program may have changed its root
+  // or given up its rights.
+  Result<void> OpenProc() { return address_space_.Open(); }
+
+  // Once. On failure the process stays unmanaged.
+  Result<void> Activate();
+  [[nodiscard]] bool active() const { return active_; }
+
+  // --- Fork ---
+  // Requires: frozen. What the child will read what is on disk from.
+  void OpenForChild() { for_child_.emplace(storage_.OpenForChild()); }
+  void CloseForChild() { for_child_.reset(); }
+  // -1: none.
+  [[nodiscard]] int descriptor_for_child() const { return for_child_ ? for_child_->fd() : -1; }
+  // In the child, before any engine thread: descriptors and locks stayed with the parent.
+  void ForgetInChild();
+  // In the child, by its daemon. Requires: active.
+  Result<void> BecomeChild();
+
+  // --- For the engine's ports ---
+  Pager& pager() { return pager_; }
+  StorageStack& storage() { return storage_; }
+  CacheContext& daemon_context() { return daemon_context_; }
+  Headroom& headroom() { return headroom_; }
+  os::AddressSpace& address_space() { return address_space_; }
+
+ private:
+  static void PagerMain(void* self);
+  static void WriterMain(void* self);
+
+  Result<void> OpenUserFaults();
+  Result<void> StartServing();
+  Pager::Parts MakeParts();
+
+  SessionMember* member_ = nullptr;
+  Notices* notices_ = nullptr;
+  DaemonWaker* waker_ = nullptr;
+  Watermarks watermarks_;
+  os::LinuxAddressSpace address_space_;
+  os::LinuxUserFault user_fault_;
+  os::LinuxUserFault release_fault_;
+  Headroom headroom_;
+  StorageStack storage_;
+  Pager pager_;
+  CacheContext daemon_context_;
+  std::optional<os::BackingFile> for_child_;  // while a thread forks
+  bool active_ = false;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_PAGING_STACK_H_

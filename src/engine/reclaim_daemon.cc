@@ -1,0 +1,116 @@
+#include "engine/reclaim_daemon.h"
+
+#include <algorithm>
+
+namespace uzswap {
+
+void ReclaimDaemon::Init(ReclaimPort& port, Headroom& headroom, const Watermarks& watermarks) {
+  port_ = &port;
+  headroom_ = &headroom;
+  watermarks_ = watermarks;
+}
+
+ReclaimDaemon::Step ReclaimDaemon::Run() {
+  const ReclaimOutcome outcome = Work();
+  ++outcomes_[static_cast<size_t>(outcome)];
+  if (outcome == ReclaimOutcome::kProgress || outcome == ReclaimOutcome::kTreeShrank) {
+    return {outcome, 0};
+  }
+  const Statistics& counts = port_->statistics();
+  const uint64_t resident = counts.resident_bytes.Get();
+  const bool small = !port_->active() && resident < 4 * kActivePagesMin * kPageSize;
+  return {outcome, pause_.Next(headroom_->Get(), counts.faults.Get(), resident, small)};
+}
+
+ReclaimOutcome ReclaimDaemon::Work() {
+  usage_ = port_->MeasureUsage();
+  if (port_->active()) {
+    port_->UpdateStorage();
+  } else {
+    ReclaimOutcome why = ReclaimOutcome::kWatching;
+    if (!BeActive(&why)) return why;
+  }
+  ScanIfGrown();
+  return MustMakeRoom() ? MakeRoom() : ReclaimOutcome::kEnoughRoom;
+}
+
+bool ReclaimDaemon::BeActive(ReclaimOutcome* why) {
+  if (usage_.tree < watermarks_.adopt) return false;
+  if (PagesWithin(usage_.anonymous).raw() < kActivePagesMin) return false;
+  // What the kernel refused once it will refuse again.
+  if (!refused_) refused_ = !port_->Activate();
+  if (refused_) *why = ReclaimOutcome::kRefused;
+  return !refused_;
+}
+
+// A page of the program is resident in a registered range, or in none, or in a frame of ours: what
+// the kernel counts beyond the frames and registered pages is not registered yet.
+void ReclaimDaemon::ScanIfGrown() {
+  const PageCounts before = port_->CountPages();
+  const auto known = static_cast<int64_t>(before.resident + before.staging_populated +
+                                          port_->CountPoolFrames().populated);
+  const int64_t unregistered = static_cast<int64_t>(PagesWithin(usage_.anonymous).raw()) - known;
+  const uint64_t now = port_->NowNs();
+  const bool due = now - scanned_ns_ >= kScanEveryNs;
+  if (unregistered < unregistered_pages_ + kScanPages && !due) {
+    unregistered_pages_ = std::min(unregistered_pages_, unregistered);
+    return;
+  }
+  port_->ScanMappings();
+  if (due) {
+    // Also when there is room enough: what is not used should not be held.
+    port_->TrimPool();
+    port_->MeasureMetadata();
+  }
+  scanned_ns_ = now;
+  const auto resident_before = static_cast<int64_t>(before.resident);
+  const auto resident_after = static_cast<int64_t>(port_->CountPages().resident);
+  unregistered_pages_ = unregistered - resident_after + resident_before;
+}
+
+bool ReclaimDaemon::MustMakeRoom() {
+  const int64_t room = headroom_->Get();
+  if (room >= watermarks_.room_high || usage_.minor) making_room_ = false;
+  if (room < watermarks_.room_low && !usage_.minor) making_room_ = true;
+  if (!making_room_) fruitless_ = 0;
+  return making_room_;
+}
+
+// Staged pages are compressed oldest first, and newly isolated ones take their place, so that a
+// page has a while to be touched before it costs a compression.
+ReclaimOutcome ReclaimDaemon::MakeRoom() {
+  port_->TrimPool();
+  const PageCounts pages = port_->CountPages();
+  // The pager isolates pages too, on the processor where that is cheap; this is for growth that
+  // causes no faults. Isolating alone gains nothing yet.
+  if (pages.staged < watermarks_.inactive / 2 || usage_.headroom_pages < 0) port_->Isolate(kBatch);
+  size_t gained = 0;
+  for (size_t done = 0; done < kBatch; done += kStoredAtOnce) {
+    gained += port_->StoreOldest(kStoredAtOnce);
+  }
+  gained += port_->ReleaseFrames(2 * kBatch);
+  if (gained > 0) {
+    fruitless_ = 0;
+    return ReclaimOutcome::kProgress;
+  }
+  if (port_->MarkDead() > 0) return ReclaimOutcome::kTreeShrank;
+  const WriterState writer = port_->writer();
+  // What the writer needs is time.
+  if (writer.shrinking) {
+    fruitless_ = 0;
+    return ReclaimOutcome::kWriterBusy;
+  }
+  port_->BreakCow(kBatch);
+  return NoteFruitless(writer);
+}
+
+ReclaimOutcome ReclaimDaemon::NoteFruitless(const WriterState& writer) {
+  const int patience = writer.can_write ? kWriterPatience : 1;
+  if (++fruitless_ <= kFruitlessMax * patience) return ReclaimOutcome::kNoProgress;
+  if (usage_.tree <= watermarks_.limit) return ReclaimOutcome::kNoProgress;
+  port_->statistics().limit_exceeded.Add();
+  port_->WarnOverLimit(usage_.tree);
+  return ReclaimOutcome::kOverLimit;
+}
+
+}  // namespace uzswap

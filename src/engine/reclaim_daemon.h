@@ -1,0 +1,102 @@
+// ReclaimDaemon: keeps the usage of the tree below its limit. One step looks once and does at most
+// one batch of work, so that memory which the program allocates without telling is seen, and
+// registered, however much there is to reclaim.
+//
+//   Step
+//    |  measure usage
+//    |  not active? ── usage below `adopt`, or a tiny process ──────────────> kWatching
+//    |       |      ── activation fails, now or earlier ────────────────────> kRefused
+//    |       `activate
+//    |  publish statistics, share the bounds of the storage
+//    |  scan the mappings if unregistered memory grew by 64 pages, or every 500 ms
+//    |  headroom above room_high, or a minor process ───────────────────────> kEnoughRoom
+//    |  (between room_low and room_high: as in the last step)
+//    |  trim the pool; isolate; store the oldest; release frames
+//    |  a page was stored or a frame released ──────────────────────────────> kProgress
+//    |  a process of the tree is gone, its usage no longer counts ──────────> kTreeShrank
+//    |  the writer is shrinking the pool ───────────────────────────────────> kWriterBusy
+//    |  break the sharing of pages that the kernel refused to move
+//    |  too many such steps in a row, and usage above the limit ────────────> kOverLimit
+//    `  otherwise ──────────────────────────────────────────────────────────> kNoProgress
+//
+// kProgress and kTreeShrank: the next step follows at once. Everything else: after a pause that
+// follows from the headroom (PollIntervalNs), and is longer for a process that neither grows nor
+// faults. Every outcome is counted.
+//
+// The daemon acts through ReclaimPort only, so that tests step it without a kernel. One thread.
+#ifndef UZSWAP_ENGINE_RECLAIM_DAEMON_H_
+#define UZSWAP_ENGINE_RECLAIM_DAEMON_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/poll_pause.h"
+#include "engine/reclaim_port.h"
+#include "engine/usage_meter.h"
+#include "reclaim/watermarks.h"
+
+namespace uzswap {
+
+enum class ReclaimOutcome : uint8_t {
+  kWatching,
+  kRefused,
+  kEnoughRoom,
+  kProgress,
+  kTreeShrank,
+  kWriterBusy,
+  kNoProgress,
+  kOverLimit,
+};
+inline constexpr size_t kReclaimOutcomes = 8;
+
+class ReclaimDaemon {
+ public:
+  static constexpr size_t kBatch = 64;         // pages of one step
+  static constexpr size_t kStoredAtOnce = 16;  // pages compressed without looking up
+  static constexpr int64_t kScanPages = 64;  // growth outside registered ranges that asks for a scan
+  static constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
+  static constexpr uint64_t kActivePagesMin = 512;       // smaller processes are only watched
+  // Steps without progress before usage above the limit is an outcome of its own. With a writer
+  // that can write it is longer: written pages come free a little later.
+  static constexpr int kFruitlessMax = 64;
+  static constexpr int kWriterPatience = 32;
+
+  // `port` and `headroom` must outlive the daemon.
+  void Init(ReclaimPort& port, Headroom& headroom, const Watermarks& watermarks);
+
+  struct Step {
+    ReclaimOutcome outcome;
+    uint64_t pause_ns;  // 0: the next step at once
+  };
+  Step Run();
+
+  [[nodiscard]] uint64_t outcomes(ReclaimOutcome outcome) const {
+    return outcomes_[static_cast<size_t>(outcome)];
+  }
+
+ private:
+  ReclaimOutcome Work();
+  // False: this process stays unmanaged; *why says for what reason.
+  bool BeActive(ReclaimOutcome* why);
+  void ScanIfGrown();
+  bool MustMakeRoom();
+  ReclaimOutcome MakeRoom();
+  // Reclaim found nothing that it could do.
+  ReclaimOutcome NoteFruitless(const WriterState& writer);
+
+  ReclaimPort* port_ = nullptr;
+  Headroom* headroom_ = nullptr;
+  Watermarks watermarks_;
+  Usage usage_;  // of this step
+  PollPause pause_;
+  bool refused_ = false;
+  bool making_room_ = false;
+  int fruitless_ = 0;               // steps without progress in a row
+  int64_t unregistered_pages_ = 0;  // least number seen since the last scan
+  uint64_t scanned_ns_ = 0;
+  uint64_t outcomes_[kReclaimOutcomes] = {};
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_RECLAIM_DAEMON_H_

@@ -1,0 +1,294 @@
+#include "engine/reclaim_daemon.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/testing/fake_reclaim_port.h"
+
+namespace uzswap {
+namespace {
+
+constexpr Bytes kLimit{64 << 20};
+constexpr uint64_t kMiB = 1 << 20;
+const Watermarks kMarks = WatermarksFor(kLimit);
+
+using Calls = std::vector<std::string>;
+
+class ReclaimDaemonTest : public testing::Test {
+ protected:
+  ReclaimDaemonTest() {
+    daemon_.Init(port_, headroom_, kMarks);
+    Use(Bytes(16 * kMiB));
+  }
+
+  // This process alone holds `bytes`.
+  void Use(Bytes bytes) {
+    port_.usage.anonymous = port_.usage.own = port_.usage.tree = bytes;
+    port_.usage.headroom_pages = static_cast<int64_t>(PagesWithin(kMarks.target).raw()) -
+                                 static_cast<int64_t>(PagesWithin(bytes).raw());
+  }
+  // Active, all of it registered, the first scan is over.
+  void BeSettled(Bytes bytes) {
+    Use(bytes);
+    port_.is_active = true;
+    port_.pages.resident = PagesWithin(bytes).raw();
+    port_.pages.staged = kMarks.inactive;
+    port_.storable = 1;  // so that no step is fruitless
+    static_cast<void>(daemon_.Run());
+    port_.storable = 0;
+    port_.TakeCalls();
+  }
+  ReclaimOutcome Step() { return daemon_.Run().outcome; }
+
+  Headroom headroom_;
+  FakeReclaimPort port_{headroom_};
+  ReclaimDaemon daemon_;
+};
+
+TEST_F(ReclaimDaemonTest, WatchesUntilUsageNearsTheLimit) {
+  struct Case {
+    const char* what;
+    Bytes anonymous;
+    Bytes tree;
+    ReclaimOutcome outcome;
+  };
+  const Bytes small(ReclaimDaemon::kActivePagesMin * kPageSize);
+  const Case cases[] = {
+      {"little in a small tree", small, small, ReclaimOutcome::kWatching},
+      {"just below the mark", kMarks.adopt - Bytes(1), kMarks.adopt - Bytes(1),
+       ReclaimOutcome::kWatching},
+      {"a tiny process of a large tree", small - Bytes(kPageSize), kLimit,
+       ReclaimOutcome::kWatching},
+      {"a process just large enough, of a tree at the mark", small, kMarks.adopt,
+       ReclaimOutcome::kEnoughRoom},
+  };
+  for (const Case& c : cases) {
+    FakeReclaimPort port(headroom_);
+    ReclaimDaemon daemon;
+    daemon.Init(port, headroom_, kMarks);
+    port.usage.anonymous = port.usage.own = c.anonymous;
+    port.usage.tree = c.tree;
+    port.usage.headroom_pages = kMarks.room_high;
+    EXPECT_EQ(daemon.Run().outcome, c.outcome) << c.what;
+    EXPECT_EQ(port.Called("activate"), c.outcome != ReclaimOutcome::kWatching) << c.what;
+  }
+}
+
+TEST_F(ReclaimDaemonTest, ScansAndMeasuresMetadataInTheStepThatActivates) {
+  Use(kMarks.adopt);
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_EQ(port_.TakeCalls(), (Calls{"activate", "scan", "metadata"}));
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_EQ(port_.TakeCalls(), (Calls{"storage"}));
+}
+
+TEST_F(ReclaimDaemonTest, ActivationThatFailedIsNotTriedAgain) {
+  port_.can_activate = false;
+  Use(kLimit);
+  EXPECT_EQ(Step(), ReclaimOutcome::kRefused);
+  EXPECT_EQ(Step(), ReclaimOutcome::kRefused);
+  EXPECT_EQ(port_.TakeCalls(), (Calls{"activate"}));
+  Use(Bytes(kMiB));
+  EXPECT_EQ(Step(), ReclaimOutcome::kWatching);
+  EXPECT_EQ(daemon_.outcomes(ReclaimOutcome::kRefused), 2u);
+}
+
+TEST_F(ReclaimDaemonTest, MakesRoomBetweenTheMarksOnlyOnceItHasBegun) {
+  BeSettled(Bytes(16 * kMiB));
+  struct Case {
+    int64_t room;
+    ReclaimOutcome outcome;
+  };
+  const Case cases[] = {
+      {kMarks.room_low, ReclaimOutcome::kEnoughRoom},
+      {kMarks.room_low - 1, ReclaimOutcome::kProgress},
+      {kMarks.room_low, ReclaimOutcome::kProgress},
+      {kMarks.room_high - 1, ReclaimOutcome::kProgress},
+      {kMarks.room_high, ReclaimOutcome::kEnoughRoom},
+      {kMarks.room_high - 1, ReclaimOutcome::kEnoughRoom},
+      {kMarks.room_low - 1, ReclaimOutcome::kProgress},
+  };
+  for (const Case& c : cases) {
+    port_.usage.headroom_pages = c.room;
+    port_.storable = 1;
+    EXPECT_EQ(Step(), c.outcome) << c.room;
+  }
+  // A process that holds much less than the others leaves the work to them.
+  port_.usage.minor = true;
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+}
+
+TEST_F(ReclaimDaemonTest, OneBatchInOrder) {
+  BeSettled(Bytes(16 * kMiB));
+  port_.usage.headroom_pages = kMarks.room_low - 1;
+  port_.storable = 20;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+  EXPECT_EQ(port_.TakeCalls(),
+            (Calls{"storage", "store 16", "store 16", "store 16", "store 16", "release 128"}));
+}
+
+TEST_F(ReclaimDaemonTest, IsolatesWhenFewAreStagedOrThereIsNoHeadroom) {
+  BeSettled(Bytes(16 * kMiB));
+  struct Case {
+    size_t staged;
+    int64_t room;
+    bool isolates;
+  };
+  const Case cases[] = {
+      {kMarks.inactive / 2, 0, false},
+      {kMarks.inactive / 2 - 1, 0, true},
+      {kMarks.inactive, -1, true},
+  };
+  for (const Case& c : cases) {
+    port_.pages.staged = c.staged;
+    port_.usage.headroom_pages = c.room;
+    port_.releasable = 1;
+    EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+    EXPECT_EQ(port_.Called("isolate 64"), c.isolates) << c.staged << " staged, room " << c.room;
+    port_.TakeCalls();
+  }
+}
+
+TEST_F(ReclaimDaemonTest, WhatFollowsWhenNothingWasGained) {
+  struct Case {
+    const char* what;
+    uint32_t dead;
+    bool shrinking;
+    ReclaimOutcome outcome;
+    Calls last;  // the actions after the release of frames
+  };
+  const Case cases[] = {
+      {"a process is gone", 1, false, ReclaimOutcome::kTreeShrank, {"mark dead"}},
+      {"gone, and the writer works", 1, true, ReclaimOutcome::kTreeShrank, {"mark dead"}},
+      {"the writer works", 0, true, ReclaimOutcome::kWriterBusy, {"mark dead"}},
+      {"nothing", 0, false, ReclaimOutcome::kNoProgress, {"mark dead", "break cow 64"}},
+  };
+  BeSettled(Bytes(16 * kMiB));
+  port_.usage.headroom_pages = 0;
+  for (const Case& c : cases) {
+    port_.dead = c.dead;
+    port_.writer_state.shrinking = c.shrinking;
+    const ReclaimDaemon::Step step = daemon_.Run();
+    EXPECT_EQ(step.outcome, c.outcome) << c.what;
+    EXPECT_EQ(step.pause_ns == 0, c.outcome == ReclaimOutcome::kTreeShrank) << c.what;
+    const Calls calls = port_.TakeCalls();
+    const size_t common = 6;  // storage, four stores, release
+    ASSERT_GE(calls.size(), common) << c.what;
+    EXPECT_EQ(Calls(calls.begin() + common, calls.end()), c.last) << c.what;
+  }
+}
+
+// Steps without progress until the first that reports usage above the limit.
+int StepsUntilOverLimit(ReclaimDaemon& daemon) {
+  for (int i = 1; i <= 10'000; ++i) {
+    if (daemon.Run().outcome == ReclaimOutcome::kOverLimit) return i;
+  }
+  return -1;
+}
+
+TEST_F(ReclaimDaemonTest, WarnsAfterEnoughStepsWithoutProgress) {
+  BeSettled(kLimit + Bytes(kMiB));
+  EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax + 1);
+  EXPECT_EQ(port_.counts.limit_exceeded.Get(), 1u);
+  EXPECT_TRUE(port_.Called("warn 65"));
+  // It stays so, and is counted each time.
+  EXPECT_EQ(Step(), ReclaimOutcome::kOverLimit);
+  EXPECT_EQ(port_.counts.limit_exceeded.Get(), 2u);
+  // Progress begins the count anew.
+  port_.storable = 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+  EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax + 1);
+}
+
+TEST_F(ReclaimDaemonTest, AWriterThatCanWriteGetsMoreTime) {
+  BeSettled(kLimit + Bytes(kMiB));
+  port_.writer_state.can_write = true;
+  EXPECT_EQ(StepsUntilOverLimit(daemon_),
+            ReclaimDaemon::kFruitlessMax * ReclaimDaemon::kWriterPatience + 1);
+}
+
+TEST_F(ReclaimDaemonTest, AtTheLimitThereIsNoWarning) {
+  BeSettled(kLimit);
+  EXPECT_EQ(StepsUntilOverLimit(daemon_), -1);
+  EXPECT_EQ(port_.counts.limit_exceeded.Get(), 0u);
+}
+
+TEST_F(ReclaimDaemonTest, ScansOnGrowthOrAfterAWhile) {
+  BeSettled(Bytes(16 * kMiB));
+  const auto grow = [this](uint64_t pages) { Use(port_.usage.own + Bytes(pages * kPageSize)); };
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_FALSE(port_.Called("scan"));
+  grow(ReclaimDaemon::kScanPages - 1);
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_FALSE(port_.Called("scan"));
+  grow(1);
+  port_.scan_adopts = 40;
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_TRUE(port_.Called("scan"));
+  EXPECT_FALSE(port_.Called("metadata"));
+  // 24 of 64 pages are left outside: the next scan is due 64 pages above that.
+  port_.TakeCalls();
+  grow(ReclaimDaemon::kScanPages - 1);
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_FALSE(port_.Called("scan"));
+  grow(1);
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_TRUE(port_.Called("scan"));
+  // Staging and pool frames are ours, not growth.
+  port_.TakeCalls();
+  grow(200);
+  port_.pages.staging_populated = 100;
+  port_.counts.compressed_bytes.Set(100 * kPageSize);
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_FALSE(port_.Called("scan"));
+  // Without growth: after half a second.
+  port_.now_ns += ReclaimDaemon::kScanEveryNs - 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_FALSE(port_.Called("scan"));
+  port_.now_ns += 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_TRUE(port_.Called("scan"));
+  EXPECT_TRUE(port_.Called("metadata"));
+}
+
+TEST_F(ReclaimDaemonTest, TrimsThePoolAtEveryScanThatTimeAsksFor) {
+  BeSettled(Bytes(16 * kMiB));
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t before = port_.trims;
+    EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+    EXPECT_EQ(port_.trims, before) << "nothing asks for it";
+    port_.now_ns += ReclaimDaemon::kScanEveryNs;
+    EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+    EXPECT_EQ(port_.trims, before + 1);
+    EXPECT_EQ(port_.TakeCalls(), (Calls{"storage", "storage", "scan", "metadata"}));
+  }
+}
+
+TEST_F(ReclaimDaemonTest, EveryOutcomeIsCounted) {
+  BeSettled(Bytes(16 * kMiB));
+  const uint64_t before = daemon_.outcomes(ReclaimOutcome::kEnoughRoom);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+  EXPECT_EQ(daemon_.outcomes(ReclaimOutcome::kEnoughRoom), before + 5);
+  EXPECT_EQ(daemon_.outcomes(ReclaimOutcome::kWriterBusy), 0u);
+}
+
+TEST(PollPause, FollowsTheHeadroomAndGrowsForAQuietProcess) {
+  PollPause pause;
+  constexpr int64_t kRoom = 1536;  // 6 MiB: a millisecond
+  uint64_t faults = 0;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(pause.Next(kRoom, ++faults, 100, false), 1'000'000u) << "faults " << i;
+  }
+  for (int i = 0; i < PollPause::kQuietLooks; ++i) {
+    EXPECT_EQ(pause.Next(kRoom, faults, 100, false), 1'000'000u) << "quiet " << i;
+  }
+  EXPECT_EQ(pause.Next(kRoom, faults, 100, false), PollPause::kQuietNs);
+  EXPECT_EQ(pause.Next(kRoom, faults, 100, true), PollPause::kSmallQuietNs);
+  // A longer interval stays.
+  EXPECT_EQ(pause.Next(int64_t{1} << 30, faults, 100, false), kIntervalMaxNs);
+  // Growth ends the quiet.
+  EXPECT_EQ(pause.Next(kRoom, faults, 101, false), 1'000'000u);
+  EXPECT_EQ(pause.Next(-5, faults, 101, false), kIntervalMinNs);
+}
+
+}  // namespace
+}  // namespace uzswap

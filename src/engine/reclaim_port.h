@@ -1,0 +1,73 @@
+// ReclaimPort: everything the reclaim daemon can see and do; a seam.
+//
+//   ReclaimDaemon ──> ReclaimPort ──> LiveReclaimPort: pager, storage stack, scanner, session
+//                                └──> FakeReclaimPort (engine/testing/): a table of answers
+//
+// Called by the daemon's thread only. Nothing allocates.
+#ifndef UZSWAP_ENGINE_RECLAIM_PORT_H_
+#define UZSWAP_ENGINE_RECLAIM_PORT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/statistics.h"
+#include "base/units.h"
+#include "engine/usage_meter.h"
+
+namespace uzswap {
+
+// Pages of this process, by where the pager has them.
+struct PageCounts {
+  uint64_t resident = 0;           // in registered ranges and present
+  size_t staged = 0;               // in staging frames, not yet compressed
+  uint64_t staging_populated = 0;  // staging frames that take up memory, empty ones included
+};
+
+struct WriterState {
+  bool shrinking = false;  // the pool is being shrunk with success
+  bool can_write = false;  // there is a backing store, and it takes pages
+};
+
+class ReclaimPort {
+ public:
+  virtual uint64_t NowNs() = 0;
+  virtual Statistics& statistics() = 0;
+  virtual Usage MeasureUsage() = 0;
+  virtual void MeasureMetadata() = 0;
+
+  // Is this process managed: pager and storage running?
+  virtual bool active() = 0;
+  // Makes it so. False: it cannot be; the program was told.
+  virtual bool Activate() = 0;
+
+  // --- Requires for all that follows: active ---
+
+  // The storage stack's counters into the statistics, and its bounds from those of the tree.
+  virtual void UpdateStorage() = 0;
+  virtual void ScanMappings() = 0;
+  virtual PageCounts CountPages() = 0;
+  // Moves up to `want` cold pages into staging frames. Returns how many.
+  virtual size_t Isolate(size_t want) = 0;
+  // Compresses up to `max` of the oldest staged pages. Returns how many frames may be released.
+  virtual size_t StoreOldest(size_t max) = 0;
+  // Gives up to `max` staging frames back to the kernel. Returns how many.
+  virtual size_t ReleaseFrames(size_t max) = 0;
+  // Copies up to `max` pages that the kernel refused to move because a child shared them, so that
+  // they can be moved. Does nothing while they may still be shared.
+  virtual void BreakCow(size_t max) = 0;
+
+  // Compacts sparse frames of the pool and gives idle ones back to the kernel, as far as that pays.
+  virtual void TrimPool() = 0;
+  virtual WriterState writer() = 0;
+
+  // Notes which processes of the tree are gone. Returns how many.
+  virtual uint32_t MarkDead() = 0;
+  virtual void WarnOverLimit(Bytes tree) = 0;
+
+ protected:
+  ~ReclaimPort() = default;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_RECLAIM_PORT_H_

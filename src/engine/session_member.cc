@@ -1,0 +1,21 @@
+#include "engine/session_member.h"
+
+#include <cstring>
+
+namespace uzswap {
+
+Result<void> SessionMember::Join(Session session, const char* program_name) {
+  session_.emplace(std::move(session));
+  strncpy(name_, program_name, sizeof(name_) - 1);
+  record_ = session_->Claim(name_);
+  if (!record_) return Error{0, "the session's table of processes is full"};
+  return {};
+}
+
+void SessionMember::JoinAsChild() { record_ = session_->Claim(name_); }
+
+Bytes SessionMember::Publish(Bytes usage, Bytes pool) {
+  return record_ ? record_->Publish(usage, pool) : session_->TreeUsage() + usage;
+}
+
+}  // namespace uzswap

@@ -1,0 +1,54 @@
+// SessionMember: this process in the session of its tree.
+//
+//   Session (shared)     process record (shared, one a process)     SessionMember (private)
+//   +-------------+      +------------------------------------+     +---------------------------+
+//   | limit       | <--- | usage, pool, name, Statistics      | <-- | record, or nothing if the |
+//   | tree totals |      +------------------------------------+     | table was full            |
+//   +-------------+                                                 +---------------------------+
+//
+// A forked child claims a record of its own. When the table is full the child is managed all the
+// same: it counts into private statistics that nobody reads, and adds its usage to the tree's
+// total for its own decisions only.
+//
+// Join: before any other thread of the engine. JoinAsChild and Publish: the reclaim daemon.
+// Everything else: any thread.
+#ifndef UZSWAP_ENGINE_SESSION_MEMBER_H_
+#define UZSWAP_ENGINE_SESSION_MEMBER_H_
+
+#include <optional>
+#include <utility>
+
+#include "base/result.h"
+#include "base/statistics.h"
+#include "session/session.h"
+
+namespace uzswap {
+
+class SessionMember {
+ public:
+  static constexpr size_t kNameBytes = 32;
+
+  // Once. Fails if the session's table is full.
+  Result<void> Join(Session session, const char* program_name);
+  // In a forked child: the record that was inherited is the parent's.
+  void JoinAsChild();
+
+  // Requires: joined. The following too.
+  Session& session() { return *session_; }
+  [[nodiscard]] bool joined() const { return session_.has_value(); }
+  [[nodiscard]] const char* name() const { return name_; }
+  // What this process counts into.
+  Statistics& statistics() { return record_ ? record_->statistics() : uncounted_; }
+  // Tells the tree what this process holds; returns what the tree holds.
+  Bytes Publish(Bytes usage, Bytes pool);
+
+ private:
+  std::optional<Session> session_;
+  std::optional<ProcessRecord> record_;
+  Statistics uncounted_;
+  char name_[kNameBytes] = {};
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_SESSION_MEMBER_H_

@@ -1,0 +1,78 @@
+#include "engine/session_member.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+#include <string>
+
+#include "engine/testing/fake_session.h"
+
+namespace uzswap {
+
+struct SessionTestPeer {
+  static std::optional<ProcessRecord> ClaimAs(Session& session, const os::ProcessIdentity& self) {
+    return session.ClaimAs(self, "one of many");
+  }
+};
+
+namespace {
+
+// Processes of another PID namespace: nobody here can judge them dead.
+void FillTable(Session& session, uint32_t records) {
+  for (uint32_t i = 0; i < records; ++i) {
+    ASSERT_TRUE(SessionTestPeer::ClaimAs(session, {i + 1, 1, 1}));
+  }
+}
+
+TEST(SessionMember, JoinsAndPublishes) {
+  SessionMember member;
+  EXPECT_FALSE(member.joined());
+  const std::string name(2 * SessionMember::kNameBytes, 'n');
+  ASSERT_TRUE(member.Join(NewPrivateSession(), name.c_str()).ok());
+  EXPECT_TRUE(member.joined());
+  EXPECT_EQ(member.name(), name.substr(0, SessionMember::kNameBytes - 1));
+  EXPECT_EQ(member.Publish(Bytes(5), Bytes(1)), Bytes(5));
+  EXPECT_EQ(member.session().TreeUsage(), Bytes(5));
+  EXPECT_EQ(member.session().TreePool(), Bytes(1));
+  member.statistics().faults.Add(3);
+  member.session().VisitLive(
+      [](const Session::RecordView& view) { EXPECT_EQ(view.statistics.faults.Get(), 3u); });
+}
+
+TEST(SessionMember, AFullTableRefusesANewProcess) {
+  Session session = NewPrivateSession();
+  FillTable(session, kSessionSlots);
+  SessionMember member;
+  const Result<void> joined = member.Join(std::move(session), "one too many");
+  ASSERT_FALSE(joined.ok());
+  EXPECT_STREQ(joined.error().what, "the session's table of processes is full");
+}
+
+// The child tells what it saw by its exit status.
+TEST(SessionMember, AChildBeyondTheTableCountsForItself) {
+  Session session = NewPrivateSession();
+  FillTable(session, kSessionSlots - 1);
+  SessionMember parent;
+  ASSERT_TRUE(parent.Join(std::move(session), "the last").ok());
+  EXPECT_EQ(parent.Publish(Bytes(100), Bytes(0)), Bytes(100));
+  parent.statistics().faults.Add(7);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    SessionMember& member = parent;
+    member.JoinAsChild();
+    const bool apart = member.statistics().faults.Get() == 0;
+    const bool sees_tree = member.Publish(Bytes(5), Bytes(0)) == Bytes(105);
+    _exit(apart && sees_tree ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(parent.statistics().faults.Get(), 7u);
+  EXPECT_EQ(parent.session().TreeUsage(), Bytes(100));
+  EXPECT_EQ(parent.session().RefusedClaims(), 1u);
+}
+
+}  // namespace
+}  // namespace uzswap

@@ -1,0 +1,22 @@
+#include "engine/storage_options.h"
+
+namespace uzswap {
+
+StorageOptions StorageOptionsFor(const Options& options, WearAccount* wear) {
+  StorageOptions storage;
+  storage.pool = options.pool;
+  storage.codec = options.codec;
+  storage.memory_limit = options.limit;
+  storage.pool_limit = options.pool_limit;
+  // Incompressible pages cost less where they are, unless they can be written out.
+  storage.keep_incompressible = KeepIncompressible::kIfWritable;
+  storage.backing.path = options.backing;
+  storage.backing.size_limit = options.backing_size;
+  storage.backing.write_limit = options.write_limit;
+  storage.backing.write_period_s = options.write_period_s;
+  storage.backing.encrypt = options.encrypt;
+  storage.backing.wear = wear;
+  return storage;
+}
+
+}  // namespace uzswap

@@ -1,0 +1,18 @@
+// From the options of a run to those of the storage stack.
+#ifndef UZSWAP_ENGINE_STORAGE_OPTIONS_H_
+#define UZSWAP_ENGINE_STORAGE_OPTIONS_H_
+
+#include "base/wear_account.h"
+#include "session/options.h"
+#include "swap/storage_options.h"
+
+namespace uzswap {
+
+// The result points to the path in `options`. `wear` is the account of bytes written by the whole
+// tree of processes; it outlives the stack.
+StorageOptions StorageOptionsFor(const Options& options, WearAccount* wear);
+StorageOptions StorageOptionsFor(Options&&, WearAccount*) = delete;
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_STORAGE_OPTIONS_H_

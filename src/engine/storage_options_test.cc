@@ -1,0 +1,48 @@
+#include "engine/storage_options.h"
+
+#include <gtest/gtest.h>
+
+namespace uzswap {
+namespace {
+
+TEST(StorageOptionsForTest, EveryOptionArrives) {
+  Options options;
+  options.limit = Bytes(200 << 20);
+  options.codec = CodecId::kZstd;
+  options.pool = PoolKind::kZbud;
+  options.pool_limit = Bytes(40 << 20);
+  options.backing_size = Bytes(4 << 20);
+  options.write_limit = Bytes(10 << 20);
+  options.write_period_s = 60;
+  options.encrypt = true;
+  ASSERT_TRUE(SetBacking(options, "/var/tmp"));
+  WearAccount wear{};
+  const StorageOptions storage = StorageOptionsFor(options, &wear);
+  EXPECT_EQ(storage.memory_limit, options.limit);
+  EXPECT_EQ(storage.codec, CodecId::kZstd);
+  EXPECT_EQ(storage.pool, PoolKind::kZbud);
+  EXPECT_EQ(storage.pool_limit, options.pool_limit);
+  EXPECT_EQ(storage.keep_incompressible, KeepIncompressible::kIfWritable);
+  EXPECT_STREQ(storage.backing.path, "/var/tmp");
+  EXPECT_EQ(storage.backing.port, nullptr);
+  EXPECT_EQ(storage.backing.size_limit, options.backing_size);
+  EXPECT_EQ(storage.backing.write_limit, options.write_limit);
+  EXPECT_EQ(storage.backing.write_period_s, 60u);
+  EXPECT_TRUE(storage.backing.encrypt);
+  EXPECT_EQ(storage.backing.wear, &wear);
+  EXPECT_TRUE(Validate(storage).ok());
+}
+
+TEST(StorageOptionsForTest, TheLeastLimitOfARunIsEnough) {
+  Options options;
+  options.limit = kLimitMin;
+  const StorageOptions storage = StorageOptionsFor(options, nullptr);
+  EXPECT_FALSE(storage.backing.wanted());
+  EXPECT_TRUE(Validate(storage).ok());
+  ASSERT_TRUE(SetBacking(options, "/var/tmp"));
+  options.backing_size = kBackingSizeMin;
+  EXPECT_TRUE(Validate(StorageOptionsFor(options, nullptr)).ok());
+}
+
+}  // namespace
+}  // namespace uzswap

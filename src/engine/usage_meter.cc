@@ -1,0 +1,66 @@
+#include "engine/usage_meter.h"
+
+#include <algorithm>
+
+namespace uzswap {
+namespace {
+
+int64_t ToPages(Bytes bytes) { return static_cast<int64_t>(PagesWithin(bytes).raw()); }
+
+Bytes Difference(Bytes from, Bytes what) { return from > what ? from - what : Bytes(0); }
+
+}  // namespace
+
+void UsageMeter::Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
+                      Bytes target) {
+  readers_ = &readers;
+  member_ = &member;
+  headroom_ = &headroom;
+  target_ = target;
+}
+
+Usage UsageMeter::Measure() {
+  Usage usage;
+  usage.anonymous = readers_->AnonymousBytes();
+  const Bytes pool = readers_->PoolBytes();
+  Statistics& counts = member_->statistics();
+  counts.resident_bytes.Set(usage.anonymous.raw());
+  counts.resident_bytes_peak.RaiseTo(usage.anonymous.raw());
+  counts.pool_total_size.Set(pool.raw());
+  counts.pool_total_size_peak.RaiseTo(pool.raw());
+  usage.own = WithoutShared(usage.anonymous);
+  usage.tree = member_->Publish(usage.own, pool);
+  usage.headroom_pages = ToPages(target_) - ToPages(usage.tree);
+  headroom_->Set(usage.headroom_pages);
+  // Less than half of the mean: the others hold the memory, and have the work.
+  usage.minor = usage.own.raw() * member_->session().LiveCount() * 2 < usage.tree.raw();
+  return usage;
+}
+
+void UsageMeter::MeasureMetadata() {
+  member_->statistics().metadata_bytes.Set(readers_->MetadataBytes().raw());
+}
+
+void UsageMeter::ResetInChild() {
+  share_read_ns_ = 0;
+  NoteFork();
+}
+
+Bytes UsageMeter::WithoutShared(Bytes anonymous) {
+  if (!sharing()) return anonymous;
+  const uint64_t now = readers_->NowNs();
+  if (now - share_read_ns_ >= kShareEveryNs) {
+    share_read_ns_ = now;
+    const std::optional<Bytes> share = readers_->AnonymousShare();
+    // The walk takes a while: what is compared with its result is read after it.
+    shared_ = share ? Difference(readers_->AnonymousBytes(), *share) : Bytes(0);
+    // The last relative has gone, or has copied everything.
+    if (shared_ < kSharedMin) {
+      shared_ = Bytes(0);
+      sharing_.store(false, std::memory_order_relaxed);
+    }
+  }
+  return Difference(anonymous, shared_);
+}
+
+}  // namespace uzswap

@@ -1,0 +1,94 @@
+// UsageMeter: what this process and its tree hold. It measures and publishes; it decides nothing.
+//
+//   RssAnon (statm) ─────────────┐     pages shared with forked relatives
+//     program's resident pages   │       smaps_rollup, every 20 ms while there are any
+//     staging frames             ├── minus ──> usage ──> session record ──> usage of the tree
+//     pool frames                │                                             │
+//     metadata (see below)       ┘                   headroom = target - usage of the tree
+//
+// RssAnon is the one measure that is charged. The tables, buffers and stacks of the engine are
+// private anonymous mappings, so their present pages are in RssAnon and thereby in the usage that
+// the limit bounds: metadata_bytes is a part of resident_bytes, counted for information, and not
+// added again (os/own_memory.h says when it is too large). Memory that the kernel allocates
+// because of us but outside RssAnon (page tables, VMAs, userfaultfd contexts) is not charged.
+//
+// After a fork, parent and child both count the pages that they share. While there may be any, the
+// kernel is asked for this process's share; when less than 1 MiB is shared it is asked no more.
+//
+//   sharing:  no ──NoteFork──> yes ──share below 1 MiB──> no
+//
+// NoteFork: the forking thread. All else: the reclaim daemon.
+#ifndef UZSWAP_ENGINE_USAGE_METER_H_
+#define UZSWAP_ENGINE_USAGE_METER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "base/units.h"
+#include "engine/session_member.h"
+#include "reclaim/watermarks.h"
+
+namespace uzswap {
+
+// Where the figures come from; a seam.
+class UsageReaders {
+ public:
+  // RssAnon of this process.
+  virtual Bytes AnonymousBytes() = 0;
+  // Of it, this process's share: a page that n processes map counts as 1/n. Nothing if the kernel
+  // does not tell. Costs a walk over all pages.
+  virtual std::optional<Bytes> AnonymousShare() = 0;
+  // Frames of the pool. Zero while the process is not managed.
+  virtual Bytes PoolBytes() = 0;
+  // Present pages of the engine's own tables, buffers and stacks. Costs a walk over them.
+  virtual Bytes MetadataBytes() = 0;
+  virtual uint64_t NowNs() = 0;
+
+ protected:
+  ~UsageReaders() = default;
+};
+
+struct Usage {
+  Bytes anonymous;             // RssAnon
+  Bytes own;                   // without what forked relatives count
+  Bytes tree;                  // of all processes
+  int64_t headroom_pages = 0;  // target - tree; negative: pages must go
+  bool minor = false;          // this process holds much less than the others
+};
+
+class UsageMeter {
+ public:
+  static constexpr uint64_t kShareEveryNs = 20'000'000;
+  static constexpr Bytes kSharedMin{1 << 20};
+
+  // All must outlive the meter.
+  void Init(UsageReaders& readers, SessionMember& member, Headroom& headroom, Bytes target);
+
+  // Measures, and publishes to the session record, the statistics and the headroom.
+  Usage Measure();
+  // The metadata alone, into the statistics: at longer intervals, because it costs more.
+  void MeasureMetadata();
+
+  // From now on pages may be shared with a parent or child.
+  void NoteFork() { sharing_.store(true, std::memory_order_relaxed); }
+  // In a forked child: the same, and the share is read at once.
+  void ResetInChild();
+  [[nodiscard]] bool sharing() const { return sharing_.load(std::memory_order_relaxed); }
+
+ private:
+  Bytes WithoutShared(Bytes anonymous);
+
+  UsageReaders* readers_ = nullptr;
+  SessionMember* member_ = nullptr;
+  Headroom* headroom_ = nullptr;
+  Bytes target_;
+  // Relaxed: set by forks, cleared by the daemon; it orders nothing.
+  std::atomic<bool> sharing_{false};
+  uint64_t share_read_ns_ = 0;
+  Bytes shared_;  // subtracted since then
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_USAGE_METER_H_

@@ -1,0 +1,156 @@
+#include "engine/usage_meter.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "engine/testing/fake_session.h"
+
+namespace uzswap {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+class FakeReaders final : public UsageReaders {
+ public:
+  Bytes AnonymousBytes() override { return anonymous; }
+  std::optional<Bytes> AnonymousShare() override {
+    ++share_reads;
+    return share;
+  }
+  Bytes PoolBytes() override { return pool; }
+  Bytes MetadataBytes() override { return metadata; }
+  uint64_t NowNs() override { return now_ns; }
+
+  Bytes anonymous{10 * kMiB};
+  std::optional<Bytes> share = Bytes(10 * kMiB);
+  Bytes pool{0};
+  Bytes metadata{0};
+  uint64_t now_ns = uint64_t{1} << 40;
+  int share_reads = 0;
+};
+
+class UsageMeterTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(member_.Join(NewPrivateSession(), "a test").ok());
+    meter_.Init(readers_, member_, headroom_, kTarget);
+  }
+
+  static constexpr Bytes kTarget{60 * kMiB};
+  FakeReaders readers_;
+  SessionMember member_;
+  Headroom headroom_;
+  UsageMeter meter_;
+};
+
+TEST_F(UsageMeterTest, MeasuresAndPublishes) {
+  readers_.pool = Bytes(3 * kMiB);
+  const Usage usage = meter_.Measure();
+  EXPECT_EQ(usage.anonymous, Bytes(10 * kMiB));
+  EXPECT_EQ(usage.own, Bytes(10 * kMiB));
+  EXPECT_EQ(usage.tree, Bytes(10 * kMiB));
+  EXPECT_EQ(usage.headroom_pages, static_cast<int64_t>(50 * kMiB / kPageSize));
+  EXPECT_EQ(headroom_.Get(), usage.headroom_pages);
+  EXPECT_FALSE(usage.minor);
+  // The pool's frames are anonymous memory: published beside the usage, not added to it.
+  EXPECT_EQ(member_.session().TreeUsage(), Bytes(10 * kMiB));
+  EXPECT_EQ(member_.session().TreePool(), Bytes(3 * kMiB));
+  EXPECT_EQ(member_.statistics().resident_bytes.Get(), 10 * kMiB);
+  EXPECT_EQ(member_.statistics().pool_total_size.Get(), 3 * kMiB);
+
+  readers_.anonymous = Bytes(70 * kMiB);
+  EXPECT_EQ(meter_.Measure().headroom_pages, -static_cast<int64_t>(10 * kMiB / kPageSize));
+  readers_.anonymous = Bytes(1 * kMiB);
+  readers_.pool = Bytes(0);
+  EXPECT_EQ(meter_.Measure().tree, Bytes(1 * kMiB));
+  EXPECT_EQ(member_.statistics().resident_bytes_peak.Get(), 70 * kMiB);
+  EXPECT_EQ(member_.statistics().pool_total_size_peak.Get(), 3 * kMiB);
+}
+
+TEST_F(UsageMeterTest, MetadataIsWhatTheReaderSaysAndIsNotChargedTwice) {
+  readers_.metadata = Bytes(7 * kPageSize);
+  EXPECT_EQ(meter_.Measure().tree, Bytes(10 * kMiB));
+  EXPECT_EQ(member_.statistics().metadata_bytes.Get(), 0u);
+  meter_.MeasureMetadata();
+  EXPECT_EQ(member_.statistics().metadata_bytes.Get(), 7 * kPageSize);
+  EXPECT_EQ(meter_.Measure().tree, Bytes(10 * kMiB));
+}
+
+TEST_F(UsageMeterTest, TheShareIsAskedForOnlyWhileSomethingIsShared) {
+  static_cast<void>(meter_.Measure());
+  EXPECT_EQ(readers_.share_reads, 0);
+
+  meter_.NoteFork();
+  readers_.share = Bytes(6 * kMiB);
+  EXPECT_EQ(meter_.Measure().own, Bytes(6 * kMiB));
+  EXPECT_EQ(readers_.share_reads, 1);
+  // Between two questions what was shared last is subtracted.
+  readers_.now_ns += UsageMeter::kShareEveryNs - 1;
+  readers_.share = Bytes(9 * kMiB);
+  readers_.anonymous = Bytes(11 * kMiB);
+  EXPECT_EQ(meter_.Measure().own, Bytes(7 * kMiB));
+  readers_.anonymous = Bytes(3 * kMiB);
+  EXPECT_EQ(meter_.Measure().own, Bytes(0));
+  EXPECT_EQ(readers_.share_reads, 1);
+  readers_.now_ns += 1;
+  readers_.anonymous = Bytes(11 * kMiB);
+  EXPECT_EQ(meter_.Measure().own, Bytes(9 * kMiB));
+  EXPECT_TRUE(meter_.sharing());
+}
+
+TEST_F(UsageMeterTest, SharingEndsBelowAMebibyte) {
+  struct Case {
+    std::optional<Bytes> share;
+    bool goes_on;
+  };
+  const Case cases[] = {
+      {Bytes(9 * kMiB), true},   {Bytes(9 * kMiB + 1), false},
+      {Bytes(10 * kMiB), false}, {Bytes(12 * kMiB), false},  // the process shrank during the walk
+      {std::nullopt, false},                                 // the kernel does not tell
+  };
+  for (const Case& c : cases) {
+    meter_.ResetInChild();
+    readers_.now_ns += UsageMeter::kShareEveryNs;
+    readers_.share = c.share;
+    EXPECT_EQ(meter_.Measure().own, c.goes_on ? *c.share : Bytes(10 * kMiB));
+    EXPECT_EQ(meter_.sharing(), c.goes_on);
+  }
+}
+
+TEST_F(UsageMeterTest, AChildAsksAtOnce) {
+  meter_.NoteFork();
+  readers_.share = Bytes(6 * kMiB);
+  static_cast<void>(meter_.Measure());
+  meter_.ResetInChild();
+  readers_.share = Bytes(5 * kMiB);
+  EXPECT_EQ(meter_.Measure().own, Bytes(5 * kMiB));
+  EXPECT_EQ(readers_.share_reads, 2);
+}
+
+// Two processes of one tree. The child tells what it saw by its exit status.
+TEST_F(UsageMeterTest, AProcessThatHoldsLittleIsMinor) {
+  EXPECT_EQ(meter_.Measure().tree, Bytes(10 * kMiB));
+  for (const bool minor : {true, false}) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      member_.JoinAsChild();
+      // Less than half of the mean: x * 2 processes * 2 < x + 10 MiB.
+      readers_.anonymous = Bytes(10 * kMiB / 3 - (minor ? kPageSize : 0) + (minor ? 0 : 1));
+      const Usage usage = meter_.Measure();
+      const bool right =
+          usage.minor == minor && usage.tree == readers_.anonymous + Bytes(10 * kMiB);
+      _exit(right ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << minor;
+    EXPECT_EQ(member_.session().MarkDead(), 1u);
+  }
+  EXPECT_FALSE(meter_.Measure().minor);
+}
+
+}  // namespace
+}  // namespace uzswap
