@@ -4,7 +4,9 @@
 // one purpose, page by page as the kernel reports them (PAGEMAP_SCAN), so a table that reserves
 // gigabytes and has touched three pages counts as three pages.
 //
-// All these mappings are private and anonymous: the kernel counts their pages in RssAnon too.
+// All these mappings are private and anonymous: the kernel counts their pages in RssAnon too. The
+// sum can be larger than their part of RssAnon: a page that was read but never written maps the
+// kernel's zero page, which is present and takes up no memory, and a swapped page counts here too.
 // What the kernel allocates because of them (page tables, VMAs) is in neither figure.
 //
 // Costs one walk over the page tables of these ranges. Any thread of the descriptor table that
