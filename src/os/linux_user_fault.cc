@@ -36,6 +36,7 @@ PortOutcome OutcomeOf(int error) {
     case EBUSY:
       return PortOutcome::kBusy;
     case EINVAL:
+    case EFAULT:
       return PortOutcome::kRefused;
     case ENOMEM:
       return PortOutcome::kNoMemory;

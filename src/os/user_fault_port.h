@@ -48,7 +48,8 @@ enum class PortOutcome : uint8_t {
   kExists,    // EEXIST: the destination has a page already
   kGone,      // ENOENT, ESRCH: no page at the source, or no such mapping any more
   kBusy,      // EBUSY: the page is pinned, or shared with a forked child
-  kRefused,   // EINVAL: the mapping's protection or lock does not allow it
+  kRefused,   // EINVAL: the mapping's protection or lock does not allow it, or the range is not one
+              // of whole pages in one mapping. EFAULT: the source page is poisoned.
   kNoMemory,  // ENOMEM
 };
 

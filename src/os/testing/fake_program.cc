@@ -45,20 +45,23 @@ void FakeUserFault::SetPinned(uint64_t address, bool pinned) {
 
 void FakeUserFault::UnmapLocked(uint64_t start, uint64_t end, Change& change) {
   memory_.SplitAround(start, end);
+  bool registered = false;
   for (const FakeArea* area = memory_.AreaFrom(start); area != nullptr && area->start < end;
        area = memory_.AreaFrom(area->end)) {
     UZ_CHECK(!area->engine);
-    if (area->context == 0) continue;
-    change.events.push_back({UserFaultEvent::Kind::kUnmap, false, 0, area->start, area->end, 0});
+    registered = registered || area->context == kProgramContext;
   }
   memory_.Remove(start, end);
+  // One event for the range of the call, whatever lies in it.
+  if (registered) {
+    change.events.push_back({UserFaultEvent::Kind::kUnmap, false, 0, start, end, 0});
+  }
 }
 
 FakeUserFault::ChangeId FakeUserFault::Announce(Change change) {
   announced_ += change.events.size();
-  change.state = !change.events.empty() ? ChangeState::kToQueue
-                 : change.zap_end != 0  ? ChangeState::kToZap
-                                        : ChangeState::kOver;
+  ContinueDiscard(change);
+  change.state = change.events.empty() ? ChangeState::kOver : ChangeState::kToQueue;
   changes_.push_back(std::move(change));
   return changes_.size() - 1;
 }
@@ -103,18 +106,30 @@ FakeUserFault::ChangeId FakeUserFault::BeginRemap(uint64_t start, uint64_t lengt
 
 FakeUserFault::ChangeId FakeUserFault::BeginDiscard(uint64_t start, uint64_t length) {
   MutexLock lock(mutex_);
-  const FakeArea* area = memory_.AreaAt(start);
-  UZ_CHECK(area != nullptr && start + length <= area->end);
   Change change;
-  if (area->context == 0) {
-    // Nobody is told, and the kernel's locks keep a registration out until the pages are gone.
-    for (uint64_t page = start; page < start + length; page += kPageSize) memory_.Drop(page);
-    return Announce(std::move(change));
-  }
-  change.zap_start = start;
-  change.zap_end = start + length;
-  change.events.push_back({UserFaultEvent::Kind::kRemove, false, 0, start, start + length, 0});
+  change.discard_at = start;
+  change.discard_end = start + length;
   return Announce(std::move(change));
+}
+
+// The part of a discard that lies in the next area. An area that is not registered is discarded
+// at once: nobody is told, and the kernel's locks keep a registration out until it is done.
+void FakeUserFault::ContinueDiscard(Change& change) {
+  while (change.discard_at < change.discard_end) {
+    const FakeArea* area = memory_.AreaFrom(change.discard_at);
+    UZ_CHECK(area != nullptr && area->start <= change.discard_at);
+    const uint64_t start = change.discard_at;
+    const uint64_t end = area->end < change.discard_end ? area->end : change.discard_end;
+    change.discard_at = end;
+    if (area->context == kProgramContext) {
+      change.zap_start = start;
+      change.zap_end = end;
+      change.events.push_back({UserFaultEvent::Kind::kRemove, false, 0, start, end, 0});
+      ++announced_;
+      return;
+    }
+    for (uint64_t page = start; page < end; page += kPageSize) memory_.Drop(page);
+  }
 }
 
 FakeUserFault::ChangeState FakeUserFault::StateOf(ChangeId id) {
@@ -143,7 +158,9 @@ bool FakeUserFault::Step(ChangeId id) {
       for (uint64_t page = change.zap_start; page < change.zap_end; page += kPageSize) {
         memory_.Drop(page);
       }
-      change.state = ChangeState::kOver;
+      change.zap_end = 0;
+      ContinueDiscard(change);
+      change.state = change.events.empty() ? ChangeState::kOver : ChangeState::kToQueue;
       return true;
     case ChangeState::kUnread:
     case ChangeState::kOver:
@@ -282,6 +299,11 @@ bool FakeUserFault::Peek(uint64_t address, std::span<std::byte> to) {
   if (!memory_.IsReadable(address)) return false;
   memcpy(to.data(), memory_.BytesAt(address), kPageSize);
   return true;
+}
+
+size_t FakeUserFault::unread_faults() {
+  MutexLock lock(mutex_);
+  return faults_.size();
 }
 
 size_t FakeUserFault::program_pages() {

@@ -119,7 +119,7 @@ void FakeUserFault::ForgetDiscardedDrain(uint64_t start, uint64_t length) {
 
 PortOutcome FakeUserFault::MayMove(int context, uint64_t destination, uint64_t source,
                                    uint64_t length) {
-  UZ_CHECK(length > 0 && (destination | source | length) % kPageSize == 0);
+  if (length == 0 || (destination | source | length) % kPageSize != 0) return PortOutcome::kRefused;
   const FakeArea* to = memory_.AreaAt(destination);
   const FakeArea* from = memory_.AreaAt(source);
   if (to == nullptr || from == nullptr) return PortOutcome::kGone;
@@ -151,6 +151,8 @@ PortResult FakeUserFault::MovePages(int context, uint64_t destination, uint64_t 
       outcome = PortOutcome::kExists;
     } else if (memory_.PageAt(source + done) == nullptr) {
       outcome = PortOutcome::kGone;
+    } else if (memory_.PageAt(source + done)->poisoned) {
+      outcome = PortOutcome::kRefused;
     } else if (memory_.IsBusy(source + done)) {
       outcome = PortOutcome::kBusy;
     } else {
@@ -166,8 +168,10 @@ PortResult FakeUserFault::MovePages(int context, uint64_t destination, uint64_t 
 
 PortResult FakeUserFault::SupplyLocked(uint64_t destination, const std::byte* bytes,
                                        uint64_t length) {
+  if (length == 0 || (destination | length) % kPageSize != 0) return {PortOutcome::kRefused, 0};
   const FakeArea* area = memory_.AreaAt(destination);
-  if (area == nullptr || area->context != kProgramContext || destination + length > area->end) {
+  // Registered with any userfaultfd: that is the kernel's rule.
+  if (area == nullptr || area->context == 0 || destination + length > area->end) {
     return {PortOutcome::kGone, 0};
   }
   uint64_t done = 0;
@@ -184,6 +188,13 @@ PortResult FakeUserFault::Copy(uint64_t destination, const void* source, uint64_
   MutexLock lock(mutex_);
   const Injection* injection = Count(Call::kCopy);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
+  // COPY, and no other call, takes a poisoned page for a missing one.
+  for (uint64_t page = destination; page < destination + length; page += kPageSize) {
+    const FakePage* present = memory_.PageAt(page);
+    if (present == nullptr) continue;
+    if (!present->poisoned) break;
+    memory_.Drop(page);
+  }
   if (injection == nullptr) return SupplyLocked(destination, bytes, length);
   PortResult result;
   const uint64_t part = injection->done_pages << kPageShift;
@@ -246,6 +257,7 @@ Result<void> FakeUserFault::Drain::Register(uint64_t start, uint64_t length) {
 Result<void> FakeUserFault::RegisterLocked(int context, uint64_t start, uint64_t length,
                                            bool engine) {
   const uint64_t end = start + length;
+  if (length == 0 || (start | length) % kPageSize != 0) return Error{EINVAL, "unaligned"};
   if (engine && memory_.AreaAt(start) == nullptr) {
     memory_.AddArea({start, end, {}, context, true});
     return {};
@@ -299,7 +311,8 @@ Result<size_t> FakeUserFault::Present(uint64_t start, uint64_t end, PresentRun* 
   MutexLock lock(mutex_);
   size_t count = 0;
   for (uint64_t page = start; page < end; page += kPageSize) {
-    if (!memory_.IsReadable(page)) continue;
+    // A poisoned page too: PAGEMAP_SCAN calls it swapped.
+    if (memory_.PageAt(page) == nullptr) continue;
     if (count > 0 && runs[count - 1].end == page) {
       runs[count - 1].end = page + kPageSize;
       continue;

@@ -100,7 +100,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   // Requires: the source is one mapping, or a part of one.
   ChangeId BeginRemap(uint64_t start, uint64_t length, uint64_t new_length, uint64_t target,
                       bool keep_source = false) UZ_EXCLUDES(mutex_);
-  // madvise(MADV_DONTNEED). Requires: one mapping.
+  // madvise(MADV_DONTNEED). Requires: no hole in the range.
   ChangeId BeginDiscard(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
   [[nodiscard]] ChangeState StateOf(ChangeId change) UZ_EXCLUDES(mutex_);
   // Takes the next step. False if the pager must read first, or the change is over.
@@ -136,6 +136,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   // Copies a present page; false if there is none.
   bool Peek(uint64_t address, std::span<std::byte> to) UZ_EXCLUDES(mutex_);
   [[nodiscard]] size_t program_pages() UZ_EXCLUDES(mutex_);
+  [[nodiscard]] size_t unread_faults() UZ_EXCLUDES(mutex_);
 
  private:
   static constexpr int kCalls = 6;
@@ -162,8 +163,11 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   struct Change {
     std::deque<UserFaultEvent> events;  // announced, not queued yet
     ChangeState state = ChangeState::kOver;
-    uint64_t zap_start = 0;  // for a discard
+    // For a discard: the part whose event was sent, and what comes after it.
+    uint64_t zap_start = 0;
     uint64_t zap_end = 0;
+    uint64_t discard_at = 0;
+    uint64_t discard_end = 0;
   };
   struct QueuedEvent {
     UserFaultEvent event;
@@ -201,6 +205,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
 
   // Unmaps, and notes the events it causes.
   void UnmapLocked(uint64_t start, uint64_t end, Change& change) UZ_REQUIRES(mutex_);
+  void ContinueDiscard(Change& change) UZ_REQUIRES(mutex_);
   ChangeId Announce(Change change) UZ_REQUIRES(mutex_);
   Access TouchLocked(uint32_t thread, uint64_t address, bool write) UZ_REQUIRES(mutex_);
   MapsEntry EntryOf(const FakeArea& area) UZ_REQUIRES(mutex_);
