@@ -1,17 +1,17 @@
-// Statistics: every figure uzswap keeps about one process, as plain counters.
+// Statistics: the counters of one process.
 //
-// One list (UZ_STATISTICS) gives each counter its name, its kind and its meaning; the struct,
-// the JSON, the summary and the documentation all come from it. Names follow the kernel's
-// where it has one (zswap's debugfs, vmstat). Sizes are in bytes, the rest are counts.
+// The list UZ_STATISTICS gives each counter its name, its kind and its meaning. The struct, the
+// JSON, the summary and the documentation are made from it. A counter has the kernel's name if
+// the kernel has such a counter (zswap's debugfs, vmstat). Sizes are in bytes, the rest are counts.
 //
 //   kSum     only grows; a tree of processes adds them up
-//   kGauge   a level now; added up over the living processes
-//   kPeak    the largest level seen; the tree's is kept by the session
+//   kGauge   the current value; added up over the living processes
+//   kPeak    the largest value seen; the session keeps the peak of the tree
 //
 // The struct is all zeroes at the start and may live in memory shared between processes.
-// Any thread may count and any may read; nothing is ordered.
+// Any thread may count and any thread may read. Counters are not ordered with anything.
 //
-// The page account: zswpout = zswpin + invalidated_pages + stored_pages, at every quiet moment.
+// While no page is being stored or loaded: zswpout = zswpin + invalidated_pages + stored_pages.
 #ifndef UZSWAP_BASE_STATISTICS_H_
 #define UZSWAP_BASE_STATISTICS_H_
 
@@ -23,64 +23,71 @@ namespace uzswap {
 // clang-format off
 #define UZ_STATISTICS(X)                                                                         \
   /* The compressed pool. */                                                                     \
-  X(stored_pages, kGauge, "pages held compressed, same-filled or on disk")                       \
-  X(same_filled_pages, kGauge, "of these, pages of one repeated word, held without memory")      \
-  X(stored_incompressible_pages, kGauge, "pages held uncompressed because compression lost")     \
+  X(stored_pages, kGauge, "pages stored: compressed, same-filled or on the backing store")       \
+  X(same_filled_pages, kGauge,                                                                   \
+    "stored pages that repeat one 64-bit word; they use no pool memory")                         \
+  X(stored_incompressible_pages, kGauge,                                                         \
+    "pages stored uncompressed because compression did not make them smaller")                   \
   X(compressed_bytes, kGauge, "sum of the compressed sizes of the pages in the pool")            \
-  X(pool_total_size, kGauge, "bytes of the frames the pool holds")                               \
+  X(pool_total_size, kGauge, "bytes of the frames in the pool")                                  \
   X(pool_total_size_peak, kPeak, "largest pool_total_size")                                      \
-  X(zswpout, kSum, "pages stored: compressed or recognised as same-filled")                      \
-  X(zswpin, kSum, "pages loaded back on touch or ahead of it")                                   \
-  X(zswpwb, kSum, "pages written to the backing store")                                          \
-  X(invalidated_pages, kSum, "stored pages the program discarded or unmapped")                   \
-  X(written_back_pages, kGauge, "pages whose content is on the backing store only")              \
-  X(pool_limit_hit, kSum, "times the pool met its bound")                                        \
-  X(reject_compress_poor, kSum, "pages kept resident because they do not compress")              \
-  X(reject_alloc_fail, kSum, "pages kept resident because the pool had no frame for them")       \
-  X(recompressed_pages, kSum, "aged pages made denser with another codec")                       \
+  X(zswpout, kSum, "pages stored: compressed or found to be same-filled")                        \
+  X(zswpin, kSum, "pages loaded, on a fault or by readahead")                                    \
+  X(zswpwb, kSum, "pages written back to the backing store")                                     \
+  X(invalidated_pages, kSum, "stored pages that the program discarded or unmapped")              \
+  X(written_back_pages, kGauge, "pages stored on the backing store only")                        \
+  X(pool_limit_hit, kSum, "times the pool reached its limit")                                    \
+  X(reject_compress_poor, kSum, "pages that stayed resident because they do not compress")       \
+  X(reject_alloc_fail, kSum, "pages that stayed resident because the pool had no free frame")    \
+  X(recompressed_pages, kSum, "old pages compressed again with a stronger codec")                \
   /* The backing store. */                                                                       \
-  X(backing_file_bytes, kGauge, "bytes the backing file occupies on its medium")                 \
+  X(backing_file_bytes, kGauge, "bytes that the backing file occupies on the disk")              \
   X(written_back_bytes, kGauge, "compressed sizes of the pages on the backing store only")       \
-  X(backing_live_bytes, kGauge, "bytes of the records in it that are still wanted")              \
-  X(backing_written_bytes, kSum, "bytes written to it, headers, padding and cleaning included")  \
-  X(backing_payload_bytes, kSum, "compressed bytes of pages handed over for writing")            \
+  X(backing_live_bytes, kGauge, "bytes of the records in the backing store that are in use")     \
+  X(backing_written_bytes, kSum,                                                                 \
+    "bytes written to the backing store, with headers, padding and cleaning")                    \
+  X(backing_payload_bytes, kSum, "compressed bytes of the pages written to the backing store")   \
   X(backing_requests, kSum, "write requests submitted")                                          \
   X(backing_queue_peak, kPeak, "most write requests in flight at once")                          \
-  X(backing_reads, kSum, "pages read back")                                                      \
-  X(backing_errors, kSum, "writes and reads that failed")                                        \
-  X(backing_refusals, kSum, "times nothing could be written: full, over the write limit, failed")\
+  X(backing_reads, kSum, "pages read from the backing store")                                    \
+  X(backing_errors, kSum, "reads and writes that failed")                                        \
+  X(backing_refusals, kSum,                                                                      \
+    "times writeback was refused: store full, write limit reached, or device failed")            \
   /* The program's memory. */                                                                    \
   X(resident_bytes, kGauge, "anonymous memory as the kernel counts it, pool included")           \
   X(resident_bytes_peak, kPeak, "largest resident_bytes")                                        \
-  X(adopted_bytes, kGauge, "bytes of the mappings under uzswap's care")                          \
-  X(swapcache_bytes, kGauge, "bytes of the frames just taken from the program or free")          \
+  X(adopted_bytes, kGauge, "bytes of the mappings registered with userfaultfd")                  \
+  X(swapcache_bytes, kGauge, "bytes of the staging frames")                                      \
   X(metadata_bytes, kGauge, "of resident_bytes, uzswap's own tables, buffers and stacks")        \
   /* Faults and reclaim. */                                                                      \
   X(faults, kSum, "page faults served")                                                          \
-  X(faults_zero, kSum, "of these, first touches")                                                \
-  X(faults_spurious, kSum, "of these, pages already there when the fault was read")              \
-  X(swapcache_hits, kSum, "faults answered from a page not yet compressed")                      \
-  X(readahead_pages, kSum, "pages brought in before they were touched")                          \
-  X(pages_taken, kSum, "pages moved from the program into the swap cache")                       \
-  X(frames_freed, kSum, "pool frames emptied")                                                   \
-  X(objects_evicted, kSum, "objects written out to empty frames")                                \
-  X(objects_moved, kSum, "objects moved to denser frames")                                       \
-  X(lost_races, kSum, "work thrown away because the page changed hands meanwhile")               \
-  X(unreported_moves, kSum, "pages the kernel moved without saying so (a bug of Linux 6.18)")        \
-  X(busy_pages, kSum, "pages the kernel refused to move: pinned or shared with a child")         \
-  X(refused_pages, kSum, "pages in mappings that cannot be moved: locked, not writable")         \
-  X(throttled_waits, kSum, "waits of faults until memory came free")                             \
-  X(poisoned_pages, kSum, "pages that could not be read back: the program got SIGBUS")               \
-  X(direct_reclaims, kSum, "faults that had to compress because no frame was free")              \
-  X(limit_exceeded, kSum, "times the limit could not be kept")                                   \
-  /* Events and life. */                                                                         \
-  X(unmap_events, kSum, "munmap and its relatives in adopted mappings")                          \
-  X(remap_events, kSum, "mremap of adopted mappings")                                            \
-  X(remove_events, kSum, "madvise(DONTNEED, FREE, REMOVE) in adopted mappings")                  \
-  X(retries, kSum, "calls repeated because the kernel asked for it")                             \
-  X(adoptions, kSum, "mappings taken into care")                                                 \
-  X(forks, kSum, "forks survived")                                                               \
-  X(fork_pages_brought_in, kSum, "pages made resident so that a child may be born")              \
+  X(faults_zero, kSum, "page faults on pages that were never written, served with a zero page")  \
+  X(faults_spurious, kSum, "page faults on pages that were present when the fault was read")     \
+  X(swapcache_hits, kSum, "page faults served from a staging frame, without decompression")      \
+  X(readahead_pages, kSum, "pages brought in by readahead")                                      \
+  X(pages_taken, kSum, "pages moved from the program to staging frames")                         \
+  X(frames_freed, kSum, "pool frames freed by writeback or compaction")                          \
+  X(objects_evicted, kSum, "objects written back to free their frames")                          \
+  X(objects_moved, kSum, "objects moved to other frames by compaction")                          \
+  X(lost_races, kSum, "work thrown away because the page changed meanwhile")                     \
+  X(unreported_moves, kSum, "pages the kernel moved without reporting it (a bug of Linux 6.18)") \
+  X(busy_pages, kSum,                                                                            \
+    "pages the kernel refused to move: pinned, or shared with a child process")                  \
+  X(refused_pages, kSum,                                                                         \
+    "pages in mappings whose pages cannot be moved: locked or not writable")                     \
+  X(throttled_waits, kSum, "times a fault waited for memory to be freed")                        \
+  X(poisoned_pages, kSum, "pages that could not be read back: a touch raises SIGBUS")            \
+  X(direct_reclaims, kSum, "faults that had to compress pages because no frame was free")        \
+  X(limit_exceeded, kSum, "times memory usage exceeded the limit")                               \
+  /* Events and process life. */                                                                 \
+  X(unmap_events, kSum, "munmap, and what implies it, in registered mappings")                   \
+  X(remap_events, kSum, "mremap of registered mappings")                                         \
+  X(remove_events, kSum, "madvise(DONTNEED or FREE) in registered mappings")                     \
+  X(retries, kSum, "calls repeated because the kernel returned EAGAIN")                          \
+  X(adoptions, kSum, "mappings registered with userfaultfd")                                     \
+  X(forks, kSum, "forks of the program")                                                         \
+  X(fork_pages_brought_in, kSum,                                                                 \
+    "pages made resident before a fork because the child needs them")                           \
   X(dropped_messages, kSum, "messages to the user that could not be shown")
 // clang-format on
 
@@ -89,7 +96,7 @@ struct Statistics {
   UZ_STATISTICS(UZ_DECLARE_STATISTIC)
 #undef UZ_DECLARE_STATISTIC
 
-  // From the moment the pager reads a fault until the page is there.
+  // From the read of a fault message until the page is supplied.
   LatencyHistogram fault_ns;
 };
 

@@ -114,7 +114,7 @@ def survived(folder: Path) -> str:
     counts = {name: int(words[words.index(name) + 1]) for name in ("right", "lost", "refused")}
     pages = BOUNDS.mib * MIB // 4096
     require(counts["right"] + counts["lost"] == pages, end.output)
-    require(0 < counts["lost"] == end.figure("lost_pages"), end.tell())
+    require(0 < counts["lost"] == end.figure("poisoned_pages"), end.tell())
     require(counts["refused"] == counts["lost"], "a system call read a lost page: " + end.output)
     return f"{counts['lost']} of {pages} pages lost and told, none wrong, all renewed"
 

@@ -366,7 +366,7 @@ def compare_limited(
     print(f"  {percent} %, {describe(result, reference, limit)}", flush=True)
     found = problems_of(result, reference, limit if program.bounded else None)
     if migrated is not None:
-        untold = result.stats.get("untold_moves")
+        untold = result.stats.get("unreported_moves")
         print(f"    {migrated['pages']} pages migrated, {untold} moves untold", flush=True)
     if wishes.backing is None:
         return found
