@@ -22,12 +22,10 @@ namespace uzswap {
 // Outermost first. A gap of ten leaves room.
 enum class LockRank : uint8_t {
   kEngine = 10,           // start, stop, fork
-  kPager = 20,            // region map and everything that changes the program's mappings
-  kReclaim = 30,          // generation rings
+  kPager = 20,            // page table and everything that changes the program's mappings
   kCacheArea = 35,        // the shape of one area's index
   kCacheShard = 40,       // one leaf of the compressed cache's index
-  kEntriesInFlight = 45,  // swap cache slots
-  kWriteback = 50,        // batches in flight
+  kEntriesInFlight = 45,  // the table of entries in flight
   kFrameLru = 60,         // pool frames by age
   kPoolSetup = 65,        // first use of a part of a pool
   kPoolClass = 70,        // one size class of a pool

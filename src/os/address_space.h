@@ -102,8 +102,6 @@ class LinuxAddressSpace final : public AddressSpace {
                          uint64_t* walked) override {
     return pagemap_.Present(start, end, runs, capacity, walked);
   }
-  // For a walk over all mappings.
-  MapsReader& maps() { return maps_; }
 
  private:
   MapsReader maps_;
