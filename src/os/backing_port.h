@@ -1,8 +1,8 @@
-// BackingPort: the best port there is for a path: io_uring, or threads where it is forbidden.
+// BackingPort: the port for a path: io_uring, or ordinary writes where io_uring is forbidden.
 //
 // Open tells why a path will not do. Where io_uring is refused (seccomp in containers,
-// kernel.io_uring_disabled, an old kernel) the threads' port serves: lend it threads through
-// threads(), or none, and the writer writes by itself.
+// kernel.io_uring_disabled, an old kernel) ThreadPort serves: the thread that writes back waits for
+// each write.
 #ifndef UZSWAP_OS_BACKING_PORT_H_
 #define UZSWAP_OS_BACKING_PORT_H_
 
@@ -29,8 +29,6 @@ class BackingPort {
 
   // Requires: open.
   [[nodiscard]] IoPort& port() { return *port_; }
-  // The port to lend threads to; nullptr if io_uring serves.
-  [[nodiscard]] ThreadPort* threads() { return port_ == &threads_ ? &threads_ : nullptr; }
   [[nodiscard]] const BackingFile& file() const { return file_; }
   // Why io_uring does not serve; 0 if it does.
   [[nodiscard]] int uring_error() const { return uring_error_; }

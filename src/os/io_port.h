@@ -6,8 +6,8 @@
 //                                                                          for several at once
 //
 //   UringPort    io_uring with registered buffers       (os/uring_port.h)
-//   ThreadPort   lent threads, or the reaper itself      (os/thread_port.h)
-//   FakeIoPort   memory, with faults on order            (os/fake_io_port.h)
+//   ThreadPort   ordinary writes, by the thread that reaps  (os/thread_port.h)
+//   FakeIoPort   memory, with faults on order            (os/testing/fake_io_port.h)
 //
 // Writes are asynchronous because many belong to one decision; reads are not, because a fault
 // stands behind each and handing it to another processor costs more than the call itself.
