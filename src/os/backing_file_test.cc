@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <future>
@@ -164,9 +165,13 @@ TEST(BackingFileTest, AnotherThreadsFileIsReadThroughItsTask) {
     UZ_CHECK_EQ(file.Write(0, written.bytes), 0);
     direct = file.direct();
     opened.set_value({gettid(), file.fd()});
-    done.get_future().wait();
+    // Longer than the test waits for anything.
+    done.get_future().wait_for(std::chrono::seconds(60));
   });
-  const auto [task, fd] = opened.get_future().get();
+  std::future<std::pair<int, int>> opening = opened.get_future();
+  // Or the owner has not opened its file in time.
+  UZ_CHECK(opening.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+  const auto [task, fd] = opening.get();
   Result<BackingFile> reader = BackingFile::OpenForReading(task, fd, direct);
   done.set_value();
   owner.join();

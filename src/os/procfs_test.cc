@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <gtest/gtest.h>
 #include <memory>
 #include <set>
@@ -215,14 +217,17 @@ TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {
   const auto visit = [](void* raw, uint32_t thread) {
     static_cast<std::set<uint32_t>*>(raw)->insert(thread);
   };
-  std::atomic<uint32_t> number{0};
-  std::atomic<bool> stop{false};
+  std::promise<uint32_t> started;
+  std::promise<void> stop;
   std::thread other([&] {
-    number = static_cast<uint32_t>(gettid());
-    number.notify_one();
-    stop.wait(false);
+    started.set_value(static_cast<uint32_t>(gettid()));
+    // Longer than the test waits for anything.
+    stop.get_future().wait_for(std::chrono::seconds(60));
   });
-  number.wait(0);
+  std::future<uint32_t> number_of_other = started.get_future();
+  // Or the thread has not started in time.
+  UZ_CHECK(number_of_other.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+  const uint32_t number = number_of_other.get();
   tasks.ForEach(visit, &seen);
   EXPECT_TRUE(seen.contains(number));
   EXPECT_TRUE(seen.contains(static_cast<uint32_t>(getpid())));
@@ -232,8 +237,7 @@ TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {
   EXPECT_GE(hint, handle);
   EXPECT_LT(hint, handle + kPageSize);
   EXPECT_GE(ProcessorOfThread(number), 0);
-  stop = true;
-  stop.notify_one();
+  stop.set_value();
   other.join();
 }
 

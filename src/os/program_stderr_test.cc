@@ -55,7 +55,11 @@ TEST_F(ProgramStderr, IsReachedFromAServiceThread) {
     while (true) FutexWait(&g_written, 1, 1'000'000'000);
   };
   ASSERT_TRUE(StartServiceThread(body, nullptr, DescriptorTable::kOwn, "writer").ok());
-  while (g_written.load(std::memory_order_acquire) == 0) FutexWait(&g_written, 0, 100'000'000);
+  const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
+  while (g_written.load(std::memory_order_acquire) == 0) {
+    ASSERT_LT(MonotonicNanoseconds(), deadline) << "the service thread has not written";
+    FutexWait(&g_written, 0, 100'000'000);
+  }
   EXPECT_EQ(ReadAll(path_), "from a thread without streams\n");
 }
 

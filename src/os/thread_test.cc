@@ -66,10 +66,14 @@ void Look(void* raw) {
   Finish(report);
 }
 
-void Await(Report& report) {
+// False after half a minute.
+[[nodiscard]] bool Await(const Report& report) {
+  const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
   while (report.done.load(std::memory_order_acquire) == 0) {
+    if (MonotonicNanoseconds() > deadline) return false;
     FutexWait(&report.done, 0, 100'000'000);
   }
+  return true;
 }
 
 // Which of the program's first descriptors are open.
@@ -84,7 +88,7 @@ TEST(ServiceThreadTest, StandsApartFromTheProgram) {
   report.probe = open("/dev/null", O_RDONLY);
   t_mine = 7;
   ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
-  Await(report);
+  ASSERT_TRUE(Await(report)) << "the service thread has not reported";
   EXPECT_EQ(report.error_of_probe, EBADF);
   EXPECT_TRUE(report.streams_are_open);
   EXPECT_STREQ(report.name, "uzswap-test");
@@ -103,7 +107,7 @@ TEST(ServiceThreadTest, IsNotCountedByTheCLibrary) {
   static Report report;
   ASSERT_TRUE(__libc_single_threaded);
   ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
-  Await(report);
+  ASSERT_TRUE(Await(report)) << "the service thread has not reported";
   EXPECT_TRUE(__libc_single_threaded);
 }
 
@@ -125,9 +129,9 @@ TEST(ServiceThreadTest, TwoShareATableIfAsked) {
   static Pair pair;
   const std::vector<bool> before = OpenDescriptors();
   ASSERT_TRUE(StartServiceThread(StartAnother, &pair, DescriptorTable::kOwn, "uzswap-one").ok());
-  Await(pair.outer);
+  ASSERT_TRUE(Await(pair.outer)) << "the first thread has not reported";
   ASSERT_EQ(pair.outer.error_of_probe, 0);
-  Await(pair.inner);
+  ASSERT_TRUE(Await(pair.inner)) << "the second thread has not reported";
   EXPECT_EQ(pair.inner.error_of_probe, 0);
   // And the program does not see what they opened.
   EXPECT_EQ(OpenDescriptors(), before);
@@ -143,14 +147,28 @@ TEST(ServiceThreadTest, TheProgramsSignalMaskIsAsBefore) {
   for (int signal = 1; signal < 32; ++signal) {
     EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal)) << signal;
   }
-  Await(report);
+  ASSERT_TRUE(Await(report)) << "the service thread has not reported";
 }
 
 #endif  // UZ_SANITIZED
 
 TEST(FutexTest, DoesNotSleepWhenTheWordIsAnother) {
   const uint32_t word = 5;
-  FutexWait(&word, 4, UINT64_C(3600) * 1000000000);
+  const uint64_t start = MonotonicNanoseconds();
+  FutexWait(&word, 4, UINT64_C(60) * 1'000'000'000);
+  EXPECT_LT(MonotonicNanoseconds() - start, UINT64_C(30) * 1'000'000'000);
+}
+
+TEST(FutexTest, ASleepEndsByItself) {
+  const uint32_t word = 5;
+  const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(60) * 1'000'000'000;
+  const uint64_t start = MonotonicNanoseconds();
+  // A sleep may end early; several together reach the time that was asked for.
+  while (MonotonicNanoseconds() < start + 2'000'000 && MonotonicNanoseconds() < deadline) {
+    FutexWait(&word, 5, 1'000'000);
+  }
+  EXPECT_GE(MonotonicNanoseconds(), start + 2'000'000);
+  EXPECT_LT(MonotonicNanoseconds(), deadline);
 }
 
 TEST(ClockTest, DoesNotGoBack) {

@@ -1,13 +1,29 @@
 // The program's side of the fake: threads, and changes of mappings in steps.
+#include <climits>
 #include <cstring>
 
 #include "os/testing/fake_user_fault.h"
+#include "os/thread.h"
 
 namespace uzswap::os {
+namespace {
+
+// Far beyond what a loaded machine needs.
+constexpr uint64_t kDeadlineNs = UINT64_C(100) * 1'000'000'000;
+
+}  // namespace
 
 void FakeUserFault::Notify() {
   generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  FutexWake(&generation_, INT_MAX);
+}
+
+void FakeUserFault::AwaitNotify(uint32_t seen, uint64_t deadline_ns) {
+  const uint64_t now = MonotonicNanoseconds();
+  if (now >= deadline_ns) {
+    Panic(__FILE__, __LINE__, "a thread of the fake waits for a page or an event in vain");
+  }
+  FutexWait(&generation_, seen, deadline_ns - now);
 }
 
 void FakeUserFault::Interrupt() {
@@ -230,30 +246,33 @@ bool FakeUserFault::IsWaiting(uint32_t thread) {
 
 FakeUserFault::Access FakeUserFault::LoadBlocking(uint32_t thread, uint64_t address,
                                                   std::span<std::byte> to) {
+  const uint64_t deadline_ns = MonotonicNanoseconds() + kDeadlineNs;
   while (true) {
     const uint32_t seen = generation_.load(std::memory_order_acquire);
     const Access access = Load(thread, address, to);
     if (access != Access::kWaiting) return access;
-    if (IsWaiting(thread)) generation_.wait(seen, std::memory_order_acquire);
+    if (IsWaiting(thread)) AwaitNotify(seen, deadline_ns);
   }
 }
 
 FakeUserFault::Access FakeUserFault::StoreBlocking(uint32_t thread, uint64_t address,
                                                    std::span<const std::byte> from) {
+  const uint64_t deadline_ns = MonotonicNanoseconds() + kDeadlineNs;
   while (true) {
     const uint32_t seen = generation_.load(std::memory_order_acquire);
     const Access access = Store(thread, address, from);
     if (access != Access::kWaiting) return access;
-    if (IsWaiting(thread)) generation_.wait(seen, std::memory_order_acquire);
+    if (IsWaiting(thread)) AwaitNotify(seen, deadline_ns);
   }
 }
 
 void FakeUserFault::FinishBlocking(ChangeId change) {
+  const uint64_t deadline_ns = MonotonicNanoseconds() + kDeadlineNs;
   while (true) {
     const uint32_t seen = generation_.load(std::memory_order_acquire);
     if (Step(change)) continue;
     if (StateOf(change) == ChangeState::kOver) return;
-    generation_.wait(seen, std::memory_order_acquire);
+    AwaitNotify(seen, deadline_ns);
   }
 }
 

@@ -7,8 +7,14 @@
 #include <cstring>
 
 #include "os/mapping.h"
+#include "os/thread.h"
 
 namespace uzswap::os {
+namespace {
+
+constexpr uint64_t kLongSleepNs = 1'000'000'000;
+
+}  // namespace
 
 FakeUserFault::FakeUserFault() = default;
 
@@ -37,13 +43,18 @@ size_t FakeUserFault::Read(std::span<UserFaultEvent> events) {
 }
 
 void FakeUserFault::WaitReadable(int timeout_ms) {
-  while (timeout_ms != 0 && !interrupted_.load(std::memory_order_acquire)) {
+  const uint64_t start_ns = MonotonicNanoseconds();
+  const uint64_t timeout_ns = static_cast<uint64_t>(timeout_ms) * 1'000'000;
+  while (!interrupted_.load(std::memory_order_acquire)) {
     const uint32_t seen = generation_.load(std::memory_order_acquire);
     {
       MutexLock lock(mutex_);
       if (!faults_.empty() || !events_.empty()) return;
     }
-    generation_.wait(seen, std::memory_order_acquire);
+    const uint64_t passed_ns = MonotonicNanoseconds() - start_ns;
+    if (timeout_ms >= 0 && passed_ns >= timeout_ns) return;
+    // For ever means: until Interrupt().
+    FutexWait(&generation_, seen, timeout_ms >= 0 ? timeout_ns - passed_ns : kLongSleepNs);
   }
 }
 

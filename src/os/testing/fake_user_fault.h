@@ -202,6 +202,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
       UZ_REQUIRES(mutex_);
   void WakeLocked(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
   void Notify();
+  // Sleeps until the generation is another than `seen`. Ends the test after the deadline.
+  void AwaitNotify(uint32_t seen, uint64_t deadline_ns);
 
   // Unmaps, and notes the events it causes.
   void UnmapLocked(uint64_t start, uint64_t end, Change& change) UZ_REQUIRES(mutex_);
