@@ -20,7 +20,7 @@ import backing_devices
 import backing_forks
 import backing_scenes
 import harness
-from backing_rig import Problem
+from harness import Problem
 
 Scene = Callable[[Path], str]
 

@@ -23,7 +23,9 @@ SMALL = Bounds(mib=40)
 
 
 def call(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=harness.END_S
+    )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import harness
-from backing_rig import BOUNDS, Bounds, Live, expect_right, require
+from backing_rig import BOUNDS, DEADLINE_S, Bounds, Live, expect_right, require
 from harness import MIB
 
 SPACE_LEFT_MOST = 1.15
@@ -44,7 +44,7 @@ def daemon(folder: Path) -> str:
     with Live(folder, BOUNDS.options(folder), BOUNDS.pages("fill", "daemon", str(report))) as it:
         end = it.end()
         require(end.status == 0, end.tell())
-        harness.wait_until("the daemon's verdict", report.exists, 60)
+        harness.wait_until("the daemon's verdict", report.exists, DEADLINE_S)
     require(report.read_text() == "0", f"the daemon ended with {report.read_text()}")
     return "the grandchild found every page"
 
@@ -54,7 +54,7 @@ def killed_child(folder: Path) -> str:
     report = folder / "child.pid"
     steps = ("fill", "held", str(report), "halve", "wait", "check")
     with Live(folder, BOUNDS.options(folder), BOUNDS.pages(*steps)) as it:
-        harness.wait_until("the child's number", report.exists, 60)
+        harness.wait_until("the child's number", report.exists, DEADLINE_S)
         before = it.figure("backing_file_bytes")
         os.kill(int(report.read_text()), signal.SIGKILL)
         it.await_line("waiting")
@@ -62,6 +62,7 @@ def killed_child(folder: Path) -> str:
         def clean(file_bytes: int) -> bool:
             return file_bytes <= SPACE_LEFT_MOST * it.figure("written_back_bytes")
 
+        it.fresh_stats()  # older figures do not know of the child's end
         after = it.await_figure("backing_file_bytes", clean)
         it.say()
         expect_right(it.end())
@@ -79,7 +80,7 @@ def tree(folder: Path, backing: Path) -> str:
             end = it.end()
     expect_right(end, lines=3)
     file_bytes = highest["backing_file_bytes_highest"]
-    require(file_bytes <= size, f"the files took {file_bytes}, {size} were allowed")
+    require(0 < file_bytes <= size, f"the files took {file_bytes}, {size} were allowed")
     pool = end.figure("pool_total_size_peak")
     allowed = int(SMALLER.pool * POOL_TOLERANCE) + POOL_SLACK
     require(pool <= allowed, f"the pools held {pool}, {SMALLER.pool} were allowed")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import harness
 from harness import MIB
+from harness import figure_of as figure
 
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 WRITTEN_PER_PAYLOAD_MOST = 1.3
@@ -38,12 +39,6 @@ def folder(wish: str) -> Path:
     if file_system_of(path) in MEMORY_FILE_SYSTEMS:
         harness.skip(f"{path} is memory: nothing would be gained by writing there")
     return path
-
-
-def figure(stats: Mapping[str, object], name: str) -> int:
-    value = stats.get(name, 0)
-    assert isinstance(value, int), name
-    return value
 
 
 def written_per_payload(stats: Mapping[str, object]) -> float:

@@ -1,7 +1,8 @@
 """A program under `uzswap run --backing`, with a line to it and a look at its live statistics.
 
 `Live` starts it, talks to it, waits for figures; whatever happens, nobody is left behind. The
-figures are read from the statistics file that uzswap rewrites every second.
+figures are read from the statistics file that uzswap writes for the first time about a second
+after the start, and rewrites every second. So each reader waits for the figure that it needs.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import selectors
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import harness
-from harness import MIB
+from harness import MIB, Problem
 
 PYTHON = "/usr/bin/python3"
 PAGES = str(Path(__file__).resolve().parent / "workloads" / "pages.py")
@@ -42,10 +44,6 @@ class Bounds:
 BOUNDS = Bounds()
 
 
-class Problem(Exception):
-    """Something is not as it has to be."""
-
-
 def require(condition: bool, message: str) -> None:
     if not condition:
         raise Problem(message)
@@ -59,12 +57,12 @@ class End:
     stats: dict[str, object]
 
     def figure(self, name: str) -> int:
-        value = self.stats.get(name, 0)
-        assert isinstance(value, int), name
-        return value
+        return harness.figure_of(self.stats, name)
 
     def tell(self) -> str:
-        return f"status {self.status}, output {self.output[-300:]!r}, errors {self.errors[-900:]!r}"
+        late = " (its own deadline)" if self.status == -signal.SIGALRM else ""
+        told = f"output {self.output[-300:]!r}, errors {self.errors[-900:]!r}"
+        return f"status {self.status}{late}, {told}"
 
 
 class Live:
@@ -95,23 +93,44 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pids = [self.process.pid, *self.pids()]
-        for pid in pids:
+        rows = self._look().get("processes", [])
+        assert isinstance(rows, list)
+        for pid in [self.process.pid, *(row["pid"] for row in rows if row["running"])]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.wait(harness.END_S)
 
-    def stats(self) -> dict[str, object]:
+    def _look(self) -> dict[str, object]:
         return harness.read_stats(self.stats_file)
 
+    def stats(self) -> dict[str, object]:
+        """The newest statistics; waits for the first ones."""
+        try:
+            harness.wait_until("the first statistics", self.stats_file.exists)
+        except TimeoutError as error:
+            raise Problem(f"{error}: {self.errors()[-900:]}") from error
+        return self._look()
+
+    def fresh_stats(self) -> dict[str, object]:
+        """Statistics that were put together after this call began."""
+        # The report that is written next may have been begun before: the one after it was not.
+        for _ in range(2):
+            before = self.stats().get("wall_seconds")
+            try:
+                harness.wait_until(
+                    "newer statistics",
+                    lambda: self._look().get("wall_seconds") != before,  # noqa: B023
+                )
+            except TimeoutError as error:
+                raise Problem(f"{error}: {self.errors()[-900:]}") from error
+        return self._look()
+
     def figure(self, name: str) -> int:
-        value = self.stats().get(name, 0)
-        assert isinstance(value, int), name
-        return value
+        return harness.figure_of(self.stats(), name)
 
     def pids(self) -> list[int]:
         """The living processes of the tree, as uzswap knows them."""
-        rows = self.stats().get("processes", [])
+        rows = self.stats()["processes"]
         assert isinstance(rows, list)
         return [row["pid"] for row in rows if row["running"] and alive(row["pid"])]
 
@@ -120,12 +139,13 @@ class Live:
 
     def await_line(self, line: str, count: int = 1, seconds: float = DEADLINE_S) -> None:
         """Until standard output has had the line so often."""
+        deadline = time.monotonic() + seconds
         stdout = self.process.stdout
         assert stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             while self._output.decode().split("\n").count(line) < count:
-                if not selector.select(seconds):
+                if not selector.select(max(0.0, deadline - time.monotonic())):
                     raise Problem(f"no {line!r} within {seconds:.0f} s: {self.errors()[-900:]}")
                 part = os.read(stdout.fileno(), 65536)
                 if not part:
@@ -138,7 +158,7 @@ class Live:
         self.process.stdin.flush()
 
     def await_figure(
-        self, name: str, wanted: Callable[[int], bool], seconds: float = 20.0
+        self, name: str, wanted: Callable[[int], bool], seconds: float = DEADLINE_S
     ) -> int:
         try:
             harness.wait_until(name, lambda: wanted(self.figure(name)), seconds)
@@ -154,7 +174,7 @@ class Live:
             stacks = harness.stacks_of(self.pids())
             raise Problem(f"no end within {seconds:.0f} s: {self.errors()[-900:]}\n{stacks}")
         text = (self._output + output).decode(errors="replace")
-        return End(self.process.returncode, text, self.errors(), self.stats())
+        return End(self.process.returncode, text, self.errors(), self._look())
 
 
 def alive(pid: int) -> bool:
@@ -183,10 +203,11 @@ def mounted_memory(folder: Path, mib: int) -> Iterator[Path]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=harness.END_S,
     )
     if done.returncode != 0:
         harness.skip(f"no file system can be mounted: {done.stderr.strip()}")
     try:
         yield place
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(place)], check=True, timeout=harness.END_S)

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NoReturn
@@ -33,6 +33,22 @@ MIB = 1 << 20
 SKIP = 77  # what ctest takes for "skipped"
 HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymous memory
 DEADLINE_S = 300.0
+END_S = 60.0  # for processes that have been killed or told to end
+
+# --- the limit, as the README promises it ---
+# Growth is watched, not intercepted. Between two looks of the reclaim daemon a program can touch
+# new pages above the limit, and how many depends on how long the daemon waits for a processor.
+# A bound on the single highest sample therefore fails on a loaded machine without a defect.
+# What holds on every machine, and is counted in samples instead of measured in time:
+#   - no sample is above the limit and HEADROOM. The cgroup enforces this too: the kernel kills;
+#   - samples above the limit, TOLERANCE and SLACK are rare: bursts that reclaim ends. A daemon
+#     that reclaims too late, too little or not at all is above that level most of the time.
+TOLERANCE = 0.02
+SLACK = 4 * MIB
+OVER_PER_MILLE = 5
+# (Beside eight busy processes on two processors: peaks up to that level, no sample above it.)
+# A short run has few samples: one burst of so many samples is never a failure by itself.
+OVER_SAMPLES_LEAST = 50
 
 
 def end_orderly(number: int, _: object) -> NoReturn:
@@ -61,7 +77,7 @@ def skip(reason: str) -> NoReturn:
     sys.exit(SKIP)
 
 
-def wait_until(what: str, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(what: str, condition: Callable[[], bool], seconds: float = END_S) -> None:
     """Polls until the condition holds; the deadline is for the broken case only."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -325,6 +341,8 @@ class Run:
     cgroup_anon: int  # anonymous memory of the whole tree, shared pages counted once
     process_anon: int  # RssAnon of the largest process
     samples_per_second: float
+    samples: int = 0
+    samples_over: int = 0  # above what `over` allowed
     timed_out: bool = False
     stats: dict[str, object] = field(default_factory=dict)
 
@@ -368,7 +386,10 @@ def sampling(arguments: list[str]) -> Iterator[dict[str, float]]:
     try:
         yield findings
     finally:
-        output, _ = sampler.communicate(b"")
+        try:
+            output, _ = sampler.communicate(b"", timeout=END_S)
+        finally:
+            sampler.kill()
         findings.update(json.loads(output))
 
 
@@ -397,7 +418,9 @@ def meanwhile(pause: float, work: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(END_S)
+        if thread.is_alive():
+            raise TimeoutError(f"the work beside the run did not end within {END_S:.0f} s")
 
 
 @contextlib.contextmanager
@@ -412,6 +435,10 @@ def migrating() -> Iterator[dict[str, int]]:
     with meanwhile(0.01, lambda: COMPACT.write_text("1")):
         yield found
     found["pages"] = migrated_pages() - before
+
+
+class Problem(Exception):
+    """A run did not do what it has to do; the text says what."""
 
 
 class ClientFailed(Exception):
@@ -433,7 +460,7 @@ def client_failure(
     ended = process.returncode
     state = f"ended with {ended}" if ended is not None else "lives:\n" + stacks_of(group.pids())
     group.kill_all()
-    process.wait(60)
+    process.wait(END_S)
     errors.seek(0)
     text = errors.read().decode(errors="replace")[-2000:]
     return ClientFailed(kills, f"client: {cause!r}; kernel kills: {kills}; it {state}\n{text}")
@@ -447,7 +474,7 @@ def wait_for(process: subprocess.Popen[bytes], group: Group, deadline: float) ->
     except subprocess.TimeoutExpired:
         print(f"no end after {deadline:.0f} s:\n{stacks_of(group.pids())}", flush=True)
         group.kill_all()
-        process.wait(60)
+        process.wait(END_S)
         return True
 
 
@@ -458,9 +485,11 @@ def run(
     deadline: float = DEADLINE_S,
     folder: Path | None = None,
     during: Client | None = None,
+    over: int | None = None,
 ) -> Run:
     """Runs a command in a fresh memory cgroup (in none, where there is no hierarchy) to its end
-    or the kernel's; `during` is what a client of it does meanwhile, outside the cgroup."""
+    or the kernel's; `during` is what a client of it does meanwhile, outside the cgroup. Samples
+    above `over` bytes of anonymous memory are counted."""
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(Cgroup(hierarchy, limit) if hierarchy else NoCgroup())
         output = stack.enter_context(tempfile.TemporaryFile())
@@ -474,7 +503,10 @@ def run(
             cwd=folder,
             start_new_session=True,
         )
-        with sampling(group.sampler_arguments(process)) as samples:
+        arguments = group.sampler_arguments(process)
+        if over is not None:
+            arguments += ["--over", str(over)]
+        with sampling(arguments) as samples:
             try:
                 if during is not None:
                     during(group, process)
@@ -494,6 +526,8 @@ def run(
             cgroup_anon=int(samples["peak_cgroup_anon"]),
             process_anon=int(samples["peak_process_anon"]),
             samples_per_second=samples["samples_per_second"],
+            samples=int(samples["samples"]),
+            samples_over=int(samples["samples_over"]),
             timed_out=timed_out,
         )
 
@@ -524,9 +558,38 @@ def run_limited(
                 deadline=deadline,
                 folder=folder,
                 during=during,
+                over=allowed_usually(limit),
             )
         found = {**read_stats(stats), **highest}
     return Run(**{**result.__dict__, "stats": found})
+
+
+def allowed_usually(limit: int) -> int:
+    """What only a burst may exceed."""
+    return int(limit * (1 + TOLERANCE)) + SLACK
+
+
+def limit_problem(result: Run, limit: int) -> str | None:
+    """How the run broke its limit, or None; the rules are told where TOLERANCE is."""
+    usually, ever = allowed_usually(limit), limit + HEADROOM
+    peak = f"peak {result.anon_peak / MIB:.1f} MiB"
+    if result.anon_peak > ever:
+        return f"{peak}, and {ever / MIB:.1f} are never allowed"
+    over_most = max(OVER_SAMPLES_LEAST, result.samples * OVER_PER_MILLE // 1000)
+    if result.samples_over > over_most:
+        return (
+            f"above {usually / MIB:.1f} MiB in {result.samples_over} of {result.samples} samples,"
+            f" {over_most} are allowed; {peak}"
+        )
+    return None
+
+
+def figure_of(stats: Mapping[str, object], name: str) -> int:
+    """A figure of the statistics. A name that is not in them is a mistake, never a zero."""
+    value = stats.get(name)
+    if not isinstance(value, int):
+        raise Problem(f"the statistics have no figure {name!r}: {sorted(stats) or 'empty'}")
+    return value
 
 
 def read_stats(path: Path) -> dict[str, object]:

@@ -38,7 +38,9 @@ ROUNDS_PER_SECOND = 30
 
 def time_of(command: list[str]) -> float:
     start = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        command, stdout=subprocess.DEVNULL, check=False, timeout=harness.DEADLINE_S
+    )
     seconds = time.monotonic() - start
     if done.returncode != 0:
         harness.fail(f"{command[:6]} ended with {done.returncode}")

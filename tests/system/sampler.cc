@@ -1,12 +1,13 @@
 // sampler: how much anonymous memory a tree of processes really holds, looked at 1,000 times a
 // second until standard input ends; then one line of JSON.
 //
-//   sampler --cgroup FOLDER     the processes of a memory cgroup, version 1 or 2
-//   sampler --pid PID           a process and its descendants
+//   sampler --cgroup FOLDER [--over BYTES]    the processes of a memory cgroup, version 1 or 2
+//   sampler --pid PID [--over BYTES]          a process and its descendants
 //
 //   peak_process_anon   the largest RssAnon (as resident - shared of statm) of any one process
 //   peak_sum_anon       the largest sum over the processes; counts pages shared by fork twice
 //   peak_cgroup_anon    the largest anonymous memory charged to the cgroup; counts them once
+//   samples_over        samples in which the cgroup, or a process, was above BYTES
 //
 // The tick is a sampling interval, never a means to wait for anything.
 #include <dirent.h>
@@ -91,8 +92,10 @@ class Processes {
     }
   }
 
-  void Sample() {
+  // Returns the largest figure of one process.
+  uint64_t Sample() {
     uint64_t sum = 0;
+    uint64_t largest = 0;
     for (const auto& [pid, descriptor] : descriptors_) {
       unsigned long size = 0;
       unsigned long resident = 0;
@@ -101,9 +104,11 @@ class Processes {
       if (std::sscanf(text.c_str(), "%lu %lu %lu", &size, &resident, &shared) != 3) continue;
       const uint64_t anon = (resident - shared) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
       sum += anon;
-      peak_process = std::max(peak_process, anon);
+      largest = std::max(largest, anon);
     }
+    peak_process = std::max(peak_process, largest);
     peak_sum = std::max(peak_sum, sum);
+    return largest;
   }
 
   uint64_t peak_process = 0;
@@ -138,10 +143,11 @@ double NowSeconds() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: sampler --cgroup FOLDER | --pid PID\n");
+  if (argc != 3 && (argc != 5 || std::strcmp(argv[3], "--over") != 0)) {
+    std::fprintf(stderr, "usage: sampler --cgroup FOLDER | --pid PID [--over BYTES]\n");
     return 2;
   }
+  const uint64_t allowed = argc == 5 ? std::strtoull(argv[4], nullptr, 10) : UINT64_MAX;
   const bool by_cgroup = std::strcmp(argv[1], "--cgroup") == 0;
   const std::string folder = argv[2];
   const std::string procs = folder + "/cgroup.procs";
@@ -149,26 +155,29 @@ int main(int argc, char** argv) {
   signal(SIGINT, SIG_IGN);
 
   Processes processes;
+  uint64_t cgroup = 0;
   uint64_t peak_cgroup = 0;
   uint64_t ticks = 0;
+  uint64_t over = 0;
   const double start = NowSeconds();
   while (!InputEnds()) {
     if (by_cgroup) {
       // Opened anew each time: version 1 keeps the first answer for an open file.
       processes.Follow(Numbers(ReadFile(procs)));
-      if (ticks % kTicksPerStat == 0) peak_cgroup = std::max(peak_cgroup, AnonOf(ReadAll(stat)));
+      if (ticks % kTicksPerStat == 0) cgroup = AnonOf(ReadAll(stat));
+      peak_cgroup = std::max(peak_cgroup, cgroup);
     } else if (ticks % kTicksPerTree == 0) {
       std::vector<int> tree;
       AddDescendants(std::atoi(folder.c_str()), tree);
       processes.Follow(tree);
     }
-    processes.Sample();
+    if (std::max(processes.Sample(), cgroup) > allowed) ++over;
     ++ticks;
   }
   std::printf("{\"peak_process_anon\": %" PRIu64 ", \"peak_sum_anon\": %" PRIu64
               ", \"peak_cgroup_anon\": %" PRIu64 ", \"samples\": %" PRIu64
-              ", \"samples_per_second\": %.0f}\n",
-              processes.peak_process, processes.peak_sum, peak_cgroup, ticks,
+              ", \"samples_over\": %" PRIu64 ", \"samples_per_second\": %.0f}\n",
+              processes.peak_process, processes.peak_sum, peak_cgroup, ticks, over,
               static_cast<double>(ticks) / (NowSeconds() - start + 1e-9));
   return 0;
 }

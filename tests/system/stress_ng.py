@@ -26,7 +26,11 @@ SHORT = ("flip", "incdec", "rand-set", "swap", "zero-one", "walk-0a")
 def all_methods() -> list[str]:
     """What this stress-ng knows: it lists the names when given one that does not exist."""
     done = subprocess.run(
-        ["stress-ng", "--vm", "1", "--vm-method", "?"], capture_output=True, text=True, check=False
+        ["stress-ng", "--vm", "1", "--vm-method", "?"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=harness.END_S,
     )
     names = re.search(r"must be one of: (.*)", done.stdout + done.stderr)
     if names is None:

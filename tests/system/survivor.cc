@@ -3,7 +3,7 @@
 //   survivor MIB    fills MIB MiB with pages that know their content, says "waiting", reads a line
 //                   from standard input, and then looks at every byte of every page
 //
-// A page that raises SIGBUS is lost; it is given up (MADV_DONTNEED), written anew and looked at
+// A page that raises SIGBUS is lost; it is discarded (MADV_DONTNEED), written anew and looked at
 // again. A system call on a lost page has to fail with EFAULT. The last line is
 //
 //   right R, lost L, wrong W, renewed N, refused E
@@ -88,7 +88,9 @@ int main(int argc, char** argv) {
   sigaction(SIGBUS, &action, nullptr);
   puts("waiting");
   fflush(stdout);
-  while (getchar() != '\n') {
+  for (int c = 0; c != '\n';) {
+    c = getchar();
+    if (c == EOF) return 2;  // the test has gone
   }
   static Counts counts;  // not a register's, across the jump
   for (uint64_t page = 0; page < pages; ++page) {

@@ -31,6 +31,7 @@ from typing import NoReturn
 
 PAGE = mmap.PAGESIZE
 MISMATCH = 3
+DEADLINE_S = 240
 
 
 class Pages:
@@ -95,6 +96,7 @@ def generations(pages: Pages, depth: int = 3) -> None:
         return
     child = os.fork()
     if child == 0:
+        signal.alarm(DEADLINE_S)
         pages.check()
         generations(pages, depth - 1)
         pages.write()
@@ -111,6 +113,7 @@ def become_daemon(pages: Pages, report: Path) -> NoReturn:
     os.setsid()
     if os.fork() != 0:
         end_with(0)
+    signal.alarm(DEADLINE_S)
     child = os.fork()
     if child == 0:
         pages.check()
@@ -129,6 +132,7 @@ def fork_held(pages: Pages, report: Path) -> None:
         part = report.with_suffix(".part")
         part.write_text(str(os.getpid()))
         part.rename(report)
+        signal.alarm(DEADLINE_S)  # a child does not inherit its parent's
         while True:
             signal.pause()
     pages.write()
@@ -164,6 +168,7 @@ def main() -> int:
     parser.add_argument("--marker", default="")
     parser.add_argument("steps", nargs="+")
     arguments = parser.parse_args()
+    signal.alarm(DEADLINE_S)
     pages = Pages(arguments.mib * (1 << 20) // PAGE, arguments.random, arguments.marker)
     steps = iter(arguments.steps)
     for step in steps:
