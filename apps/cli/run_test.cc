@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "os/probe.h"
+#include "testing/deadline.h"
 #include "testing/uzswap.h"
 
 namespace uzswap::cli {
@@ -146,8 +147,7 @@ TEST_F(RunTest, StatisticsAreLive) {
   words.insert(words.begin(), {"--stats", path});
   Running running(RunWords(words));
   ASSERT_EQ(running.ReadLine(), "ready");
-  char event[512];
-  ASSERT_GT(read(watch, event, sizeof(event)), 0);  // until the runner has written once
+  ASSERT_TRUE(testing::Deadline().AwaitReadable(watch)) << "the runner wrote no statistics";
   close(watch);
   const Json live = Json::parse(ReadFile(path));
   EXPECT_EQ(live["running"], true);

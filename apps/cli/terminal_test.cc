@@ -1,5 +1,5 @@
 // uzswap on a terminal: Ctrl-C once, Ctrl-Z and back. The test plays terminal emulator, a
-// forked helper plays the shell.
+// forked helper plays the shell. A wait that reaches its deadline fails the test.
 #include <fcntl.h>
 #include <pty.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "os/probe.h"
+#include "testing/deadline.h"
 
 namespace uzswap::cli {
 namespace {
@@ -57,20 +58,23 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   ~Terminal() {
     close(master_);  // hangs up
-    if (shell_ > 0) waitpid(shell_, nullptr, 0);
+    if (shell_ > 0) Await();
   }
   void Type(const char* keys) const { UZ_CHECK(write(master_, keys, strlen(keys)) > 0); }
-  // Reads on until `text` has come; false when everything ends before. Forgets what it read.
-  bool Expect(const std::string& text) {
+  // Reads on until `text` has come. Fails when the programs end before, or at the deadline.
+  // Forgets what it read.
+  ::testing::AssertionResult Expect(const std::string& text) {
+    const testing::Deadline deadline;
     while (true) {
       const size_t found = seen_.find(text);
       if (found != std::string::npos) {
         seen_.erase(0, found + text.size());
-        return true;
+        return ::testing::AssertionSuccess();
       }
+      if (!deadline.AwaitReadable(master_)) return Missing(text) << " before the deadline";
       char chunk[512];
       const ssize_t count = read(master_, chunk, sizeof(chunk));
-      if (count <= 0) return false;
+      if (count <= 0) return Missing(text) << " before the end";
       seen_.append(chunk, static_cast<size_t>(count));
     }
   }
@@ -82,12 +86,20 @@ class Terminal {
   [[nodiscard]] const std::string& seen() const { return seen_; }
   int Await() {
     int status = 0;
-    waitpid(shell_, &status, 0);
+    if (!testing::Deadline().AwaitEnd(shell_, &status)) {
+      ADD_FAILURE() << "the shell did not end before the deadline; it wrote '" << seen_ << "'";
+      kill(shell_, SIGKILL);
+      waitpid(shell_, &status, 0);
+    }
     shell_ = -1;
     return WEXITSTATUS(status);
   }
 
  private:
+  [[nodiscard]] ::testing::AssertionResult Missing(const std::string& text) const {
+    return ::testing::AssertionFailure() << "no '" << text << "' in '" << seen_ << "'";
+  }
+
   int master_ = -1;
   pid_t shell_ = -1;
   std::string seen_;

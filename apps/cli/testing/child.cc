@@ -5,9 +5,12 @@
 //   child wait-input        says "ready", then ends when standard input does
 //   child raise N           dies by signal N
 //   child open-descriptors  prints how many it was born with
+//
+// A signal that does not come within a minute ends it with status 2 and a message.
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -26,10 +29,18 @@ void AwaitInputEnd() {
   }
 }
 
+int AwaitSignal(const sigset_t& all) {
+  constexpr timespec kDeadline = {60, 0};
+  const int signal = sigtimedwait(&all, nullptr, &kDeadline);
+  if (signal > 0) return signal;
+  fputs("child: no signal came before the deadline\n", stderr);
+  _exit(2);
+}
+
 void ListSignals(const sigset_t& all) {
   int signal = 0;
   while (signal != SIGUSR1) {
-    sigwait(&all, &signal);
+    signal = AwaitSignal(all);
     printf("signal %d\n", signal);
     fflush(stdout);
   }
@@ -53,9 +64,7 @@ int main(int argc, char** argv) {
   if (strcmp(mode, "wait-signal") == 0) {
     sigprocmask(SIG_BLOCK, &all, nullptr);
     SayReady();
-    int signal = 0;
-    sigwait(&all, &signal);
-    return 100 + signal;
+    return 100 + AwaitSignal(all);
   }
   if (strcmp(mode, "list-signals") == 0) {
     sigprocmask(SIG_BLOCK, &all, nullptr);

@@ -11,9 +11,12 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <iterator>
+#include <utility>
 
 #include "base/check.h"
+#include "testing/deadline.h"
 
 namespace uzswap::cli::testing {
 namespace {
@@ -26,7 +29,7 @@ std::vector<char*> Pointers(const std::vector<std::string>& texts) {
 }
 
 // False at the end of the stream.
-bool Take(int fd, std::string& into) {
+bool ReadSome(int fd, std::string& into) {
   char chunk[4096];
   const ssize_t count = read(fd, chunk, sizeof(chunk));
   if (count > 0) into.append(chunk, static_cast<size_t>(count));
@@ -73,10 +76,17 @@ Running::~Running() {
 }
 
 std::string Running::ReadLine() {
+  const Deadline deadline;
   std::string line;
   char c = 0;
-  while (read(output_, &c, 1) == 1 && c != '\n') line += c;
-  return line;
+  while (true) {
+    if (!deadline.AwaitReadable(output_)) {
+      ADD_FAILURE() << "no end of the line '" << line << "' before the deadline";
+      return line;
+    }
+    if (read(output_, &c, 1) != 1 || c == '\n') return line;
+    line += c;
+  }
 }
 
 void Running::CloseInput() {
@@ -85,29 +95,43 @@ void Running::CloseInput() {
 }
 
 std::string Running::ReadToEnd() {
+  const Deadline deadline;
   std::string text;
-  while (Take(output_, text)) {
-  }
+  do {
+    if (!deadline.AwaitReadable(output_)) {
+      ADD_FAILURE() << "standard output was still open at the deadline, after '" << text << "'";
+      return text;
+    }
+  } while (ReadSome(output_, text));
   return text;
 }
 
 Ended Running::Await() {
+  const Deadline deadline;
   Ended ended;
   bool output_open = true;
   bool errors_open = true;
   while (output_open || errors_open) {
     pollfd ready[] = {{output_open ? output_ : -1, POLLIN, 0},
                       {errors_open ? errors_ : -1, POLLIN, 0}};
-    if (poll(ready, 2, -1) <= 0) continue;
-    if (ready[0].revents != 0) output_open = Take(output_, ended.output);
-    if (ready[1].revents != 0) errors_open = Take(errors_, ended.errors);
+    const int count = poll(ready, 2, deadline.left_ms());
+    if (count == 0) return GiveUp(std::move(ended));
+    if (count < 0) continue;
+    if (ready[0].revents != 0) output_open = ReadSome(output_, ended.output);
+    if (ready[1].revents != 0) errors_open = ReadSome(errors_, ended.errors);
   }
   int status = 0;
-  UZ_CHECK_EQ(waitpid(pid_, &status, 0), pid_);
+  if (!deadline.AwaitEnd(pid_, &status)) return GiveUp(std::move(ended));
   pid_ = -1;
   if (WIFEXITED(status)) ended.status = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) ended.signal = WTERMSIG(status);
   return ended;
+}
+
+Ended Running::GiveUp(Ended so_far) {
+  ADD_FAILURE() << "the program did not end before the deadline; output '" << so_far.output
+                << "', errors '" << so_far.errors << "'";
+  return so_far;
 }
 
 Folder::Folder() : path_("/tmp/uzswap-cli-XXXXXX") {

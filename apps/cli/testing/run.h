@@ -1,4 +1,5 @@
 // Runs a program as a test sees it: what it writes, how it ends. And folders of test files.
+// A wait that reaches its deadline (testing/deadline.h) fails the test and returns what came.
 #ifndef UZSWAP_APPS_CLI_TESTING_RUN_H_
 #define UZSWAP_APPS_CLI_TESTING_RUN_H_
 
@@ -16,7 +17,7 @@ struct Ended {
   std::string errors;
 };
 
-// A program under way. Ends it when destroyed.
+// A program that runs. The destructor kills it.
 class Running {
  public:
   // `environment` entries are added to the test's own. Standard input is a pipe.
@@ -30,12 +31,14 @@ class Running {
   // One line of its standard output.
   std::string ReadLine();
   void CloseInput();
-  // Everything it still writes, and its end.
+  // Everything it still writes, and its end. A program that does not end has status -1.
   Ended Await();
   // Standard output to its end, without asking how the program ended.
   std::string ReadToEnd();
 
  private:
+  static Ended GiveUp(Ended so_far);
+
   pid_t pid_ = -1;
   int input_ = -1;
   int output_ = -1;
