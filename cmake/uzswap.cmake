@@ -91,7 +91,8 @@ function(uz_bench name)
 endfunction()
 
 # uz_fuzz(NAME SOURCES x_fuzz.cc ... DEPS lib ...): a libFuzzer target under the preset `fuzz`.
-# Elsewhere the same sources run over seeded random inputs, as a short test.
+# Elsewhere the same sources are two short tests: NAME runs over seeded random inputs, and
+# NAME_corpus over the files of tests/fuzz/corpus/NAME.
 function(uz_fuzz name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   if(UZSWAP_SANITIZE STREQUAL "fuzzer")
@@ -101,11 +102,13 @@ function(uz_fuzz name)
   else()
     add_executable(${name} ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz_replay_main.cc)
     add_test(NAME ${name} COMMAND ${name})
+    add_test(NAME ${name}_corpus COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(${name}_corpus PROPERTIES LABELS unit TIMEOUT 600)
   endif()
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${name} PRIVATE uz_${dep})
   endforeach()
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 120)
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
   uz_group(tests_fuzz ${name})
 endfunction()
