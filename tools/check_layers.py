@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
-"""Holds the sources to the layers of the house: include downward or within the own folder.
+"""Holds the sources to the layers: include only downward or within the own folder.
 
     tools/check_layers.py              check the tree, one line for each breach
     tools/check_layers.py --self-test  check the checker
 
 The layers are below, lowest first. A file of src/<folder> may include "<other>/x.h" only if
-<other> lies in a lower layer or is the same folder. Folders of one layer do not know each
+<other> lies in a lower layer or is the same folder. Folders of one layer do not include each
 other. apps/ are the top: each may include all of src/, but no other application. Public headers
-(include/uzswap/) include only public headers. Files under tests/ and bench/ are outside the
-house and may include anything.
+(include/uzswap/) include only public headers. Files under tests/ and bench/ belong to no layer
+and may include anything.
+
+What lies under a folder testing/ is for tests, fuzz targets, bench/, tests/ and other files of
+such folders: production sources never include it, and no library without "testing" in its name
+has it among its sources or links such a library. A .cc file has at most 400 lines, unless it is
+a test or test support.
 
 System calls live in src/os, so the kernel's headers are included there, in the applications and
 in tests; the exceptions are listed with their reasons.
@@ -43,10 +48,19 @@ RANK: dict[str, int] = {name: rank for rank, layer in enumerate(LAYERS) for name
 
 KERNEL_HEADERS = re.compile(r"^(sys/|linux/|asm/|unistd\.h$|fcntl\.h$|liburing\.h$)")
 KERNEL_HEADER_EXCEPTIONS: dict[str, str] = {
-    "src/base/check.cc": "the last words of a panic need one write, below every layer",
+    "src/base/check.cc": "the message of a panic needs one write, below every layer",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
+TEST_ENDINGS = ("_test", "_fuzz")
+LINES_MAX = 400
+# A command of a CMakeLists.txt that gives a library its sources or what it links.
+CMAKE_LIBRARY = re.compile(
+    r"\b(?:uz_library|add_library|target_sources|target_link_libraries)\s*\(\s*([\w-]+)([^)]*)\)"
+)
+CMAKE_TESTING = re.compile(r"(?:^|[\s/])testing/\S+|\b\w+_testing\b")
+# Libraries whose name says that they are for tests only.
+CMAKE_TEST_NAME = re.compile(r"_testing$|_test$|_fuzz$|_bench$|stub|child")
 SOURCE_SUFFIXES = {".cc", ".h", ".c", ".inc"}
 
 
@@ -100,9 +114,38 @@ def breach_in_public_header(include: Include) -> str | None:
     return f'"{include.target}" is not public'
 
 
+def is_test(path: Path) -> bool:
+    """A test, a fuzz target or test support."""
+    return path.stem.endswith(TEST_ENDINGS) or "testing" in path.parts
+
+
+def testing_breach(path: Path, include: Include) -> str | None:
+    if is_test(path) or "testing" not in include.target.split("/")[:-1]:
+        return None
+    return f'"{include.target}" is test support: only tests may include it'
+
+
+def size_breach(path: Path, text: str) -> str | None:
+    lines = text.count("\n")
+    if path.suffix != ".cc" or is_test(path) or lines <= LINES_MAX:
+        return None
+    return f"{path}: {lines} lines, at most {LINES_MAX}"
+
+
+def cmake_breaches(path: Path, text: str) -> list[str]:
+    """Libraries of production that would contain test support."""
+    found = []
+    text = re.sub(r"#[^\n]*", "", text)
+    for command in CMAKE_LIBRARY.finditer(text):
+        used = CMAKE_TESTING.search(command[2])
+        if used and not CMAKE_TEST_NAME.search(command[1]):
+            line = text.count("\n", 0, command.start()) + 1
+            found.append(f"{path}:{line}: {command[1]} has {used[0].strip()}, which is for tests")
+    return found
+
+
 def kernel_header_breach(path: Path, include: Include) -> str | None:
-    is_test = path.stem.endswith(("_test", "_fuzz"))
-    if include.quoted or is_test or path.as_posix() in KERNEL_HEADER_EXCEPTIONS:
+    if include.quoted or is_test(path) or path.as_posix() in KERNEL_HEADER_EXCEPTIONS:
         return None
     if not KERNEL_HEADERS.match(include.target):
         return None
@@ -124,15 +167,19 @@ def breaches(path: Path, text: str, root: Path) -> list[str]:
             problem = breach_in_app(folder, include, root)
         else:
             problem = breach_in_public_header(include)
+        problem = problem or testing_breach(path, include)
         if problem:
             found.append(f"{path}:{include.line}: {problem}")
-    return found
+    large = size_breach(path, text)
+    return [*found, large] if large else found
 
 
 def check_tree(root: Path) -> list[str]:
     found = []
     for area in ("src", "apps", "include"):
         for path in sorted((root / area).rglob("*")):
+            if path.name == "CMakeLists.txt":
+                found += cmake_breaches(path.relative_to(root), path.read_text())
             if path.is_file() and path.suffix in SOURCE_SUFFIXES:
                 relative = path.relative_to(root)
                 if len(relative.parts) < 3:
@@ -142,35 +189,59 @@ def check_tree(root: Path) -> list[str]:
     return found
 
 
+SELF_TEST_CASES = (  # path, an include line, is it a breach
+    ("src/pool/a.cc", '#include "base/check.h"', False),
+    ("src/pool/a.cc", '#include "pool/b.h"', False),
+    ("src/pool/a.cc", '#include "frame/arena.h"', False),
+    ("src/pool/a.cc", '#include "uzswap/region.h"', False),
+    ("src/pool/a.cc", '#include "backing/ring.h"', True),
+    ("src/pool/a.cc", '#include "pager/pager.h"', True),
+    ("src/pool/a.cc", '#  include "cache/x.h"', True),
+    ("src/pool/a.cc", '#include "b.h"', True),
+    ("src/pool/a.cc", '#include "poool/b.h"', True),
+    ("src/pool/a.cc", '// #include "pager/pager.h"', False),
+    ("src/pool/a.cc", "#include <vector>", False),
+    ("src/pool/a.cc", "#include <sys/mman.h>", True),
+    ("src/pool/a_test.cc", "#include <sys/mman.h>", False),
+    ("src/os/a.cc", "#include <sys/mman.h>", False),
+    ("src/os/a.cc", "#include <linux/userfaultfd.h>", False),
+    ("src/base/check.cc", "#include <unistd.h>", False),
+    ("src/novel/a.cc", "#include <vector>", True),
+    ("apps/cli/main.cc", '#include "engine/engine.h"', False),
+    ("apps/cli/main.cc", '#include "cli/run.h"', False),
+    ("apps/cli/main.cc", '#include "preload/start.h"', True),
+    ("apps/cli/main.cc", "#include <unistd.h>", False),
+    ("include/uzswap/a.h", '#include "uzswap/b.h"', False),
+    ("include/uzswap/a.h", '#include "engine/engine.h"', True),
+    ("src/loose.cc", "#include <vector>", True),
+    ("src/pool/a.cc", '#include "frame/testing/fake.h"', True),
+    ("src/pool/a.h", '#include "pool/testing/model.h"', True),
+    ("src/pool/a_test.cc", '#include "pool/testing/model.h"', False),
+    ("src/pool/a_fuzz.cc", '#include "pool/testing/model.h"', False),
+    ("src/pool/testing/a.cc", '#include "frame/testing/fake.h"', False),
+    ("src/pool/testing/a.h", '#include "backing/testing/fake.h"', True),
+    ("src/pool/testing/a.h", "#include <sys/mman.h>", False),
+    ("apps/cli/main.cc", '#include "testing/run.h"', True),
+    ("apps/cli/run_test.cc", '#include "os/testing/fake.h"', False),
+    ("include/uzswap/a.h", '#include "uzswap/testing/b.h"', True),
+    ("src/pool/testing.h", '#include "pool/b.h"', False),
+    ("src/pool/a.cc", "//\n" * LINES_MAX, True),
+    ("src/pool/a.cc", "//\n" * (LINES_MAX - 1), False),
+    ("src/pool/a_test.cc", "//\n" * LINES_MAX, False),
+    ("src/pool/testing/a.cc", "//\n" * LINES_MAX, False),
+    ("src/pool/CMakeLists.txt", "uz_library(pool SOURCES a.cc testing/b.cc)", True),
+    ("src/pool/CMakeLists.txt", "uz_library(pool SOURCES a.cc\n DEPS os_testing)", True),
+    ("src/pool/CMakeLists.txt", "target_sources(uz_pool PRIVATE testing/b.cc)", True),
+    ("src/pool/CMakeLists.txt", "target_link_libraries(uz_pool PUBLIC uz_os_testing)", True),
+    ("src/pool/CMakeLists.txt", "# uz_library(pool SOURCES testing/b.cc)", False),
+    ("src/pool/CMakeLists.txt", "uz_library(pool_testing SOURCES testing/b.cc)", False),
+    ("src/pool/CMakeLists.txt", "uz_test(pool_test SOURCES a_test.cc DEPS os_testing)", False),
+)
+
+
 def self_test() -> int:
-    cases = [  # path, an include line, is it a breach
-        ("src/pool/a.cc", '#include "base/check.h"', False),
-        ("src/pool/a.cc", '#include "pool/b.h"', False),
-        ("src/pool/a.cc", '#include "frame/arena.h"', False),
-        ("src/pool/a.cc", '#include "uzswap/region.h"', False),
-        ("src/pool/a.cc", '#include "backing/ring.h"', True),
-        ("src/pool/a.cc", '#include "pager/pager.h"', True),
-        ("src/pool/a.cc", '#  include "cache/x.h"', True),
-        ("src/pool/a.cc", '#include "b.h"', True),
-        ("src/pool/a.cc", '#include "poool/b.h"', True),
-        ("src/pool/a.cc", '// #include "pager/pager.h"', False),
-        ("src/pool/a.cc", "#include <vector>", False),
-        ("src/pool/a.cc", "#include <sys/mman.h>", True),
-        ("src/pool/a_test.cc", "#include <sys/mman.h>", False),
-        ("src/os/a.cc", "#include <sys/mman.h>", False),
-        ("src/os/a.cc", "#include <linux/userfaultfd.h>", False),
-        ("src/base/check.cc", "#include <unistd.h>", False),
-        ("src/novel/a.cc", "#include <vector>", True),
-        ("apps/cli/main.cc", '#include "engine/engine.h"', False),
-        ("apps/cli/main.cc", '#include "cli/run.h"', False),
-        ("apps/cli/main.cc", '#include "preload/start.h"', True),
-        ("apps/cli/main.cc", "#include <unistd.h>", False),
-        ("include/uzswap/a.h", '#include "uzswap/b.h"', False),
-        ("include/uzswap/a.h", '#include "engine/engine.h"', True),
-        ("src/loose.cc", "#include <vector>", True),
-    ]
     wrong = 0
-    for name, line, expected in cases:
+    for name, line, expected in SELF_TEST_CASES:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.parent.mkdir(parents=True)
@@ -179,7 +250,7 @@ def self_test() -> int:
         if bool(found) != expected:
             wrong += 1
             print(f"self-test: {name}: {line}: found {found}, expected a breach: {expected}")
-    print(f"check_layers: self-test, {len(cases)} cases, {wrong} wrong")
+    print(f"check_layers: self-test, {len(SELF_TEST_CASES)} cases, {wrong} wrong")
     return 1 if wrong else 0
 
 
