@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "uzswap_version.h"
+#include "uzswap_build.h"
 
 namespace uzswap::cli {
 namespace {

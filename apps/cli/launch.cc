@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "real_path.h"
+#include "uzswap_build.h"
 
 namespace uzswap::cli {
 namespace {
@@ -60,16 +61,21 @@ Refusal ExecFailed(const std::string& name, int failure) {
           "'" + name + "' cannot be executed: " + strerror(failure), ""};
 }
 
+// As named by the user, else as installed, else as built.
+std::string PathOfPreloadLibrary() {
+  const char* named = getenv("UZSWAP_PRELOAD");
+  if (named != nullptr && *named != '\0') return named;
+  const std::string own = RealPath("/proc/self/exe");
+  const std::string folder = own.substr(0, own.rfind('/') + 1);
+  const std::string installed = folder + kLibraryFolder + "/" + kLibraryName;
+  if (access(installed.c_str(), F_OK) == 0) return installed;
+  return folder + "../lib/" + kLibraryName;
+}
+
 }  // namespace
 
 OrRefusal<std::string> FindPreloadLibrary() {
-  const char* named = getenv("UZSWAP_PRELOAD");
-  const bool is_named = named != nullptr && *named != '\0';
-  std::string wanted = is_named ? named : "";
-  if (!is_named) {
-    const std::string own = RealPath("/proc/self/exe");
-    wanted = own.substr(0, own.rfind('/')) + "/../lib/" + kLibraryName;
-  }
+  const std::string wanted = PathOfPreloadLibrary();
   const std::string path = RealPath(wanted);
   if (path.empty() || access(path.c_str(), R_OK) != 0) {
     return Refusal{kCannotDo,

@@ -23,7 +23,8 @@
 
 namespace uzswap::cli {
 
-// The library to preload: UZSWAP_PRELOAD, else ../lib beside the executable.
+// The library to preload: UZSWAP_PRELOAD, else the folder of libraries of the installation that
+// this executable belongs to, else ../lib, as in the build folder.
 OrRefusal<std::string> FindPreloadLibrary();
 
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,

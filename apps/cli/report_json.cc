@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report.h"
-#include "uzswap_version.h"
+#include "uzswap_build.h"
 
 namespace uzswap::cli {
 namespace {

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Installs a build into a folder of its own and runs uzswap from there.
+
+    install.py BUILD VERSION     the build folder, and the version of the CMake project
+
+The installed program has to find the installed preload library, and the version has to be the
+same in the program and in the title of the man page.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import harness
+from harness import Problem
+
+EXPECTED = (
+    "bin/uzswap",
+    "share/man/man1/uzswap-run.1",
+    "share/doc/uzswap/LICENSE",
+    "share/doc/uzswap/README.md",
+)
+LIBRARY = "libuzswap-preload.so"
+
+
+def call(*command: str) -> str:
+    """What the command prints; a command that fails is a problem."""
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=harness.DEADLINE_S,
+        env=variables,
+    )
+    if done.returncode != 0:
+        raise Problem(f"{command}: status {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise Problem(message)
+
+
+def check_version(prefix: Path, version: str) -> None:
+    printed = call(str(prefix / "bin" / "uzswap"), "--version")
+    require(printed == f"uzswap {version}\n", f"uzswap --version printed {printed!r}")
+    page = (prefix / "share/man/man1/uzswap-run.1").read_text()
+    title = next(line for line in page.splitlines() if line.startswith(".TH"))
+    require(f'"uzswap {version}"' in title, f"the man page has another version: {title}")
+
+
+def check_run(prefix: Path, library: Path) -> None:
+    if not harness.has_userfaultfd_move():
+        harness.skip("no userfaultfd with MOVE (Linux 6.8)")
+    run = [str(prefix / "bin" / "uzswap"), "run", "--limit", "64M", "--"]
+    call(*run, "true")
+    printed = call(*run, "/bin/sh", "-c", 'echo "$LD_PRELOAD"; grep -c uzswap /proc/self/maps')
+    preloaded, mapped = printed.splitlines()
+    require(preloaded.split(":")[0] == str(library), f"{preloaded!r} is preloaded, not {library}")
+    require(int(mapped) > 0, f"{library} is not in the program's memory map")
+
+
+def main() -> int:
+    build, version = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = Path(folder).resolve() / "uzswap"
+        call("cmake", "--install", build, "--prefix", str(prefix))
+        for name in EXPECTED:
+            require((prefix / name).is_file(), f"{name} was not installed")
+        libraries = list(prefix.rglob(LIBRARY))
+        require(len(libraries) == 1, f"{len(libraries)} files {LIBRARY} were installed")
+        check_version(prefix, version)
+        check_run(prefix, libraries[0])
+    print(f"uzswap {version} runs from where it was installed")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Problem as problem:
+        harness.fail(str(problem))
