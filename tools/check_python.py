@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the project's Python to its few rules: it parses, has 100 columns at most, every
-function is typed and has 60 lines at most."""
+"""Checks the project's Python: it parses, lines have at most 100 columns, and every function is
+typed and has at most 60 lines."""
 
 from __future__ import annotations
 

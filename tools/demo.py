@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The main job of uzswap, shown on a real program; scripts/demo builds and calls this.
+"""Shows uzswap with a real program; scripts/demo builds and calls this.
 
-A Python program fills dictionaries with the package texts of this very machine: about one and a
-half times as much as it will be allowed. It runs without a limit, then under the limit without
+A Python program fills dictionaries with the package texts of this machine. It needs about one and
+a half times the limit. It runs without a limit, then under the limit without
 uzswap, then under the limit with it. The status is 0 only if the kernel killed the second run,
 the third one finished with the digest of the first, and it kept the limit as harness.py tells.
 Where memory cgroups cannot be used, the kernel kills no run: there the second run has to be seen

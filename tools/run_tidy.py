@@ -5,10 +5,10 @@
 
 Without FILEs it takes every source of src/ and apps/ in the compilation database that is not a
 test: headers are seen through the sources that include them. A file that needs more than the
-budget (seconds) is reported as slow; that is no failure, for time never is.
+budget (seconds) is reported as slow; that is not a failure.
 
-What was clean before is not looked at again: a file's verdict is kept under the build folder,
-keyed by everything it was made from (the file, the headers it includes, the configuration).
+A file that was clean and has not changed is skipped. The result is kept under the build folder,
+with a key made from all its inputs: the file, the headers it includes, and the configuration.
 """
 
 from __future__ import annotations

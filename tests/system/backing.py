@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Programs whose coldest pages are in a file, and what can happen to such a file.
+"""Programs whose coldest pages are in a file, and errors of that file.
 
     backing.py SCENE...     runs these scenes
     backing.py --list
 
-Each scene runs a program that holds twice its limit in pages it can check (workloads/pages.py)
-and has to end as the guide says: with every byte right or, where the file was damaged, with
-SIGBUS and a line that names the page. Never with a wrong byte, and never not at all.
+Each scene runs a program whose pages, which it can check (workloads/pages.py), take twice its
+limit. The program has to end as the guide says: with every byte right or, if the file was
+damaged, by SIGBUS and with a line that names the page. It must never see a wrong byte, and it
+must end.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def loop_device(folder: Path) -> Iterator[str]:
 
 
 def device(folder: Path) -> str:
-    """One process has the device; the other one of the tree goes on without."""
+    """One process uses the device; the other process of the tree runs without it."""
     one = shlex.join(HALF.pages("fill", "check", "rewrite", "check"))
     with loop_device(folder) as path:
         options = HALF.options(path)
@@ -56,7 +56,7 @@ def device(folder: Path) -> str:
 
 
 def failing_device(folder: Path) -> str:
-    """The device fails all of a sudden: what is on it is lost, and nothing else is wrong."""
+    """The device fails during the run: its pages are poisoned, and no byte is wrong."""
     if shutil.which("dmsetup") is None or call("dmsetup", "version").returncode != 0:
         return "not tried: no device mapper here"
     name = "uzswap-test"
@@ -140,7 +140,7 @@ def ring_used(folder: Path, before: Callable[[], None] | None) -> bool:
 def no_uring(folder: Path) -> str:
     if platform.machine() not in ("x86_64", "aarch64"):
         harness.skip("the filter is written for two architectures")
-    require(not ring_used(folder, forbid_uring), "it has a ring although that is forbidden")
+    require(not ring_used(folder, forbid_uring), "it has a ring although the filter forbids it")
     return "threads do without" + (", a ring else" if ring_used(folder, None) else "")
 
 

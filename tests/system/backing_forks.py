@@ -1,5 +1,5 @@
-"""The scenes of several processes: children that read their parent's file, trees that share
-one place. See backing.py."""
+"""The scenes of several processes: children that read their parent's file, trees that share one
+folder or file. See backing.py."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def generations(folder: Path) -> str:
 
 
 def daemon(folder: Path) -> str:
-    """The parents are gone at once; a grandchild reads everything, and its child does."""
+    """The parents exit at once; a grandchild reads every page, and so does its child."""
     report = folder / "daemon.status"
     with Live(folder, BOUNDS.options(folder), BOUNDS.pages("fill", "daemon", str(report))) as it:
         end = it.end()
@@ -50,7 +50,7 @@ def daemon(folder: Path) -> str:
 
 
 def killed_child(folder: Path) -> str:
-    """What a child held of the file comes free when it has been killed."""
+    """When a child is killed, the parts of the file that only it used become free."""
     report = folder / "child.pid"
     steps = ("fill", "held", str(report), "halve", "wait", "check")
     with Live(folder, BOUNDS.options(folder), BOUNDS.pages(*steps)) as it:
@@ -70,7 +70,7 @@ def killed_child(folder: Path) -> str:
 
 
 def tree(folder: Path, backing: Path) -> str:
-    """Three programs at once: each has its pages, all of them one limit."""
+    """Three programs at once, with one limit for all of them."""
     size = 40 * MIB
     one = shlex.join(SMALLER.pages("fill", "check", "rewrite", "check"))
     script = f"{one} & {one} & {one} & wait"

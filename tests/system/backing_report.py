@@ -1,8 +1,8 @@
-"""What a run with a backing file wrote, and whether that was done well.
+"""What a run with a backing file wrote, and whether it wrote efficiently.
 
-The figures are those of a run's statistics. Asked of a steady churn, and told for every program:
-at most 1.15 bytes written for each compressed byte handed over, and requests of 64 KiB or more.
-What short or idle programs show depends on luck, so a test fails only where it is far off.
+The figures are those of a run's statistics. The aim for a steady load is at most 1.15 bytes
+written for each compressed byte, and requests of 64 KiB or more. The figures of short and idle
+programs vary, so a test fails only if a figure is far from the aim. They are always printed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from harness import figure_of as figure
 
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 WRITTEN_PER_PAYLOAD_MOST = 1.3
-# Each fork ends the batches that are being filled, and what children read cannot be reused.
+# A fork closes the batches that are being filled, and slots that children read cannot be reused.
 WRITTEN_PER_PAYLOAD_FORKING_MOST = 2.0
-# Fewer bytes than these are mostly the last, partly filled batches.
+# Fewer bytes than this are mostly the last batches, which are partly filled.
 BYTES_THAT_TELL = 16 * MIB
 
 
@@ -68,8 +68,8 @@ def problems_of(stats: Mapping[str, object], file_most: int, steady: bool) -> li
     """`file_most`: what the files of the tree may have taken together. `steady`: nobody forks."""
     found = []
     if figure(stats, "zswpwb") == 0:
-        found.append("nothing was written to the backing file: the test shows nothing")
-    for name in ("backing_errors", "poisoned_pages"):
+        found.append("nothing was written to the backing file: the test proves nothing")
+    for name in ("backing_errors", "lost_pages"):
         if figure(stats, name) != 0:
             found.append(f"{name} is {figure(stats, name)}")
     ratio = written_per_payload(stats)

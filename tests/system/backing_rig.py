@@ -1,6 +1,6 @@
-"""A program under `uzswap run --backing`, with a line to it and a look at its live statistics.
+"""A program under `uzswap run --backing`, with its standard input and its live statistics.
 
-`Live` starts it, talks to it, waits for figures; whatever happens, nobody is left behind. The
+`Live` starts the program, writes to it and waits for figures; on exit it kills all processes. The
 figures are read from the statistics file that uzswap writes for the first time about a second
 after the start, and rewrites every second. So each reader waits for the figure that it needs.
 """
@@ -28,7 +28,7 @@ DEADLINE_S = 90.0
 
 @dataclass(frozen=True)
 class Bounds:
-    """The program's size and what it may have: three times as much as memory, and a small pool."""
+    """The program's size, the limit, and the limit of the pool: both smaller than the program."""
 
     limit: int = 32 * MIB
     pool: int = 5 * MIB
@@ -138,7 +138,7 @@ class Live:
         return os.pread(self._errors.fileno(), 1 << 20, 0).decode(errors="replace")
 
     def await_line(self, line: str, count: int = 1, seconds: float = DEADLINE_S) -> None:
-        """Until standard output has had the line so often."""
+        """Waits until standard output has had the line `count` times."""
         deadline = time.monotonic() + seconds
         stdout = self.process.stdout
         assert stdout is not None
@@ -186,7 +186,7 @@ def alive(pid: int) -> bool:
 
 
 def expect_right(end: End, lines: int = 1) -> None:
-    """The program succeeded, found every page as it was, and the page account adds up."""
+    """The program succeeded, every page was right, and the page account adds up."""
     right = end.output.split("\n").count("pages ok")
     require(end.status == 0 and right == lines, end.tell())
     left = end.figure("zswpin") + end.figure("invalidated_pages") + end.figure("stored_pages")

@@ -34,7 +34,7 @@ def live(folder: Path, options: list[str], *steps: str, bounds: Bounds = BOUNDS)
 
 
 def idle(folder: Path) -> str:
-    """An idle program's file comes down to what is wanted of it."""
+    """The file of an idle program shrinks to about the pages that it still needs."""
     with live(folder, BOUNDS.options(folder), "fill", "rewrite", "halve", "wait", "check") as it:
         it.await_line("waiting")
         # All pages have been written and half of them discarded: older figures say nothing.
@@ -50,14 +50,14 @@ def idle(folder: Path) -> str:
         reached = ratio()
         it.say()
         expect_right(it.end())
-    return f"{before / MIB:.1f} MiB before, then {reached:.3f} bytes of the file for a wanted one"
+    return f"{before / MIB:.1f} MiB before, then {reached:.3f} bytes in the file for a needed one"
 
 
 # --- damage ------------------------------------------------------------------------------------
 
 
 def flip_bits(path: Path) -> None:
-    """One bit in each 512 bytes: no page is spared."""
+    """One bit in each 512 bytes, so that every page is damaged."""
     with path.open("r+b") as file:
         content = bytearray(file.read())
         for at in range(100, len(content), 512):
@@ -90,9 +90,9 @@ def after_harm(
         return it.end()
 
 
-def expect_lost(end: End) -> str:
+def expect_poisoned(end: End) -> str:
     ended = end.status in (-signal.SIGBUS, 128 + signal.SIGBUS)
-    require(ended, f"SIGBUS was to end it, but: {end.tell()}")
+    require(ended, f"SIGBUS has to end it, but: {end.tell()}")
     lines = [line for line in end.errors.split("\n") if "the page at 0x" in line]
     require(bool(lines), f"no line names the page: {end.errors[-900:]!r}")
     require("is wrong" not in end.output, f"a wrong byte: {end.output!r}")
@@ -100,25 +100,26 @@ def expect_lost(end: End) -> str:
 
 
 def damaged(folder: Path) -> str:
-    return expect_lost(after_harm(folder, flip_bits))
+    return expect_poisoned(after_harm(folder, flip_bits))
 
 
 def truncated(folder: Path) -> str:
-    return expect_lost(after_harm(folder, truncate))
+    return expect_poisoned(after_harm(folder, truncate))
 
 
 def survived(folder: Path) -> str:
-    """A program that handles SIGBUS goes on: each page is right or lost, none is wrong."""
+    """A program that handles SIGBUS goes on: each page is right or poisoned, none is wrong."""
     program = str(harness.bin_folder() / "survivor")
     end = after_harm(folder, flip_bits, [program, str(BOUNDS.mib)])
     require(end.status == 0, end.tell())
     words = end.output.replace(",", "").split()
-    counts = {name: int(words[words.index(name) + 1]) for name in ("right", "lost", "refused")}
+    counts = {name: int(words[words.index(name) + 1]) for name in ("right", "poisoned", "refused")}
     pages = BOUNDS.mib * MIB // 4096
-    require(counts["right"] + counts["lost"] == pages, end.output)
-    require(0 < counts["lost"] == end.figure("poisoned_pages"), end.tell())
-    require(counts["refused"] == counts["lost"], "a system call read a lost page: " + end.output)
-    return f"{counts['lost']} of {pages} pages lost and told, none wrong, all renewed"
+    require(counts["right"] + counts["poisoned"] == pages, end.output)
+    require(0 < counts["poisoned"] == end.figure("lost_pages"), end.tell())
+    refused = counts["refused"] == counts["poisoned"]
+    require(refused, "a system call read a poisoned page: " + end.output)
+    return f"{counts['poisoned']} of {pages} pages poisoned and reported, none wrong, all rewritten"
 
 
 # --- bounds ------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def expect_warning(end: End, text: str) -> None:
 
 
 def full_medium(folder: Path) -> str:
-    """The medium has no room left: pages stay, and nothing is lost."""
+    """The file system is full: pages stay in memory, and none is lost."""
     with mounted_memory(folder, 8) as place:
         options = BOUNDS.options(place)
         with live(folder, options, "fill", "check", "rewrite", "check") as it:
@@ -199,7 +200,7 @@ def expect_refused(folder: Path, path: Path) -> str:
 
 
 def taken(folder: Path) -> str:
-    """A named file serves one run at a time, and is there for the next one."""
+    """A named file serves one run at a time, and the next run can use it."""
     path = folder / "pages.uz"
     with live(folder, BOUNDS.options(path), "fill", "wait", "check") as it:
         it.await_line("waiting")
@@ -213,7 +214,7 @@ def taken(folder: Path) -> str:
 
 
 def killed(folder: Path) -> str:
-    """SIGKILL for the runner is the program's end; the file stays, and has to be removed."""
+    """SIGKILL for the runner ends the program too; the file stays and has to be removed."""
     path = folder / "pages.uz"
     with live(folder, BOUNDS.options(path), "fill", "wait", "check") as it:
         it.await_line("waiting")

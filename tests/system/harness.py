@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs whole programs in memory cgroups and measures what they hold.
 
-    harness.py --probe      says what this machine offers; status 0 if nothing is missing
+    harness.py --probe      prints what this machine lacks; status 0 if nothing is missing
 
-As a module: `Cgroup` is a memory cgroup of version 1 or 2 without swap, `run` runs a command in
-one and returns a `Run`: status, output, seconds, whether the kernel killed something, the peaks.
-Whatever happens, the processes are gone and the cgroup is removed afterwards.
+As a module: `Cgroup` is a memory cgroup of version 1 or 2 without swap. `run` runs a command in
+one and returns a `Run`: status, output, seconds, kernel kills, peaks. In every case the processes
+are killed and the cgroup is removed afterwards.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def end_orderly(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
 
 
-# Being told to end is no reason to leave processes and cgroups behind.
+# A signal to end must not leave processes and cgroups behind.
 for _number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_number, end_orderly)
 
@@ -70,7 +70,7 @@ def fail(message: str) -> NoReturn:
 
 
 def skip(reason: str) -> NoReturn:
-    """Leaves with ctest's skip status; where nothing has a reason to skip, that is a failure."""
+    """Exits with ctest's skip status. With UZSWAP_NO_SKIP a skip is a failure."""
     if os.environ.get("UZSWAP_NO_SKIP"):
         fail(f"skipped although this machine offers everything: {reason}")
     print(f"SKIPPED: {reason}", flush=True)
@@ -78,7 +78,7 @@ def skip(reason: str) -> NoReturn:
 
 
 def wait_until(what: str, condition: Callable[[], bool], seconds: float = END_S) -> None:
-    """Polls until the condition holds; the deadline is for the broken case only."""
+    """Polls until the condition holds. The deadline is for the broken case only."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -116,7 +116,7 @@ def mounts(kind: str) -> list[tuple[Path, list[str]]]:
 
 
 def candidates() -> Iterator[Hierarchy]:
-    """The own cgroup first, then its parents: a limit should nest in the limits that exist."""
+    """The own cgroup first, then its parents, so that existing limits stay in force."""
     for mount, options in mounts("cgroup"):
         if "memory" in options:
             yield Hierarchy(mount / own_cgroup("memory").lstrip("/"), 1)
@@ -200,7 +200,7 @@ class Cgroup:
         return True
 
     def enter_command(self) -> list[str]:
-        """The shell enters the cgroup and becomes the command: no page is charged elsewhere."""
+        """The shell enters the cgroup and executes the command: all its pages are charged there."""
         script = 'echo $$ > "$0" && exec "$@"'
         return ["/bin/sh", "-c", script, str(self.path / "cgroup.procs")]
 
@@ -364,7 +364,7 @@ class Run:
 
 
 def stacks_of(pids: list[int]) -> str:
-    """Where the kernel has each thread, for a run that does not end."""
+    """The kernel stack of each thread, for a run that does not end."""
     lines = []
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").glob("*"):

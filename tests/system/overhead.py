@@ -3,10 +3,10 @@
 
     overhead.py [--pairs 15] [--seconds 2] [--limit 2G] [-- CMD...]
 
-Each pair runs the program without and with uzswap, in alternating order, so that a machine that
-warms up or is shared treats both alike. Without CMD it is a Python program that allocates, sorts
-and frees for about the given time. It tells the median of the pairs' differences in per cent and
-milliseconds with the spread of the middle half; the figures are told, never judged.
+Each pair runs the program without and with uzswap, in alternating order, so that changes of the
+machine's speed affect both alike. Without CMD it is a Python program that allocates, sorts and
+frees for about the given time. It prints the median of the pairs' differences in percent and
+milliseconds, and the quartiles. No test depends on these figures.
 """
 
 from __future__ import annotations

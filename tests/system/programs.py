@@ -6,25 +6,25 @@
     programs.py NAME --percent 40 --migrate
     programs.py --list
 
-For each program: one run without uzswap and without a limit tells what it needs (its peak
-anonymous memory, measured) and what it prints. Then, for each percentage of that need, a run
-under uzswap in a memory cgroup of the limit and 24 MiB, without swap. It passes if the program
-is not killed, prints the same, keeps the limit, and if the page account adds up:
+For each program: one run without uzswap and without a limit measures what it needs (its peak
+anonymous memory) and records what it prints. Then, for each percentage of that need, it runs under
+uzswap in a memory cgroup of the limit and 24 MiB, without swap. The test passes if the program is
+not killed, prints the same, keeps the limit, and if the page account adds up:
 
     zswpout = zswpin + invalidated_pages + stored_pages
 
 A run keeps the limit if no sample of its anonymous memory is above the limit and 24 MiB, and if
 samples above the limit, 2 % and 4 MiB are rare. harness.py has the figures and the reason.
 
-Once, at the smallest percentage, the same cgroup without uzswap must kill the program: else the
-comparison shows nothing. Times are told, and never decide.
+Once, at the smallest percentage, the same cgroup without uzswap must kill the program: otherwise
+the comparison proves nothing. Times are printed, and no test depends on them.
 
-With --backing what stays compressed in memory is bounded by a share of the need, and the coldest
-pages go to a file: what was written, and how, is told and judged as well (backing_report.py).
+With --backing, a share of the need bounds the pool, and the coldest pages go to a file. How
+efficiently they were written is printed and checked too (backing_report.py).
 
-With --migrate the kernel compacts its memory all the while, so that pages change their place
-under the program, and page table entries under every call. That takes a processor: the program
-is held to everything but the limit. How many pages it moves is the kernel's affair, and only told.
+With --migrate the kernel compacts its memory during the whole run, so that pages migrate while the
+program and the engine use them. This takes a processor, so the limit is not checked then. The
+number of migrated pages depends on the kernel and is only printed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PYTHON = "/usr/bin/python3"
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a program runs: a folder of its own with the corpus in it, and how big to be."""
+    """Where a program runs: a folder of its own with the corpus in it, and the program's size."""
 
     folder: Path
     size: float
@@ -70,10 +70,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Program:
-    """`prepare` gives the command; `during` plays a client while it runs and tells its digest.
-    `killed_without`: the kernel is expected to kill it where uzswap is missing. `bounded`: it has
-    to keep the limit; programs that fork while they hold much may not keep it yet, and are held
-    to everything else, outside a cgroup's limit."""
+    """`prepare` gives the command; `during` is a client of the running program and returns a
+    digest. `killed_without`: without uzswap the kernel has to kill it. `bounded`: it has to keep
+    the limit. Programs that fork while they hold much memory may exceed it; they run without a
+    cgroup's limit, and everything else is checked."""
 
     prepare: Callable[[Scene], list[str]]
     during: Callable[[Scene], bytes] | None = None
@@ -321,7 +321,7 @@ def check_kill(program: Program, scene: Scene, hierarchy: Hierarchy, limit: int)
     if killed:
         print(f"  without uzswap in {limit / MIB:.1f} + 24 MiB: killed, as expected")
         return []
-    return [f"without uzswap it lives in {limit / MIB:.1f} + 24 MiB: the test shows nothing"]
+    return [f"without uzswap it lives in {limit / MIB:.1f} + 24 MiB: the test proves nothing"]
 
 
 @dataclass(frozen=True)

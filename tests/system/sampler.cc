@@ -1,5 +1,5 @@
-// sampler: how much anonymous memory a tree of processes really holds, looked at 1,000 times a
-// second until standard input ends; then one line of JSON.
+// sampler: measures the anonymous memory of a process tree 1,000 times a second until standard
+// input ends, then prints one line of JSON.
 //
 //   sampler --cgroup FOLDER [--over BYTES]    the processes of a memory cgroup, version 1 or 2
 //   sampler --pid PID [--over BYTES]          a process and its descendants
@@ -9,7 +9,7 @@
 //   peak_cgroup_anon    the largest anonymous memory charged to the cgroup; counts them once
 //   samples_over        samples in which the cgroup, or a process, was above BYTES
 //
-// The tick is a sampling interval, never a means to wait for anything.
+// The tick is a sampling interval; nothing waits for it.
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -75,7 +75,7 @@ void AddDescendants(int pid, std::vector<int>& found) {
   closedir(folder);
 }
 
-// The statm files of the processes seen, held open: opening is the dear part.
+// The statm files of the processes, kept open: opening them takes most of the time.
 class Processes {
  public:
   void Follow(const std::vector<int>& pids) {

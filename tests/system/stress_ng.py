@@ -4,9 +4,9 @@
     stress_ng.py [--full] [--method M ...] [--seconds S] [--limit 100M] [--bytes 150M]
 
 Each method writes patterns into 150 MiB and reads them back, in a forked child, under
-`uzswap run --limit 100M`. It passes if stress-ng reports no error. Methods that fill memory with
-random data cannot be held under the limit, whoever tries: so no cgroup stands behind it, and the
-peak is told, not judged. The short selection has one method of each kind of access.
+`uzswap run --limit 100M`. It passes if stress-ng reports no error. Random data cannot be
+compressed, so some methods exceed the limit: there is no cgroup, and the peak is only printed. The
+short selection has one method of each kind of access.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-// survivor: a program that outlives the loss of its pages.
+// survivor: a program that handles SIGBUS for poisoned pages.
 //
-//   survivor MIB    fills MIB MiB with pages that know their content, says "waiting", reads a line
-//                   from standard input, and then looks at every byte of every page
+//   survivor MIB    fills MIB MiB with pages of known content, prints "waiting", reads a line from
+//                   standard input, and then checks every byte of every page
 //
-// A page that raises SIGBUS is lost; it is discarded (MADV_DONTNEED), written anew and looked at
-// again. A system call on a lost page has to fail with EFAULT. The last line is
+// A page that raises SIGBUS is poisoned. It is discarded (MADV_DONTNEED), written and checked
+// again. A system call on a poisoned page has to fail with EFAULT. The last line is
 //
-//   right R, lost L, wrong W, renewed N, refused E
+//   right R, poisoned P, wrong W, rewritten N, refused E
 //
-// and the status 0 exactly if W is 0 and all lost pages were renewed.
+// and the status is 0 if and only if W is 0 and all poisoned pages were rewritten.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -25,11 +25,12 @@ namespace {
 constexpr size_t kPage = 4096;
 constexpr size_t kWords = kPage / sizeof(uint64_t);
 
-sigjmp_buf g_lost;
+sigjmp_buf g_poisoned;
 
-void OnLost(int) { siglongjmp(g_lost, 1); }
+void OnPoisoned(int) { siglongjmp(g_poisoned, 1); }
 
-// Every second word is the page's own, so that a page shrinks to about half and is like no other.
+// Every second word depends on the page, so that a page compresses to about half of its size and no
+// two pages are equal.
 uint64_t WordOf(uint64_t page, uint64_t version, size_t i) {
   if (i % 2 == 0) return version;
   uint64_t word = (page * kWords + i) * 0x9e3779b97f4a7c15 + version;
@@ -50,23 +51,23 @@ bool IsRight(const volatile uint64_t* words, uint64_t page, uint64_t version) {
 
 struct Counts {
   uint64_t right = 0;
-  uint64_t lost = 0;
+  uint64_t poisoned = 0;
   uint64_t wrong = 0;
-  uint64_t renewed = 0;
+  uint64_t rewritten = 0;
   uint64_t refused = 0;
 };
 
-void Renew(uint64_t* words, uint64_t page, int null, Counts& counts) {
+void Rewrite(uint64_t* words, uint64_t page, int null, Counts& counts) {
   if (write(null, words, kPage) < 0 && errno == EFAULT) ++counts.refused;
   if (madvise(words, kPage, MADV_DONTNEED) != 0) return;
   Fill(words, page, 2);
-  if (IsRight(words, page, 2)) ++counts.renewed;
+  if (IsRight(words, page, 2)) ++counts.rewritten;
 }
 
-void LookAt(uint64_t* words, uint64_t page, int pipe_end, Counts& counts) {
-  if (sigsetjmp(g_lost, 1) != 0) {
-    ++counts.lost;
-    return Renew(words, page, pipe_end, counts);
+void CheckPage(uint64_t* words, uint64_t page, int pipe_end, Counts& counts) {
+  if (sigsetjmp(g_poisoned, 1) != 0) {
+    ++counts.poisoned;
+    return Rewrite(words, page, pipe_end, counts);
   }
   ++(IsRight(words, page, 1) ? counts.right : counts.wrong);
 }
@@ -79,12 +80,12 @@ int main(int argc, char** argv) {
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   int pipe_ends[2];
   if (pages == 0 || memory == MAP_FAILED || pipe(pipe_ends) != 0) return 2;
-  // A pipe reads what it is given; the null device would not.
+  // A pipe copies the bytes, so the kernel reads the page; the null device does not.
   fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK);
   auto* words = static_cast<uint64_t*>(memory);
   for (uint64_t page = 0; page < pages; ++page) Fill(words + page * kWords, page, 1);
   struct sigaction action = {};
-  action.sa_handler = OnLost;
+  action.sa_handler = OnPoisoned;
   sigaction(SIGBUS, &action, nullptr);
   puts("waiting");
   fflush(stdout);
@@ -92,11 +93,11 @@ int main(int argc, char** argv) {
     c = getchar();
     if (c == EOF) return 2;  // the test has gone
   }
-  static Counts counts;  // not a register's, across the jump
+  static Counts counts;  // static: siglongjmp does not restore it
   for (uint64_t page = 0; page < pages; ++page) {
-    LookAt(words + page * kWords, page, pipe_ends[1], counts);
+    CheckPage(words + page * kWords, page, pipe_ends[1], counts);
   }
-  printf("right %lu, lost %lu, wrong %lu, renewed %lu, refused %lu\n", counts.right, counts.lost,
-         counts.wrong, counts.renewed, counts.refused);
-  return counts.wrong == 0 && counts.renewed == counts.lost ? 0 : 1;
+  printf("right %lu, poisoned %lu, wrong %lu, rewritten %lu, refused %lu\n", counts.right,
+         counts.poisoned, counts.wrong, counts.rewritten, counts.refused);
+  return counts.wrong == 0 && counts.rewritten == counts.poisoned ? 0 : 1;
 }

@@ -1,7 +1,7 @@
-// HeapBag: blocks of the C library's heap of all sizes, each of known bytes.
+// HeapBag: blocks of all sizes from the C library's heap, each with known content.
 //
 // malloc, calloc (expects zeroes), realloc (expects the prefix) and free, small and large, so
-// that the brk heap, the per-thread arenas and malloc's own mappings all see the pager.
+// that the pager handles the brk heap, the per-thread arenas and malloc's own mappings.
 #ifndef UZSWAP_TESTS_SYSTEM_CHURN_HEAP_BAG_H_
 #define UZSWAP_TESTS_SYSTEM_CHURN_HEAP_BAG_H_
 

@@ -29,7 +29,7 @@ uint64_t NowNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
-// Straight to the descriptor: stdio's state may lie in the memory that is found wrong.
+// Written to the descriptor directly: the state of stdio may lie in damaged memory.
 void Say(const char* format, ...) __attribute__((format(printf, 1, 2)));
 void Say(const char* format, ...) {
   char line[1024];
@@ -41,7 +41,8 @@ void Say(const char* format, ...) {
   if (write(STDERR_FILENO, line, size) < 0) return;
 }
 
-// Only the first failing thread of a process reports; the others wait for its exit.
+// Only the first failing thread of a process reports. The others wait for the exit of the process;
+// if it does not come, the watchdog aborts.
 void BeginReport() {
   if (g_failing.exchange(true)) {
     while (true) pause();

@@ -1,7 +1,7 @@
-// History: what each thread did last, and the report when a byte is wrong.
+// History: the last operations of each thread, and the report of a wrong byte.
 //
-// One ring of operations a thread, in shared memory: a pager that manages private memory never
-// touches it, a forked child's entries are seen by all, and it survives a wrong page elsewhere.
+// One ring of operations per thread, in shared memory: a pager for private memory never touches
+// it, and the entries of a forked child are visible to its parent.
 #ifndef UZSWAP_TESTS_SYSTEM_CHURN_HISTORY_H_
 #define UZSWAP_TESTS_SYSTEM_CHURN_HISTORY_H_
 
@@ -44,20 +44,20 @@ void SetCurrentThread(uint32_t thread);
 
 void Note(const char* what, uint32_t region, uint32_t first, uint32_t count, uint32_t version);
 
-// Operations the kernel refused with good reason: no failure, but worth knowing when many.
+// Operations that the kernel refused for a valid reason. They are counted, and are no failure.
 void CountDeclined();
 uint64_t Declined();
 
-// The ends. Each prints the seed line it was given, its findings, and leaves with status 1.
+// The failures. Each prints the seed line and its findings, and exits with status 1.
 void SetBanner(const char* banner);
 [[noreturn]] void FailPage(const char* where, uint32_t region, uint32_t page,
                            const std::byte* address, const PageImage& expected,
                            const PageImage& found);
 [[noreturn]] void FailBytes(const char* where, uint64_t tag, const std::byte* address,
                             size_t offset, size_t length);
-// A SIGSEGV nobody asked for; `code` is its si_code.
+// A SIGSEGV that no operation expects; `code` is its si_code.
 [[noreturn]] void FailAccess(const void* address, int code);
-// A system call that must not fail did; `what` names it.
+// A system call failed that must not fail; `what` names it.
 [[noreturn]] void FailCall(const char* what);
 [[noreturn]] void Fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 

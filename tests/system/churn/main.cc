@@ -1,5 +1,5 @@
-// churn: does everything to its memory that a program may, on several threads, and checks every
-// byte. The torture of the pager: under `uzswap run` it must behave as without.
+// churn: a stress test of the pager. Several threads use memory in every way that a program may,
+// and check every byte. Under `uzswap run` it must behave as without.
 //
 //   churn [--seconds S | --operations N] [--threads N] [--memory SIZE] [--seed N]
 //         [--random-percent P] [--children N] [--hang-seconds S] [--folder DIR]
@@ -7,10 +7,11 @@
 //
 // It prints its seed, and "ok N ops" with status 0. On a wrong byte it prints where, what the
 // page should hold and whose content it holds, with the history of the page, and exits with 1.
-// When no operation ends for the hang time it says what each thread is doing and aborts. With
-// the same seed each thread draws the same operations; how they meet is the machine's affair.
-// --sabotage spoils pages behind the model's back, to see that it is found. CHURN_ABORT in the
-// environment makes every failure abort, for a core dump.
+// If no operation ends within the hang time, it prints what each thread does and aborts: this is
+// the deadline of every wait in the churn. With the same seed each thread draws the same
+// operations; their interleaving depends on the machine. --sabotage changes pages without telling
+// the model, and the churn must find them. With CHURN_ABORT in the environment every failure
+// aborts, for a core dump.
 #include <getopt.h>
 #include <time.h>
 #include <unistd.h>
@@ -150,7 +151,7 @@ uint64_t TotalOperations(const Options& options) {
   std::abort();
 }
 
-// Stops the world when the time is over and watches that it goes on until then.
+// Stops the threads when the time is over, and aborts if they make no progress until then.
 class Watchdog {
  public:
   explicit Watchdog(World& world) : world_(world), thread_([this] { Watch(); }) {}
@@ -222,7 +223,7 @@ int Main(int argc, char** argv) {
   }
   {
     Watchdog watchdog(world);
-    // Nobody signals a sibling before all of them exist.
+    // A worker signals its siblings: all of them must exist first.
     for (const auto& worker : world.workers) worker->lock().lock();
     for (const auto& worker : world.workers) worker->Start();
     for (const auto& worker : world.workers) worker->lock().unlock();

@@ -1,10 +1,10 @@
-// Pattern: what each page of the churn must hold, computed from its name alone.
+// Pattern: the content of each page of the churn, computed from its name alone.
 //
 //   PageName = region (16 bits) | page (20) | version (28)       version 0: never written, zeroes
 //
 // The content follows from the name and the run's seed, never from the address, so a mapping may
 // be moved, copied by fork, or read through the kernel and still be checked. The first word of a
-// written page is its name: a page found in the wrong place tells where it belongs.
+// written page is its name: a page at a wrong address shows where it belongs.
 //
 // Kinds are drawn from the name: text-like, pointer-like, mostly zero, one repeated word, random;
 // together they compress about as a program's memory does. A page may carry one patch: the bytes

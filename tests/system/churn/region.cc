@@ -28,9 +28,9 @@ void Unmap(std::byte* base, size_t bytes) {
   if (munmap(base, bytes) != 0) FailCall("munmap");
 }
 
-// mremap wants one kernel mapping; parts that were faulted in elsewhere, or are not (yet) in
-// uzswap's care as their neighbours are, do not merge. The kernel says so with EFAULT (or
-// EINVAL for MREMAP_DONTUNMAP).
+// mremap needs one kernel mapping. Parts that were first touched at another address, and parts of
+// which only some are registered with userfaultfd, do not merge. The kernel then returns EFAULT
+// (or EINVAL for MREMAP_DONTUNMAP).
 bool IsSplit() {
   const bool split = errno == EFAULT || errno == EINVAL;
   if (split) CountDeclined();
@@ -44,7 +44,7 @@ void MovePages(std::byte* from, size_t bytes, std::byte* to) {
   if (!IsSplit()) FailCall("mremap of a part");
   for (size_t at = 0; at < bytes; at += kPageBytes) {
     void* moved = mremap(from + at, kPageBytes, kPageBytes, MREMAP_MAYMOVE | MREMAP_FIXED, to + at);
-    // No mapping: this page has gone with the first.
+    // No mapping: this page has moved with the first.
     if (moved == MAP_FAILED && errno != EFAULT) FailCall("mremap of a page");
   }
 }
@@ -67,8 +67,8 @@ std::vector<std::pair<std::byte*, std::byte*>> WritableParts(std::byte* begin, s
   return parts;
 }
 
-// A move to a fixed address (an inaccessible reservation) that was refused half way. Puts back
-// what had gone, and gives the reservation back.
+// Undoes a move to a fixed address (an inaccessible reservation) that failed half way: moves the
+// pages back and restores the reservation.
 void UndoMove(std::byte* old, std::byte* target, size_t bytes) {
   for (const auto& [first, last] : WritableParts(target, target + bytes)) {
     for (std::byte* page = first; page < last; page += kPageBytes) {

@@ -1,7 +1,7 @@
-// Region: one private anonymous mapping with a model of every page, and what can be done to it.
+// Region: one private anonymous mapping, a model of each of its pages, and operations on it.
 //
-// Every operation leaves mapping and model in agreement, whatever the pager does meanwhile. A
-// region belongs to one thread; a forked child has its own copy of both halves.
+// After every operation mapping and model agree, whatever the pager does. A region belongs to one
+// thread. A forked child has its own copy of mapping and model.
 #ifndef UZSWAP_TESTS_SYSTEM_CHURN_REGION_H_
 #define UZSWAP_TESTS_SYSTEM_CHURN_REGION_H_
 
@@ -26,7 +26,7 @@ class Region {
  public:
   // Maps `pages` fresh zero pages.
   Region(uint32_t id, uint32_t pages, Rng& rng);
-  // Adopts memory that was got otherwise (brk) and reads as zeroes; it is not unmapped here.
+  // Uses memory from another source (brk) that reads as zeroes; the destructor does not unmap it.
   Region(uint32_t id, std::byte* base, uint32_t pages, Rng& rng);
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -44,11 +44,11 @@ class Region {
   void Patch(Range range);  // a few bytes in each page, at odd offsets
   void Verify(Range range, const char* where) const;
   void VerifyAll(const char* where) const { Verify({0, pages()}, where); }
-  // Content that arrives by another way (read, pipe, io_uring): Expect names what will be there.
+  // Content that a system call writes (read, pipe, io_uring): Expect sets the version to find.
   uint32_t NextVersion() { return ++version_; }
   void Expect(Range range, uint32_t version);
   [[nodiscard]] uint64_t ExpectedWord(uint32_t page, size_t word) const;
-  // In a forked child: what the fork mode makes of it.
+  // In a forked child: checks what the fork mode demands.
   void VerifyInChild() const;
 
   // The mapping.
@@ -58,7 +58,7 @@ class Region {
   void Grow(uint32_t pages);    // mremap, may move
   void Shrink(uint32_t pages);  // mremap in place
   void Move(bool leave_old);    // mremap to another address; MREMAP_DONTUNMAP if leave_old
-  void MoveAway(Range range);   // a part goes elsewhere, is checked and altered, and returns
+  void MoveAway(Range range);   // a part moves away, is checked and changed, and returns
   void Replace(Range range, bool unmap_first);  // mmap MAP_FIXED over it: zeroes
   void ProtectRead(Range range);                // read-only, checked, and back
   void ProtectNone(Range range);                // inaccessible and back

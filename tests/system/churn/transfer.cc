@@ -18,7 +18,7 @@ namespace {
 
 using Call = ssize_t (*)(int, std::byte*, size_t);
 
-// Repeats a transfer until all bytes went: signals and short counts are ordinary.
+// Repeats a transfer until all bytes are transferred: signals and short counts are normal.
 void TransferAll(const char* what, Call call, int descriptor, std::byte* data, size_t size) {
   while (size > 0) {
     const ssize_t done = call(descriptor, data, size);
@@ -56,7 +56,7 @@ Transfer::~Transfer() {
 void Transfer::PipeRoundTrip(Region& region, Range range) {
   Note("pipe out", region.id(), range.first, range.count, 0);
   TransferAll("write to a pipe", Write, pipe_[1], region.At(range.first), range.count * kPageBytes);
-  // Over the pages themselves, after something else was there.
+  // Read into the same pages, which have other content by then.
   region.Write(range);
   const uint32_t version = region.NextVersion();
   PageImage image;
@@ -115,7 +115,7 @@ void Transfer::FileRoundTrip(Region& region, Range range) {
   region.DontNeed(range);
   const uint32_t version = PrepareFile(region, range);
   Note("file in", region.id(), range.first, range.count, version);
-  // In two unequal parts, the border inside a page.
+  // In two parts whose border is inside a page.
   const size_t border = 1 + rng_.Below(bytes - 1);
   iovec parts[2] = {{region.At(range.first), border},
                     {region.At(range.first) + border, bytes - border}};
@@ -165,7 +165,7 @@ void Transfer::RegisteredRead(Region& region, Range range, const Work& meanwhile
   iovec buffer{region.At(range.first), range.count * kPageBytes};
   Note("register", region.id(), range.first, range.count, 0);
   if (io_uring_register_buffers(&ring_, &buffer, 1) != 0) return;  // a limit on locked memory
-  meanwhile();  // the pages are pinned now: whoever takes them away loses what is read next
+  meanwhile();  // the pages are pinned now: if a pager moves them, the next read is lost
   region.Verify(range, "reading registered pages");
   const uint32_t version = PrepareFile(region, range);
   Note("registered read", region.id(), range.first, range.count, version);

@@ -1,4 +1,4 @@
-// Transfer: the kernel reads and writes the program's memory, by every road it has.
+// Transfer: system calls in which the kernel reads or writes the program's memory.
 //
 // One object a thread: a pipe, an unlinked file (opened for O_DIRECT too where the file system
 // can) and an io_uring where the machine allows one. A forked child does not use its copy.
@@ -26,7 +26,7 @@ class Transfer {
   ~Transfer();
 
   // Each moves known pages through the kernel into `range` or out of it and checks them.
-  // `meanwhile` is work on other memory done while the kernel holds on to these pages.
+  // `meanwhile` works on other memory while the kernel holds references to these pages.
   using Work = std::function<void()>;
   void PipeRoundTrip(Region& region, Range range);
   void SplicedPipe(Region& region, Range range, const Work& meanwhile);
@@ -41,7 +41,7 @@ class Transfer {
   [[nodiscard]] bool has_ring() const { return has_ring_; }
 
  private:
-  // Puts the next version of the pages into the file by way of a buffer outside the region.
+  // Writes the next version of the pages to the file from a buffer outside the region.
   uint32_t PrepareFile(Region& region, Range range);
   void SubmitAndWait(Range range, const Work& meanwhile);
 

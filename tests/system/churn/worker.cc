@@ -24,7 +24,7 @@ constexpr uint32_t kQuietPages = 128;
 World* g_world = nullptr;
 std::atomic<uint32_t> g_quiet_next{0};
 
-// Runs on any thread in the middle of anything, on a stack that lies in the heap.
+// Runs on any thread during any operation, on a stack that lies in the heap.
 void OnSignal(int) {
   const int saved = errno;
   const uint32_t page = g_quiet_next.fetch_add(7, std::memory_order_relaxed) % kQuietPages;
@@ -78,8 +78,8 @@ void InstallSignalHandler(World& world) {
   if (sigaction(SIGUSR1, &action, nullptr) != 0) FailCall("sigaction");
 }
 
-// What a step may be: a name for the command line and the count, how often, and what it does.
-// Those of the stopped world run while every other worker is between two operations.
+// The operations: the name for the command line and the count, the weight, and the function.
+// An operation with stops_world runs while every other worker is between two operations.
 struct Catalogue {
   struct Entry {
     const char* name;
@@ -336,7 +336,7 @@ void Worker::Recreate() {
 
 void Worker::SignalSibling() {
   const uint64_t at = rng_.Below(world_.workers.size());
-  // Every thread lives until the world is verified, so its name is good.
+  // Every thread lives until the last check, so its pthread_t is valid.
   if (const int status = pthread_kill(world_.workers[at]->thread(), SIGUSR1); status != 0) {
     Fail("pthread_kill: %s", strerrordesc_np(status));
   }
@@ -447,7 +447,7 @@ void Worker::Fork(bool everything) {
   const pid_t child = fork();
   if (child == 0) Child(everything);
   ResumeOthers();
-  // The parent goes on writing while the child reads: copy-on-write in both directions.
+  // The parent writes while the child reads: copy-on-write in both directions.
   for (int i = 0; i < 4; ++i) {
     Region& region = AnyRegion();
     region.Patch(region.RandomRange(64));
@@ -466,7 +466,7 @@ void Worker::Fork(bool everything) {
 void Worker::ShrinkBreak(Region& last) {
   last.VerifyAll("reading behind the break");
   const auto less = static_cast<uint32_t>(1 + world_.rng.Below(last.pages()));
-  // malloc may have put its own memory behind ours: then the break is not ours to move.
+  // malloc may have moved the break since: then it must stay where it is.
   if (sbrk(0) != last.base() + last.pages() * kPageBytes) return;
   Note("shrink break", last.id(), last.pages() - less, less, 0);
   if (sbrk(-static_cast<intptr_t>(less * kPageBytes)) == reinterpret_cast<void*>(-1)) {

@@ -1,7 +1,8 @@
-// Worker: one thread of the churn with its own regions, heap blocks and kernel roads.
+// Worker: one thread of the churn with its own regions, heap blocks and transfers.
 //
-// World: what the threads share. Each worker holds its own lock during an operation; whoever
-// holds the world's lock and then all of theirs has stopped the world between operations.
+// World: what the threads share. Each worker holds its own lock during an operation. A thread that
+// holds the lock of the world and then the locks of all workers has stopped the world between two
+// operations.
 #ifndef UZSWAP_TESTS_SYSTEM_CHURN_WORKER_H_
 #define UZSWAP_TESTS_SYSTEM_CHURN_WORKER_H_
 
@@ -34,12 +35,12 @@ struct Options {
   std::string only;     // a comma-separated list of operations, all when empty
   std::string without;  // left out
   bool verbose = false;
-  bool sabotage = false;  // spoil pages behind the model's back: the churn must find it
+  bool sabotage = false;  // changes pages without telling the model: the churn must find it
 };
 
 class Worker;
 
-// Words that all threads add to: a lost update shows in the sum.
+// Words that all threads add to: a lost update changes the sum.
 class SharedSums {
  public:
   SharedSums();
@@ -96,7 +97,7 @@ class Worker {
   [[nodiscard]] Region& AnyRegion();
   [[nodiscard]] uint32_t PagesTarget() const;
   void NewRegion();
-  // The own lock, or the world's and everybody's; and back.
+  // Takes the own lock, or the lock of the world and those of all workers; and releases them.
   void Hold(bool world);
   void ResumeOthers();
   void Release();
