@@ -1,15 +1,14 @@
-// advise: what compression would buy on these pages, for each codec and pool.
+// advise: how well given pages compress, for each codec and pool.
 //
-//     pages (a file, or a sample of a living process's)
-//        └─ each codec: compress once ──┬─ same-filled: a word, no memory
+//     pages (a file, or a sample of a running process)
+//        └─ each codec: compress once ──┬─ same-filled: no memory
 //                                       ├─ incompressible: a whole frame, uncompressed
 //                                       └─ an object ── stored in each pool, read back, compared
 //
-// The effective ratio counts everything: 4,096 bytes for each page over the frames of the pool,
-// with incompressible pages at a frame each. Times are means over the pages, of processor time,
-// with memory as busy as it is. Nothing is written anywhere; a living process is neither stopped
-// nor made to touch anything: only its present pages are read, at most kProcessSample of them,
-// evenly spread.
+// The effective ratio is the size of all pages over the size of the pool's frames, where each
+// incompressible page takes one frame. Times are mean processor time per page, on the machine as
+// it is. Nothing is written. A running process is not stopped, and none of its pages is touched:
+// only present pages are read, at most kProcessSample of them, evenly spread.
 //
 // One thread; exceptions only from allocation.
 #ifndef UZSWAP_APPS_CLI_ADVISE_H_
@@ -27,7 +26,7 @@
 namespace uzswap::cli {
 
 struct AdviseRequest {
-  std::string pages;  // a file of raw 4 KiB pages; empty: ask a process
+  std::string pages;  // a file of raw 4 KiB pages; empty: use the process
   uint32_t pid = 0;
   bool json = false;
 };
@@ -35,13 +34,13 @@ struct AdviseRequest {
 // 64 MiB of a process, 256 MiB of a file.
 inline constexpr uint64_t kProcessSample = 16384;
 inline constexpr uint64_t kFileSample = 65536;
-// A page that compresses to more than this stays as it is.
+// A page whose compressed size is above this is incompressible.
 inline constexpr size_t kAdviseObjectMax = kPageSize / 8 * 7;
 inline constexpr size_t kAdviseBuckets = 16;
 
 struct PageSample {
   std::string source;        // "heap.pages", "process 1234 (redis-server)"
-  uint64_t pages_there = 0;  // of which the sample was taken
+  uint64_t pages_there = 0;  // the number of pages that the sample was taken from
   std::vector<std::byte> bytes;
   [[nodiscard]] uint64_t count() const { return bytes.size() / kPageSize; }
 };
@@ -77,7 +76,7 @@ OrRefusal<Advice> Measure(const PageSample& sample);
 std::string ToJson(const Advice& advice);
 std::string ToTable(const Advice& advice);
 
-// All of it. Returns the exit status.
+// The whole command. Returns the exit status.
 int AdviseCommand(const AdviseRequest& request);
 
 }  // namespace uzswap::cli

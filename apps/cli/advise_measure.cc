@@ -14,8 +14,8 @@
 namespace uzswap::cli {
 namespace {
 
-// Processor time of this thread: a busy machine must not make a codec look slow. Asking costs a
-// system call, so pages are timed in batches.
+// Processor time of this thread, so that a busy machine does not make a codec look slow. Reading
+// the clock is a system call, so pages are timed in batches.
 uint64_t ProcessorNanoseconds() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -28,7 +28,7 @@ std::span<const std::byte> PageOf(const PageSample& sample, uint64_t i) {
   return {sample.bytes.data() + i * kPageSize, kPageSize};
 }
 
-// A pool of its own arena, with the handles of what is in it.
+// A pool with its own arena, and the handles of its objects.
 struct Store {
   const char* name;
   FrameArena arena;
@@ -87,8 +87,8 @@ void Keep(const CompressOutcome& outcome, std::span<const std::byte> object, uin
   }
 }
 
-// Compresses every page once and stores the object in every pool; `which` tells the page of each
-// object.
+// Compresses every page once and stores the object in every pool; `which` maps each object to its
+// page.
 void TakeIn(const PageSample& sample, CodecContext& context, Stores& stores, CodecAdvice& advice,
             std::vector<uint64_t>& which) {
   std::vector<std::byte> objects(kBatch * kAdviseObjectMax);
@@ -116,8 +116,8 @@ void TakeIn(const PageSample& sample, CodecContext& context, Stores& stores, Cod
   advice.in_ns = static_cast<double>(total) / static_cast<double>(sample.count());
 }
 
-// Brings every object back from the densest pool and compares: an estimate must not rest on a
-// codec that loses bytes.
+// Loads every object from the densest pool and compares it with its page: an estimate must not
+// rely on a codec that changes bytes.
 void BringBack(const PageSample& sample, CodecContext& context, const Store& store,
                CodecAdvice& advice, const std::vector<uint64_t>& which) {
   std::vector<std::byte> pages(kBatch * kPageSize);

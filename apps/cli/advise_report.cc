@@ -82,7 +82,7 @@ std::string ToJson(const Advice& advice) {
     }
     json["codecs"].push_back(std::move(one));
   }
-  // Names of files may be anything but are printed as text.
+  // A file name need not be UTF-8; JSON must be.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -31,7 +31,7 @@ class Descriptor {
   int fd_;
 };
 
-// On a terminal only, and only when a whole per cent has passed.
+// Only on a terminal, and once per percent.
 class Progress {
  public:
   explicit Progress(uint64_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}
@@ -77,7 +77,7 @@ struct Range {
   uint64_t end;
 };
 
-// Private, writable, and not of a file: what may be swapped.
+// Private, writable, and without a file: memory that can be swapped.
 std::vector<Range> AnonymousRanges(uint32_t pid) {
   std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
   std::vector<Range> ranges;
@@ -104,8 +104,8 @@ void AddPages(uint64_t start, uint64_t end, std::vector<uint64_t>& pages) {
   for (uint64_t at = start; at < end; at += kPageSize) pages.push_back(at);
 }
 
-// Skips what is not there at the speed of the kernel: programs reserve terabytes. False if the
-// kernel has no such call (before 6.7).
+// Finds present pages with one system call per range, because programs reserve terabytes. False
+// if the kernel has no such call (before 6.7).
 bool ScanPresent(const Descriptor& pagemap, const Range& range, std::vector<uint64_t>& present) {
   os::abi::PagemapRegion regions[256];
   os::abi::PagemapScan scan{};
@@ -142,7 +142,7 @@ void ReadPresent(const Descriptor& pagemap, const Range& range, std::vector<uint
   }
 }
 
-// The addresses of pages that are in memory now: reading them disturbs nobody.
+// The addresses of pages that are in memory now. Reading those causes no fault.
 std::vector<uint64_t> PresentPages(const Descriptor& pagemap, const std::vector<Range>& ranges) {
   std::vector<uint64_t> present;
   for (const Range& range : ranges) {
@@ -154,7 +154,7 @@ std::vector<uint64_t> PresentPages(const Descriptor& pagemap, const std::vector<
   return present;
 }
 
-// Appends what can be read; a page that has gone meanwhile is left out.
+// Appends the pages that can be read. A page that is no longer present is left out.
 void Append(const Descriptor& from, uint64_t offset, std::vector<std::byte>& to) {
   const size_t size = to.size();
   to.resize(size + kPageSize);

@@ -1,4 +1,4 @@
-// advise on pages whose outcome is known, and on a living process.
+// advise on pages with known results, and on a running process.
 #include "advise.h"
 
 #include <unistd.h>

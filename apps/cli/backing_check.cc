@@ -22,8 +22,8 @@ namespace {
 constexpr uint64_t kRoomMin = uint64_t{1} << 20;
 constexpr char kElsewhere[] = "name a folder on a disk, as in --backing /var/tmp";
 
-Refusal Refuse(const std::string& path, const std::string& cause, const std::string& mend) {
-  return {kCannotDo, "--backing: '" + path + "' " + cause, mend};
+Refusal Refuse(const std::string& path, const std::string& cause, const std::string& fix) {
+  return {kCannotDo, "--backing: '" + path + "' " + cause, fix};
 }
 
 std::string FolderOf(const std::string& path) {
@@ -33,11 +33,11 @@ std::string FolderOf(const std::string& path) {
 }
 
 Refusal FolderMissing(const std::string& path, const std::string& folder) {
-  return Refuse(path, "cannot be made: there is no folder '" + folder + "'",
+  return Refuse(path, "cannot be created: there is no folder '" + folder + "'",
                 "mkdir -p " + folder + ", or " + kElsewhere);
 }
 
-// The path itself if it is there, else where it would be made.
+// The path itself if it exists, else the path at which it would be created.
 OrRefusal<std::string> Absolute(const std::string& path) {
   std::string absolute = RealPath(path);
   if (absolute.empty()) {
@@ -64,7 +64,7 @@ OrRefusal<std::string> Absolute(const std::string& path) {
   return absolute;
 }
 
-// What is not there will be a file.
+// A path that does not exist will be a file.
 BackingKind KindOf(const std::string& path) {
   struct stat status = {};
   if (stat(path.c_str(), &status) != 0) return BackingKind::kFile;
@@ -73,7 +73,7 @@ BackingKind KindOf(const std::string& path) {
   return S_ISBLK(status.st_mode) ? BackingKind::kDevice : BackingKind::kOther;
 }
 
-// A file system that does not say how large it is (some in user space) is not called full.
+// A file system that does not report its size (some in user space) is not full.
 bool IsFull(const std::string& folder) {
   struct statvfs status = {};
   return statvfs(folder.c_str(), &status) == 0 && status.f_blocks != 0 &&
@@ -85,8 +85,8 @@ std::string NoteOn(const std::string& path, const std::string& folder) {
   if (statfs(folder.c_str(), &status) != 0) return "";
   if (status.f_type != TMPFS_MAGIC && status.f_type != RAMFS_MAGIC) return "";
   return "--backing: '" + path +
-         "' is on a file system in memory (tmpfs): what is written there is memory that uzswap"
-         " does not count; a cgroup does";
+         "' is on a file system in memory (tmpfs). Pages written there still take memory, which"
+         " uzswap does not count and a cgroup does";
 }
 
 std::optional<Refusal> Try(const std::string& path, BackingKind kind, bool may_be_taken,
@@ -107,11 +107,11 @@ std::optional<Refusal> Try(const std::string& path, BackingKind kind, bool may_b
 
 Refusal Taken(const std::string& path, BackingKind kind) {
   if (kind == BackingKind::kDevice) {
-    return Refuse(path, "is in use: mounted, swap space or another program's",
-                  "umount or swapoff it if it is free to be overwritten, or name another");
+    return Refuse(path, "is in use: mounted, used as swap space, or opened by another program",
+                  "umount or swapoff it if its content may be overwritten, or name another device");
   }
   return Refuse(path, "is the backing file of another run",
-                "name its folder: there every process has a file of its own");
+                "name its folder instead: each process then has a file of its own");
 }
 
 }  // namespace
@@ -121,7 +121,7 @@ Refusal WhyNotBacking(const std::string& path, BackingKind kind, int error) {
     case EACCES:
     case EPERM:
       return Refuse(path, std::string("may not be written to: ") + strerror(error),
-                    "chmod or chown it, or name a folder that is yours");
+                    "chmod or chown it, or name a folder that you own");
     case EROFS:
       return Refuse(path, "is on a read-only file system", kElsewhere);
     case ENOSPC:
@@ -129,12 +129,12 @@ Refusal WhyNotBacking(const std::string& path, BackingKind kind, int error) {
       if (kind == BackingKind::kDevice) {
         return Refuse(path, "is a device with room for less than 1 MiB", "name a larger one");
       }
-      return Refuse(path, "is on a full file system: a free inode and 1 MiB are the least",
+      return Refuse(path, "is on a full file system: uzswap needs a free inode and at least 1 MiB",
                     std::string("make room there, or ") + kElsewhere);
     case EBUSY:
       return Taken(path, kind);
     case EEXIST:
-      return Refuse(path, "is not an empty file, and nothing is ever overwritten",
+      return Refuse(path, "is not an empty file, and uzswap overwrites no data",
                     "remove it or name a folder, as in --backing /var/tmp");
     default:
       break;
@@ -167,14 +167,14 @@ bool EmptyBacking(const ProvedBacking& backing) {
   if (fd < 0) return true;
   const os::BackingFile file = os::BackingFile::AdoptFd(fd);
   struct stat status = {};
-  // Another file of that name is not ours to empty.
+  // It may be another file of the same name by now.
   if (fstat(fd, &status) != 0 || status.st_dev != backing.file_system ||
       status.st_ino != backing.inode) {
     return true;
   }
-  // The writer may be gone and a forked child of it still read there.
+  // The writer may have ended while a forked child of it still reads.
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 || file.OthersRead()) return false;
-  // What cannot be emptied is refused by the next run, which says what to do.
+  // If truncation fails, the next run refuses the file and says what to do.
   [[maybe_unused]] const int ignored = ftruncate(fd, 0);
   return true;
 }

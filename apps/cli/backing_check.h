@@ -1,12 +1,12 @@
-// ProveBacking: will the engine be able to open its backing file? Found out by doing it, before
-// CMD is started, since the engine can only warn and go on without.
+// ProveBacking: can the engine open its backing file? It opens the file before CMD starts, because
+// later the engine can only warn and run without a backing file.
 //
 //   PATH ── absolute? ── what is there? ── room? ── open it as the engine will, and close it
 //             │             │                │          │
 //             └─────────────┴──── Refusal ───┴──────────┘
 //
-// A named file that was not there is there afterwards, and stays. EmptyBacking makes it empty
-// again when the run is over, so that the next one finds it as this one did.
+// A named file is created if it does not exist, and it is not removed. EmptyBacking truncates it
+// when the run is over, so that the next run can use it.
 //
 // One thread; exceptions only from allocation.
 #ifndef UZSWAP_APPS_CLI_BACKING_CHECK_H_
@@ -25,18 +25,18 @@ enum class BackingKind { kFolder, kFile, kDevice, kOther };
 struct ProvedBacking {
   std::string path;  // absolute, at most kBackingPathMax with its end
   std::string note;  // one sentence for standard error, or empty
-  // The named file that this run may empty at its end; inode 0: none.
+  // The named file that this run may truncate at its end; inode 0: none.
   dev_t file_system = 0;
   ino_t inode = 0;
 };
 
-// `may_be_taken`: that another process has it, or has written to it, is accepted.
+// `may_be_taken`: another process may already use the file, or may have written to it.
 OrRefusal<ProvedBacking> ProveBacking(const std::string& path, bool may_be_taken);
 
-// False while a process may write to the file or read in it: ask again, or leave it.
+// False while a process may still read or write the file: try again, or leave it.
 [[nodiscard]] bool EmptyBacking(const ProvedBacking& backing);
 
-// What an errno of opening means for who named the path. Pure.
+// The message for an errno of opening the path. Pure.
 Refusal WhyNotBacking(const std::string& path, BackingKind kind, int error);
 
 }  // namespace uzswap::cli

@@ -1,4 +1,4 @@
-// Where a backing file may be, and what is said where it may not.
+// Where a backing file may be, and the message if it may not be there.
 #include "backing_check.h"
 
 #include <fcntl.h>
@@ -32,14 +32,14 @@ ProvedBacking Proved(const std::string& path, bool may_be_taken = false) {
   return refusal == nullptr ? std::get<ProvedBacking>(outcome) : ProvedBacking{};
 }
 
-void ExpectRefused(const std::string& path, const std::string& cause, const std::string& mend) {
+void ExpectRefused(const std::string& path, const std::string& cause, const std::string& fix) {
   const auto outcome = ProveBacking(path, false);
   const Refusal* refusal = RefusalOf(outcome);
   ASSERT_NE(refusal, nullptr) << path;
   EXPECT_EQ(refusal->status, kCannotDo);
   EXPECT_EQ(refusal->cause.rfind("--backing: ", 0), 0u) << refusal->cause;
   EXPECT_TRUE(Contains(refusal->cause, cause)) << path << ": " << refusal->cause;
-  EXPECT_TRUE(Contains(refusal->mend, mend)) << path << ": " << refusal->mend;
+  EXPECT_TRUE(Contains(refusal->fix, fix)) << path << ": " << refusal->fix;
 }
 
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
@@ -162,19 +162,19 @@ TEST_F(BackingCheckTest, AFileSystemInMemoryGetsANote) {
   }
 }
 
-TEST_F(BackingCheckTest, WithoutPermissionTheMendSaysSo) {
+TEST_F(BackingCheckTest, WithoutPermissionTheFixSaysSo) {
   if (geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
   folder_.File("closed", "", 0644);
   ASSERT_EQ(mkdir(In("private").c_str(), 0700), 0);
   ASSERT_EQ(seteuid(65534), 0);
-  ExpectRefused(folder_.path(), "Permission denied", "a folder that is yours");
+  ExpectRefused(folder_.path(), "Permission denied", "a folder that you own");
   ExpectRefused(In("new"), "Permission denied", "chmod or chown");
   ExpectRefused(In("closed"), "Permission denied", "chmod or chown");
   ExpectRefused(In("private/new"), "Permission denied", "chmod or chown");
   ASSERT_EQ(seteuid(0), 0);
 }
 
-// A file system of its own on a folder, while it lives.
+// Mounts a file system on a folder; the destructor unmounts it.
 class Mounted {
  public:
   Mounted(const std::string& folder, unsigned long flags, const char* options) : folder_(folder) {
@@ -200,10 +200,10 @@ TEST_F(BackingCheckTest, FileSystemsThatTakeNothingAreRefused) {
   ExpectRefused(In("closed/new"), "read-only file system", "/var/tmp");
   ExpectRefused(In("full"), "full file system", "make room");
   ExpectRefused(In("full/new"), "full file system", "make room");
-  EXPECT_FALSE(Exists(In("full/new"))) << "looked at before anything is made";
+  EXPECT_FALSE(Exists(In("full/new"))) << "nothing is created before the check";
 }
 
-// A block device over a file, while it lives.
+// A block device that is backed by a file; the destructor detaches it.
 class LoopDevice {
  public:
   LoopDevice(const Folder& folder, const std::string& name, off_t bytes) {
@@ -232,7 +232,7 @@ TEST_F(BackingCheckTest, ADeviceServesOneAtATime) {
   const Result<os::BackingFile> holder = os::BackingFile::Open(device.path().c_str());
   ASSERT_TRUE(holder.ok());
   EXPECT_EQ(holder.value().capacity(), uint64_t{4} << 20);
-  ExpectRefused(device.path(), "is in use: mounted, swap space", "swapoff");
+  ExpectRefused(device.path(), "is in use: mounted, used as swap space", "swapoff");
   EXPECT_EQ(Proved(device.path(), true).path, device.path());
 }
 
@@ -242,9 +242,9 @@ struct Judged {
   const char* cause;
 };
 
-// What a test cannot bring about.
-TEST(WhyNotBackingTest, EveryErrnoHasASentenceAndAMend) {
-  for (const Judged& row : {Judged{BackingKind::kDevice, EBUSY, "mounted, swap space"},
+// Errors that a test cannot cause.
+TEST(WhyNotBackingTest, EveryErrnoHasASentenceAndAFix) {
+  for (const Judged& row : {Judged{BackingKind::kDevice, EBUSY, "mounted, used as swap space"},
                             {BackingKind::kFile, EBUSY, "another run"},
                             {BackingKind::kFile, EDQUOT, "full file system"},
                             {BackingKind::kDevice, ENOSPC, "less than 1 MiB"},
@@ -256,7 +256,7 @@ TEST(WhyNotBackingTest, EveryErrnoHasASentenceAndAMend) {
     EXPECT_EQ(refusal.status, kCannotDo);
     EXPECT_TRUE(Contains(refusal.cause, row.cause)) << refusal.cause;
     EXPECT_TRUE(Contains(refusal.cause, "'/x'")) << refusal.cause;
-    EXPECT_FALSE(refusal.mend.empty());
+    EXPECT_FALSE(refusal.fix.empty());
   }
 }
 

@@ -9,7 +9,7 @@ Refusal BadValue(const std::string& option, const std::string& value, const char
 }
 
 Refusal WithoutPath(const std::string& option, const char* variable) {
-  return {kCannotDo, option + " without --backing: nothing is written anywhere",
+  return {kCannotDo, option + " has no effect without --backing",
           "add --backing PATH, as in --backing /var/tmp, or leave out " + option + " (and unset " +
               variable + ")"};
 }

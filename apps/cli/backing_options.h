@@ -1,9 +1,9 @@
-// DecideBacking: from the words about the backing file to the engine's options.
+// DecideBacking: turns the options about the backing file into the engine's options.
 //
 //   --backing PATH  --backing-size SIZE  --backing-write-limit N  --encrypt  --pool-limit N
 //        │                 └──────────────────────┴──────────────────┘           │
 //        │                         refused without a path                 at most the limit
-//        └─ its place is looked at by ProveBacking (backing_check.h), after this
+//        └─ ProveBacking (backing_check.h) checks the path, after this
 //
 // Pure: reads nothing but its arguments.
 #ifndef UZSWAP_APPS_CLI_BACKING_OPTIONS_H_
@@ -17,21 +17,21 @@
 
 namespace uzswap::cli {
 
-// As it was said; nothing: not said.
+// The options as text; std::nullopt: not given.
 struct BackingRequest {
   std::optional<std::string> path;
   std::optional<std::string> size;
   std::optional<std::string> write_limit;
   std::optional<std::string> pool_limit;
   bool encrypt = false;
-  // These came down from a runner further up, which had said them for its own command: what
-  // does not fit here is no mistake of whoever called us.
+  // Inherited from an outer runner, which was given them for its own command. A value that does
+  // not fit here is then ignored instead of refused.
   bool path_is_inherited = false;
   bool pool_limit_is_inherited = false;
 };
 
-// `options` has the limit already, and comes back with all but the path. A pool_limit that was
-// not asked for is still zero: its default depends on the path.
+// `options` has the limit already. The result has everything but the path. Its pool_limit is zero
+// if none was given: the default depends on the path.
 OrRefusal<Options> DecideBacking(const BackingRequest& asked, Options options);
 
 }  // namespace uzswap::cli

@@ -1,4 +1,4 @@
-// What the words about the backing file come to.
+// How the options about the backing file are read.
 #include "backing_options.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@ namespace {
 
 constexpr Bytes MiB(uint64_t count) { return Bytes(count << 20); }
 
-// Said by a folder, as most are.
+// A request for a folder, the usual case.
 BackingRequest InFolder() {
   BackingRequest asked;
   asked.path = "/var/tmp";
@@ -48,7 +48,7 @@ struct RefusedBacking {
   std::optional<std::string> BackingRequest::*option;
   const char* value;
   const char* cause;
-  const char* mend;
+  const char* fix;
 };
 
 TEST(BackingOptionsTest, RefusesNonsenseByName) {
@@ -76,7 +76,7 @@ TEST(BackingOptionsTest, RefusesNonsenseByName) {
     ASSERT_NE(refusal, nullptr) << row.what;
     EXPECT_EQ(refusal->status, kCannotDo);
     EXPECT_NE(refusal->cause.find(row.cause), std::string::npos) << row.what << refusal->cause;
-    EXPECT_NE(refusal->mend.find(row.mend), std::string::npos) << row.what << refusal->mend;
+    EXPECT_NE(refusal->fix.find(row.fix), std::string::npos) << row.what << refusal->fix;
   }
 }
 
@@ -92,7 +92,7 @@ TEST(BackingOptionsTest, WithoutAPathThereIsNothingToBound) {
     const Refusal* refusal = RefusalOf(outcome);
     ASSERT_NE(refusal, nullptr);
     EXPECT_NE(refusal->cause.find("without --backing"), std::string::npos) << refusal->cause;
-    EXPECT_NE(refusal->mend.find("unset UZSWAP_"), std::string::npos) << refusal->mend;
+    EXPECT_NE(refusal->fix.find("unset UZSWAP_"), std::string::npos) << refusal->fix;
   }
 }
 

@@ -1,5 +1,5 @@
-// `uzswap run` with a backing file, up to the point where the engine takes over: a stub stands in
-// for the preload library.
+// `uzswap run` with a backing file, up to the start of the engine: a stub replaces the preload
+// library.
 #include <linux/magic.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -38,11 +38,11 @@ TEST_F(BackingRunTest, TheBackingFileIsMadeTakenAlongAndLeftEmpty) {
         std::string("UZSWAP_BACKING_WRITE_LIMIT=10737418240/h"), std::string("UZSWAP_ENCRYPT=1")}) {
     EXPECT_TRUE(Contains("\n" + ended.output, "\n" + line + "\n")) << line << ended.output;
   }
-  EXPECT_FALSE(Contains(ended.output, "UZSWAP_POOL_LIMIT")) << "a default is nobody's wish";
+  EXPECT_FALSE(Contains(ended.output, "UZSWAP_POOL_LIMIT")) << "a default is not passed on";
   const Json json = Json::parse(ReadFile(stats));
   EXPECT_EQ(json["backing"], path);
-  EXPECT_EQ(json["pool_limit"], ((64 << 20) / 5)) << "a fifth, as nothing else was said";
-  EXPECT_EQ(access(path.c_str(), F_OK), 0) << "it stays";
+  EXPECT_EQ(json["pool_limit"], ((64 << 20) / 5)) << "a fifth by default";
+  EXPECT_EQ(access(path.c_str(), F_OK), 0) << "it is not removed";
   EXPECT_EQ(ReadFile(path), "") << "the next run may use it";
 }
 

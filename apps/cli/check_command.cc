@@ -33,7 +33,7 @@ void PrintUserfaultfd(const os::UffdProbe& probe, const os::UffdSurroundings& ar
                                  : "vm.unprivileged_userfaultfd does not exist");
   if (around.seccomp_filter) Line("  seccomp", "a filter is active");
   if (!probe.reachable()) {
-    Line("UFFDIO_MOVE, events", "unknown while userfaultfd is closed");
+    Line("UFFDIO_MOVE, events", "unknown, because userfaultfd cannot be opened");
     return;
   }
   constexpr uint64_t kEvents = os::kUffdFeaturesNeeded & ~os::abi::kUffdFeatureMove;
@@ -64,7 +64,7 @@ int CheckCommand() {
   const std::string kernel = os::ReadKernelRelease().c_str();
   const auto preload = FindPreloadLibrary();
 
-  printf("What this machine offers uzswap:\n");
+  printf("uzswap on this machine:\n");
   Line("kernel", kernel);
   PrintUserfaultfd(probe, around);
   Line("PAGEMAP_SCAN", YesNo(os::ProbePagemapScan()));

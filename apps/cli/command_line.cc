@@ -13,7 +13,7 @@
 namespace uzswap::cli {
 namespace {
 
-constexpr char kUsageMend[] = "uzswap run --limit 200M -- CMD, or see uzswap help run";
+constexpr char kUsageFix[] = "uzswap run --limit 200M -- CMD, or see uzswap help run";
 
 struct RawOptions {
   std::string limit;
@@ -35,28 +35,29 @@ void DescribeBacking(CLI::App& run, RawOptions& raw) {
       ->envname(kPoolLimitVariable)
       ->type_name("SIZE|PERCENT%");
   run.add_option("--backing", raw.backing,
-                 "file, folder or block device for the coldest pages; best a folder on a disk, as"
-                 " /var/tmp")
+                 "file, folder or block device for the coldest pages; a folder on a disk, as"
+                 " /var/tmp, suits most")
       ->envname(kBackingVariable)
       ->type_name("PATH");
   run.add_option("--backing-size", raw.backing_size,
-                 "bytes the backing files may have together, as 4G; default: no bound")
+                 "most bytes of all backing files together, as 4G; default: no bound")
       ->envname(kBackingSizeVariable)
       ->type_name("SIZE");
-  run.add_option("--backing-write-limit", raw.write_limit,
-                 "bytes written in a period, as 10G/d or 50M/s (/s, /min, /h, /d; a day if none is"
-                 " said); default: no bound")
+  run.add_option(
+         "--backing-write-limit", raw.write_limit,
+         "most bytes written in a period, as 10G/d or 50M/s (/s, /min, /h, /d; without one a"
+         " day); default: no bound")
       ->envname(kWriteLimitVariable)
       ->type_name("SIZE[/PERIOD]");
   run.add_flag("--encrypt", raw.encrypt,
-               "seal what is written with a key that only the process has")
+               "encrypt what is written, with a key that only the process has")
       ->envname(kEncryptVariable);
 }
 
 void DescribeRun(CLI::App& run, RawOptions& raw) {
   run.add_option("--limit", raw.limit,
-                 "memory of the whole tree of processes, as 200M or 1.5G, or auto: the cgroup's"
-                 " limit less a headroom")
+                 "memory of the whole process tree, as 200M or 1.5G, or auto: the cgroup's limit"
+                 " less a headroom")
       ->envname(kLimitVariable)
       ->type_name("SIZE|auto");
   run.add_option("--codec", raw.codec, "lz4 (fast) or zstd (small); default lz4")
@@ -73,22 +74,22 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
       ->envname("UZSWAP_SUMMARY");
   run.prefix_command();
   run.footer(
-      "\nThe exit status is CMD's; 125 when uzswap cannot do what was asked, 126 when CMD\n"
-      "cannot be executed, 127 when it is not found.");
+      "\nThe exit status is that of CMD, or 125 if uzswap cannot do what was asked, 126 if CMD\n"
+      "cannot be executed, 127 if CMD is not found.");
 }
 
 void DescribeAdvise(CLI::App& advise, AdviseRequest& request) {
   advise.add_option("--pages", request.pages, "a file of raw 4 KiB pages")->type_name("FILE");
-  advise.add_option("pid", request.pid, "a living process, of whose memory a sample is read")
+  advise.add_option("pid", request.pid, "a running process; a sample of its memory is read")
       ->type_name("PID");
   advise.add_flag("--json", request.json, "print JSON instead of a table");
 }
 
-Refusal Usage(const std::string& cause, const std::string& mend = kUsageMend) {
-  return {kCannotDo, cause, mend};
+Refusal Usage(const std::string& cause, const std::string& fix = kUsageFix) {
+  return {kCannotDo, cause, fix};
 }
 
-// Under another runner the variables are that runner's, unless they were set anew.
+// Under an outer runner the variables are that runner's, unless they have changed since.
 bool IsInherited(const char* variable, const std::optional<std::string>& value) {
   const char* session = getenv(kSessionVariable);
   const char* there = getenv(variable);
@@ -128,17 +129,16 @@ Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std
   return request;
 }
 
-// `command` is what follows the words, from "--" on.
+// `command` has the words from "--" on.
 Request Dispatch(const std::vector<std::string>& words, std::vector<std::string> command) {
-  CLI::App app("Runs a program in less memory than it needs: cold pages are kept compressed.",
-               "uzswap");
+  CLI::App app("Runs a program in less memory than it needs: cold pages are compressed.", "uzswap");
   app.set_version_flag("--version", std::string("uzswap ") + kVersion);
   RawOptions raw;
   CLI::App* run = app.add_subcommand("run", "run a command under a memory limit");
   DescribeRun(*run, raw);
-  CLI::App* check = app.add_subcommand("check", "say what this machine offers uzswap");
+  CLI::App* check = app.add_subcommand("check", "report whether uzswap works on this machine");
   AdviseRequest advice;
-  CLI::App* advise = app.add_subcommand("advise", "say what compression would buy on given pages");
+  CLI::App* advise = app.add_subcommand("advise", "report how well given pages compress");
   DescribeAdvise(*advise, advice);
   CLI::App* help = app.add_subcommand("help", "print help for a subcommand");
   std::string topic;
@@ -158,7 +158,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   if (check->parsed()) return CheckRequest{};
   if (advise->parsed()) {
     if (advice.pages.empty() == (advice.pid == 0)) {
-      return Usage("advise wants the number of a process or a file of pages",
+      return Usage("advise needs either the number of a process or a file of pages",
                    "uzswap advise PID, or uzswap advise --pages FILE");
     }
     return advice;
@@ -170,7 +170,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
     return PrintRequest{app.help()};
   }
   std::vector<std::string> rest = run->remaining();
-  // The first "--" ends the options; one after the beginning of the command is its own.
+  // The first "--" ends the options. A "--" after the command's name belongs to the command.
   if (rest.empty() && !command.empty()) command.erase(command.begin());
   if (!rest.empty() && rest[0].size() > 1 && rest[0][0] == '-') {
     return Usage("unknown option '" + rest[0] + "'");
@@ -184,8 +184,8 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
 
 Request ParseCommandLine(int argc, const char* const* argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
-  if (words.empty()) return Usage("what shall I do?", "uzswap help");
-  // What follows "--" is CMD's, and no parser of ours looks at it.
+  if (words.empty()) return Usage("no subcommand was given", "uzswap help");
+  // The words after "--" belong to CMD and are not parsed.
   const auto dashes = std::find(words.begin(), words.end(), "--");
   std::vector<std::string> command(dashes, words.end());
   words.erase(dashes, words.end());

@@ -1,11 +1,11 @@
-// ParseCommandLine: argv and the environment to a request. The only file that sees CLI11.
+// ParseCommandLine: turns argv and the environment into a request. Only this file uses CLI11.
 //
-//     uzswap run [options] [--] CMD ARG...      options end at the first word that is none
+//     uzswap run [options] [--] CMD ARG...      options end at the first word that is not one
 //     uzswap check
 //     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
 //     uzswap help [run|check|advise]    uzswap --help    uzswap --version
 //
-// An option beats its environment variable; an empty variable counts as unset.
+// An option overrides its environment variable. An empty variable counts as unset.
 #ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
 #define UZSWAP_APPS_CLI_COMMAND_LINE_H_
 

@@ -1,4 +1,4 @@
-// What the command line decides before it touches anything: sizes, surroundings, words.
+// What is decided before anything is started: the limit, the machine, the command line.
 #include <stdlib.h>
 
 #include <cerrno>
@@ -20,7 +20,7 @@ std::string CauseOf(const std::optional<std::string>& asked, const os::CgroupLim
   const Refusal* refusal = RefusalOf(outcome);
   if (refusal == nullptr) return "";
   EXPECT_EQ(refusal->status, kCannotDo);
-  EXPECT_FALSE(refusal->mend.empty()) << refusal->cause;
+  EXPECT_FALSE(refusal->fix.empty()) << refusal->cause;
   return refusal->cause;
 }
 
@@ -90,10 +90,10 @@ struct Surrounding {
   os::UffdProbe probe;
   os::UffdSurroundings around;
   const char* cause;
-  const char* mend;
+  const char* fix;
 };
 
-TEST(SurroundingsTest, EachCauseHasItsOwnMessageAndMend) {
+TEST(SurroundingsTest, EachCauseHasItsOwnMessageAndFix) {
   using os::kUffdFeaturesNeeded;
   constexpr uint64_t kNoMove = kUffdFeaturesNeeded & ~os::abi::kUffdFeatureMove;
   const Surrounding kTable[] = {
@@ -132,7 +132,7 @@ TEST(SurroundingsTest, EachCauseHasItsOwnMessageAndMend) {
     ASSERT_TRUE(refusal.has_value()) << row.what;
     EXPECT_EQ(refusal->status, kCannotDo);
     EXPECT_NE(refusal->cause.find(row.cause), std::string::npos) << row.what << refusal->cause;
-    EXPECT_NE(refusal->mend.find(row.mend), std::string::npos) << row.what << refusal->mend;
+    EXPECT_NE(refusal->fix.find(row.fix), std::string::npos) << row.what << refusal->fix;
   }
   EXPECT_FALSE(CheckUserfaultfd({0, ENOENT, kUffdFeaturesNeeded}, {}, "6.8").has_value());
   EXPECT_FALSE(CheckUserfaultfd({EPERM, 0, kUffdFeaturesNeeded}, {}, "6.8").has_value());
@@ -189,7 +189,7 @@ TEST(CommandLineTest, ReadsEveryOption) {
   EXPECT_FALSE(plain.backing.pool_limit.has_value());
   EXPECT_FALSE(plain.backing.encrypt);
   EXPECT_EQ(ParseRun({"run", "--backing", "", "--", "a"}).backing.path, "")
-      << "said, if only by an empty variable of a script";
+      << "given, although an empty variable of a script may be the reason";
 }
 
 TEST(CommandLineTest, VariablesStandInForOptions) {
@@ -262,7 +262,7 @@ TEST(CommandLineTest, RefusesWith125) {
     const Refusal* refusal = std::get_if<Refusal>(&request);
     ASSERT_NE(refusal, nullptr) << (words.size() > 1 ? words[1] : "");
     EXPECT_EQ(refusal->status, kCannotDo);
-    EXPECT_FALSE(refusal->mend.empty()) << refusal->cause;
+    EXPECT_FALSE(refusal->fix.empty()) << refusal->cause;
   }
 }
 

@@ -29,7 +29,7 @@ bool ReadAt(int fd, uint64_t offset, T* into, size_t count = 1) {
 }
 
 std::string MachineName(const Elf64_Ehdr& header) {
-  // e_machine lies at the same place in both classes.
+  // e_machine has the same offset in both classes.
   switch (header.e_machine) {
     case EM_386:
       return "32-bit x86";
@@ -77,7 +77,7 @@ Search FindInterpreter(int fd, const Elf64_Ehdr& header, std::string* interprete
   return Search::kAbsent;
 }
 
-// glibc's loaders are called ld-linux-ARCH.so.N (ld64.so.N on some), wherever they lie.
+// glibc's loaders are called ld-linux-ARCH.so.N (on some architectures ld64.so.N), in any folder.
 bool IsGlibcLoader(std::string_view path) {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   return name.rfind("ld-linux", 0) == 0 || name.rfind("ld64.so", 0) == 0;
@@ -90,7 +90,7 @@ ElfFacts InspectElf(int fd) {
   if (!ReadAt(fd, 0, magic, SELFMAG) || memcmp(magic, ELFMAG, SELFMAG) != 0) {
     return {ElfKind::kNotElf, ""};
   }
-  // The 32-bit header is shorter, but alike as far as e_machine, within the first 20 bytes.
+  // The 32-bit header is shorter, but its first 20 bytes, up to e_machine, are the same.
   Elf64_Ehdr header = {};
   const ssize_t got = pread(fd, &header, sizeof(header), 0);
   if (got < 20) return {ElfKind::kBroken, ""};

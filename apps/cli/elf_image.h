@@ -3,9 +3,9 @@
 //   ELF header      class and machine   ours, or another architecture's
 //                   type                executable or shared object (position independent)
 //   program headers PT_INTERP           the loader that reads LD_PRELOAD; without one the
-//                                       program is static and nothing can be put into it
+//                                       program is static and cannot be preloaded
 //
-// Reads the file with pread and believes nothing in it: every offset is checked.
+// Reads the file with pread and checks every offset: the file may be damaged or hostile.
 #ifndef UZSWAP_APPS_CLI_ELF_IMAGE_H_
 #define UZSWAP_APPS_CLI_ELF_IMAGE_H_
 
@@ -16,7 +16,7 @@ namespace uzswap::cli {
 
 enum class ElfKind : uint8_t {
   kNotElf,
-  kBroken,        // truncated, or headers that point nowhere
+  kBroken,        // truncated, or headers point outside the file
   kOtherMachine,  // `detail` names it
   kNotAProgram,   // an object file, a core dump
   kStatic,

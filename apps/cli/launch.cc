@@ -24,7 +24,7 @@ bool Names(std::string_view entry, std::string_view variable) {
          entry.substr(0, variable.size()) == variable;
 }
 
-// Under another runner the library is in the list already.
+// Under an outer runner the library is in the list already.
 std::string Prepend(const std::string& library, const std::string& former) {
   if (former.empty()) return library;
   const bool there = former.rfind(library, 0) == 0 &&
@@ -35,7 +35,7 @@ std::string Prepend(const std::string& library, const std::string& former) {
 std::vector<char*> Pointers(const std::vector<std::string>& texts) {
   std::vector<char*> pointers;
   pointers.reserve(texts.size() + 1);
-  // exec does not write to them, whatever its signature says.
+  // execve does not write to them, although its parameters are not const.
   for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
   pointers.push_back(nullptr);
   return pointers;
@@ -45,7 +45,7 @@ std::vector<char*> Pointers(const std::vector<std::string>& texts) {
 [[noreturn]] void Become(const char* path, char* const* arguments, char* const* environment,
                          const SignalRelay& signals, pid_t runner, int report) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // The runner may have died before it was asked for.
+  // The runner may have died before the call above.
   if (getppid() != runner) _exit(kCannotDo);
   signals.RestoreInChild();
   execve(path, arguments, environment);
@@ -81,12 +81,12 @@ OrRefusal<std::string> FindPreloadLibrary() {
     return Refusal{kCannotDo,
                    "the preload library " + (path.empty() ? wanted : path) +
                        " cannot be read: " + strerror(errno),
-                   "build it (cmake --build --preset release), or name it by UZSWAP_PRELOAD"};
+                   "build it (cmake --build --preset release), or set UZSWAP_PRELOAD to its path"};
   }
   if (path.find_first_of(": ") != std::string::npos) {
     return Refusal{kCannotDo,
                    "the path of the preload library, '" + path +
-                       "', has a blank or a colon, which LD_PRELOAD cannot express",
+                       "', has a blank or a colon, which LD_PRELOAD does not allow",
                    "install uzswap elsewhere"};
   }
   return path;
@@ -116,11 +116,11 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   set(kLimitVariable, std::to_string(options.limit.raw()));
   set(kCodecVariable, Name(options.codec));
   set(kPoolVariable, Name(options.pool));
-  // What was not asked for stays out: an empty variable makes no sense to a reader.
+  // An option that was not given has no variable.
   const auto set_bytes = [&](const char* name, Bytes bytes, const std::string& unit = "") {
     if (bytes != Bytes(0)) set(name, std::to_string(bytes.raw()) + unit);
   };
-  // Nor is a default anybody's wish: a runner further down has a limit of its own to take it of.
+  // A default is not passed on: an inner runner derives its own from its own limit.
   if (options.pool_limit != DefaultPoolLimit(options)) {
     set_bytes(kPoolLimitVariable, options.pool_limit);
   }

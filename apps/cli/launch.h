@@ -2,12 +2,13 @@
 //
 //   LD_PRELOAD        our library in front of what is there already
 //   UZSWAP_SESSION    where the session is
-//   UZSWAP_LIMIT and the other options of the engine    for processes that outlive the runner
-//   UZSWAP_STATS, UZSWAP_SUMMARY               removed: they were meant for this runner, not
-//                                              for one further down
+//   UZSWAP_LIMIT and the other options of the engine    for processes that live longer than the
+//                                              runner
+//   UZSWAP_STATS, UZSWAP_SUMMARY               removed: they are for this runner, not for an
+//                                              inner one
 //
-// CMD is killed when the runner is killed (by a signal that cannot be caught): it would
-// otherwise go on without anybody waiting for it.
+// If the runner is killed by a signal that it cannot catch, the kernel kills CMD too. Otherwise
+// CMD would run without a process that waits for it.
 #ifndef UZSWAP_APPS_CLI_LAUNCH_H_
 #define UZSWAP_APPS_CLI_LAUNCH_H_
 
@@ -30,7 +31,7 @@ OrRefusal<std::string> FindPreloadLibrary();
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
                                          const std::string& session, const Options& options);
 
-// Returns once CMD has started, or could not.
+// Returns when CMD has started or has failed to start.
 OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,
                         const std::vector<std::string>& environment, const SignalRelay& signals);
 

@@ -8,14 +8,14 @@
 namespace uzswap::cli {
 namespace {
 
-constexpr char kSizeMend[] = "give a size, as in --limit 200M";
+constexpr char kSizeFix[] = "give a size, as in --limit 200M";
 
 OrRefusal<LimitDecision> BelowBound(Bytes bound, const std::string& source) {
   const Bytes headroom = Headroom(bound);
   if (bound < headroom + kLimitMin) {
     return Refusal{kCannotDo,
-                   source + " is " + Human(bound) + ", which less a headroom of " +
-                       Human(headroom) + " leaves nothing to run in",
+                   source + " is " + Human(bound) +
+                       ", which leaves nothing to run in after a headroom of " + Human(headroom),
                    "raise the cgroup's limit to at least " + Human(headroom + kLimitMin) +
                        ", or name a limit with --limit SIZE"};
   }
@@ -35,29 +35,29 @@ OrRefusal<LimitDecision> Explicit(const std::string& text, const os::CgroupLimit
                                   Bytes machine) {
   const ParsedSize size = ParseSize(text);
   if (!size.ok()) {
-    return Refusal{kCannotDo, "--limit: '" + text + "' " + Describe(size.error), kSizeMend};
+    return Refusal{kCannotDo, "--limit: '" + text + "' " + Describe(size.error), kSizeFix};
   }
   if (size.bytes < kLimitMin) {
     return Refusal{
         kCannotDo,
-        "--limit: " + text + " is too small to run anything in; the least is " + Human(kLimitMin),
-        "give more, as in --limit 200M"};
+        "--limit: " + text + " is too small to run anything; the minimum is " + Human(kLimitMin),
+        "give a larger size, as in --limit 200M"};
   }
   LimitDecision decision{size.bytes, ""};
   if (size.bytes > machine) {
     decision.note = "the limit, " + Human(size.bytes) + ", is more than this machine's memory, " +
-                    Human(machine) + ": it will never be reached";
+                    Human(machine) + ", and can never be reached";
   } else if (cgroup != nullptr && size.bytes > cgroup->bytes) {
     decision.note = "the limit, " + Human(size.bytes) + ", is more than the cgroup allows (" +
                     cgroup->file + ": " + Human(cgroup->bytes) +
-                    "): the kernel will kill first; --limit auto would fit";
+                    "): the kernel will kill first; --limit auto fits";
   }
   return decision;
 }
 
 }  // namespace
 
-// Sizes of programs are told in MiB until that gets unwieldy.
+// MiB are used up to 10 GiB, so that sizes of programs are easy to compare.
 std::string Human(Bytes bytes) {
   struct Unit {
     const char* name;

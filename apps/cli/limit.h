@@ -1,11 +1,12 @@
-// DecideLimit: from what was asked and what the machine has to the limit of the tree.
+// DecideLimit: the limit of the tree, from the option, the cgroups and the machine's memory.
 //
-//   --limit SIZE   that size; notes when it can never be reached (more than the machine has)
-//                  or will be met by the kernel first (more than the cgroup allows)
+//   --limit SIZE   that size. A note is printed if usage can never reach it (more than the
+//                  machine's memory), or if the kernel kills first (more than the cgroup allows)
 //   --limit auto   the tightest cgroup limit less a headroom for what uzswap does not manage:
-//                  page tables, thread stacks, file pages, the runner. Without one, refused
-//   no --limit     as auto where there is a cgroup limit, else the machine's memory less the
-//                  same headroom
+//                  page tables, thread stacks, file pages, the runner. Refused without a cgroup
+//                  limit
+//   no --limit     as auto if there is a cgroup limit, else the machine's memory less the same
+//                  headroom
 //
 //   headroom = max(24 MiB, 6 %)
 //

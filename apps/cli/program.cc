@@ -16,7 +16,7 @@
 namespace uzswap::cli {
 namespace {
 
-// The kernel gives up there too (BINPRM_MAX_RECURSION).
+// The kernel has the same bound (BINPRM_MAX_RECURSION).
 constexpr int kScriptLevelsMax = 5;
 constexpr size_t kHeadBytes = 256;  // of a script; the kernel reads as many
 
@@ -45,7 +45,7 @@ int ExecuteErrno(const std::string& path) {
   return S_ISREG(status.st_mode) ? 0 : EACCES;
 }
 
-// A folder of PATH that may not be searched hides whether the file is there.
+// If a folder of PATH may not be searched, nobody can tell whether the file exists.
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 Refusal NotExecutable(const std::string& path, int failure) {
@@ -58,8 +58,8 @@ bool MeansAbsent(int failure) {
   return failure == ENOENT || failure == ENOTDIR || failure == ENAMETOOLONG || failure == ELOOP;
 }
 
-// As execvp: names with a slash are paths; an entry of PATH that only fails to execute is
-// remembered while the search goes on.
+// As execvp does it: a name with a slash is a path. A file in PATH that cannot be executed does
+// not end the search, but it is reported if no other file is found.
 OrRefusal<std::string> LookUp(const std::string& name, const std::string& search_path) {
   const Refusal absent{kNotFound, Quoted(name) + " was not found", ""};
   if (name.empty()) return absent;
@@ -87,7 +87,7 @@ OrRefusal<std::string> LookUp(const std::string& name, const std::string& search
 std::optional<Refusal> CheckPrivileges(const std::string& path, int fd) {
   struct stat status = {};
   fstat(fd, &status);
-  const std::string mend =
+  const std::string fix =
       "run a copy without the privilege, as a user who needs none: cp " + path + " ./copy";
   // Without the group's execute bit, setgid means mandatory locking, not privilege.
   const bool set_group = (status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
@@ -95,7 +95,7 @@ std::optional<Refusal> CheckPrivileges(const std::string& path, int fd) {
     return Refusal{kCannotDo,
                    Quoted(path) + ((status.st_mode & S_ISUID) != 0 ? " is setuid" : " is setgid") +
                        ": the loader drops LD_PRELOAD from programs that change their privileges",
-                   mend};
+                   fix};
   }
   if (fgetxattr(fd, "security.capability", nullptr, 0) > 0) {
     return Refusal{kCannotDo,
@@ -135,7 +135,7 @@ std::optional<Refusal> CheckElf(const std::string& path, const ElfFacts& facts) 
   return std::nullopt;
 }
 
-// One file on the way. Gives the name of the next one, "" at the end, or a refusal.
+// Checks one file of the chain. Returns the name of the next one, "" at the end, or a refusal.
 OrRefusal<std::string> CheckFile(const std::string& path, const std::string& search_path,
                                  bool* is_elf) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -156,7 +156,7 @@ OrRefusal<std::string> CheckFile(const std::string& path, const std::string& sea
   const auto script = ParseScript({head, length > 0 ? static_cast<size_t>(length) : 0});
   if (!script) return std::string();
   if (!script->env_command) return script->interpreter;
-  // env itself is run first, but it only passes on to what it finds.
+  // The kernel runs env first, and env runs what it finds in PATH.
   return LookUp(*script->env_command, search_path);
 }
 

@@ -1,12 +1,12 @@
-// FindProgram: looks CMD up as the shell would and decides whether uzswap can live in it.
+// FindProgram: finds CMD as the shell does, and checks whether uzswap can be loaded into it.
 //
 //   name ── PATH ──> file ── "#!" ──> interpreter ── "#!" ──> ... ──> ELF file
 //                                        │ env X: through PATH again
-//   every file on the way must be executable and readable, and must not gain privileges
-//   (setuid, setgid, file capabilities: the loader drops LD_PRELOAD there); the last one must
-//   be dynamically linked against glibc for this machine.
+//   Each file of the chain must be executable and readable. It must not gain privileges (setuid,
+//   setgid, file capabilities), because the loader then ignores LD_PRELOAD. The last one must be
+//   dynamically linked against glibc for this machine.
 //
-// Looks only; what it found is what is executed afterwards, by path.
+// Executes nothing. The runner executes the path that was found.
 #ifndef UZSWAP_APPS_CLI_PROGRAM_H_
 #define UZSWAP_APPS_CLI_PROGRAM_H_
 
@@ -18,7 +18,7 @@ namespace uzswap::cli {
 
 struct Program {
   std::string path;            // to execute
-  bool through_shell = false;  // neither ELF nor "#!": as execvp does, /bin/sh reads it
+  bool through_shell = false;  // neither ELF nor "#!": /bin/sh runs it, as with execvp
 };
 
 // `search_path` is the value of PATH.

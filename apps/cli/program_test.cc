@@ -19,7 +19,7 @@ using testing::Folder;
 
 constexpr char kGlibcLoader[] = "/lib64/ld-linux-x86-64.so.2";
 
-// An ELF file that says what a test wants it to say; no code in it.
+// An ELF file with headers as a test wants them, and without code.
 struct Image {
   Elf64_Ehdr header = {};
   Elf64_Phdr segment = {};

@@ -1,11 +1,11 @@
-// Refusal: why `uzswap run` does not start CMD, and what would mend it.
+// Refusal: why `uzswap run` does not start CMD, and what would fix it.
 //
 //     uzswap: 'server' is a static binary, and only the dynamic loader can put uzswap into it
-//       mend: link it dynamically (without -static; ...)
+//       fix: link it dynamically (without -static; ...)
 //
-// Every refusal names its cause and, where there is one, the command that mends it. The status
-// is 125 when uzswap cannot do what was asked, and as env(1) has it 126 for a command that
-// cannot be executed and 127 for one that is not found.
+// Every refusal names its cause and, if there is one, the command that fixes it. The status is
+// 125 if uzswap cannot do what was asked, 126 if the command cannot be executed, and 127 if it
+// is not found; env(1) uses the same numbers.
 #ifndef UZSWAP_APPS_CLI_REFUSAL_H_
 #define UZSWAP_APPS_CLI_REFUSAL_H_
 
@@ -22,16 +22,16 @@ inline constexpr int kNotFound = 127;
 struct Refusal {
   int status = kCannotDo;
   std::string cause;
-  std::string mend;  // may be empty
+  std::string fix;  // may be empty
 };
 
 inline std::string Render(const Refusal& refusal) {
   std::string text = "uzswap: " + refusal.cause + "\n";
-  if (!refusal.mend.empty()) text += "  mend: " + refusal.mend + "\n";
+  if (!refusal.fix.empty()) text += "  fix: " + refusal.fix + "\n";
   return text;
 }
 
-// A value, or the refusal that took its place.
+// A value or a refusal.
 template <typename T>
 using OrRefusal = std::variant<T, Refusal>;
 

@@ -1,12 +1,12 @@
-// Report: what one run looks like, now or at its end; printed as JSON and as a table.
+// Report: the state of one run, now or at its end; printed as JSON and as a table.
 //
-//   total      the tree: sums and histograms over living and ended processes; gauges over the
-//              living while it runs, and at the end also what the ended ones held at exit;
-//              peaks of the whole tree
+//   total      the tree: sums and histograms over running and ended processes; peaks of the whole
+//              tree; gauges of the running processes, and in the last report also the gauges
+//              that ended processes had at their exit
 //   at_exit    gauges of the ended processes, at their exit
 //
-// so that at every quiet moment and at the end
-//   zswpout = zswpin + invalidated_pages + stored_pages (living) + stored_pages (at_exit).
+// so that between operations, and at the end,
+//   zswpout = zswpin + invalidated_pages + stored_pages (running) + stored_pages (at_exit).
 #ifndef UZSWAP_APPS_CLI_REPORT_H_
 #define UZSWAP_APPS_CLI_REPORT_H_
 
@@ -30,7 +30,7 @@ struct Report {
   std::vector<std::string> command;
   Options options;
   bool running = false;
-  int exit_status = 0;  // as the shell tells it: 128 + signal when killed
+  int exit_status = 0;  // as in a shell: 128 + signal if killed
   int signal = 0;       // 0: it ended by itself
   double wall_seconds = 0;
 

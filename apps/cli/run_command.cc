@@ -27,17 +27,17 @@
 namespace uzswap::cli {
 namespace {
 
-// How often the dead are looked for and live statistics are written.
+// How often the runner looks for ended processes and writes live statistics.
 constexpr int kSweepMs = 1000;
 constexpr int kEmptyAttempts = 40;
 constexpr int kEmptyPauseMs = 5;
 
 void Say(const std::string& text) {
-  // Standard error may be closed; there is nobody to tell then.
+  // If standard error is closed, the error cannot be reported.
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
 }
 
-// What CMD needs before it may start.
+// Everything that is needed to start CMD.
 struct Prepared {
   Program program;
   Options options;
@@ -47,7 +47,7 @@ struct Prepared {
   std::unique_ptr<StatsFile> stats;  // null without --stats
 };
 
-// Opens and closes the backing file, so it comes when everything else is known to be well.
+// Last, because it may create the backing file: nothing is created for a run that is refused.
 std::optional<Refusal> PrepareBacking(const BackingRequest& asked, Prepared& prepared) {
   if (asked.path) {
     const auto proved = ProveBacking(*asked.path, asked.path_is_inherited);
@@ -62,10 +62,12 @@ std::optional<Refusal> PrepareBacking(const BackingRequest& asked, Prepared& pre
   return std::nullopt;
 }
 
-// The order decides which of several causes is told: the command itself first.
+// The order decides which of several causes is reported: limit and options, the command, the
+// machine.
 OrRefusal<Prepared> Prepare(const RunRequest& request) {
   if (access("/proc/self/exe", F_OK) != 0) {
-    return Refusal{kCannotDo, "/proc is not mounted here; processes find each other through it",
+    return Refusal{kCannotDo,
+                   "/proc is not mounted; the processes of a run find each other through it",
                    "as root: mount -t proc proc /proc"};
   }
   Prepared prepared;
@@ -109,8 +111,8 @@ void WriteStats(const StatsFile& file, const Report& report) {
   }
 }
 
-// How CMD ended, if it has. Follows its stops.
-std::optional<siginfo_t> AskAfter(pid_t child) {
+// How CMD ended, if it has ended. Stops the runner when CMD is stopped.
+std::optional<siginfo_t> PollEnd(pid_t child) {
   while (true) {
     siginfo_t info = {};
     const int options = WEXITED | WSTOPPED | WNOHANG;
@@ -128,7 +130,7 @@ siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const 
     pollfd ready = {signals.descriptor(), POLLIN, 0};
     if (poll(&ready, 1, kSweepMs) > 0) {
       if (!signals.Relay(child)) continue;
-      if (const auto ended = AskAfter(child)) return *ended;
+      if (const auto ended = PollEnd(child)) return *ended;
       continue;
     }
     watch.Sweep();
@@ -136,12 +138,13 @@ siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const 
   }
 }
 
-// A runner whose own file is not readable would hide /proc/PID/fd, where children look.
+// If the runner's executable is not readable, the kernel hides its /proc/PID/fd, which children
+// need to join the session.
 void MakeSessionReachable() {
   if (getauxval(AT_SECURE) == 0) prctl(PR_SET_DUMPABLE, 1);
 }
 
-// How it ended, as the caller is to be told.
+// How CMD ended, as reported to the caller.
 struct End {
   int status = 0;
   int signal = 0;  // 0: by itself
@@ -152,8 +155,8 @@ End ToEnd(const siginfo_t& info) {
   return {128 + info.si_status, info.si_status};
 }
 
-// The kernel lets go of what a dead process was still writing a little later than of the process.
-// Nobody waits for what a living one holds.
+// The kernel may complete the writes of a process after its end, so a few attempts are made. If a
+// living process uses the file, it stays as it is.
 void LeaveEmpty(const ProvedBacking& backing, const Session& session) {
   for (int i = 0; i < kEmptyAttempts && !EmptyBacking(backing); ++i) {
     if (session.LiveCount() != 0) return;

@@ -1,11 +1,11 @@
-// `uzswap run` and `uzswap check`, from a request to an exit status.
+// `uzswap run` and `uzswap check`: from a request to an exit status.
 //
 //   check everything ──> session ──> CMD ──┬── signals, once a second a sweep ──┐
 //        │ refused                         └────────────────────────────────────┘
 //        └──> 125 / 126 / 127                CMD ended ──> statistics ──> its status
 //
-// A CMD killed by a signal makes the runner die by the same one, so that a shell or a
-// supervisor sees what it would see without uzswap.
+// If a signal kills CMD, the runner ends by the same signal, so that a shell or a supervisor sees
+// the same as without uzswap.
 #ifndef UZSWAP_APPS_CLI_RUN_COMMAND_H_
 #define UZSWAP_APPS_CLI_RUN_COMMAND_H_
 

@@ -1,4 +1,4 @@
-// The real uzswap, driven as a user drives it, with a stub in place of the preload library.
+// The real uzswap, run as a user runs it, with a stub in place of the preload library.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -70,7 +70,7 @@ TEST_F(RunTest, KillingTheRunnerKillsTheCommand) {
   Running running(RunWords(ChildWords({"wait-signal"})));
   ASSERT_EQ(running.ReadLine(), "ready");
   kill(running.pid(), SIGKILL);
-  running.ReadToEnd();  // ends when the last holder of the pipe does
+  running.ReadToEnd();  // until the last process that has the pipe ends
   EXPECT_EQ(running.Await().signal, SIGKILL);
 }
 
@@ -80,7 +80,7 @@ TEST_F(RunTest, TheCommandIsBornAsWithoutUzswap) {
   EXPECT_EQ(Uzswap({"--limit", "64M", "--", "sh", "-c", kLook}).output, plain.output);
   EXPECT_EQ(Uzswap(ChildWords({"open-descriptors"})).output,
             RunToEnd({Binary("UZSWAP_CHILD"), "open-descriptors"}).output);
-  // An ignored SIGCHLD is inherited, and must not cost the runner its child's status.
+  // An ignored SIGCHLD is inherited. The runner must get its child's status all the same.
   const std::string kIgnored =
       "import os, signal, sys\n"
       "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
@@ -136,7 +136,7 @@ TEST_F(RunTest, AKilledCommandLeavesItsStatistics) {
   const Json json = Json::parse(ReadFile(path));
   EXPECT_EQ(json["exit_status"], 137);
   EXPECT_EQ(json["signal"], 9);
-  EXPECT_EQ(json["zswpout"], 10) << "the dead process was folded";
+  EXPECT_EQ(json["zswpout"], 10) << "the statistics of the killed process were added";
 }
 
 TEST_F(RunTest, StatisticsAreLive) {
@@ -222,9 +222,9 @@ TEST_F(RunTest, CheckAgreesWithRun) {
   EXPECT_TRUE(Contains(ended.output, "uzswap run works here")) << ended.output;
 }
 
-// A user without privilege: by default userfaultfd is closed to them, and opening the device
-// or the sysctl would mend it, as the message says.
-TEST(NobodyTest, IsToldWhatToMend) {
+// By default a user without privilege cannot open userfaultfd. The message names the fixes: the
+// device and the sysctl.
+TEST(NobodyTest, IsToldTheFix) {
   if (geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
   if (access("/usr/bin/setpriv", X_OK) != 0) GTEST_SKIP() << "setpriv is not installed";
   const Folder folder;
@@ -253,7 +253,7 @@ TEST(NobodyTest, IsToldWhatToMend) {
   const Ended unreadable = as_nobody({uzswap, "run", "--limit", "64M", "--", closed, "ran"});
   EXPECT_EQ(unreadable.status, 125);
   EXPECT_TRUE(Contains(unreadable.errors, "cannot be read")) << unreadable.errors;
-  // What is wrong with the command is told first.
+  // An error of the command is reported first.
   EXPECT_EQ(as_nobody({uzswap, "run", "--", "no-such-command"}).status, 127);
 }
 

@@ -1,7 +1,7 @@
 // ParseScript: the first line of a script, as the kernel and env(1) read it.
 //
 //     #!/bin/sh -e                        interpreter /bin/sh
-//     #!/usr/bin/env python3              interpreter env, which will look for python3
+//     #!/usr/bin/env python3              interpreter env, which looks for python3
 //     #!/usr/bin/env -S A=b node --flag   the same with a split line: looks for node
 #ifndef UZSWAP_APPS_CLI_SCRIPT_H_
 #define UZSWAP_APPS_CLI_SCRIPT_H_
@@ -14,7 +14,7 @@ namespace uzswap::cli {
 
 struct ScriptLine {
   std::string interpreter;
-  // What env(1) would look up in PATH, when the interpreter is env and it can be told.
+  // The name that env(1) looks up in PATH, if the interpreter is env and the name is certain.
   std::optional<std::string> env_command;
 };
 

@@ -15,8 +15,8 @@
 namespace uzswap::cli {
 namespace {
 
-// Not here: what cannot be caught, what tells of our own faults, and SIGPIPE, which is only
-// kept from ending the runner before CMD.
+// Not relayed: signals that cannot be caught, signals for faults of the runner itself, and
+// SIGPIPE, which is only blocked so that it does not end the runner before CMD.
 constexpr int kRelayed[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,  SIGUSR2,  SIGALRM,
                             SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, SIGVTALRM};
 
@@ -38,9 +38,9 @@ sigset_t Watched() {
   return set;
 }
 
-// A SIGCONT for the whole group has reached `child` before we look. Sending it on all the same
-// could undo a stop that came in between: what it did since its last stop we heard of says.
-bool ContinuedOrStoppedAnew(pid_t child) {
+// A SIGCONT for the whole group has already reached `child`. Sending it again could undo a later
+// stop. So ask whether `child` has continued or stopped since its last stop was read.
+bool ContinuedOrStoppedAgain(pid_t child) {
   siginfo_t info = {};
   const int options = WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT;
   return waitid(P_PID, static_cast<id_t>(child), &info, options) == 0 && info.si_pid == child;
@@ -67,7 +67,7 @@ void RaiseWithDefault(int signal) {
 SignalRelay::SignalRelay() {
   const sigset_t watched = Watched();
   UZ_CHECK_EQ(sigprocmask(SIG_BLOCK, &watched, &former_mask_), 0);
-  // Ignored by whoever started us, SIGCHLD would make the kernel forget how CMD ended.
+  // If SIGCHLD is ignored, which is inherited, the kernel does not keep the status of CMD.
   struct sigaction standard = {};
   standard.sa_handler = SIG_DFL;
   UZ_CHECK_EQ(sigaction(SIGCHLD, &standard, &former_child_), 0);
@@ -91,7 +91,7 @@ bool SignalRelay::Relay(pid_t child) const {
     const bool from_child = static_cast<pid_t>(info.ssi_pid) == child && info.ssi_code <= 0;
     if (signal == SIGCHLD) {
       child_changed = true;
-    } else if (signal == SIGCONT && ContinuedOrStoppedAnew(child)) {
+    } else if (signal == SIGCONT && ContinuedOrStoppedAgain(child)) {
       continue;
     } else if (IsRelayed(signal) && !from_kernel && !from_child) {
       kill(child, signal);
@@ -105,7 +105,7 @@ void SignalRelay::FollowStop(int signal) {
   if (terminal < 0) return;
   const bool foreground = tcgetpgrp(terminal) == getpgrp();
   close(terminal);
-  // Somebody who stops CMD alone from afar would not think of continuing the runner.
+  // A process that stops only CMD will continue only CMD.
   if (signal == SIGSTOP && !foreground) return;
   if (signal == SIGSTOP) {
     raise(SIGSTOP);
@@ -115,7 +115,7 @@ void SignalRelay::FollowStop(int signal) {
 }
 
 void SignalRelay::DieBy(int signal) {
-  // CMD has dumped its core if it was to; ours would only overwrite it.
+  // CMD has dumped its core if it was allowed to; a core of the runner would overwrite it.
   const rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0);

@@ -1,17 +1,15 @@
-// SignalRelay: signals and job control between whoever sent them, the runner and CMD.
+// SignalRelay: passes signals and job control on from their senders to CMD.
 //
-// The runner shares CMD's process group, so that the shell's job control and the terminal
-// treat both as one. From construction on the signals are blocked in the runner and read from
-// descriptor():
+// The runner is in CMD's process group, so that the shell and the terminal treat both as one job.
+// From construction on, the runner blocks the signals and reads them from descriptor():
 //
-//   from the terminal (Ctrl-C, hang-up, window size)   the kernel told the whole group: dropped
-//   from a process (kill PID)                          meant for CMD: sent on to it
-//   from CMD itself                                    dropped
-//   SIGCHLD                                            kChild: ask after CMD
+//   from the terminal (Ctrl-C, hang-up, window size)   the kernel sent it to the whole group:
+//   dropped from a process (kill PID)                          meant for CMD: sent on to it from
+//   CMD itself                                    dropped SIGCHLD the state of CMD has changed
 //
-// Somebody who signals the whole group by kill -- -PGID reaches CMD twice.
-// When CMD is stopped by its terminal, the runner stops too, or the shell would not notice;
-// its continuation is sent on, unless it reached CMD already.
+// A signal for the whole group (kill -- -PGID) reaches CMD twice.
+// When its terminal stops CMD, the runner stops too; the shell would not notice otherwise. The
+// SIGCONT that follows is sent on, unless CMD already has it.
 //
 // One per process, on its only thread.
 #ifndef UZSWAP_APPS_CLI_SIGNAL_RELAY_H_
@@ -31,14 +29,14 @@ class SignalRelay {
   ~SignalRelay();
 
   [[nodiscard]] int descriptor() const { return descriptor_; }
-  // In the forked child, before exec: everything as the runner found it. Only calls what is
-  // allowed there.
+  // In the forked child, before exec: restores what the runner found. Async-signal-safe.
   void RestoreInChild() const;
-  // Reads what has arrived and sends on to `child`; true if a child changed its state.
+  // Reads the signals that have arrived and sends them on to `child`; true if the state of a
+  // child has changed.
   bool Relay(pid_t child) const;
-  // CMD was stopped by `signal`: stop likewise if a terminal is in charge of us.
+  // CMD was stopped by `signal`: stops the runner too if a terminal controls it.
   static void FollowStop(int signal);
-  // Ends this process as `signal` ended CMD; if it cannot, with 128 + signal.
+  // Ends this process by `signal`, as CMD ended; if that fails, with status 128 + signal.
   [[noreturn]] static void DieBy(int signal);
 
  private:

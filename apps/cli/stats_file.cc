@@ -30,8 +30,7 @@ int WriteAll(int fd, const std::string& text) {
   return 0;
 }
 
-// Links are followed, so that renaming replaces what they lead to and not the link. The folder
-// is made absolute, since nothing else keeps its meaning should somebody change ours.
+// Symbolic links are resolved, so that renaming replaces their target and not the link.
 std::string Resolve(const std::string& path) {
   if (char* resolved = realpath(path.c_str(), nullptr)) {
     std::string text(resolved);
@@ -64,7 +63,7 @@ OrRefusal<StatsFile> StatsFile::Open(const std::string& path) {
     if (file.descriptor_ < 0) return Unwritable(path, errno);
     return file;
   }
-  // A file its owner made read-only is not to be replaced, though renaming could.
+  // Renaming would replace a read-only file too. Its owner does not want that.
   if (exists && access(path.c_str(), W_OK) != 0) return Unwritable(path, errno);
   const std::string beside = file.path_ + ".uzswap-" + std::to_string(getpid());
   const int fd = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode);

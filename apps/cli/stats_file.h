@@ -1,10 +1,10 @@
-// StatsFile: where --stats goes; rewritten as a whole, so that a reader never sees half of it.
+// StatsFile: the file of --stats. It is replaced as a whole: a reader never sees a part of it.
 //
-//   regular or new file   written beside it as FILE.uzswap-PID, then renamed over it
-//   anything else         (a pipe, /dev/stdout) is opened at once and written at the end only:
-//                         renaming over a device would replace it
+//   regular or new file   written to FILE.uzswap-PID in the same folder, then renamed to FILE
+//   anything else         (a pipe, /dev/stdout) is opened at once and written only at the end,
+//                         because renaming would replace the device
 //
-// Open() finds out before CMD is started whether writing will work.
+// Open() checks before CMD starts that the file can be written.
 #ifndef UZSWAP_APPS_CLI_STATS_FILE_H_
 #define UZSWAP_APPS_CLI_STATS_FILE_H_
 
@@ -22,7 +22,7 @@ class StatsFile {
 
   static OrRefusal<StatsFile> Open(const std::string& path);
 
-  // True when the file may be written again and again.
+  // True if the file may be written more than once.
   [[nodiscard]] bool live() const { return descriptor_ < 0; }
   // Returns 0 or an errno.
   [[nodiscard]] int Write(const std::string& text) const;
@@ -32,8 +32,8 @@ class StatsFile {
   StatsFile() = default;
 
   std::string path_;
-  std::string beside_;   // the temporary name; empty for what cannot be renamed over
-  int descriptor_ = -1;  // of what cannot be renamed over
+  std::string beside_;   // the temporary name; empty for a device or a pipe
+  int descriptor_ = -1;  // of a device or a pipe
 };
 
 }  // namespace uzswap::cli

@@ -6,17 +6,17 @@
 namespace uzswap::cli {
 namespace {
 
-constexpr char kContainerMend[] =
+constexpr char kContainerFix[] =
     "allow the system call userfaultfd in the container's seccomp profile"
     " (docker run --security-opt seccomp=PROFILE.json), or pass the device in"
     " (--device /dev/userfaultfd)";
 
-std::string PermissionMend(const os::UffdSurroundings& around) {
-  std::string mend = "as root: sysctl vm.unprivileged_userfaultfd=1";
+std::string PermissionFix(const os::UffdSurroundings& around) {
+  std::string fix = "as root: sysctl vm.unprivileged_userfaultfd=1";
   if (around.device_exists) {
-    mend += "; or for one user: setfacl -m u:NAME:rw /dev/userfaultfd";
+    fix += "; or for one user: setfacl -m u:NAME:rw /dev/userfaultfd";
   }
-  return mend;
+  return fix;
 }
 
 Refusal Unreachable(const os::UffdProbe& probe, const os::UffdSurroundings& around,
@@ -25,25 +25,25 @@ Refusal Unreachable(const os::UffdProbe& probe, const os::UffdSurroundings& arou
     return {kCannotDo, "this kernel (" + kernel + ") is built without userfaultfd",
             "boot a kernel of 6.8 or later with CONFIG_USERFAULTFD=y"};
   }
-  // A filter answers ENOSYS or EPERM; where the sysctl allows everybody it is the only suspect.
+  // A filter returns ENOSYS or EPERM. If the sysctl allows every user, only a filter can refuse.
   const bool filtered =
       around.seccomp_filter && (probe.call_errno == ENOSYS || around.sysctl.value_or(0) == 1);
   if (filtered) {
     return {kCannotDo,
             std::string("a seccomp filter forbids userfaultfd here (") +
                 strerror(probe.call_errno) + ")",
-            kContainerMend};
+            kContainerFix};
   }
   if (probe.call_errno == EPERM) {
     return {
         kCannotDo,
         "userfaultfd is not permitted to this user (vm.unprivileged_userfaultfd is 0 and"
         " /dev/userfaultfd is closed)",
-        PermissionMend(around) +
-            (around.seccomp_filter ? std::string("; in a container also: ") + kContainerMend : "")};
+        PermissionFix(around) +
+            (around.seccomp_filter ? std::string("; in a container also: ") + kContainerFix : "")};
   }
   return {kCannotDo, std::string("userfaultfd cannot be opened: ") + strerror(probe.call_errno),
-          probe.call_errno == EMFILE ? "ulimit -n 1024" : PermissionMend(around)};
+          probe.call_errno == EMFILE ? "ulimit -n 1024" : PermissionFix(around)};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// CheckUserfaultfd: can the engine do its work on this machine, and if not, what mends it?
+// CheckUserfaultfd: can the engine work on this machine, and if not, what is the fix?
 //
-// Pure: judges what os/probe.h found, so that every machine can be tested on one.
+// Pure: its input is what os/probe.h found, so that one machine can test all cases.
 #ifndef UZSWAP_APPS_CLI_SURROUNDINGS_H_
 #define UZSWAP_APPS_CLI_SURROUNDINGS_H_
 

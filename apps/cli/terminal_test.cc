@@ -1,5 +1,5 @@
-// uzswap on a terminal: Ctrl-C once, Ctrl-Z and back. The test plays terminal emulator, a
-// forked helper plays the shell. A wait that reaches its deadline fails the test.
+// uzswap on a terminal: Ctrl-C arrives once, Ctrl-Z stops and continues. The test is the terminal
+// emulator, and a forked helper is the shell. A wait that reaches its deadline fails the test.
 #include <fcntl.h>
 #include <pty.h>
 #include <stdlib.h>
@@ -24,8 +24,9 @@ constexpr char kControlC[] = "\x03";
 constexpr char kControlD[] = "\x04";
 constexpr char kControlZ[] = "\x1a";
 
-// The shell's part: the job in a process group of its own and in the foreground; continues it
-// whenever it stops, and says so; ends with its status, plus 200 when killed.
+// What a shell does: it runs the job in a process group of its own and in the foreground. When the
+// job stops, it continues it and prints a line. It ends with the status of the job, or with 200 and
+// the signal that killed it.
 [[noreturn]] void PlayShell(char* const* job) {
   signal(SIGTTOU, SIG_IGN);
   const pid_t pid = fork();
@@ -124,7 +125,7 @@ TEST_F(TerminalTest, ControlCArrivesOnce) {
   ASSERT_TRUE(terminal.Expect("ready"));
   terminal.Type(kControlC);
   ASSERT_TRUE(terminal.Expect("signal 2\r\n"));
-  // Relayed in order of their numbers: a second SIGINT would come before this one.
+  // Signals are relayed in the order of their numbers: a second SIGINT would come before this one.
   kill(terminal.Foreground(), SIGUSR1);
   ASSERT_TRUE(terminal.Expect("signal 10\r\n"));
   EXPECT_EQ(terminal.seen().find("signal 2"), std::string::npos);

@@ -1,7 +1,8 @@
-// Watch: the runner's view of its session. Buries the dead, keeps their records, makes reports.
+// Watch: the runner's view of its session. Adds up ended processes, keeps their records, and makes
+// reports.
 //
-// Only the newest kRecordsMax records are kept: a build starts thousands of processes. The
-// account of the tree loses nothing by that.
+// Only the newest kRecordsMax records are kept, because a build can start thousands of processes.
+// The sums of the tree contain all of them.
 #ifndef UZSWAP_APPS_CLI_WATCH_H_
 #define UZSWAP_APPS_CLI_WATCH_H_
 
@@ -20,9 +21,9 @@ class Watch {
 
   Watch(Session& session, std::vector<std::string> command);
 
-  // Marks and folds what has ended, and prints what the processes have to say.
+  // Adds up the statistics of ended processes, and prints the messages of all processes.
   void Sweep();
-  // Nothing about the end is filled in while `running`.
+  // With `running`, the fields about the end are empty.
   [[nodiscard]] Report MakeReport(bool running) const;
 
  private:

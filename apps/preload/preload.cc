@@ -1,8 +1,9 @@
 // The preload library: starts the engine inside a program, before the program.
 //
-// Loaded by LD_PRELOAD. Exports nothing. Linked with -z initfirst, so that its constructor runs
-// before any other library's, and its fork handlers are therefore the last to prepare and the
-// first in the child. Without a session and without a limit in the environment it does nothing.
+// Loaded by LD_PRELOAD; exports no symbol. It is linked with -z initfirst, so its constructor runs
+// before the constructors of all other libraries. Its fork handlers are therefore the last to
+// prepare and the first to run in the child. It does nothing if the environment has neither a
+// session nor a limit.
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ namespace {
 
 using uzswap::Engine;
 
-// Never destroyed: threads of the engine use it until the process is gone.
+// Never destroyed: threads of the engine use it until the process has ended.
 alignas(Engine) std::byte g_engine_memory[sizeof(Engine)];
 Engine* g_engine = nullptr;
 

@@ -3,8 +3,8 @@
 //   child wait-signal       says "ready", then ends with 100 + the signal it gets
 //   child list-signals      says "ready", then prints each signal it gets until SIGUSR1
 //   child wait-input        says "ready", then ends when standard input does
-//   child raise N           dies by signal N
-//   child open-descriptors  prints how many it was born with
+//   child raise N           ends itself by signal N
+//   child open-descriptors  prints how many it had at its start
 //
 // A signal that does not come within a minute ends it with status 2 and a message.
 #include <dirent.h>
@@ -48,7 +48,7 @@ void ListSignals(const sigset_t& all) {
 
 int CountDescriptors() {
   DIR* folder = opendir("/proc/self/fd");
-  int count = -1;  // the folder's own
+  int count = -1;  // the one that reads the folder
   while (const dirent* entry = readdir(folder)) count += entry->d_name[0] != '.' ? 1 : 0;
   closedir(folder);
   return count;

@@ -1,4 +1,4 @@
-// Runs a program as a test sees it: what it writes, how it ends. And folders of test files.
+// Runs a program and collects its output and its end. Makes folders of test files.
 // A wait that reaches its deadline (testing/deadline.h) fails the test and returns what came.
 #ifndef UZSWAP_APPS_CLI_TESTING_RUN_H_
 #define UZSWAP_APPS_CLI_TESTING_RUN_H_
@@ -31,9 +31,9 @@ class Running {
   // One line of its standard output.
   std::string ReadLine();
   void CloseInput();
-  // Everything it still writes, and its end. A program that does not end has status -1.
+  // The rest of its output, and its end. A program that does not end has status -1.
   Ended Await();
-  // Standard output to its end, without asking how the program ended.
+  // The rest of standard output, until its last writer closes it. Does not wait for the program.
   std::string ReadToEnd();
 
  private:
@@ -52,7 +52,7 @@ inline Ended RunToEnd(const std::vector<std::string>& command,
   return running.Await();
 }
 
-// A folder that everybody may read, gone with the object.
+// A folder that every user may read. The destructor removes it.
 class Folder {
  public:
   Folder();

@@ -1,5 +1,5 @@
-// The real uzswap, as a user runs it. The paths of the binaries come in by the environment: run
-// such tests by ctest (see apps/cli/CMakeLists.txt).
+// Runs the real uzswap as a user does. The environment has the paths of the binaries: run these
+// tests by ctest (see apps/cli/CMakeLists.txt).
 #ifndef UZSWAP_APPS_CLI_TESTING_UZSWAP_H_
 #define UZSWAP_APPS_CLI_TESTING_UZSWAP_H_
 
@@ -41,20 +41,20 @@ struct Refused {
   Words words;
   int status;
   const char* cause;
-  const char* mend;
+  const char* fix;
 };
 
-// Says its cause and its mend, and does not start the command, which would print.
+// The message has the cause and the fix, and the command, which would print, is not started.
 inline void ExpectRefused(const Refused& row) {
   const Ended ended = Uzswap(row.words);
   EXPECT_EQ(ended.status, row.status) << row.what;
   EXPECT_EQ(ended.output, "") << row.what;
   EXPECT_TRUE(Contains(ended.errors, row.cause)) << row.what << ": " << ended.errors;
-  EXPECT_TRUE(Contains(ended.errors, row.mend)) << row.what << ": " << ended.errors;
+  EXPECT_TRUE(Contains(ended.errors, row.fix)) << row.what << ": " << ended.errors;
   EXPECT_EQ(ended.errors.rfind("uzswap: ", 0), 0u) << ended.errors;
 }
 
-// Everything that starts CMD needs userfaultfd here.
+// For tests that start CMD: the runner needs userfaultfd for that.
 class RunTest : public ::testing::Test {
  protected:
   void SetUp() override {
