@@ -67,7 +67,7 @@ std::string PathOfPreloadLibrary() {
   if (named != nullptr && *named != '\0') return named;
   const std::string own = RealPath("/proc/self/exe");
   const std::string folder = own.substr(0, own.rfind('/') + 1);
-  const std::string installed = folder + kLibraryFolder + "/" + kLibraryName;
+  std::string installed = folder + kLibraryFolder + "/" + kLibraryName;
   if (access(installed.c_str(), F_OK) == 0) return installed;
   return folder + "../lib/" + kLibraryName;
 }
