@@ -69,7 +69,7 @@ def problems_of(stats: Mapping[str, object], file_most: int, steady: bool) -> li
     found = []
     if figure(stats, "zswpwb") == 0:
         found.append("nothing was written to the backing file: the test proves nothing")
-    for name in ("backing_errors", "lost_pages"):
+    for name in ("backing_errors", "poisoned_pages"):
         if figure(stats, name) != 0:
             found.append(f"{name} is {figure(stats, name)}")
     ratio = written_per_payload(stats)

@@ -191,7 +191,8 @@ def expect_right(end: End, lines: int = 1) -> None:
     require(end.status == 0 and right == lines, end.tell())
     left = end.figure("zswpin") + end.figure("invalidated_pages") + end.figure("stored_pages")
     require(end.figure("zswpout") == left, f"zswpout {end.figure('zswpout')}, but {left} came back")
-    require(end.figure("poisoned_pages") == 0, f"{end.figure('poisoned_pages')} pages were lost")
+    poisoned = end.figure("poisoned_pages")
+    require(poisoned == 0, f"{poisoned} pages were poisoned")
 
 
 @contextlib.contextmanager

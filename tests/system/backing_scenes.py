@@ -116,7 +116,7 @@ def survived(folder: Path) -> str:
     counts = {name: int(words[words.index(name) + 1]) for name in ("right", "poisoned", "refused")}
     pages = BOUNDS.mib * MIB // 4096
     require(counts["right"] + counts["poisoned"] == pages, end.output)
-    require(0 < counts["poisoned"] == end.figure("lost_pages"), end.tell())
+    require(0 < counts["poisoned"] == end.figure("poisoned_pages"), end.tell())
     refused = counts["refused"] == counts["poisoned"]
     require(refused, "a system call read a poisoned page: " + end.output)
     return f"{counts['poisoned']} of {pages} pages poisoned and reported, none wrong, all rewritten"

@@ -366,8 +366,8 @@ def compare_limited(
     print(f"  {percent} %, {describe(result, reference, limit)}", flush=True)
     found = problems_of(result, reference, limit if program.bounded else None)
     if migrated is not None and result.stats:
-        untold = harness.figure_of(result.stats, "untold_moves")
-        print(f"    {migrated['pages']} pages migrated, {untold} moves untold", flush=True)
+        unreported = harness.figure_of(result.stats, "unreported_moves")
+        print(f"    {migrated['pages']} pages migrated, {unreported} moves unreported", flush=True)
     if wishes.backing is None or not result.stats:
         return found  # without statistics the account has failed already
     print(f"    {backing_report.describe(result.stats)}", flush=True)
