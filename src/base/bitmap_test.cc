@@ -38,7 +38,9 @@ TEST(Bitmap, SetAllCountInAndLowest) {
     EXPECT_EQ(bits.map.CountIn(size, 0), 0u);
     EXPECT_EQ(bits.map.Lowest(), 0u);
     bits.map.Clear(0);
-    if (size > 1) EXPECT_EQ(bits.map.Lowest(), 1u);
+    if (size > 1) {
+      EXPECT_EQ(bits.map.Lowest(), 1u);
+    }
     EXPECT_EQ(bits.map.CountIn(0, size), size - 1);
   }
 }

@@ -79,7 +79,8 @@ void LiveReclaimPort::WarnIfStuck() {
 
 PageCounts LiveReclaimPort::CountPages() {
   const Pager::Snapshot snapshot = parts_.paging->pager().TakeSnapshot();
-  return {snapshot.resident.raw(), snapshot.staged, snapshot.populated};
+  return {snapshot.resident.raw(), snapshot.staged, snapshot.populated,
+          storage().arena().frames_populated().raw()};
 }
 
 size_t LiveReclaimPort::Isolate(size_t want) { return parts_.paging->pager().Isolate(want); }
@@ -88,7 +89,9 @@ size_t LiveReclaimPort::StoreOldest(size_t max) {
   return parts_.paging->pager().StoreOldest(parts_.paging->daemon_context(), max);
 }
 
-size_t LiveReclaimPort::ReleaseFrames(size_t max) { return parts_.paging->pager().ReleaseFrames(max); }
+size_t LiveReclaimPort::ReleaseFrames(size_t max) {
+  return parts_.paging->pager().ReleaseFrames(max);
+}
 
 // A page that was shared with a child stays unmovable after the child has gone, until it is
 // written to. Not while it is shared: writing would copy it, and free nothing. The pager's lock is

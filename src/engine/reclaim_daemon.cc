@@ -47,8 +47,8 @@ bool ReclaimDaemon::BeActive(ReclaimOutcome* why) {
 // the kernel counts beyond the frames and registered pages is not registered yet.
 void ReclaimDaemon::ScanIfGrown() {
   const PageCounts before = port_->CountPages();
-  const auto known = static_cast<int64_t>(before.resident + before.staging_populated +
-                                          port_->CountPoolFrames().populated);
+  const auto known =
+      static_cast<int64_t>(before.resident + before.staging_populated + before.pool_populated);
   const int64_t unregistered = static_cast<int64_t>(PagesWithin(usage_.anonymous).raw()) - known;
   const uint64_t now = port_->NowNs();
   const bool due = now - scanned_ns_ >= kScanEveryNs;

@@ -53,7 +53,8 @@ class ReclaimDaemon {
  public:
   static constexpr size_t kBatch = 64;         // pages of one step
   static constexpr size_t kStoredAtOnce = 16;  // pages compressed without looking up
-  static constexpr int64_t kScanPages = 64;  // growth outside registered ranges that asks for a scan
+  static constexpr int64_t kScanPages =
+      64;  // growth outside registered ranges that asks for a scan
   static constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
   static constexpr uint64_t kActivePagesMin = 512;       // smaller processes are only watched
   // Steps without progress before usage above the limit is an outcome of its own. With a writer

@@ -237,6 +237,7 @@ TEST_F(ReclaimDaemonTest, ScansOnGrowthOrAfterAWhile) {
   port_.TakeCalls();
   grow(200);
   port_.pages.staging_populated = 100;
+  port_.pages.pool_populated = 100;
   port_.counts.compressed_bytes.Set(100 * kPageSize);
   EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
   EXPECT_FALSE(port_.Called("scan"));

@@ -20,7 +20,8 @@ namespace uzswap {
 struct PageCounts {
   uint64_t resident = 0;           // in registered ranges and present
   size_t staged = 0;               // in staging frames, not yet compressed
-  uint64_t staging_populated = 0;  // staging frames that take up memory, empty ones included
+  uint64_t staging_populated = 0;  // staging frames that take up memory
+  uint64_t pool_populated = 0;     // pool frames that take up memory, idle ones included
 };
 
 struct WriterState {

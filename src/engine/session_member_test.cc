@@ -42,7 +42,7 @@ TEST(SessionMember, JoinsAndPublishes) {
 
 TEST(SessionMember, AFullTableRefusesANewProcess) {
   Session session = NewPrivateSession();
-  FillTable(session, kSessionSlots);
+  FillTable(session, kProcessRecords);
   SessionMember member;
   const Result<void> joined = member.Join(std::move(session), "one too many");
   ASSERT_FALSE(joined.ok());
@@ -52,7 +52,7 @@ TEST(SessionMember, AFullTableRefusesANewProcess) {
 // The child tells what it saw by its exit status.
 TEST(SessionMember, AChildBeyondTheTableCountsForItself) {
   Session session = NewPrivateSession();
-  FillTable(session, kSessionSlots - 1);
+  FillTable(session, kProcessRecords - 1);
   SessionMember parent;
   ASSERT_TRUE(parent.Join(std::move(session), "the last").ok());
   EXPECT_EQ(parent.Publish(Bytes(100), Bytes(0)), Bytes(100));

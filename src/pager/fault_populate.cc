@@ -91,8 +91,8 @@ FaultHandler::FilledRun FaultHandler::FillRun(const Fault& fault, size_t count) 
     const PageEntry& entry = EntryOf(fault.index + run.count);
     std::byte* page = fault.thread.scratch.data() + run.count * kPageSize;
     // A copy over a poisoned page succeeds, and would bring it back without a word.
-    run.stopped = entry.poisoned() ? LoadedPage::kLost
-                                   : Fill(entry, fault.thread, page, &run.error);
+    run.stopped =
+        entry.poisoned() ? LoadedPage::kLost : Fill(entry, fault.thread, page, &run.error);
     if (run.stopped != LoadedPage::kLoaded) break;
   }
   return run;

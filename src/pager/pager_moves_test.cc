@@ -116,7 +116,7 @@ TEST(PagerMovesDeath, AFullFrameIsNotTakenForAMovedPage) {
         PagerTestPeer::AimAt(world.pager, PagerWorld::At(0));
         world.pager.Isolate(1);
       },
-      "was not empty");
+      "an Empty staging frame has content");
 }
 
 }  // namespace

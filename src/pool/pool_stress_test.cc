@@ -194,7 +194,9 @@ TEST_P(PoolStressTest, BlocksAreReclaimedWhileThreadsStoreAndFree) {
   EXPECT_GT(reclaimer.Snapshot().blocks_released, 0u);
   for (size_t i = 0; i < kSlots; ++i) {
     const Handle handle = Handle::FromRaw(slots_[i].load());
-    if (handle.valid()) EXPECT_TRUE(Holds(pool_->Pin(handle), i));
+    if (handle.valid()) {
+      EXPECT_TRUE(Holds(pool_->Pin(handle), i));
+    }
   }
 }
 

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "backing/testing/store_fixture.h"
 #include "base/rng.h"
 #include "base/testing/page_corpus.h"
 #include "os/testing/fake_io_port.h"
@@ -288,7 +289,9 @@ TEST_P(StorageStackTest, AgreesWithAModel) {
       const LoadedPage loaded = rig.Load(entry->first, page, LoadFrom::kMemory);
       ASSERT_NE(loaded, LoadedPage::kLost) << step;
       on_disk += loaded == LoadedPage::kOnDisk ? 1 : 0;
-      if (loaded == LoadedPage::kLoaded) ASSERT_EQ(page, PageOf(entry->second)) << step;
+      if (loaded == LoadedPage::kLoaded) {
+        ASSERT_EQ(page, PageOf(entry->second)) << step;
+      }
       ASSERT_TRUE(rig.Holds(entry->first, PageOf(entry->second))) << step;
     } else if (choice < 90) {
       const auto entry = any();
@@ -304,8 +307,12 @@ TEST_P(StorageStackTest, AgreesWithAModel) {
     }
     ASSERT_EQ(rig.stack.store().slots_in_use(), model.size());
   }
-  if (!HasBacking()) EXPECT_GT(refused, 0u) << "the pool limit was never reached";
-  if (HasBacking()) EXPECT_GT(on_disk, 0u);
+  if (!HasBacking()) {
+    EXPECT_GT(refused, 0u) << "the pool limit was never reached";
+  }
+  if (HasBacking()) {
+    EXPECT_GT(on_disk, 0u);
+  }
   rig.stack.cache().DropReadAhead(rig.context);
   rig.stack.writeback().Drain();
   rig.stack.cache().Audit();
@@ -406,7 +413,9 @@ TEST(StorageStackOptions, IncompressiblePagesAreKeptAsAskedFor) {
                         (keep == KeepIncompressible::kIfWritable && backed_by == BackedBy::kFake);
       const StoredPage outcome = rig.Store(RandomPage(1));
       EXPECT_EQ(outcome.as, kept ? StoredAs::kSlot : StoredAs::kIncompressible);
-      if (kept) EXPECT_TRUE(rig.Holds(outcome.slot, RandomPage(1)));
+      if (kept) {
+        EXPECT_TRUE(rig.Holds(outcome.slot, RandomPage(1)));
+      }
     }
   }
 }
@@ -474,7 +483,9 @@ TEST(StorageStackFaults, NoWrongPageWhateverTheDeviceDoes) {
         const LoadedPage loaded = rig.Load(slots[i], page);
         ASSERT_NE(loaded, LoadedPage::kOnDisk);
         if (loaded == LoadedPage::kLost) ++lost;
-        if (loaded == LoadedPage::kLoaded) ASSERT_EQ(page, CompressiblePageOf(i)) << i;
+        if (loaded == LoadedPage::kLoaded) {
+          ASSERT_EQ(page, CompressiblePageOf(i)) << i;
+        }
       }
       struck += port.calls() >= call ? 1 : 0;
       port.Heal();
@@ -687,7 +698,8 @@ TEST_P(StorageStackFork, AChildLoadsWhatTheParentWrote) {
   EXPECT_EQ(rig.PagesOnDisk(), 300u);
   for (const SwapSlot slot : slots) rig.Free(slot);
   rig.stack.ReleaseChildren();
-  EXPECT_EQ(rig.stack.backing()->segments().StateOf(0), SegmentTable::State::kHeld)
+  EXPECT_EQ(SegmentTablePeer::StateOf(rig.stack.backing()->segments(), 0),
+            SegmentTable::State::kHeld)
       << "the child still reads";
   slots = rig.Fill(600);
   rig.stack.writeback().Ask(0);
@@ -698,7 +710,8 @@ TEST_P(StorageStackFork, AChildLoadsWhatTheParentWrote) {
 
   for (const SwapSlot slot : slots) rig.Free(slot);
   rig.stack.ReleaseChildren();
-  EXPECT_EQ(rig.stack.backing()->segments().StateOf(0), SegmentTable::State::kEmptied)
+  EXPECT_EQ(SegmentTablePeer::StateOf(rig.stack.backing()->segments(), 0),
+            SegmentTable::State::kEmptied)
       << "no child reads any more";
 }
 
@@ -723,8 +736,8 @@ TEST_P(StorageStackFork, AChildWithoutTheFileLosesOnlyWhatIsOnDisk) {
 
 INSTANTIATE_TEST_SUITE_P(Of, StorageStackFork,
                          testing::Values(PoolKind::kZsmalloc, PoolKind::kZbud),
-                         [](const testing::TestParamInfo<PoolKind>& info) {
-                           return std::string(Name(info.param));
+                         [](const testing::TestParamInfo<PoolKind>& kind) {
+                           return std::string(Name(kind.param));
                          });
 
 // Nothing is on disk, so there is no file to give; the pool is the child's by copy-on-write.

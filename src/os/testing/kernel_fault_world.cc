@@ -36,7 +36,8 @@ constexpr std::chrono::seconds kDeadline(30);
 // Does what the test asks for at once, so that a story that is wrong fails instead of hanging.
 constexpr uint32_t kTestThread = kWorldThreads + 1;
 
-thread_local sigjmp_buf* t_after_signal = nullptr;
+// Volatile: a signal handler reads it, so the stores around an access must not be optimised away.
+thread_local sigjmp_buf* volatile t_after_signal = nullptr;
 
 void OnSignal(int signal) {
   if (t_after_signal != nullptr) siglongjmp(*t_after_signal, signal);
