@@ -19,6 +19,9 @@
 //
 // Release: any thread, without a lock unless the segment became empty. All else: the writer.
 // Neither allocates nor calls the system. Errors: none; no segment to Take is an outcome.
+//
+// Size: 15 data members: the heads of three lists inside the table with their counts, and three
+// counters that are read without a walk over the table.
 #ifndef UZSWAP_BACKING_SEGMENT_TABLE_H_
 #define UZSWAP_BACKING_SEGMENT_TABLE_H_
 

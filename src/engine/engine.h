@@ -14,7 +14,7 @@
 // that uses a descriptor happens on them. Program threads enter through Start, LastWords and the
 // three fork calls only.
 //
-// It has thirteen members because it is composition only: every one is a part that it wires.
+// Size: thirteen members, because it is composition only: every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When the engine cannot continue it aborts the process: the program's memory would be wrong.

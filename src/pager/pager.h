@@ -26,6 +26,9 @@
 // so the holder of the lock knows the address space as it is. docs/design/races.md has each pair of
 // racers with its winner.
 //
+// Size: thirty methods, because it is the face of three kinds of callers (the pager thread, the
+// reclaim daemon, fork handlers); most forward to a part under the lock.
+//
 // If the kernel refuses something so that the content of a page would become uncertain, the pager
 // ends the process. It never continues with a wrong byte.
 #ifndef UZSWAP_PAGER_PAGER_H_

@@ -169,22 +169,25 @@ TEST_F(PagerDevice, ARunThatMeetsABorderIsSuppliedUpToIt) {
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
-// The page that was read ahead is used up by a copy that an event refuses: it is read again.
-TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsASecondRead) {
+// A copy that an event refuses does not use up what was read.
+TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsNoSecondRead) {
   PutOnDevice(4);
   world.MapAndAdopt(100, 4);
   ASSERT_EQ(world.TryRead(1, 2), Access::kWaiting);
   Peer::Work work;
   EXPECT_FALSE(Peer::BeginPass(world.pager, &work));
   Peer::DoWork(world.pager, &work);
+  const uint64_t calls = world.device.calls();
   const PagerWorld::ChangeId change = world.BeginUnmap(100, 4);
   EXPECT_FALSE(Peer::BeginPass(world.pager, &work));
+  EXPECT_EQ(work.reads.count, 0u);
   EXPECT_TRUE(world.Finish(change));
   EXPECT_EQ(world.TryRead(1, 2), Access::kDone);
+  EXPECT_EQ(world.device.calls(), calls);
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
-// --- Pages that cannot be had ---
+// --- Pages that cannot be read back ---
 
 struct Damage {
   IoFault fault;
@@ -239,8 +242,8 @@ TEST_F(PagerDevice, APoisonedNeighbourEndsARun) {
   EXPECT_EQ(world.poisoned(), std::vector<uint64_t>{3});
 }
 
-// The loss is told once, however often the kernel asks for patience.
-TEST_F(PagerDevice, ALostPageIsToldOnceThoughThePoisonIsRefusedAtFirst) {
+// It is reported once, however often the kernel asks to try again.
+TEST_F(PagerDevice, APoisonedPageIsReportedOnceThoughThePoisonIsRefusedAtFirst) {
   PutOnDevice(2);
   world.device.Plan(IoFault::kError, world.device.calls() + 1, EIO, true);
   for (const uint64_t nth : {1, 2}) {
@@ -262,6 +265,31 @@ TEST_F(PagerDevice, AKernelThatCannotRaiseSigbusEndsTheProgram) {
 }
 
 // --- Waiting for memory ---
+
+// Beyond the overdraft a fault waits until pages are stored, without the lock.
+TEST_F(PagerDevice, AFaultThatHelpsToReclaimHoldsNobodyUp) {
+  world.MapAndAdopt(0, 40);
+  world.Fill(0, 20, PageKind::kText, 7);
+  world.TakePages(0, 4);
+  world.headroom.Set(-20);
+  ASSERT_EQ(world.TryWrite(1, 30, std::byte{1}), Access::kWaiting);
+  Peer::Work work;
+  bool has_work = false;
+  EXPECT_FALSE(Peer::BeginPass(world.pager, &work, &has_work));
+  ASSERT_TRUE(has_work);
+  EXPECT_EQ(work.stores.count, 4u);
+  EXPECT_EQ(world.StateOf(0), PageState::kInFlight);
+  // Another thread touches a page that is being stored: answered at once.
+  ASSERT_EQ(world.TryRead(2, 0), Access::kWaiting);
+  Peer::BeginPassElsewhere(world.pager);
+  EXPECT_EQ(world.TryRead(2, 0), Access::kDone);
+  Peer::DoWork(world.pager, &work);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.TryWrite(1, 30, std::byte{1}), Access::kDone);
+  EXPECT_EQ(world.statistics.direct_reclaims.Get(), 1u);
+  EXPECT_EQ(world.StateOf(1), PageState::kCompressed);
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
 
 TEST_F(PagerDevice, AFaultFarBeyondTheRoomWaitsWhileReliefComes) {
   PutOnDevice(4);

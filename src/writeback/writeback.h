@@ -23,6 +23,9 @@
 // Step does a bounded amount of work and never waits. Shrink may wait for a batch. Run is for the
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
+//
+// Size: 26 methods, because the steps of the writer are separate calls for tests that interleave
+// them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
 

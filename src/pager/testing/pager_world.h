@@ -13,6 +13,8 @@
 // turns false; the world knows nothing of gtest, so that the fuzzer can use it.
 //
 // Nothing here sleeps or loops without a bound. One thread only, unless noted.
+//
+// Size: it is the vocabulary of the pager's tests: what a program, a kernel and a device can do.
 #ifndef UZSWAP_PAGER_TESTING_PAGER_WORLD_H_
 #define UZSWAP_PAGER_TESTING_PAGER_WORLD_H_
 
