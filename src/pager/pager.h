@@ -142,6 +142,7 @@ class Pager final {
   struct Work {
     SwapIn::Batch reads;
     Evictor::StoreBatch stores;
+    bool reclaim = false;  // store, and release frames; else read
   };
 
   static constexpr int kAdoptTries = 16;

@@ -113,7 +113,9 @@ void Pager::Balance() {
 
 bool Pager::BeginWork(Resolution pass, Work* work) {
   Evictor& evictor = reclaimer_.evictor();
+  *work = Work();
   if (pass == Resolution::kNeedsReclaim) {
+    work->reclaim = true;
     const size_t faults = queue_.count();
     parts_.statistics->direct_reclaims.Add(faults);
     if (reclaimer_.frames().staged_count() == 0 && !evictor.last_sweep_failed()) {
@@ -131,17 +133,19 @@ bool Pager::BeginWork(Resolution pass, Work* work) {
 }
 
 void Pager::DoWork(Work* work) {
-  if (work->reads.count > 0) swap_in_.Read(work_context_, &work->reads);
-  if (work->stores.count > 0) {
+  if (work->reclaim) {
     PageStoreSink sink;
     sink.Attach(parts_.store);
     Evictor::Store(sink, work_context_, &work->stores);
+  } else {
+    swap_in_.Read(work_context_, &work->reads);
   }
   MutexLock lock(mutex_);
-  if (work->reads.count > 0) swap_in_.Finish(work->reads);
-  if (work->stores.count > 0) {
+  if (work->reclaim) {
     reclaimer_.evictor().FinishStore(work->stores);
     reclaimer_.evictor().ReleaseFrames(kReleaseForFault);
+  } else {
+    swap_in_.Finish(work->reads);
   }
   working_ = false;
 }
