@@ -52,14 +52,14 @@ PinnedObject HandlePool::Pin(Handle handle) {
 // are is a guess until then, and a wrong one does no harm.
 void HandlePool::PrefetchBytes(uint32_t index) const {
   if (index >= handles_.capacity()) return;
-  const Place place = handles_.PlaceOf(index);
-  const size_t end = std::min(place.offset + handles_.SizeOf(index), kPageSize);
-  arena_->Prefetch(FrameId(place.frame), place.offset);
-  arena_->Prefetch(FrameId(place.frame), end - 1);
+  const Location location = handles_.LocationOf(index);
+  const size_t end = std::min(location.offset + handles_.SizeOf(index), kPageSize);
+  arena_->Prefetch(FrameId(location.frame), location.offset);
+  arena_->Prefetch(FrameId(location.frame), end - 1);
 }
 
 PinnedObject HandlePool::MakePin(uint32_t index) {
-  const Extent extent = Locate(handles_.PlaceOf(index), handles_.SizeOf(index));
+  const Extent extent = Locate(handles_.LocationOf(index), handles_.SizeOf(index));
   PinnedObject pin;
   pin.pool_ = this;
   pin.index_ = index;
@@ -72,15 +72,15 @@ PinnedObject HandlePool::MakePin(uint32_t index) {
   return pin;
 }
 
-Extent HandlePool::Locate(const Place& place, size_t size) {
+Extent HandlePool::Locate(const Location& location, size_t size) {
   const auto length = static_cast<uint32_t>(size);
-  const uint32_t room = static_cast<uint32_t>(kPageSize) - place.offset;
+  const uint32_t room = static_cast<uint32_t>(kPageSize) - location.offset;
   Extent extent;
   extent.count = 1;
-  extent.parts[0] = {FrameId(place.frame), place.offset, std::min(length, room)};
+  extent.parts[0] = {FrameId(location.frame), location.offset, std::min(length, room)};
   if (length <= room) return extent;
   extent.count = 2;
-  extent.parts[1] = {SecondFrameOf(place), 0, length - room};
+  extent.parts[1] = {SecondFrameOf(location), 0, length - room};
   return extent;
 }
 
@@ -96,14 +96,14 @@ void PinnedObject::Release() {
 AllocateResult HandlePool::Allocate(size_t size, uint64_t owner_key) {
   UZ_CHECK_GT(size, size_t{0});
   if (size > kPageSize) return {AllocateOutcome::kTooLarge, {}};
-  return PlaceObject(size, owner_key, 0);
+  return AllocateObject(size, owner_key, 0);
 }
 
 AllocateResult HandlePool::Store(std::span<const std::byte> bytes, uint64_t owner_key) {
   UZ_CHECK_GT(bytes.size(), size_t{0});
   if (bytes.size() > kPageSize) return {AllocateOutcome::kTooLarge, {}};
   // Born with a pin, so that nobody moves it before its bytes are there.
-  const AllocateResult result = PlaceObject(bytes.size(), owner_key, 1);
+  const AllocateResult result = AllocateObject(bytes.size(), owner_key, 1);
   if (result.ok()) CopyIn(MakePin(result.handle.index()), bytes);
   return result;
 }

@@ -45,16 +45,16 @@ class HandlePool : public Pool {
   void Finish(uint64_t live_objects);
 
   // Finds room and publishes the object with `pins` pins. Requires: 0 < size <= max.
-  virtual AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) = 0;
+  virtual AllocateResult AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) = 0;
   virtual RetireOutcome RetireAndRemove(Handle handle) = 0;
   // The frame in which an object goes on that begins at the place and ends beyond its frame.
   // Requires: the object is pinned or being moved by the caller.
-  virtual FrameId SecondFrameOf(const Place& place) = 0;
+  virtual FrameId SecondFrameOf(const Location& location) = 0;
   // Returns when the move that holds this object is over.
   virtual void WaitForMove(uint32_t index) = 0;
 
   // Requires: as SecondFrameOf.
-  Extent Locate(const Place& place, size_t size);
+  Extent Locate(const Location& location, size_t size);
   void LockCounted(Mutex& mutex) UZ_ACQUIRE(mutex) {
     if (mutex.TryLock()) return;
     meetings_.lock_waits.Add();
@@ -98,10 +98,10 @@ class HandlePool : public Pool {
   Home* LockHomeOf(Handle handle, uint64_t units,
                    LockUnit&& lock_unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
     while (handles_.IsLive(handle)) {
-      const uint32_t unit = handles_.PlaceOf(handle.index()).unit;
+      const uint32_t unit = handles_.LocationOf(handle.index()).unit;
       if (unit == 0 || unit >= units) continue;  // freed since
       Home& home = lock_unit(unit);
-      if (handles_.IsLive(handle) && handles_.PlaceOf(handle.index()).unit == unit) return &home;
+      if (handles_.IsLive(handle) && handles_.LocationOf(handle.index()).unit == unit) return &home;
       home.mutex.Unlock();
     }
     return nullptr;
@@ -110,7 +110,7 @@ class HandlePool : public Pool {
   template <typename LockUnit>
   void PassThroughHomeOf(uint32_t index, uint64_t units,
                          LockUnit&& lock_unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
-    const uint32_t unit = handles_.PlaceOf(index).unit;
+    const uint32_t unit = handles_.LocationOf(index).unit;
     if (unit != 0 && unit < units) lock_unit(unit).mutex.Unlock();
   }
   // Counts an object that was put into a home; `own` if that is the home of the thread's shard.

@@ -13,25 +13,26 @@ Result<void> HandleTable::Init(uint64_t capacity) {
 }
 
 uint32_t HandleTable::TakeIndex() {
-  return indices_.Take([this](uint32_t i) -> auto& { return records_[i].place; });
+  return indices_.Take([this](uint32_t i) -> auto& { return records_[i].location; });
 }
 
 void HandleTable::ReturnIndex(uint32_t index) {
   UZ_DCHECK((records_[index].state.load(std::memory_order_relaxed) & kLive) == 0);
   indices_.Put(
-      index, [this](uint32_t i) -> auto& { return records_[i].place; });
+      index, [this](uint32_t i) -> auto& { return records_[i].location; });
 }
 
-Handle HandleTable::Publish(uint32_t index, size_t size, uint64_t owner_key, const Place& place,
-                            uint32_t pins) {
+Handle HandleTable::Publish(uint32_t index, size_t size, uint64_t owner_key,
+                            const Location& location, uint32_t pins) {
   Record& record = records_[index];
   const uint64_t before = record.state.load(std::memory_order_relaxed);
   UZ_CHECK((before & kLive) == 0);
-  record.place.store(Pack(place), std::memory_order_release);
+  record.location.store(Pack(location), std::memory_order_release);
   record.owner_key.store(owner_key, std::memory_order_relaxed);
   const uint16_t generation = GenerationIn(before);
   const uint64_t state = (uint64_t{generation} << kGenerationShift) |
-                         (uint64_t{size} << kSizeShift) | kLive | SpotOf(place) | pins;
+                         (uint64_t{size} << kSizeShift) | kLive | PackPositionAndOffset(location) |
+                         pins;
   record.state.store(state, std::memory_order_release);
   return Handle(index, generation);
 }
@@ -44,13 +45,15 @@ bool HandleTable::TryBeginMove(uint32_t index) {
                                        std::memory_order_relaxed);
 }
 
-void HandleTable::EndMove(uint32_t index, const Place& place) {
+void HandleTable::EndMove(uint32_t index, const Location& location) {
   Record& record = records_[index];
-  record.place.store(Pack(place), std::memory_order_release);
+  record.location.store(Pack(location), std::memory_order_release);
   // Nobody else writes the state of an object that is being moved.
   const uint64_t before = record.state.load(std::memory_order_relaxed);
   UZ_CHECK((before & kMoving) != 0);
-  record.state.store((before & ~(kMoving | kSpotMask)) | SpotOf(place), std::memory_order_release);
+  record.state.store(
+      (before & ~(kMoving | kPositionAndOffsetMask)) | PackPositionAndOffset(location),
+      std::memory_order_release);
 }
 
 RetireOutcome HandleTable::Retire(Handle handle) {

@@ -2,13 +2,13 @@
 //
 // One record of 24 bytes for each object:
 //
-//     state       generation:16 | size:13 | live:1 | moving:1 | slot:8 | offset:8 | pins:17
+//     state       generation:16 | size:13 | live:1 | moving:1 | position:8 | offset:8 | pins:17
 //     place       unit:32 | frame:32      (the next free index while the record is dead)
 //     owner_key   what the owner wants to find again from the frame alone
 //
-// Unit and slot are where the pool finds the object in its own lists; frame and offset are where a
-// reader finds its first byte. That is the same said twice, so that a pinned read costs two cache
-// misses, the record and the bytes, whatever tables the pool has in between.
+// Unit and position are where the pool finds the object in its own lists; frame and offset are
+// where a reader finds its first byte. That is the same said twice, so that a pinned read costs two
+// cache misses, the record and the bytes, whatever tables the pool has in between.
 //
 // States and the only ways between them:
 //
@@ -46,15 +46,15 @@
 namespace uzswap {
 
 // Where an object is: in its pool's own terms, and its first byte.
-struct Place {
+struct Location {
   static constexpr uint32_t kGrain = 16;  // offsets are multiples of it
-  static constexpr uint32_t kSlotsMax = 256;
+  static constexpr uint32_t kPositionsMax = 256;
 
   uint32_t unit = 0;
-  uint32_t slot = 0;
+  uint32_t position = 0;
   uint32_t frame = 0;
   uint32_t offset = 0;
-  friend constexpr bool operator==(const Place&, const Place&) = default;
+  friend constexpr bool operator==(const Location&, const Location&) = default;
 };
 
 enum class PinOutcome : uint8_t { kPinned, kMoving, kStale };
@@ -71,15 +71,15 @@ class HandleTable {
   [[nodiscard]] uint32_t TakeIndex();
   void ReturnIndex(uint32_t index);
   // Makes the object known, with `pins` pins held by the caller.
-  [[nodiscard]] Handle Publish(uint32_t index, size_t size, uint64_t owner_key, const Place& place,
-                               uint32_t pins);
+  [[nodiscard]] Handle Publish(uint32_t index, size_t size, uint64_t owner_key,
+                               const Location& location, uint32_t pins);
 
   // --- Readers ---
   [[nodiscard]] PinOutcome TryPin(Handle handle);
   void Unpin(uint32_t index);
   [[nodiscard]] bool IsLive(Handle handle) const;
   // Hints unless the caller holds a pin or the pool's lock for the place.
-  [[nodiscard]] Place PlaceOf(uint32_t index) const;
+  [[nodiscard]] Location LocationOf(uint32_t index) const;
   [[nodiscard]] size_t SizeOf(uint32_t index) const;
   [[nodiscard]] uint64_t OwnerOf(uint32_t index) const;
   [[nodiscard]] Handle HandleOf(uint32_t index) const;
@@ -87,7 +87,7 @@ class HandleTable {
 
   // --- Movers and the liberator. Requires: the pool's lock for the place of `index` ---
   [[nodiscard]] bool TryBeginMove(uint32_t index);
-  void EndMove(uint32_t index, const Place& place);
+  void EndMove(uint32_t index, const Location& location);
   // Makes the object dead and its handle stale; the index is still the caller's to return.
   [[nodiscard]] RetireOutcome Retire(Handle handle);
 
@@ -106,7 +106,7 @@ class HandleTable {
     // Written while dead or moving, read under a pin: ordered by `state`. Atomic because a
     // thread that looks for the right lock reads it without one, and then checks again: release
     // and acquire, so that it sees which lock a unit has got that was never used before.
-    std::atomic<uint64_t> place;
+    std::atomic<uint64_t> location;
     // Written while dead: ordered by `state`; atomic for the same reason.
     std::atomic<uint64_t> owner_key;
   };
@@ -114,8 +114,8 @@ class HandleTable {
 
   static constexpr uint64_t kPinMask = (uint64_t{1} << 17) - 1;
   static constexpr int kGrainShift = 17;
-  static constexpr int kSlotShift = 25;
-  static constexpr uint64_t kSpotMask = uint64_t{0xffff} << kGrainShift;
+  static constexpr int kPositionShift = 25;
+  static constexpr uint64_t kPositionAndOffsetMask = uint64_t{0xffff} << kGrainShift;
   static constexpr uint64_t kMoving = uint64_t{1} << 33;
   static constexpr uint64_t kLive = uint64_t{1} << 34;
   static constexpr int kSizeShift = 35;
@@ -123,7 +123,7 @@ class HandleTable {
   static constexpr int kGenerationShift = 48;
   static_assert(kPageSize <= kSizeMask);
   static_assert(kSizeShift + 13 == kGenerationShift);
-  static_assert(kPageSize / Place::kGrain <= 256 && Place::kSlotsMax <= 256);
+  static_assert(kPageSize / Location::kGrain <= 256 && Location::kPositionsMax <= 256);
 
   static constexpr uint16_t GenerationIn(uint64_t state) {
     return static_cast<uint16_t>(state >> kGenerationShift);
@@ -131,17 +131,17 @@ class HandleTable {
   static constexpr bool Names(uint64_t state, Handle handle) {
     return (state & kLive) != 0 && GenerationIn(state) == handle.generation();
   }
-  static constexpr uint64_t Pack(const Place& place) {
-    return (uint64_t{place.unit} << 32) | place.frame;
+  static constexpr uint64_t Pack(const Location& location) {
+    return (uint64_t{location.unit} << 32) | location.frame;
   }
-  static constexpr uint64_t SpotOf(const Place& place) {
-    return (uint64_t{place.slot} << kSlotShift) |
-           (uint64_t{place.offset / Place::kGrain} << kGrainShift);
+  static constexpr uint64_t PackPositionAndOffset(const Location& location) {
+    return (uint64_t{location.position} << kPositionShift) |
+           (uint64_t{location.offset / Location::kGrain} << kGrainShift);
   }
-  static constexpr Place Unpack(uint64_t place, uint64_t state) {
-    return {static_cast<uint32_t>(place >> 32), static_cast<uint32_t>(state >> kSlotShift) & 0xff,
-            static_cast<uint32_t>(place),
-            (static_cast<uint32_t>(state >> kGrainShift) & 0xff) * Place::kGrain};
+  static constexpr Location Unpack(uint64_t location, uint64_t state) {
+    return {static_cast<uint32_t>(location >> 32),
+            static_cast<uint32_t>(state >> kPositionShift) & 0xff, static_cast<uint32_t>(location),
+            (static_cast<uint32_t>(state >> kGrainShift) & 0xff) * Location::kGrain};
   }
 
   os::VirtualArray<Record> records_;
@@ -175,10 +175,10 @@ inline bool HandleTable::IsLive(Handle handle) const {
          Names(records_[handle.index()].state.load(std::memory_order_acquire), handle);
 }
 
-inline Place HandleTable::PlaceOf(uint32_t index) const {
+inline Location HandleTable::LocationOf(uint32_t index) const {
   const Record& record = records_[index];
-  const uint64_t place = record.place.load(std::memory_order_acquire);
-  return Unpack(place, record.state.load(std::memory_order_relaxed));
+  const uint64_t location = record.location.load(std::memory_order_acquire);
+  return Unpack(location, record.state.load(std::memory_order_relaxed));
 }
 
 inline size_t HandleTable::SizeOf(uint32_t index) const {

@@ -11,9 +11,9 @@ namespace {
 class HandleTableTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(table_.Init(1000).ok()); }
-  Handle Make(size_t size = 100, uint64_t key = 7, Place place = {1, 2, 3, 64}) {
+  Handle Make(size_t size = 100, uint64_t key = 7, Location location = {1, 2, 3, 64}) {
     const uint32_t index = table_.TakeIndex();
-    return index != 0 ? table_.Publish(index, size, key, place, 0) : Handle();
+    return index != 0 ? table_.Publish(index, size, key, location, 0) : Handle();
   }
   HandleTable table_;
 };
@@ -23,7 +23,7 @@ TEST_F(HandleTableTest, HoldsWhatWasPublished) {
   EXPECT_TRUE(handle.valid());
   EXPECT_EQ(table_.SizeOf(handle.index()), 4096u);
   EXPECT_EQ(table_.OwnerOf(handle.index()), UINT64_MAX);
-  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{UINT32_MAX, 255, UINT32_MAX, 4080}));
+  EXPECT_EQ(table_.LocationOf(handle.index()), (Location{UINT32_MAX, 255, UINT32_MAX, 4080}));
   EXPECT_EQ(Handle::FromRaw(handle.raw()), handle);
 }
 
@@ -67,7 +67,7 @@ TEST_F(HandleTableTest, ReadersMoversAndTheLiberatorExcludeEachOther) {
   EXPECT_EQ(table_.TryPin(handle), PinOutcome::kMoving);
   table_.EndMove(handle.index(), {8, 9, 10, 4080});
   EXPECT_EQ(table_.TryPin(handle), PinOutcome::kPinned);
-  EXPECT_EQ(table_.PlaceOf(handle.index()), (Place{8, 9, 10, 4080}));
+  EXPECT_EQ(table_.LocationOf(handle.index()), (Location{8, 9, 10, 4080}));
   table_.Unpin(handle.index());
   EXPECT_EQ(table_.Retire(handle), RetireOutcome::kRetired);
 }

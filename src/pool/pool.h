@@ -1,8 +1,8 @@
 // Pool: where compressed objects lie. One interface, two ways of packing (zbud, zsmalloc).
 //
-//     Handle ----> record {unit, slot, owner key} ----> unit ----> 1..16 frames of a FrameArena
+//     Handle ----> record {unit, position, owner key} ----> unit ----> 1..16 frames of a FrameArena
 //       ^                                                |
-//       +------------------------------------------------+   each slot knows its handle's index
+//       +------------------------------------------------+   each position knows its handle's index
 //
 // An object has 1 to kPageSize bytes, a handle, and a 64-bit key by which its owner finds
 // it again when only the frame is known. The pool knows nothing else of it, calls nobody back,

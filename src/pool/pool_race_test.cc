@@ -17,7 +17,7 @@ class HandlePoolTestPeer {
     return Table(pool).TryBeginMove(handle.index());
   }
   static void EndMove(Pool& pool, Handle handle) {
-    Table(pool).EndMove(handle.index(), Table(pool).PlaceOf(handle.index()));
+    Table(pool).EndMove(handle.index(), Table(pool).LocationOf(handle.index()));
   }
 
  private:

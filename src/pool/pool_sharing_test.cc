@@ -21,11 +21,11 @@ class PoolSharingTestPeer {
   static Mutex& LockOf(Pool& pool, PoolVariant variant, Handle handle) {
     if (variant == PoolVariant::kZbud) {
       auto& zbud = static_cast<ZbudPool&>(pool);
-      const uint32_t unit = zbud.handles_.PlaceOf(handle.index()).unit;
+      const uint32_t unit = zbud.handles_.LocationOf(handle.index()).unit;
       return zbud.shards_[zbud.buds_[unit].shard.load(std::memory_order_relaxed)].mutex;
     }
     auto& zsmalloc = static_cast<ZsmallocPool&>(pool);
-    const uint32_t unit = zsmalloc.handles_.PlaceOf(handle.index()).unit;
+    const uint32_t unit = zsmalloc.handles_.LocationOf(handle.index()).unit;
     return zsmalloc.GroupAt(zsmalloc.pages_[unit].home.load(std::memory_order_relaxed)).mutex;
   }
   // What Snapshot would say, which takes every lock.
@@ -65,7 +65,7 @@ class Holder {
 class PoolSharingTest : public testing::TestWithParam<PoolVariant> {
  protected:
   static constexpr uint32_t kFrames = 4096;
-  // No class of which a slot would serve another of the sizes used here.
+  // No class of which a position would serve another of the sizes used here.
   static constexpr size_t kSize = 1000;
 
   void SetUp() override {

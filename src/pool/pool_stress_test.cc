@@ -1,5 +1,5 @@
 // Threads that store, load, free, compact, reclaim and empty ranges at once, over a shared table of
-// slots. Whoever exchanges a slot's handle for nothing owns the object and may free it;
+// entries. Whoever exchanges a entry's handle for nothing owns the object and may free it;
 // everybody else only tries. Every object carries its owner key, so any misdirected byte shows.
 #include <algorithm>
 #include <atomic>
@@ -29,7 +29,7 @@ uint64_t OperationsPerThread() {
 class PoolStressTest : public testing::TestWithParam<Parameters> {
  protected:
   static constexpr uint32_t kFrames = 8192;
-  static constexpr size_t kSlots = 28000;
+  static constexpr size_t kEntries = 28000;
 
   void SetUp() override {
     ASSERT_TRUE(
@@ -38,7 +38,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     ASSERT_NE(pool_, nullptr);
   }
   void TearDown() override {
-    for (std::atomic<uint64_t>& slot : slots_) FreeSlot(slot);
+    for (std::atomic<uint64_t>& entry : entries_) FreeEntry(entry);
     EXPECT_EQ(pool_->Snapshot().objects, 0u);
     pool_->Audit();
     arena_.Audit();
@@ -64,27 +64,27 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     ASSERT_TRUE(WaitUntil([&] { return pool_->TryFree(handle) == FreeOutcome::kFreed; }))
         << "an object stayed pinned";
   }
-  void FreeSlot(std::atomic<uint64_t>& slot) {
-    const Handle handle = Handle::FromRaw(slot.exchange(0));
+  void FreeEntry(std::atomic<uint64_t>& entry) {
+    const Handle handle = Handle::FromRaw(entry.exchange(0));
     if (!handle.valid()) return;
     FreeWhenUnpinned(handle);
   }
-  void StoreSlot(Rng& rng, std::vector<std::byte>& scratch) {
-    const size_t number = rng.Below(kSlots);
-    FreeSlot(slots_[number]);
+  void StoreEntry(Rng& rng, std::vector<std::byte>& scratch) {
+    const size_t number = rng.Below(kEntries);
+    FreeEntry(entries_[number]);
     scratch.resize(1 + rng.Below(rng.OneIn(3) ? kPageSize : 1500));
     Fill(scratch, number);
     const AllocateResult result = pool_->Store(scratch, number);
     if (!result.ok()) return;
     uint64_t expected = 0;
-    // Somebody else filled the slot meanwhile: ours goes.
-    if (!slots_[number].compare_exchange_strong(expected, result.handle.raw())) {
+    // Somebody else filled the entry meanwhile: ours goes.
+    if (!entries_[number].compare_exchange_strong(expected, result.handle.raw())) {
       FreeWhenUnpinned(result.handle);
     }
   }
-  void LoadSlot(Rng& rng) {
-    const size_t number = rng.Below(kSlots);
-    const Handle handle = Handle::FromRaw(slots_[number].load());
+  void LoadEntry(Rng& rng) {
+    const size_t number = rng.Below(kEntries);
+    const Handle handle = Handle::FromRaw(entries_[number].load());
     if (!handle.valid()) return;
     const PinnedObject pin = pool_->TryPin(handle);
     if (!pin) return;
@@ -95,11 +95,11 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     std::vector<std::byte> scratch;
     for (uint64_t i = 0; i < operations; ++i) {
       if (rng.OneIn(3)) {
-        StoreSlot(rng, scratch);
+        StoreEntry(rng, scratch);
       } else if (shrink && rng.OneIn(4)) {
-        FreeSlot(slots_[rng.Below(kSlots)]);
+        FreeEntry(entries_[rng.Below(kEntries)]);
       } else {
-        LoadSlot(rng);
+        LoadEntry(rng);
       }
     }
   }
@@ -112,7 +112,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
       uint64_t expected = list[i].handle.raw();
       if (rng.OneIn(2)) {
         static_cast<void>(pool_->TryMoveOut(list[i].handle));
-      } else if (slots_[list[i].owner_key].compare_exchange_strong(expected, 0)) {
+      } else if (entries_[list[i].owner_key].compare_exchange_strong(expected, 0)) {
         FreeWhenUnpinned(list[i].handle);
       }
     }
@@ -126,7 +126,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
 
   FrameArena arena_;
   std::unique_ptr<Pool> pool_;
-  std::atomic<uint64_t> slots_[kSlots] = {};
+  std::atomic<uint64_t> entries_[kEntries] = {};
 };
 
 TEST_P(PoolStressTest, EverythingAtOnce) {
@@ -155,8 +155,8 @@ TEST_P(PoolStressTest, EverythingAtOnce) {
     }
   });
   for (std::thread& worker : workers) worker.join();
-  for (size_t i = 0; i < kSlots; ++i) {
-    const Handle handle = Handle::FromRaw(slots_[i].load());
+  for (size_t i = 0; i < kEntries; ++i) {
+    const Handle handle = Handle::FromRaw(entries_[i].load());
     if (!handle.valid()) continue;
     EXPECT_TRUE(Holds(pool_->Pin(handle), i));
   }
@@ -184,16 +184,16 @@ TEST_P(PoolStressTest, BlocksAreReclaimedWhileThreadsStoreAndFree) {
   }
   for (std::thread& worker : workers) worker.join();
   // Of 16 objects 15 are freed, so that most blocks hold few frames in use.
-  for (size_t i = 0; i < kSlots; ++i) {
-    if (i % 16 != 0) FreeSlot(slots_[i]);
+  for (size_t i = 0; i < kEntries; ++i) {
+    if (i % 16 != 0) FreeEntry(entries_[i]);
   }
   const uint64_t populated = arena_.frames_populated().raw();
   const uint64_t released = reclaimer.ReclaimBlocks(BlockReclaimer::kBlocksMax).raw();
   EXPECT_GE(released, uint64_t{kFramesPerBlock});
   EXPECT_EQ(arena_.frames_populated().raw(), populated - released);
   EXPECT_GT(reclaimer.Snapshot().blocks_released, 0u);
-  for (size_t i = 0; i < kSlots; ++i) {
-    const Handle handle = Handle::FromRaw(slots_[i].load());
+  for (size_t i = 0; i < kEntries; ++i) {
+    const Handle handle = Handle::FromRaw(entries_[i].load());
     if (handle.valid()) {
       EXPECT_TRUE(Holds(pool_->Pin(handle), i));
     }
@@ -205,7 +205,7 @@ TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
   Rng fill(5);
   std::vector<std::byte> scratch;
   arena_.SetLimit(PageCount(kFrames * 4 / 5));
-  for (int i = 0; i < 60000; ++i) StoreSlot(fill, scratch);
+  for (int i = 0; i < 60000; ++i) StoreEntry(fill, scratch);
   std::vector<std::thread> workers;
   std::atomic<bool> stop{false};
   for (uint64_t seed = 1; seed <= 4; ++seed) {

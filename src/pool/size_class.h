@@ -1,13 +1,13 @@
 // Size classes: which sizes share a kind of zspage, and how many frames such a zspage spans.
 //
-//     chain of 3 frames, class of 1,360 bytes: 9 slots, 48 bytes lost in all
+//     chain of 3 frames, class of 1,360 bytes: 9 positions, 48 bytes lost in all
 //     | 0 | 1 | 2 | 3..|..3 | 4 | 5 | 6..|..6 | 7 | 8 |#|
 //
 // Sizes go in steps of 16 bytes from 32 to 4,096. For each the number of frames (up to the chain
 // limit, 4 to 16) is the smallest that leaves the least at the end; powers of two take one
-// frame. From the largest size downwards, sizes with the same frames and slots become one class,
-// since the larger serves the smaller without using more. Above the huge watermark every size ends
-// in the class of whole frames.
+// frame. From the largest size downwards, sizes with the same frames and positions become one
+// class, since the larger serves the smaller without using more. Above the huge watermark every
+// size ends in the class of whole frames.
 //
 // Golden values: the watermark is 3,264, 3,632 and 3,840 bytes for chains of 4, 8 and 16.
 // All pure arithmetic; any thread. The rule is zsmalloc's (N. Gupta, M. Kim, S. Senozhatsky).
@@ -22,24 +22,24 @@
 namespace uzswap {
 
 struct SizeClass {
-  uint16_t size = 0;    // of a slot
-  uint16_t frames = 0;  // a zspage spans
-  uint16_t slots = 0;   // a zspage has
+  uint16_t size = 0;       // of a position
+  uint16_t frames = 0;     // a zspage spans
+  uint16_t positions = 0;  // a zspage has
 
-  // The slots with bytes in frame k are [FirstIn(k), EndIn(k)).
+  // The positions with bytes in frame k are [FirstIn(k), EndIn(k)).
   [[nodiscard]] constexpr uint32_t FirstIn(uint32_t k) const {
-    const uint32_t slot = static_cast<uint32_t>((k << kPageShift) / size);
-    return slot < slots ? slot : slots;
+    const uint32_t position = static_cast<uint32_t>((k << kPageShift) / size);
+    return position < positions ? position : positions;
   }
   [[nodiscard]] constexpr uint32_t EndIn(uint32_t k) const {
     const uint32_t end = static_cast<uint32_t>((((k + 1) << kPageShift) + size - 1) / size);
-    return end < slots ? end : slots;
+    return end < positions ? end : positions;
   }
-  [[nodiscard]] constexpr uint32_t FirstFrameOf(uint32_t slot) const {
-    return (slot * size) >> kPageShift;
+  [[nodiscard]] constexpr uint32_t FirstFrameOf(uint32_t position) const {
+    return (position * size) >> kPageShift;
   }
-  [[nodiscard]] constexpr uint32_t LastFrameOf(uint32_t slot) const {
-    return (slot * size + size - 1u) >> kPageShift;
+  [[nodiscard]] constexpr uint32_t LastFrameOf(uint32_t position) const {
+    return (position * size + size - 1u) >> kPageShift;
   }
 };
 
@@ -48,7 +48,7 @@ inline constexpr uint32_t kSizeMin = 32;
 inline constexpr uint32_t kRawSizes = (kPageSize - kSizeMin) / kSizeStep + 1;  // 255
 inline constexpr uint32_t kChainMin = 4;
 inline constexpr uint32_t kChainMax = 16;
-inline constexpr uint32_t kSlotsMax = 256;
+inline constexpr uint32_t kPositionsMax = 256;
 
 constexpr uint32_t FramesForSize(uint32_t size, uint32_t chain) {
   if ((size & (size - 1)) == 0) return 1;
@@ -67,15 +67,15 @@ class SizeClassTable {
     for (uint32_t raw = kRawSizes; raw-- > 0;) {
       const uint32_t size = kSizeMin + raw * kSizeStep;
       const uint32_t frames = FramesForSize(size, chain);
-      const uint32_t slots = static_cast<uint32_t>((frames << kPageShift) / size);
+      const uint32_t positions = static_cast<uint32_t>((frames << kPageShift) / size);
       const bool same = count_ > 0 && classes_[count_ - 1].frames == frames &&
-                        classes_[count_ - 1].slots == slots;
+                        classes_[count_ - 1].positions == positions;
       if (!same) {
         classes_[count_++] = {static_cast<uint16_t>(size), static_cast<uint16_t>(frames),
-                              static_cast<uint16_t>(slots)};
+                              static_cast<uint16_t>(positions)};
       }
       class_of_raw_[raw] = static_cast<uint8_t>(count_ - 1);
-      if (huge_above_ == 0 && frames != 1 && slots != 1) huge_above_ = size;
+      if (huge_above_ == 0 && frames != 1 && positions != 1) huge_above_ = size;
     }
   }
 

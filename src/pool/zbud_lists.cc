@@ -123,7 +123,7 @@ void ZbudPool::AuditBud(const Bud& bud, uint32_t shard, uint64_t* objects) const
     UZ_CHECK_EQ(index == 0, bud.chunks[side] == 0);
     if (index == 0) continue;
     ++*objects;
-    UZ_CHECK((handles_.PlaceOf(index) == PlaceIn(bud, side)));
+    UZ_CHECK((handles_.LocationOf(index) == LocationIn(bud, side)));
     UZ_CHECK_EQ(FootprintOf(handles_.SizeOf(index)), bud.chunks[side] * kChunkSize);
   }
 }

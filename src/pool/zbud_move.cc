@@ -77,8 +77,8 @@ bool ZbudPool::MoveObject(Shard& shard, Bud& from, int side, Bud& to) {
   // A survivor's frame keeps its age: moving is not use.
   to.object[free_side] = index;
   to.chunks[free_side] = from.chunks[side];
-  const Place target = PlaceIn(to, free_side);
-  CopyBytes(Locate(PlaceIn(from, static_cast<uint32_t>(side)), size), Locate(target, size));
+  const Location target = LocationIn(to, free_side);
+  CopyBytes(Locate(LocationIn(from, static_cast<uint32_t>(side)), size), Locate(target, size));
   Relist(shard, to);
   RemoveObject(shard, from, side);
   handles_.EndMove(index, target);
@@ -91,14 +91,14 @@ MoveOutcome ZbudPool::TryMoveOut(Handle handle) {
   if (home == nullptr) return MoveOutcome::kStale;
   Shard& shard = *home;
   shard.mutex.AssertHeld();
-  const Place place = handles_.PlaceOf(handle.index());
-  Bud& from = buds_[place.unit];
+  const Location location = handles_.LocationOf(handle.index());
+  Bud& from = buds_[location.unit];
   MoveOutcome outcome = MoveOutcome::kNoRoom;
   if (from.state == BudState::kUnderReclaim) {
-    Bud* to = FindHole(shard, from.chunks[place.slot], nullptr);
+    Bud* to = FindHole(shard, from.chunks[location.position], nullptr);
     if (to != nullptr) {
-      outcome =
-          MoveObject(shard, from, place.slot, *to) ? MoveOutcome::kMoved : MoveOutcome::kPinned;
+      outcome = MoveObject(shard, from, location.position, *to) ? MoveOutcome::kMoved
+                                                                : MoveOutcome::kPinned;
     }
   }
   shard.mutex.Unlock();
@@ -238,7 +238,7 @@ MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
     ++shard.counts.moves_refused;
   }
   for (uint32_t side = 0; side < 2; ++side) {
-    if (held[side]) handles_.EndMove(bud.object[side], PlaceIn(bud, side));
+    if (held[side]) handles_.EndMove(bud.object[side], LocationIn(bud, side));
   }
   shard.mutex.Unlock();
   if (!all) return MigrateOutcome::kPinned;

@@ -43,12 +43,12 @@ void ZbudPool::ReturnUnit(uint32_t unit) {
 
 // --- Finding an object and its lock ---
 
-Place ZbudPool::PlaceIn(const Bud& bud, uint32_t side) const {
+Location ZbudPool::LocationIn(const Bud& bud, uint32_t side) const {
   const uint32_t begin = side == 0 ? 0 : kChunks - bud.chunks[1];
   return {UnitOf(bud), side, bud.frame, begin * static_cast<uint32_t>(kChunkSize)};
 }
 
-FrameId ZbudPool::SecondFrameOf(const Place&) {
+FrameId ZbudPool::SecondFrameOf(const Location&) {
   Panic(__FILE__, __LINE__, "an object of a zbud pool beyond the end of its frame");
 }
 
@@ -74,15 +74,15 @@ void ZbudPool::WaitForMove(uint32_t index) {
 
 // --- Allocation ---
 
-AllocateResult ZbudPool::PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) {
+AllocateResult ZbudPool::AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) {
   const uint32_t mine = ThreadShard() % kShards;
   const Request request{handles_.TakeIndex(), ChunksFor(size), size, owner_key, pins};
   Handle handle;
   if (request.index != 0) {
-    handle = PlaceInHole(shards_[mine], request);
-    if (!handle.valid()) handle = PlaceWherePlenty(mine, request);
-    if (!handle.valid()) handle = PlaceInFreshFrame(mine, request);
-    if (!handle.valid()) handle = PlaceInAnyHole(mine, request);
+    handle = AllocateInHole(shards_[mine], request);
+    if (!handle.valid()) handle = AllocateWherePlenty(mine, request);
+    if (!handle.valid()) handle = AllocateInFreshFrame(mine, request);
+    if (!handle.valid()) handle = AllocateInAnyHole(mine, request);
   }
   if (handle.valid()) return {AllocateOutcome::kAllocated, handle};
   if (request.index != 0) handles_.ReturnIndex(request.index);
@@ -91,44 +91,44 @@ AllocateResult ZbudPool::PlaceObject(size_t size, uint64_t owner_key, uint32_t p
   return {AllocateOutcome::kNoSpace, {}};
 }
 
-Handle ZbudPool::PlaceInHole(Shard& shard, const Request& request) {
+Handle ZbudPool::AllocateInHole(Shard& shard, const Request& request) {
   if (request.chunks >= kChunks) return {};
   if ((shard.fit_mask.load(std::memory_order_relaxed) >> request.chunks) == 0) return {};
   LockCounted(shard.mutex);
-  const Handle handle = PlaceInHoleLocked(shard, request);
+  const Handle handle = AllocateInHoleLocked(shard, request);
   shard.mutex.Unlock();
   return handle;
 }
 
-Handle ZbudPool::PlaceInHoleLocked(Shard& shard, const Request& request) {
+Handle ZbudPool::AllocateInHoleLocked(Shard& shard, const Request& request) {
   Bud* bud = FindHole(shard, request.chunks, nullptr);
   if (bud == nullptr) return {};
   return PublishIn(shard, *bud, bud->chunks[0] == 0 ? 0 : 1, request);
 }
 
-Handle ZbudPool::PlaceWherePlenty(uint32_t mine, const Request& request) {
+Handle ZbudPool::AllocateWherePlenty(uint32_t mine, const Request& request) {
   if (request.chunks >= kChunks) return {};
   for (uint32_t i = 1; i < kShards; ++i) {
     const uint32_t number = (mine + i) % kShards;
     if ((plenty_[number].load(std::memory_order_relaxed) >> request.chunks) == 0) continue;
     Shard& shard = shards_[number];
     if (!TryLockCounted(shard.mutex)) continue;
-    const Handle handle = PlaceInHoleLocked(shard, request);
+    const Handle handle = AllocateInHoleLocked(shard, request);
     shard.mutex.Unlock();
     if (handle.valid()) return handle;
   }
   return {};
 }
 
-Handle ZbudPool::PlaceInAnyHole(uint32_t mine, const Request& request) {
+Handle ZbudPool::AllocateInAnyHole(uint32_t mine, const Request& request) {
   for (uint32_t i = 1; i < kShards; ++i) {
-    const Handle handle = PlaceInHole(shards_[(mine + i) % kShards], request);
+    const Handle handle = AllocateInHole(shards_[(mine + i) % kShards], request);
     if (handle.valid()) return handle;
   }
   return {};
 }
 
-Handle ZbudPool::PlaceInFreshFrame(uint32_t shard_number, const Request& request) {
+Handle ZbudPool::AllocateInFreshFrame(uint32_t shard_number, const Request& request) {
   const uint32_t unit = TakeUnit();
   if (unit == 0) return {};
   // Before the frame's tag names the unit.
@@ -154,7 +154,7 @@ Handle ZbudPool::PublishIn(Shard& shard, Bud& bud, int side, const Request& requ
   const bool own = &shard == &shards_[ThreadShard() % kShards];
   CountAddition(shard.counts, shard.user, own, request.size);
   return handles_.Publish(request.index, request.size, request.owner_key,
-                          PlaceIn(bud, static_cast<uint32_t>(side)), request.pins);
+                          LocationIn(bud, static_cast<uint32_t>(side)), request.pins);
 }
 
 // --- Freeing ---
@@ -165,15 +165,15 @@ RetireOutcome ZbudPool::RetireAndRemove(Handle handle) {
   Shard& shard = *home;
   shard.mutex.AssertHeld();
   const size_t size = handles_.SizeOf(handle.index());
-  const Place place = handles_.PlaceOf(handle.index());
+  const Location location = handles_.LocationOf(handle.index());
   const RetireOutcome outcome = handles_.Retire(handle);
   if (outcome != RetireOutcome::kRetired) {
     shard.mutex.Unlock();
     return outcome;
   }
-  Bud& bud = buds_[place.unit];
-  UZ_CHECK_EQ(bud.object[place.slot], handle.index());
-  RemoveObject(shard, bud, place.slot);
+  Bud& bud = buds_[location.unit];
+  UZ_CHECK_EQ(bud.object[location.position], handle.index());
+  RemoveObject(shard, bud, location.position);
   CountRemoval(shard.counts, size);
   const uint32_t frame = bud.frame;
   const bool empty = bud.state == BudState::kListed && HoleOf(bud) == kChunks;
@@ -181,7 +181,7 @@ RetireOutcome ZbudPool::RetireAndRemove(Handle handle) {
   shard.mutex.Unlock();
 
   handles_.ReturnIndex(handle.index());
-  if (empty) Release(place.unit, frame);
+  if (empty) Release(location.unit, frame);
   return outcome;
 }
 

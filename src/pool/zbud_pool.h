@@ -105,9 +105,9 @@ class ZbudPool final : public HandlePool {
   static constexpr uint32_t kMovesPerHold = 16;
   static constexpr size_t kPlenty = 8;  // frames on a list; no longer plenty with half of it
 
-  AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) override;
+  AllocateResult AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) override;
   RetireOutcome RetireAndRemove(Handle handle) override;
-  FrameId SecondFrameOf(const Place& place) override;
+  FrameId SecondFrameOf(const Location& location) override;
   void WaitForMove(uint32_t index) override;
 
   uint32_t UnitOf(const Bud& bud) const { return static_cast<uint32_t>(&bud - buds_.data()); }
@@ -115,7 +115,7 @@ class ZbudPool final : public HandlePool {
     return bud.state == BudState::kListed || bud.state == BudState::kUnderReclaim;
   }
   static uint32_t HoleOf(const Bud& bud) { return kChunks - bud.chunks[0] - bud.chunks[1]; }
-  Place PlaceIn(const Bud& bud, uint32_t side) const;
+  Location LocationIn(const Bud& bud, uint32_t side) const;
   uint32_t TakeUnit();
   void ReturnUnit(uint32_t unit);
   // The locked shard of a live handle; nullptr (nothing locked) if it is stale.
@@ -131,11 +131,11 @@ class ZbudPool final : public HandlePool {
     uint32_t pins;
   };
   // Each is invalid if there is no room for it of that kind now.
-  Handle PlaceInHole(Shard& shard, const Request& request);
-  Handle PlaceInHoleLocked(Shard& shard, const Request& request) UZ_REQUIRES(shard.mutex);
-  Handle PlaceWherePlenty(uint32_t mine, const Request& request);
-  Handle PlaceInAnyHole(uint32_t mine, const Request& request);
-  Handle PlaceInFreshFrame(uint32_t shard, const Request& request);
+  Handle AllocateInHole(Shard& shard, const Request& request);
+  Handle AllocateInHoleLocked(Shard& shard, const Request& request) UZ_REQUIRES(shard.mutex);
+  Handle AllocateWherePlenty(uint32_t mine, const Request& request);
+  Handle AllocateInAnyHole(uint32_t mine, const Request& request);
+  Handle AllocateInFreshFrame(uint32_t shard, const Request& request);
   Handle PublishIn(Shard& shard, Bud& bud, int side, const Request& request)
       UZ_REQUIRES(shard.mutex);
   Bud* FindHole(Shard& shard, uint32_t chunks, const Bud* except) UZ_REQUIRES(shard.mutex);

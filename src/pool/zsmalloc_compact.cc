@@ -33,7 +33,7 @@ Zspage* ZsmallocPool::Densest(Group& group, uint32_t mask, const Zspage* except)
 }
 
 // Stage 1: one hold of the lock, at most as many moves as a frame has objects. False if no frame
-// of the group can be emptied into free slots that are there.
+// of the group can be emptied into free positions that are there.
 bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
   FreedFrames freed;
   bool progress = true;
@@ -46,18 +46,18 @@ bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
     const ZspageView view = View(*from);
     const uint32_t k = view.SparsestFrame();
     const uint32_t end = size_class.EndIn(k);
-    // The slots that go with the frame: its live ones need a place, its free ones are lost.
+    // The positions that go with the frame: its live ones need a place, its free ones are lost.
     uint32_t lost = 0;
-    for (uint32_t slot = size_class.FirstIn(k); slot < end; ++slot) {
-      lost += view.IsBacked(slot) ? 1 : 0;
+    for (uint32_t position = size_class.FirstIn(k); position < end; ++position) {
+      lost += view.IsBacked(position) ? 1 : 0;
     }
     if (group.backed - group.live < lost) return false;
-    for (uint32_t slot = view.NextLive(size_class.FirstIn(k), end); slot != kNoSlot && progress;
-         slot = view.NextLive(slot + 1, end)) {
-      uint32_t to_slot = 0;
-      Zspage* to = FindDestination(group, *from, k, &to_slot);
+    for (uint32_t position = view.NextLive(size_class.FirstIn(k), end);
+         position != kNoPosition && progress; position = view.NextLive(position + 1, end)) {
+      uint32_t to_position = 0;
+      Zspage* to = FindDestination(group, *from, k, &to_position);
       // Pinned: the group is left to the next call.
-      progress = to != nullptr && MoveObject(group, *from, slot, *to, to_slot, &freed);
+      progress = to != nullptr && MoveObject(group, *from, position, *to, to_position, &freed);
       if (progress) ++outcome.objects_moved;
     }
     group.counts.frames_freed += freed.count;
@@ -78,30 +78,33 @@ bool ZsmallocPool::WorthDraining(Group& group, const Zspage& from) {
   constexpr uint32_t kMovesForOneFrame = 32;
   const SizeClass& size_class = ClassOf(from);
   const uint64_t needed =
-      (group.live * size_class.frames + size_class.slots - 1) / size_class.slots;
+      (group.live * size_class.frames + size_class.positions - 1) / size_class.positions;
   if (group.frames <= needed) return false;
   return group.frames > needed + 1 || from.live <= kMovesForOneFrame;
 }
 
-// A free slot for an object of `from`: backed if there is one, else backed now; never in `from`.
-bool ZsmallocPool::DrainSlot(Group& group, const Zspage& from, Zspage** to, uint32_t* slot) {
+// A free position for an object of `from`: backed if there is one, else backed now; never in
+// `from`.
+bool ZsmallocPool::DrainPosition(Group& group, const Zspage& from, Zspage** to,
+                                 uint32_t* position) {
   *to = Densest(group, kPartialMask, &from);
   if (*to != nullptr) {
-    *slot = View(**to).FindBacked();
+    *position = View(**to).FindBacked();
     return true;
   }
   *to = Densest(group, kGrowableMask, &from);
   if (*to == nullptr) return false;
-  *slot = View(**to).FindUnbacked();
-  return BackSlot(group, **to, *slot);
+  *position = View(**to).FindUnbacked();
+  return BackPosition(group, **to, *position);
 }
 
-// Takes back frames that were got for a slot and are not used after all.
-void ZsmallocPool::UnbackSlot(Group& group, Zspage& page, uint32_t slot, FreedFrames* freed) {
+// Takes back frames that were got for a position and are not used after all.
+void ZsmallocPool::UnbackPosition(Group& group, Zspage& page, uint32_t position,
+                                  FreedFrames* freed) {
   ZspageView view = View(page);
   const SizeClass& size_class = ClassOf(page);
   Uncount(group, page);
-  for (uint32_t k = size_class.FirstFrameOf(slot); k <= size_class.LastFrameOf(slot); ++k) {
+  for (uint32_t k = size_class.FirstFrameOf(position); k <= size_class.LastFrameOf(position); ++k) {
     if (view.CountLiveIn(k) != 0) continue;
     freed->frames[freed->count++] = view.frame(k);
     view.RemoveFrame(k);
@@ -111,15 +114,15 @@ void ZsmallocPool::UnbackSlot(Group& group, Zspage& page, uint32_t slot, FreedFr
   List(group, page);
 }
 
-// Moves every object of `from` away, first of all into `to` if that is not null and has a slot
+// Moves every object of `from` away, first of all into `to` if that is not null and has a position
 // waiting. False if it had to stop.
-bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_slot,
+bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_position,
                          FreedFrames* freed, CompactOutcome& outcome) {
   while (from.live > 0) {
-    if (to == nullptr && !DrainSlot(group, from, &to, &to_slot)) return false;
-    const uint32_t first = View(from).NextLive(0, ClassOf(from).slots);
-    if (!MoveObject(group, from, first, *to, to_slot, freed)) {
-      UnbackSlot(group, *to, to_slot, freed);
+    if (to == nullptr && !DrainPosition(group, from, &to, &to_position)) return false;
+    const uint32_t first = View(from).NextLive(0, ClassOf(from).positions);
+    if (!MoveObject(group, from, first, *to, to_position, freed)) {
+      UnbackPosition(group, *to, to_position, freed);
       return false;
     }
     ++outcome.objects_moved;
@@ -161,9 +164,9 @@ bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& 
     PublishOldest(group);
   }
   if (from != nullptr && WorthDraining(group, *from)) {
-    progress = Drain(group, *from, fresh.page, fresh.slot, &freed, outcome);
+    progress = Drain(group, *from, fresh.page, fresh.position, &freed, outcome);
   } else if (fresh.page != nullptr) {
-    UnbackSlot(group, *fresh.page, fresh.slot, &freed);
+    UnbackPosition(group, *fresh.page, fresh.position, &freed);
   }
   // What the destination took is not gained.
   const uint64_t after = group.counts.frames;

@@ -9,7 +9,7 @@ namespace uzswap {
 // --- Lists ---
 
 uint8_t ZsmallocPool::ListFor(const Zspage& page, const SizeClass& size_class) {
-  if (page.live == size_class.slots || page.live == 0) return kNoList;
+  if (page.live == size_class.positions || page.live == 0) return kNoList;
   const uint32_t held = static_cast<uint32_t>(std::popcount(page.present)) << kPageShift;
   const uint32_t tenth = kTenths * page.live * size_class.size / held;
   UZ_CHECK_LT(tenth, kTenths + 1);
@@ -64,19 +64,19 @@ void ZsmallocPool::List(Group& group, Zspage& page) {
   group.list_mask.fetch_or(1u << wanted, std::memory_order_relaxed);
 }
 
-void ZsmallocPool::AddObject(Group& group, Zspage& page, uint32_t slot, uint32_t index) {
+void ZsmallocPool::AddObject(Group& group, Zspage& page, uint32_t position, uint32_t index) {
   Uncount(group, page);
-  View(page).AddObject(slot, index);
+  View(page).AddObject(position, index);
   Count(group, page);
   if (page.state == ZspageState::kListed) List(group, page);
 }
 
-void ZsmallocPool::RemoveObject(Group& group, Zspage& page, uint32_t slot, FreedFrames* freed) {
+void ZsmallocPool::RemoveObject(Group& group, Zspage& page, uint32_t position, FreedFrames* freed) {
   const SizeClass& size_class = ClassOf(page);
   ZspageView view = View(page);
   Uncount(group, page);
-  view.RemoveObject(slot);
-  for (uint32_t k = size_class.FirstFrameOf(slot); k <= size_class.LastFrameOf(slot); ++k) {
+  view.RemoveObject(position);
+  for (uint32_t k = size_class.FirstFrameOf(position); k <= size_class.LastFrameOf(position); ++k) {
     if (view.CountLiveIn(k) != 0) continue;
     UZ_CHECK_LT(freed->count, FreedFrames::kMax);
     freed->frames[freed->count++] = view.frame(k);
@@ -149,9 +149,9 @@ size_t ZsmallocPool::ListObjects(Zspage& page, uint32_t first, uint32_t end,
                                  std::span<ObjectInfo> objects) {
   const ZspageView view = View(page);
   size_t count = 0;
-  for (uint32_t slot = view.NextLive(first, end); slot != kNoSlot;
-       slot = view.NextLive(slot + 1, end)) {
-    if (count < objects.size()) objects[count] = Describe(view.object(slot));
+  for (uint32_t position = view.NextLive(first, end); position != kNoPosition;
+       position = view.NextLive(position + 1, end)) {
+    if (count < objects.size()) objects[count] = Describe(view.object(position));
     ++count;
   }
   return count;
@@ -208,10 +208,10 @@ void ZsmallocPool::AuditGroup(Group& group, uint64_t* objects, uint64_t* frames)
       const uint64_t tag = (uint64_t{k} << 32) | pages_.UnitOf(*page);
       UZ_CHECK_EQ(arena_->tag(FrameId(view.frame(k))), tag);
     }
-    for (uint32_t slot = view.NextLive(0, kSlotsMax); slot < ClassOf(*page).slots;
-         slot = view.NextLive(slot + 1, ClassOf(*page).slots)) {
-      UZ_CHECK(handles_.PlaceOf(view.object(slot)) == PlaceIn(*page, slot));
-      UZ_CHECK_LE(handles_.SizeOf(view.object(slot)), size_t{ClassOf(*page).size});
+    for (uint32_t position = view.NextLive(0, kPositionsMax); position < ClassOf(*page).positions;
+         position = view.NextLive(position + 1, ClassOf(*page).positions)) {
+      UZ_CHECK(handles_.LocationOf(view.object(position)) == LocationIn(*page, position));
+      UZ_CHECK_LE(handles_.SizeOf(view.object(position)), size_t{ClassOf(*page).size});
     }
   }
   size_t on_lists = 0;

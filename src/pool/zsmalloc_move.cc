@@ -33,7 +33,7 @@ ReclaimUnit ZsmallocPool::BeginReclaim(std::span<ObjectInfo> objects) {
 ReclaimUnit ZsmallocPool::BeginReclaimLocked(Group& group, Zspage& page,
                                              std::span<ObjectInfo> objects) {
   Detach(group, page);
-  const size_t count = ListObjects(page, 0, ClassOf(page).slots, objects);
+  const size_t count = ListObjects(page, 0, ClassOf(page).positions, objects);
   UZ_CHECK_LE(count, objects.size());
   return {pages_.UnitOf(page), static_cast<uint32_t>(std::popcount(page.present)),
           static_cast<uint32_t>(count)};
@@ -59,37 +59,37 @@ uint32_t ZsmallocPool::EndReclaim(const ReclaimUnit& unit) {
 
 // --- Moving one object ---
 
-// Requires: to_slot is free and backed. False if the object is pinned.
-bool ZsmallocPool::MoveObject(Group& group, Zspage& from, uint32_t slot, Zspage& to,
-                              uint32_t to_slot, FreedFrames* freed) {
-  const uint32_t index = View(from).object(slot);
+// Requires: to_position is free and backed. False if the object is pinned.
+bool ZsmallocPool::MoveObject(Group& group, Zspage& from, uint32_t position, Zspage& to,
+                              uint32_t to_position, FreedFrames* freed) {
+  const uint32_t index = View(from).object(position);
   if (!handles_.TryBeginMove(index)) {
     ++group.counts.moves_refused;
     return false;
   }
   const size_t size = handles_.SizeOf(index);
-  const Place target = PlaceIn(to, to_slot);
-  CopyBytes(Locate(PlaceIn(from, slot), size), Locate(target, size));
+  const Location target = LocationIn(to, to_position);
+  CopyBytes(Locate(LocationIn(from, position), size), Locate(target, size));
   // A mover's destination keeps its age: moving is not use.
-  AddObject(group, to, to_slot, index);
-  RemoveObject(group, from, slot, freed);
+  AddObject(group, to, to_position, index);
+  RemoveObject(group, from, position, freed);
   handles_.EndMove(index, target);
   ++group.counts.objects_moved;
   return true;
 }
 
-// A free backed slot in the densest zspage that has one; never in frame `except` of `from`.
+// A free backed position in the densest zspage that has one; never in frame `except` of `from`.
 Zspage* ZsmallocPool::FindDestination(Group& group, const Zspage& from, uint32_t except,
-                                      uint32_t* slot) {
+                                      uint32_t* position) {
   uint32_t mask = group.list_mask.load(std::memory_order_relaxed) & kPartialMask;
   while (mask != 0) {
     const int list = std::bit_width(mask) - 1;
     mask &= ~(1u << list);
     for (Zspage* page = group.lists[list].front(); page != nullptr;
          page = group.lists[list].Next(*page)) {
-      *slot = View(*page).FindBacked(page == &from ? except : kNoFrame);
-      if (*slot != kNoSlot) return page;
-      UZ_CHECK(page == &from);  // only there may the free slots be out of bounds
+      *position = View(*page).FindBacked(page == &from ? except : kNoFrame);
+      if (*position != kNoPosition) return page;
+      UZ_CHECK(page == &from);  // only there may the free positions be out of bounds
     }
   }
   return nullptr;
@@ -100,16 +100,17 @@ MoveOutcome ZsmallocPool::TryMoveOut(Handle handle) {
   if (home == nullptr) return MoveOutcome::kStale;
   Group& group = *home;
   group.mutex.AssertHeld();
-  const Place place = handles_.PlaceOf(handle.index());
-  Zspage& from = pages_[place.unit];
+  const Location location = handles_.LocationOf(handle.index());
+  Zspage& from = pages_[location.unit];
   MoveOutcome outcome = MoveOutcome::kNoRoom;
   FreedFrames freed;
   if (from.state == ZspageState::kUnderReclaim) {
-    uint32_t slot = 0;
-    Zspage* to = FindDestination(group, from, kNoFrame, &slot);
+    uint32_t position = 0;
+    Zspage* to = FindDestination(group, from, kNoFrame, &position);
     if (to != nullptr) {
-      outcome = MoveObject(group, from, place.slot, *to, slot, &freed) ? MoveOutcome::kMoved
-                                                                       : MoveOutcome::kPinned;
+      outcome = MoveObject(group, from, location.position, *to, position, &freed)
+                    ? MoveOutcome::kMoved
+                    : MoveOutcome::kPinned;
     }
   }
   group.mutex.Unlock();
@@ -132,10 +133,10 @@ MigrateOutcome ZsmallocPool::TryMigrateFrame(FrameId from, FrameId to) {
   const uint32_t end = size_class.EndIn(k);
   // Hold every object with bytes in the frame; where one is pinned, let go of those before it.
   uint32_t stop = view.NextLive(first, end);
-  while (stop != kNoSlot && handles_.TryBeginMove(view.object(stop))) {
+  while (stop != kNoPosition && handles_.TryBeginMove(view.object(stop))) {
     stop = view.NextLive(stop + 1, end);
   }
-  const bool held_all = stop == kNoSlot;
+  const bool held_all = stop == kNoPosition;
   if (held_all) {
     CopyFrame(from, to);
     arena_->SetTag(to, (uint64_t{k} << 32) | unit);
@@ -146,9 +147,9 @@ MigrateOutcome ZsmallocPool::TryMigrateFrame(FrameId from, FrameId to) {
   }
   // The records take the new frame along.
   const uint32_t held_end = held_all ? end : stop;
-  for (uint32_t slot = view.NextLive(first, held_end); slot != kNoSlot;
-       slot = view.NextLive(slot + 1, held_end)) {
-    handles_.EndMove(view.object(slot), PlaceIn(page, slot));
+  for (uint32_t position = view.NextLive(first, held_end); position != kNoPosition;
+       position = view.NextLive(position + 1, held_end)) {
+    handles_.EndMove(view.object(position), LocationIn(page, position));
   }
   group.mutex.Unlock();
   if (!held_all) return MigrateOutcome::kPinned;

@@ -48,15 +48,15 @@ size_t ZsmallocPool::FootprintOf(size_t size) const {
 // --- Finding an object and its lock ---
 
 // Requires: the group is locked, or the caller holds what keeps the object there.
-Place ZsmallocPool::PlaceIn(Zspage& page, uint32_t slot) {
-  const uint32_t begin = slot * ClassOf(page).size;
-  return {pages_.UnitOf(page), slot, View(page).frame(begin >> kPageShift),
+Location ZsmallocPool::LocationIn(Zspage& page, uint32_t position) {
+  const uint32_t begin = position * ClassOf(page).size;
+  return {pages_.UnitOf(page), position, View(page).frame(begin >> kPageShift),
           begin & static_cast<uint32_t>(kPageSize - 1)};
 }
 
-FrameId ZsmallocPool::SecondFrameOf(const Place& place) {
-  Zspage& page = pages_[place.unit];
-  return FrameId(View(page).frame(ClassOf(page).LastFrameOf(place.slot)));
+FrameId ZsmallocPool::SecondFrameOf(const Location& location) {
+  Zspage& page = pages_[location.unit];
+  return FrameId(View(page).frame(ClassOf(page).LastFrameOf(location.position)));
 }
 
 ZsmallocPool::Group* ZsmallocPool::LockHome(Handle handle) {
@@ -110,23 +110,23 @@ RetireOutcome ZsmallocPool::RetireAndRemove(Handle handle) {
   Group& group = *home;
   group.mutex.AssertHeld();
   const size_t size = handles_.SizeOf(handle.index());
-  const Place place = handles_.PlaceOf(handle.index());
+  const Location location = handles_.LocationOf(handle.index());
   const RetireOutcome outcome = handles_.Retire(handle);
   if (outcome != RetireOutcome::kRetired) {
     group.mutex.Unlock();
     return outcome;
   }
-  Zspage& page = pages_[place.unit];
-  UZ_CHECK_EQ(View(page).object(place.slot), handle.index());
+  Zspage& page = pages_[location.unit];
+  UZ_CHECK_EQ(View(page).object(location.position), handle.index());
   FreedFrames freed;
-  RemoveObject(group, page, place.slot, &freed);
+  RemoveObject(group, page, location.position, &freed);
   CountRemoval(group.counts, size);
   const bool empty = page.live == 0 && page.state == ZspageState::kListed;
   if (empty) Retire(group, page);
   group.mutex.Unlock();
 
   handles_.ReturnIndex(handle.index());
-  if (empty) pages_.Return(place.unit);
+  if (empty) pages_.Return(location.unit);
   GiveBack(freed);
   return outcome;
 }

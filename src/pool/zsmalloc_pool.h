@@ -1,13 +1,13 @@
 // ZsmallocPool: objects of similar size packed into rows of frames, straddling frame ends.
 //
-//     size --> class --> group (class x shard) --> zspage --> slot
+//     size --> class --> group (class x shard) --> zspage --> position
 //
-//     group   partial[0..9]    zspages with free backed slots, by density in tenths
-//             growable[0..9]   zspages with free slots, but none that is backed, likewise
+//     group   partial[0..9]    zspages with free backed positions, by density in tenths
+//             growable[0..9]   zspages with free positions, but none that is backed, likewise
 //             (full)           on no list but that of ages
 //             ages             all of them, youngest first
 //
-// Density is the bytes of the live slots over those of the frames that are there.
+// Density is the bytes of the live positions over those of the frames that are there.
 //
 // A zspage (pool/zspage.h) has its frames only where objects are. So at rest a class wastes part
 // of one frame instead of part of a zspage, and emptying a frame frees it by itself.
@@ -15,8 +15,9 @@
 // Allocation, in this order, until one has room:
 //   1. the fullest partial zspage of the class, in the thread's shard;
 //   2. a partial zspage of a slightly larger class (kSpill: at most 1/32 larger), same shard:
-//      after churn the free slots of a class that has shrunk serve its neighbours;
-//   3. the same in other shards, but only in groups that have plenty of free backed slots (kPlenty)
+//      after churn the free positions of a class that has shrunk serve its neighbours;
+//   3. the same in other shards, but only in groups that have plenty of free backed positions
+//   (kPlenty)
 //      and whose lock is not held: else threads that fill the pool side by side would end up in
 //      one another's zspages;
 //   4. a further frame for a growable zspage, then for a new one;
@@ -25,11 +26,12 @@
 //
 // Compaction goes through the classes from the largest, in each from the emptiest zspage to the
 // fullest ones, in two stages:
-//   1. empties the sparsest frame of the emptiest zspage into free backed slots elsewhere, for as
+//   1. empties the sparsest frame of the emptiest zspage into free backed positions elsewhere, for
+//   as
 //      long as they can take all of that frame's objects. Every such round frees a frame.
 //   2. while the class has more frames than its objects would need side by side (scattered frames
-//      lose the slots that straddle their ends), drains the emptiest zspage into the densest,
-//      backing slots there as needed. Every zspage drained is gone, so this ends; at the end
+//      lose the positions that straddle their ends), drains the emptiest zspage into the densest,
+//      backing positions there as needed. Every zspage drained is gone, so this ends; at the end
 //      all zspages but one are full.
 //
 // Units (see pool.h) are zspages. Their frames come back one by one while their objects go.
@@ -91,7 +93,7 @@ class ZsmallocPool final : public HandlePool {
   static constexpr uint32_t kLists = 2 * kTenths;  // partial, growable
   static constexpr uint32_t kPartialMask = (1u << kTenths) - 1;
   static constexpr uint32_t kGrowableMask = kPartialMask << kTenths;
-  // Bytes of free backed slots in a group: at least so many, and this share of what its frames
+  // Bytes of free backed positions in a group: at least so many, and this share of what its frames
   // hold. No longer plenty with half of it.
   static constexpr uint64_t kPlenty = 4 * kPageSize;
   static constexpr uint64_t kPlentyShare = 32;
@@ -124,18 +126,18 @@ class ZsmallocPool final : public HandlePool {
   struct Room {
     Group* group = nullptr;  // locked, if there is room
     Zspage* page = nullptr;
-    uint32_t slot = 0;
+    uint32_t position = 0;
   };
 
   static constexpr uint32_t kShards = 8;  // bits of plenty_
   static constexpr uint32_t kGroupsInShard = 256;
   static constexpr uint64_t kStampEvery = 64;
-  // A slot larger than the object by up to 1/kSpill of it is better than a new frame.
+  // A position larger than the object by up to 1/kSpill of it is better than a new frame.
   static constexpr uint32_t kSpill = 32;
 
-  AllocateResult PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) override;
+  AllocateResult AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) override;
   RetireOutcome RetireAndRemove(Handle handle) override;
-  FrameId SecondFrameOf(const Place& place) override;
+  FrameId SecondFrameOf(const Location& location) override;
   void WaitForMove(uint32_t index) override;
 
   const SizeClass& ClassOf(const Zspage& page) const {
@@ -145,7 +147,7 @@ class ZsmallocPool final : public HandlePool {
   Group& GroupAt(uint32_t home) { return groups_[home]; }
   Group& BuiltGroupAt(uint32_t home);
   uint32_t HomeOf(const Group& group) const { return static_cast<uint32_t>(&group - groups_); }
-  Place PlaceIn(Zspage& page, uint32_t slot);
+  Location LocationIn(Zspage& page, uint32_t position);
   void BuildShard(uint32_t shard);
   bool IsBuilt(uint32_t shard) const { return shard_built_[shard].load(std::memory_order_acquire); }
 
@@ -166,12 +168,12 @@ class ZsmallocPool final : public HandlePool {
   Room RoomOrUnlock(Group& group);
   Room FindGrowable(uint32_t home);
   Room NewZspage(uint32_t home);
-  bool BackSlot(Group& group, Zspage& page, uint32_t slot) UZ_REQUIRES(group.mutex);
+  bool BackPosition(Group& group, Zspage& page, uint32_t position) UZ_REQUIRES(group.mutex);
   void MoveUnitTo(uint32_t unit, uint32_t home);
 
-  void AddObject(Group& group, Zspage& page, uint32_t slot, uint32_t index)
+  void AddObject(Group& group, Zspage& page, uint32_t position, uint32_t index)
       UZ_REQUIRES(group.mutex);
-  void RemoveObject(Group& group, Zspage& page, uint32_t slot, FreedFrames* freed)
+  void RemoveObject(Group& group, Zspage& page, uint32_t position, FreedFrames* freed)
       UZ_REQUIRES(group.mutex);
   // Adds what a listed zspage contributes to the group's sums, or takes it away before a change.
   static void Count(Group& group, const Zspage& page) UZ_REQUIRES(group.mutex);
@@ -192,9 +194,9 @@ class ZsmallocPool final : public HandlePool {
       UZ_REQUIRES(group.mutex);
 
   // zsmalloc_move.cc
-  bool MoveObject(Group& group, Zspage& from, uint32_t slot, Zspage& to, uint32_t to_slot,
+  bool MoveObject(Group& group, Zspage& from, uint32_t position, Zspage& to, uint32_t to_position,
                   FreedFrames* freed) UZ_REQUIRES(group.mutex);
-  Zspage* FindDestination(Group& group, const Zspage& from, uint32_t except, uint32_t* slot)
+  Zspage* FindDestination(Group& group, const Zspage& from, uint32_t except, uint32_t* position)
       UZ_REQUIRES(group.mutex);
   // The sparsest zspage on the lists of the mask, the densest other than `except`; nullptr if none.
   static Zspage* Sparsest(Group& group, uint32_t mask) UZ_REQUIRES(group.mutex);
@@ -202,11 +204,11 @@ class ZsmallocPool final : public HandlePool {
       UZ_REQUIRES(group.mutex);
   bool EmptyOneFrame(Group& group, CompactOutcome& outcome);
   bool WorthDraining(Group& group, const Zspage& from) UZ_REQUIRES(group.mutex);
-  bool DrainSlot(Group& group, const Zspage& from, Zspage** to, uint32_t* slot)
+  bool DrainPosition(Group& group, const Zspage& from, Zspage** to, uint32_t* position)
       UZ_REQUIRES(group.mutex);
-  void UnbackSlot(Group& group, Zspage& page, uint32_t slot, FreedFrames* freed)
+  void UnbackPosition(Group& group, Zspage& page, uint32_t position, FreedFrames* freed)
       UZ_REQUIRES(group.mutex);
-  bool Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_slot, FreedFrames* freed,
+  bool Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_position, FreedFrames* freed,
              CompactOutcome& outcome) UZ_REQUIRES(group.mutex);
   bool DrainSparsest(Group& group, CompactOutcome& outcome);
   bool DrainLocked(Group& group, const Room& fresh, CompactOutcome& outcome)

@@ -14,17 +14,17 @@ void ZspageView::Clear() {
   page_.backed = 0;
 }
 
-void ZspageView::AddObject(uint32_t slot, uint32_t index) {
-  UZ_CHECK(index != 0 && !IsLive(slot) && IsBacked(slot));
-  set_live_bits(slot / 64, live_bits(slot / 64) | uint64_t{1} << (slot % 64));
-  slots()[slot] = index;
+void ZspageView::AddObject(uint32_t position, uint32_t index) {
+  UZ_CHECK(index != 0 && !IsLive(position) && IsBacked(position));
+  set_live_bits(position / 64, live_bits(position / 64) | uint64_t{1} << (position % 64));
+  positions()[position] = index;
   ++page_.live;
 }
 
-void ZspageView::RemoveObject(uint32_t slot) {
-  UZ_CHECK(IsLive(slot));
-  set_live_bits(slot / 64, live_bits(slot / 64) & ~(uint64_t{1} << (slot % 64)));
-  slots()[slot] = 0;
+void ZspageView::RemoveObject(uint32_t position) {
+  UZ_CHECK(IsLive(position));
+  set_live_bits(position / 64, live_bits(position / 64) & ~(uint64_t{1} << (position % 64)));
+  positions()[position] = 0;
   --page_.live;
 }
 
@@ -43,11 +43,11 @@ void ZspageView::RemoveFrame(uint32_t k) {
 }
 
 uint32_t ZspageView::CountBacked() const {
-  if (page_.present == (1u << class_.frames) - 1) return class_.slots;
+  if (page_.present == (1u << class_.frames) - 1) return class_.positions;
   uint32_t backed = 0;
   for (uint32_t k = 0; k < class_.frames; ++k) {
     if (!HasFrame(k)) continue;
-    // The slots that begin in frame k; the last of them may end in the next.
+    // The positions that begin in frame k; the last of them may end in the next.
     const uint32_t end = class_.EndIn(k);
     uint32_t first = class_.FirstIn(k);
     if (first < end && class_.FirstFrameOf(first) < k) ++first;
@@ -63,74 +63,74 @@ uint32_t ZspageView::NextLive(uint32_t from, uint32_t end) const {
   while (from < end) {
     const uint64_t bits = live_bits(from / 64) >> (from % 64);
     if (bits != 0) {
-      const uint32_t slot = from + static_cast<uint32_t>(std::countr_zero(bits));
-      return slot < end ? slot : kNoSlot;
+      const uint32_t position = from + static_cast<uint32_t>(std::countr_zero(bits));
+      return position < end ? position : kNoPosition;
     }
     from = (from / 64 + 1) * 64;
   }
-  return kNoSlot;
+  return kNoPosition;
 }
 
 uint32_t ZspageView::NextFree(uint32_t from, uint32_t end) const {
   while (from < end) {
     const uint64_t bits = ~live_bits(from / 64) >> (from % 64);
     if (bits != 0) {
-      const uint32_t slot = from + static_cast<uint32_t>(std::countr_zero(bits));
-      return slot < end ? slot : kNoSlot;
+      const uint32_t position = from + static_cast<uint32_t>(std::countr_zero(bits));
+      return position < end ? position : kNoPosition;
     }
     from = (from / 64 + 1) * 64;
   }
-  return kNoSlot;
+  return kNoPosition;
 }
 
 uint32_t ZspageView::CountLiveIn(uint32_t k) const {
   uint32_t count = 0;
   const uint32_t end = class_.EndIn(k);
-  for (uint32_t slot = class_.FirstIn(k); slot < end;) {
-    const uint32_t stop = std::min((slot / 64 + 1) * 64, end);
-    uint64_t bits = live_bits(slot / 64) >> (slot % 64);
-    if (stop - slot < 64) bits &= (uint64_t{1} << (stop - slot)) - 1;
+  for (uint32_t position = class_.FirstIn(k); position < end;) {
+    const uint32_t stop = std::min((position / 64 + 1) * 64, end);
+    uint64_t bits = live_bits(position / 64) >> (position % 64);
+    if (stop - position < 64) bits &= (uint64_t{1} << (stop - position)) - 1;
     count += static_cast<uint32_t>(std::popcount(bits));
-    slot = stop;
+    position = stop;
   }
   return count;
 }
 
 uint32_t ZspageView::FindBacked(uint32_t except) const {
-  if (page_.live == page_.backed) return kNoSlot;
+  if (page_.live == page_.backed) return kNoPosition;
   for (uint32_t k = 0; k < class_.frames; ++k) {
     if (!HasFrame(k) || k == except) continue;
     const uint32_t end = class_.EndIn(k);
-    for (uint32_t slot = NextFree(class_.FirstIn(k), end); slot != kNoSlot;
-         slot = NextFree(slot + 1, end)) {
+    for (uint32_t position = NextFree(class_.FirstIn(k), end); position != kNoPosition;
+         position = NextFree(position + 1, end)) {
       const bool outside =
-          class_.FirstFrameOf(slot) != except && class_.LastFrameOf(slot) != except;
-      if (outside && IsBacked(slot)) return slot;
+          class_.FirstFrameOf(position) != except && class_.LastFrameOf(position) != except;
+      if (outside && IsBacked(position)) return position;
     }
   }
-  return kNoSlot;
+  return kNoPosition;
 }
 
 uint32_t ZspageView::FindUnbacked() const {
-  uint32_t inside = kNoSlot;
-  uint32_t any = kNoSlot;
+  uint32_t inside = kNoPosition;
+  uint32_t any = kNoPosition;
   for (uint32_t k = 0; k < class_.frames; ++k) {
     if (HasFrame(k)) continue;
-    // No slot that touches a missing frame is live.
+    // No position that touches a missing frame is live.
     const uint32_t first = class_.FirstIn(k);
     const uint32_t end = class_.EndIn(k);
     if (first == end) continue;
-    for (const uint32_t slot : {first, end - 1}) {
-      const uint32_t other =
-          class_.FirstFrameOf(slot) < k ? class_.FirstFrameOf(slot) : class_.LastFrameOf(slot);
-      if (other != k && HasFrame(other)) return slot;
-      if (other == k && inside == kNoSlot) inside = slot;
+    for (const uint32_t position : {first, end - 1}) {
+      const uint32_t other = class_.FirstFrameOf(position) < k ? class_.FirstFrameOf(position)
+                                                               : class_.LastFrameOf(position);
+      if (other != k && HasFrame(other)) return position;
+      if (other == k && inside == kNoPosition) inside = position;
     }
-    // Of three or more slots the second lies wholly inside.
-    if (inside == kNoSlot && end - first >= 3) inside = first + 1;
-    if (any == kNoSlot) any = first;
+    // Of three or more positions the second lies wholly inside.
+    if (inside == kNoPosition && end - first >= 3) inside = first + 1;
+    if (any == kNoPosition) any = first;
   }
-  return inside != kNoSlot ? inside : any;
+  return inside != kNoPosition ? inside : any;
 }
 
 uint32_t ZspageView::SparsestFrame() const {
@@ -148,15 +148,16 @@ uint32_t ZspageView::SparsestFrame() const {
 
 void ZspageView::Audit() const {
   uint32_t live = 0;
-  for (uint32_t slot = NextLive(0, class_.slots); slot != kNoSlot;
-       slot = NextLive(slot + 1, class_.slots)) {
+  for (uint32_t position = NextLive(0, class_.positions); position != kNoPosition;
+       position = NextLive(position + 1, class_.positions)) {
     ++live;
-    UZ_CHECK(IsBacked(slot));
-    UZ_CHECK_NE(object(slot), 0u);
+    UZ_CHECK(IsBacked(position));
+    UZ_CHECK_NE(object(position), 0u);
   }
   UZ_CHECK_EQ(live, uint32_t{page_.live});
   uint32_t backed = 0;
-  for (uint32_t slot = 0; slot < class_.slots; ++slot) backed += IsBacked(slot) ? 1 : 0;
+  for (uint32_t position = 0; position < class_.positions; ++position)
+    backed += IsBacked(position) ? 1 : 0;
   UZ_CHECK_EQ(backed, uint32_t{page_.backed});
   for (uint32_t k = 0; k < class_.frames; ++k) {
     if (HasFrame(k)) UZ_CHECK_GT(CountLiveIn(k), 0u);

@@ -1,16 +1,16 @@
-// Zspage: up to 16 frames seen as one row of equal slots, any of the frames possibly missing.
+// Zspage: up to 16 frames seen as one row of equal positions, any of the frames possibly missing.
 //
-//     frames    [ 0 ][ 1 ][ - ][ 3 ]          '-': no slot in it is in use, so it is not there
-//     slots     |a|b|.|c|.|.|.|d|.|           a slot may straddle two frames
-//     block     frames[16] live bits  slots[n]
+//     frames    [ 0 ][ 1 ][ - ][ 3 ]          '-': no position in it is in use, so it is not there
+//     positions     |a|b|.|c|.|.|.|d|.|           a position may straddle two frames
+//     block     frames[16] live bits  positions[n]
 //                                     the handle's index of each object, the way back
 //
-// A zspage takes a frame only when a slot in it is first used, and gives it back as soon as its
+// A zspage takes a frame only when a position in it is first used, and gives it back as soon as its
 // last object goes, whether or not the rest of the zspage is in use: evicting or freeing the three
 // objects of a frame frees that frame. (The kernel's zspage holds all its frames until it is
 // empty as a whole.)
 //
-// A slot is *backed* if all its frames are there. live <= backed <= slots.
+// A position is *backed* if all its frames are there. live <= backed <= positions.
 //
 // The record is 64 bytes; frame numbers and back-pointers lie in a block whose length depends on
 // the class. Both are out of line: allocating and freeing do not touch the frames.
@@ -59,7 +59,7 @@ struct alignas(kCacheLineSize) Zspage {
 };
 static_assert(sizeof(Zspage) == 64);
 
-inline constexpr uint32_t kNoSlot = UINT32_MAX;
+inline constexpr uint32_t kNoPosition = UINT32_MAX;
 inline constexpr uint32_t kNoFrame = UINT32_MAX;
 
 // A zspage together with its geometry and its block: what the algorithms work on.
@@ -69,35 +69,35 @@ class ZspageView {
       : page_(page), class_(size_class), block_(block) {}
 
   static constexpr uint32_t BlockWords(const SizeClass& c) {
-    return c.frames + 2 * LiveWords(c) + c.slots;
+    return c.frames + 2 * LiveWords(c) + c.positions;
   }
 
   [[nodiscard]] uint32_t frame(uint32_t k) const { return block_[k]; }
   void SetFrame(uint32_t k, uint32_t frame) { block_[k] = frame; }
-  [[nodiscard]] uint32_t object(uint32_t slot) const { return slots()[slot]; }
-  [[nodiscard]] bool IsLive(uint32_t slot) const {
-    return ((live_bits(slot / 64) >> (slot % 64)) & 1) != 0;
+  [[nodiscard]] uint32_t object(uint32_t position) const { return positions()[position]; }
+  [[nodiscard]] bool IsLive(uint32_t position) const {
+    return ((live_bits(position / 64) >> (position % 64)) & 1) != 0;
   }
   [[nodiscard]] bool HasFrame(uint32_t k) const { return ((page_.present >> k) & 1) != 0; }
-  [[nodiscard]] bool IsBacked(uint32_t slot) const {
-    return HasFrame(class_.FirstFrameOf(slot)) && HasFrame(class_.LastFrameOf(slot));
+  [[nodiscard]] bool IsBacked(uint32_t position) const {
+    return HasFrame(class_.FirstFrameOf(position)) && HasFrame(class_.LastFrameOf(position));
   }
 
   // An empty zspage: no frames, no objects.
   void Clear();
-  void AddObject(uint32_t slot, uint32_t index);
-  void RemoveObject(uint32_t slot);
+  void AddObject(uint32_t position, uint32_t index);
+  void RemoveObject(uint32_t position);
   // Requires: not there / there and without live objects.
   void AddFrame(uint32_t k, uint32_t frame);
   void RemoveFrame(uint32_t k);
 
   [[nodiscard]] uint32_t CountLiveIn(uint32_t k) const;
-  // The lowest live slot at or after `from` and before `end`; kNoSlot if none.
+  // The lowest live position at or after `from` and before `end`; kNoPosition if none.
   [[nodiscard]] uint32_t NextLive(uint32_t from, uint32_t end) const;
-  // A free backed slot with no bytes in frame `except`; kNoSlot if none.
+  // A free backed position with no bytes in frame `except`; kNoPosition if none.
   [[nodiscard]] uint32_t FindBacked(uint32_t except = kNoFrame) const;
-  // The free slot that can be backed at least cost: best one that straddles out of a frame that is
-  // there, then one inside a missing frame, then one that needs two frames. kNoSlot if none.
+  // The free position that can be backed at least cost: best one that straddles out of a frame that
+  // is there, then one inside a missing frame, then one that needs two frames. kNoPosition if none.
   [[nodiscard]] uint32_t FindUnbacked() const;
   // The frame with the fewest live objects; kNoFrame if no frame is there.
   [[nodiscard]] uint32_t SparsestFrame() const;
@@ -105,7 +105,7 @@ class ZspageView {
   void Audit() const;
 
  private:
-  static constexpr uint32_t LiveWords(const SizeClass& c) { return (c.slots + 63u) / 64; }
+  static constexpr uint32_t LiveWords(const SizeClass& c) { return (c.positions + 63u) / 64; }
   [[nodiscard]] uint64_t live_bits(uint32_t word) const {
     const uint32_t* at = block_ + class_.frames + size_t{2} * word;
     return at[0] | (uint64_t{at[1]} << 32);
@@ -115,7 +115,7 @@ class ZspageView {
     at[0] = static_cast<uint32_t>(bits);
     at[1] = static_cast<uint32_t>(bits >> 32);
   }
-  [[nodiscard]] uint32_t* slots() const {
+  [[nodiscard]] uint32_t* positions() const {
     return block_ + class_.frames + size_t{2} * LiveWords(class_);
   }
   [[nodiscard]] uint32_t NextFree(uint32_t from, uint32_t end) const;
@@ -150,7 +150,7 @@ class ZspageTable {
  private:
   static constexpr uint32_t kBlockUnit = 8;
   static constexpr uint32_t kBlockUnitsMax =
-      (kChainMax + 2 * kSlotsMax / 64 + kSlotsMax + kBlockUnit - 1) / kBlockUnit;
+      (kChainMax + 2 * kPositionsMax / 64 + kPositionsMax + kBlockUnit - 1) / kBlockUnit;
 
   static constexpr uint32_t BlockUnits(const SizeClass& c) {
     return (ZspageView::BlockWords(c) + kBlockUnit - 1) / kBlockUnit;

@@ -6,7 +6,7 @@
 
 namespace uzswap {
 
-AllocateResult ZsmallocPool::PlaceObject(size_t size, uint64_t owner_key, uint32_t pins) {
+AllocateResult ZsmallocPool::AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) {
   const uint32_t shard = ThreadShard() % kShards;
   if (!IsBuilt(shard)) BuildShard(shard);
   const uint32_t home = shard * kGroupsInShard + classes_.ClassFor(size);
@@ -20,11 +20,11 @@ AllocateResult ZsmallocPool::PlaceObject(size_t size, uint64_t owner_key, uint32
   }
   Group& group = *room.group;
   group.mutex.AssertHeld();
-  AddObject(group, *room.page, room.slot, index);
+  AddObject(group, *room.page, room.position, index);
   MakeYoungest(group, *room.page);
   CountAddition(group.counts, group.user, HomeOf(group) / kGroupsInShard == shard, size);
-  const Place place = PlaceIn(*room.page, room.slot);
-  const Handle handle = handles_.Publish(index, size, owner_key, place, pins);
+  const Location location = LocationIn(*room.page, room.position);
+  const Handle handle = handles_.Publish(index, size, owner_key, location, pins);
   group.mutex.Unlock();
   return {AllocateOutcome::kAllocated, handle};
 }
@@ -38,7 +38,7 @@ ZsmallocPool::Room ZsmallocPool::FindRoom(uint32_t shard, uint32_t home, size_t 
   return room;
 }
 
-// Classes with smaller numbers have larger slots.
+// Classes with smaller numbers have larger positions.
 uint32_t ZsmallocPool::LastClassFor(size_t size) const {
   const size_t largest = size + size / kSpill;
   uint32_t number = classes_.ClassFor(size);
@@ -95,9 +95,9 @@ ZsmallocPool::Room ZsmallocPool::RoomOrUnlock(Group& group) UZ_NO_THREAD_SAFETY_
   }
   Zspage* page = group.lists[std::bit_width(mask) - 1].front();
   UZ_CHECK(page != nullptr);
-  const uint32_t slot = View(*page).FindBacked();
-  UZ_CHECK_NE(slot, kNoSlot);
-  return {&group, page, slot};
+  const uint32_t position = View(*page).FindBacked();
+  UZ_CHECK_NE(position, kNoPosition);
+  return {&group, page, position};
 }
 
 ZsmallocPool::Room ZsmallocPool::FindGrowable(uint32_t home) UZ_NO_THREAD_SAFETY_ANALYSIS {
@@ -106,9 +106,9 @@ ZsmallocPool::Room ZsmallocPool::FindGrowable(uint32_t home) UZ_NO_THREAD_SAFETY
   LockCounted(group.mutex);
   Zspage* page = Densest(group, kGrowableMask, nullptr);
   if (page != nullptr) {
-    const uint32_t slot = View(*page).FindUnbacked();
-    UZ_CHECK_NE(slot, kNoSlot);
-    if (BackSlot(group, *page, slot)) return {&group, page, slot};
+    const uint32_t position = View(*page).FindUnbacked();
+    UZ_CHECK_NE(position, kNoPosition);
+    if (BackPosition(group, *page, position)) return {&group, page, position};
   }
   group.mutex.Unlock();
   return {};
@@ -125,22 +125,22 @@ ZsmallocPool::Room ZsmallocPool::NewZspage(uint32_t home) UZ_NO_THREAD_SAFETY_AN
   page.state = ZspageState::kListed;
   page.list = kNoList;
   ++group.counts.units;
-  const uint32_t slot = View(page).FindUnbacked();
-  if (BackSlot(group, page, slot)) return {&group, &page, slot};
+  const uint32_t position = View(page).FindUnbacked();
+  if (BackPosition(group, page, position)) return {&group, &page, position};
   Retire(group, page);
   group.mutex.Unlock();
   pages_.Return(unit);
   return {};
 }
 
-// Gets the one or two frames that the slot lacks; all or nothing. The arena's locks rank below.
-bool ZsmallocPool::BackSlot(Group& group, Zspage& page, uint32_t slot) {
+// Gets the one or two frames that the position lacks; all or nothing. The arena's locks rank below.
+bool ZsmallocPool::BackPosition(Group& group, Zspage& page, uint32_t position) {
   const SizeClass& size_class = ClassOf(page);
   ZspageView view = View(page);
   uint32_t needed[2];
   FrameId frames[2];
   uint32_t count = 0;
-  for (uint32_t k = size_class.FirstFrameOf(slot); k <= size_class.LastFrameOf(slot); ++k) {
+  for (uint32_t k = size_class.FirstFrameOf(position); k <= size_class.LastFrameOf(position); ++k) {
     if (view.HasFrame(k)) continue;
     const uint64_t tag = (uint64_t{k} << 32) | pages_.UnitOf(page);
     frames[count] = arena_->Allocate(FrameKind::kPool, owner_id_, tag);
