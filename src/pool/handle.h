@@ -1,13 +1,13 @@
-// Handle: the name of a stored object, independent of where the object lies.
+// Handle: the name of a stored object. It does not depend on where the object lies.
 //
 //      47             32 31                               0
 //     +-----------------+----------------------------------+
 //     |   generation    |       index in the handle table  |      raw(): 48 bits
 //     +-----------------+----------------------------------+
 //
-// Index 0 is never given out, so raw() == 0 means "no object". The generation of an index rises
-// each time its object is freed; a handle kept beyond that is stale, and is recognised until the
-// index has been reused 65,536 times.
+// Index 0 is never used, so raw() == 0 means "no object". Freeing an object increments the
+// generation of its index. A handle that is used after that is stale. A stale handle is recognised
+// until its index has been reused 65,536 times.
 #ifndef UZSWAP_POOL_HANDLE_H_
 #define UZSWAP_POOL_HANDLE_H_
 

@@ -35,7 +35,7 @@ PinnedObject HandlePool::TryPin(Handle handle) {
       case PinOutcome::kStale:
         return {};
       case PinOutcome::kMoving:
-        meetings_.pin_waits.Add();
+        contention_.pin_waits.Add();
         WaitForMove(handle.index());
         break;
     }
@@ -48,8 +48,9 @@ PinnedObject HandlePool::Pin(Handle handle) {
   return pin;
 }
 
-// The bytes are on their way while the pin is being made, which lets nothing else begin. Where they
-// are is a guess until then, and a wrong one does no harm.
+// Starts loading the bytes before the pin. The pin is an atomic operation, which later loads wait
+// for. Until the pin is made the location is only a guess. A wrong guess has no effect except a
+// useless prefetch.
 void HandlePool::PrefetchBytes(uint32_t index) const {
   if (index >= handles_.capacity()) return;
   const Location location = handles_.LocationOf(index);
@@ -84,7 +85,7 @@ Extent HandlePool::Locate(const Location& location, size_t size) {
   return extent;
 }
 
-// Frames first: once the object is unpinned, a mover may want them.
+// Unmaps the frames first: a mover may take them as soon as the object is unpinned.
 void PinnedObject::Release() {
   for (int i = 0; i < count_; ++i) pool_->arena_->Unmap(frames_[i]);
   pool_->handles_.Unpin(index_);
@@ -102,7 +103,7 @@ AllocateResult HandlePool::Allocate(size_t size, uint64_t owner_key) {
 AllocateResult HandlePool::Store(std::span<const std::byte> bytes, uint64_t owner_key) {
   UZ_CHECK_GT(bytes.size(), size_t{0});
   if (bytes.size() > kPageSize) return {AllocateOutcome::kTooLarge, {}};
-  // Born with a pin, so that nobody moves it before its bytes are there.
+  // The object is published with one pin, so no thread moves it before its bytes are written.
   const AllocateResult result = AllocateObject(bytes.size(), owner_key, 1);
   if (result.ok()) CopyIn(MakePin(result.handle.index()), bytes);
   return result;
@@ -130,7 +131,7 @@ void HandlePool::Free(Handle handle) {
     case RetireOutcome::kRetired:
       return;
     case RetireOutcome::kStale:
-      Panic(__FILE__, __LINE__, "stale handle: free of an object that is not there");
+      Panic(__FILE__, __LINE__, "stale handle: free of an object that does not exist");
     case RetireOutcome::kDoubleFree:
       Panic(__FILE__, __LINE__, "double free of a pool object");
     case RetireOutcome::kPinned:
@@ -161,7 +162,7 @@ uint64_t HandlePool::OwnerOf(Handle handle) {
   return handles_.OwnerOf(handle.index());
 }
 
-// --- For packings ---
+// --- For the derived classes ---
 
 void HandlePool::CopyBytes(const Extent& from, const Extent& to) {
   int i = 0;
@@ -190,10 +191,10 @@ void HandlePool::CopyFrame(FrameId from, FrameId to) {
   std::memcpy(target.data(), source.data(), kPageSize);
 }
 
-void HandlePool::AddMeetings(PoolStatistics& sum) const {
-  sum.pin_waits += meetings_.pin_waits.Get();
-  sum.lock_waits += meetings_.lock_waits.Get();
-  sum.locks_passed += meetings_.locks_passed.Get();
+void HandlePool::AddContention(PoolStatistics& sum) const {
+  sum.pin_waits += contention_.pin_waits.Get();
+  sum.lock_waits += contention_.lock_waits.Get();
+  sum.locks_passed += contention_.locks_passed.Get();
 }
 
 ObjectInfo HandlePool::Describe(uint32_t index) const {

@@ -1,9 +1,22 @@
-// HandlePool: what every pool with indirect handles shares, above the way it packs.
+// HandlePool: what every pool with indirect handles shares, independent of how it packs objects.
 //
-// It owns the handle table and turns a live handle into pinned bytes: pin the record, which says
-// where the object begins, ask the packing for the second frame of an object that straddles two,
-// map those frames (the object's pin keeps them). A packing derives from it and implements
-// placement, lists and moves; see HandleTable for the protocol between readers, movers and frees.
+//     PinnedObject <-- HandlePool --> HandleTable      the record of each object
+//                         |
+//                         +---------> FrameArena       the frames that hold the bytes
+//                         |
+//          ZbudPool, ZsmallocPool                      allocation, lists, moves
+//
+// It owns the handle table and turns a live handle into pinned bytes. It pins the record, which
+// says where the object begins. If the object straddles two frames, it asks the derived class for
+// the second frame. Then it maps the frames; the object's pin keeps them in place. A derived class
+// implements allocation, lists and moves. HandleTable describes the protocol between readers,
+// movers and frees.
+//
+// Threads: as in pool.h.
+//
+// Size: 31 methods. Nine of them override the Pool interface and four are hooks for the derived
+// class. The rest are the locking, copying and counting helpers that both derived classes use. They
+// need the same four data members, so a second class would share all of its state with this one.
 #ifndef UZSWAP_POOL_HANDLE_POOL_H_
 #define UZSWAP_POOL_HANDLE_POOL_H_
 
@@ -22,8 +35,8 @@
 namespace uzswap {
 
 struct PoolOptions {
-  FrameArena* arena = nullptr;  // outlives the pool; may be shared by several
-  uint64_t max_objects = 0;     // 0: 32 for each frame of the arena
+  FrameArena* arena = nullptr;  // outlives the pool; several pools may share it
+  uint64_t max_objects = 0;     // 0: 32 objects for each frame of the arena
 };
 
 class HandlePool : public Pool {
@@ -44,32 +57,33 @@ class HandlePool : public Pool {
   // Panics if objects are live.
   void Finish(uint64_t live_objects);
 
-  // Finds room and publishes the object with `pins` pins. Requires: 0 < size <= max.
+  // Finds room and publishes the object with `pins` pins. Requires: 0 < size <= kPageSize.
   virtual AllocateResult AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) = 0;
   virtual RetireOutcome RetireAndRemove(Handle handle) = 0;
-  // The frame in which an object goes on that begins at the place and ends beyond its frame.
+  // The second frame of an object that begins at `location` and ends beyond its first frame.
   // Requires: the object is pinned or being moved by the caller.
   virtual FrameId SecondFrameOf(const Location& location) = 0;
-  // Returns when the move that holds this object is over.
+  // Returns after the move that holds this object has ended.
   virtual void WaitForMove(uint32_t index) = 0;
 
   // Requires: as SecondFrameOf.
   Extent Locate(const Location& location, size_t size);
   void LockCounted(Mutex& mutex) UZ_ACQUIRE(mutex) {
     if (mutex.TryLock()) return;
-    meetings_.lock_waits.Add();
+    contention_.lock_waits.Add();
     mutex.Lock();
   }
 
   // --- Homes: the shard or group whose lock guards a unit and its objects ---
-  // `number` names the home of a unit and changes only under the lock of the home that it names.
-  // `home_at(n)` returns home n, which has a `mutex`. Returns the unit's home, locked. The analysis
-  // cannot follow these functions; their callers assert the lock and release it.
+  // `number` names the home of a unit. It changes only under the lock of the home that it names.
+  // `home_at(n)` returns home n, which has a `mutex`. Returns the unit's home, locked. The thread
+  // safety analysis cannot follow these functions. Their callers assert the lock and release it.
   template <typename Number, typename HomeAt>
   auto& LockHomeNamedBy(const std::atomic<Number>& number,
                         HomeAt&& home_at) UZ_NO_THREAD_SAFETY_ANALYSIS {
     for (;;) {
-      // Relaxed: a stale number leads to a lock under which the second look finds the right one.
+      // Relaxed: a stale number leads to the wrong lock. The second load under that lock detects
+      // it.
       const Number seen = number.load(std::memory_order_relaxed);
       auto& home = home_at(seen);
       LockCounted(home.mutex);
@@ -77,8 +91,8 @@ class HandlePool : public Pool {
       home.mutex.Unlock();
     }
   }
-  // Requires: the unit is unused and no frame is tagged with it. Whoever still looks at it holds
-  // the lock of its old home. Nobody knows a unit that was never used.
+  // Requires: the unit is unused and no frame is tagged with it. A thread that still examines the
+  // unit holds the lock of its old home. No other thread knows a unit that was never used.
   template <typename Number, typename HomeAt>
   void ChangeHome(std::atomic<Number>& number, Number to, bool never_used,
                   HomeAt&& home_at) UZ_NO_THREAD_SAFETY_ANALYSIS {
@@ -91,29 +105,29 @@ class HandlePool : public Pool {
     number.store(to, std::memory_order_relaxed);
     old.mutex.Unlock();
   }
-  // The locked home of a live handle; nullptr (nothing locked) if it is stale. Which lock guards an
-  // object depends on where it is: look, lock, look again. `lock_unit(unit)` returns the locked
-  // home of a unit below `units`.
+  // The locked home of a live handle; nullptr (nothing locked) if the handle is stale. The lock
+  // that guards an object depends on the object's location, so this reads the location, locks, and
+  // reads the location again. `lock_unit(unit)` returns the locked home of a unit below `units`.
   template <typename Home, typename LockUnit>
   Home* LockHomeOf(Handle handle, uint64_t units,
                    LockUnit&& lock_unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
     while (handles_.IsLive(handle)) {
       const uint32_t unit = handles_.LocationOf(handle.index()).unit;
-      if (unit == 0 || unit >= units) continue;  // freed since
+      if (unit == 0 || unit >= units) continue;  // freed after the IsLive check
       Home& home = lock_unit(unit);
       if (handles_.IsLive(handle) && handles_.LocationOf(handle.index()).unit == unit) return &home;
       home.mutex.Unlock();
     }
     return nullptr;
   }
-  // Waits for whoever holds the lock of the home of this object.
+  // Waits until the lock of this object's home is free.
   template <typename LockUnit>
   void PassThroughHomeOf(uint32_t index, uint64_t units,
                          LockUnit&& lock_unit) UZ_NO_THREAD_SAFETY_ANALYSIS {
     const uint32_t unit = handles_.LocationOf(index).unit;
     if (unit != 0 && unit < units) lock_unit(unit).mutex.Unlock();
   }
-  // Counts an object that was put into a home; `own` if that is the home of the thread's shard.
+  // Counts an object that was added to a home. `own`: it is the home of the thread's shard.
   static void CountAddition(PoolStatistics& counts, ShardUser& user, bool own, size_t size) {
     ++counts.allocations;
     ++counts.objects;
@@ -129,14 +143,14 @@ class HandlePool : public Pool {
     --counts.objects;
     counts.object_bytes -= size;
   }
-  // For locks that the caller can do without.
+  // For locks that the caller can skip.
   [[nodiscard]] bool TryLockCounted(Mutex& mutex) UZ_TRY_ACQUIRE(true, mutex) {
     if (mutex.TryLock()) return true;
-    meetings_.locks_passed.Add();
+    contention_.locks_passed.Add();
     return false;
   }
-  void AddMeetings(PoolStatistics& sum) const;
-  // Copies between two places of which the caller is the mover.
+  void AddContention(PoolStatistics& sum) const;
+  // Copies the bytes of an object. Requires: the caller is moving the object (TryBeginMove).
   void CopyBytes(const Extent& from, const Extent& to);
   void CopyFrame(FrameId from, FrameId to);
   [[nodiscard]] ObjectInfo Describe(uint32_t index) const;
@@ -144,13 +158,14 @@ class HandlePool : public Pool {
   FrameArena* arena_ = nullptr;
   FrameOwnerId owner_id_ = 0;
   HandleTable handles_;
-  // Written when threads meet, so not beside what all of them read.
-  struct alignas(kCacheLineSize) Meetings {
+  // Written only under contention, so these counters have a cache line apart from data that all
+  // threads read.
+  struct alignas(kCacheLineSize) Contention {
     RelaxedCounter pin_waits;
     RelaxedCounter lock_waits;
     RelaxedCounter locks_passed;
   };
-  Meetings meetings_;
+  Contention contention_;
 
  private:
   friend class PinnedObject;

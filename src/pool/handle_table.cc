@@ -48,7 +48,7 @@ bool HandleTable::TryBeginMove(uint32_t index) {
 void HandleTable::EndMove(uint32_t index, const Location& location) {
   Record& record = records_[index];
   record.location.store(Pack(location), std::memory_order_release);
-  // Nobody else writes the state of an object that is being moved.
+  // No other thread writes the state of an object that is being moved.
   const uint64_t before = record.state.load(std::memory_order_relaxed);
   UZ_CHECK((before & kMoving) != 0);
   record.state.store(

@@ -1,35 +1,36 @@
-// HandleTable: from a handle to the place of its object, and who may move or free it now.
+// HandleTable: maps a handle to its object's location, and decides who may move or free the object.
 //
 // One record of 24 bytes for each object:
 //
 //     state       generation:16 | size:13 | live:1 | moving:1 | position:8 | offset:8 | pins:17
-//     place       unit:32 | frame:32      (the next free index while the record is dead)
-//     owner_key   what the owner wants to find again from the frame alone
+//     location    unit:32 | frame:32      (the next free index while the record is dead)
+//     owner_key   the key by which the owner identifies the object if only the frame is known
 //
-// Unit and position are where the pool finds the object in its own lists; frame and offset are
-// where a reader finds its first byte. That is the same said twice, so that a pinned read costs two
-// cache misses, the record and the bytes, whatever tables the pool has in between.
+// The pool uses unit and position to find the object in its lists. A reader uses frame and offset
+// to find the object's first byte. The record stores both forms of the same location. So a pinned
+// read has two cache misses, the record and the bytes, independent of the pool's other tables.
 //
-// States and the only ways between them:
+// States, and all transitions between them:
 //
 //              Publish                TryPin (n+1)
 //     dead ------------> live, 0 pins ------------> live, n pins
 //       ^                 |   ^  ^                     |
 //       |   Retire        |   |  +------- Unpin -------+
 //       +-----------------+   |
-//                         |   | EndMove(new place)
+//                         |   | EndMove(new location)
 //            TryBeginMove +-> live, moving, 0 pins
 //
-// So readers, the mover and the liberator of one object exclude each other in one word:
-//   - a pin excludes moving and freeing; while one is held, `place` does not change, nor does
-//     what the pool keeps about the frames of that place;
-//   - a mover only ever tries. It holds its pool's lock for the place from before TryBeginMove
-//     to after EndMove, so a reader that meets `moving` waits by taking that lock;
-//   - Retire requires that same lock, so it never meets `moving`.
-// Pinning takes no lock: readers of different objects share nothing.
+// So one state word makes the readers, the mover and the thread that frees an object exclude each
+// other:
+//   - A pin excludes moving and freeing. While an object is pinned, `location` does not change, and
+//     the pool's data about the frames of that location does not change.
+//   - A mover only tries. It holds the pool's lock for the location from before TryBeginMove until
+//     after EndMove. A reader that finds `moving` waits by taking that lock.
+//   - Retire requires the same lock, so it never finds `moving`.
+// Pinning takes no lock. Readers of different objects share no data.
 //
-// Any thread may call anything. The free indices are sharded by thread. Nothing allocates from
-// the heap. References to records are not handed out.
+// Any thread may call any function. The free indices are sharded by thread. Nothing allocates from
+// the heap. References to records are not given to callers.
 #ifndef UZSWAP_POOL_HANDLE_TABLE_H_
 #define UZSWAP_POOL_HANDLE_TABLE_H_
 
@@ -45,7 +46,7 @@
 
 namespace uzswap {
 
-// Where an object is: in its pool's own terms, and its first byte.
+// Where an object lies: unit and position for the pool's lists, frame and offset of its first byte.
 struct Location {
   static constexpr uint32_t kGrain = 16;  // offsets are multiples of it
   static constexpr uint32_t kPositionsMax = 256;
@@ -63,14 +64,14 @@ enum class RetireOutcome : uint8_t { kRetired, kStale, kDoubleFree, kPinned };
 class HandleTable {
  public:
   HandleTable() = default;
-  // Fails if the kernel grants no address space. `capacity` counts index 0, which is not used.
+  // Fails if the kernel grants no address space. `capacity` includes index 0, which is not used.
   Result<void> Init(uint64_t capacity);
 
   // --- Allocation ---
-  // A dead index to publish or return; 0 if the table is full.
+  // A dead index, which the caller publishes or returns; 0 if the table is full.
   [[nodiscard]] uint32_t TakeIndex();
   void ReturnIndex(uint32_t index);
-  // Makes the object known, with `pins` pins held by the caller.
+  // Makes the object live. The caller holds `pins` pins.
   [[nodiscard]] Handle Publish(uint32_t index, size_t size, uint64_t owner_key,
                                const Location& location, uint32_t pins);
 
@@ -78,36 +79,36 @@ class HandleTable {
   [[nodiscard]] PinOutcome TryPin(Handle handle);
   void Unpin(uint32_t index);
   [[nodiscard]] bool IsLive(Handle handle) const;
-  // Hints unless the caller holds a pin or the pool's lock for the place.
+  // Hints unless the caller holds a pin or the pool's lock for the location.
   [[nodiscard]] Location LocationOf(uint32_t index) const;
   [[nodiscard]] size_t SizeOf(uint32_t index) const;
   [[nodiscard]] uint64_t OwnerOf(uint32_t index) const;
   [[nodiscard]] Handle HandleOf(uint32_t index) const;
   [[nodiscard]] uint64_t PinsOf(uint32_t index) const;
 
-  // --- Movers and the liberator. Requires: the pool's lock for the place of `index` ---
+  // --- Moving and freeing. Requires: the pool's lock for the location of `index` ---
   [[nodiscard]] bool TryBeginMove(uint32_t index);
   void EndMove(uint32_t index, const Location& location);
-  // Makes the object dead and its handle stale; the index is still the caller's to return.
+  // Makes the object dead and its handle stale. The caller then returns the index.
   [[nodiscard]] RetireOutcome Retire(Handle handle);
 
   [[nodiscard]] uint64_t capacity() const { return records_.capacity(); }
-  // Indices ever used: what the table costs in memory.
+  // How many indices were ever used. This is the part of the table that uses memory.
   [[nodiscard]] uint64_t touched() const { return indices_.touched(); }
   [[nodiscard]] static constexpr size_t record_size() { return sizeof(Record); }
   [[nodiscard]] uint64_t CountLiveForAudit() const;
 
  private:
   struct Record {
-    // Every transition is a compare-and-swap, but for the end of a move. Acquire on entry to a
-    // state that reads the object's place and bytes, release on leaving one that may have written
-    // them.
+    // A transition is a compare-and-swap, except Publish, Unpin and EndMove, whose callers own the
+    // record or only subtract a pin. Entering a state that reads the object's location and bytes is
+    // acquire. Leaving a state that may have written them is release.
     std::atomic<uint64_t> state;
-    // Written while dead or moving, read under a pin: ordered by `state`. Atomic because a
-    // thread that looks for the right lock reads it without one, and then checks again: release
-    // and acquire, so that it sees which lock a unit has got that was never used before.
+    // Written while dead or moving, read under a pin: ordered by `state`. It is atomic because a
+    // thread that searches for the right lock reads it without a lock, and then checks it again.
+    // Release and acquire: that thread also sees the home of a unit that was never used before.
     std::atomic<uint64_t> location;
-    // Written while dead: ordered by `state`; atomic for the same reason.
+    // Written while dead: ordered by `state`. It is atomic for the same reason.
     std::atomic<uint64_t> owner_key;
   };
   static_assert(sizeof(Record) == 24);
@@ -148,7 +149,7 @@ class HandleTable {
   IndexPool indices_;
 };
 
-// --- Readers, for whom each instruction between two pins counts ---
+// --- Readers. These are inline because they are the fast path of every read ---
 
 inline PinOutcome HandleTable::TryPin(Handle handle) {
   if (handle.index() >= records_.capacity()) return PinOutcome::kStale;
@@ -165,7 +166,8 @@ inline PinOutcome HandleTable::TryPin(Handle handle) {
 }
 
 inline void HandleTable::Unpin(uint32_t index) {
-  // Release: a mover or a liberator that sees no pin also sees that our reads are over.
+  // Release: a mover or a thread that frees the object, and sees no pin, also sees that our reads
+  // have ended.
   const uint64_t before = records_[index].state.fetch_sub(1, std::memory_order_release);
   UZ_CHECK((before & kPinMask) != 0);
 }

@@ -72,7 +72,7 @@ TEST_F(HandleTableTest, ReadersMoversAndTheLiberatorExcludeEachOther) {
   EXPECT_EQ(table_.Retire(handle), RetireOutcome::kRetired);
 }
 
-// One thread stores what another one frees, as compressors and faulting threads do.
+// One thread stores what another thread frees, like a compressor and a faulting thread.
 TEST_F(HandleTableTest, WhatOneThreadReturnsAnotherTakesBeforeFreshNumbers) {
   HandleTable table;
   ASSERT_TRUE(table.Init(100000).ok());

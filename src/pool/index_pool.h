@@ -1,19 +1,27 @@
-// IndexPool: small numbers given out and taken back, without a table of its own.
+// IndexPool: allocates and frees small numbers. It has no table of its own.
 //
-//     shard 0   9 -> 4 -> 17        free numbers, chained through the elements they name
+//     shard 0   9 -> 4 -> 17        free numbers, linked through the elements that they name
 //     shard 1   23 -> 2
-//     fresh     512 ...             numbers never given out yet, taken in batches
+//     fresh     512 ...             numbers that were never allocated; taken in batches
 //
-// The elements are the caller's; it says where the link of one lies (`Links`: a callable from a
-// number to std::atomic<uint64_t>&, unused while the number is out). Numbers run from 1 to
-// capacity - 1. Each thread takes from and returns to its shard. A shard that has none takes over
-// the whole chain of one that has plenty (numbers that one thread takes and another returns would
-// otherwise pile up there, and the table would grow without need), then fresh ones, then what
-// the others have left. Batches begin at multiples of kBatch, which is whole pages for elements
-// of 8 bytes or a multiple: threads that fill a table side by side, and then walk along what is
-// theirs, have no common cache line, and their processors do not fetch ahead across the border.
+// The caller owns the elements. It tells where the link of an element is (`Links`: a callable from
+// a number to std::atomic<uint64_t>&, which the caller does not use while the number is free).
+// Numbers run from 1 to capacity - 1.
 //
-// Any thread may call anything. Holds one lock of rank kHandleTable at a time.
+// Each thread takes numbers from its shard and returns them to its shard. A shard without free
+// numbers takes, in this order:
+//   1. the whole chain of a shard that has plenty. Otherwise, if one thread takes numbers and
+//      another returns them, they would pile up in one shard, and the table would grow without
+//      need;
+//   2. a batch of fresh numbers;
+//   3. the remaining numbers of other shards.
+//
+// Batches begin at multiples of kBatch. A batch covers whole pages if the element size is a
+// multiple of 8 bytes. So threads that fill a table at the same time share no cache line. When such
+// a thread reads its elements in order, the hardware prefetcher does not cross into another
+// thread's batch.
+//
+// Any thread may call any function. It holds one lock of rank kHandleTable at a time.
 #ifndef UZSWAP_POOL_INDEX_POOL_H_
 #define UZSWAP_POOL_INDEX_POOL_H_
 
@@ -34,16 +42,16 @@ class IndexPool {
   static constexpr uint32_t kBatch = 512;
   static constexpr uint32_t kPlenty = 256;
 
-  // Before first use.
+  // Call before the first use.
   void Init(uint64_t capacity) { capacity_ = capacity; }
 
-  // 0 if every number is out.
+  // 0 if no number is free.
   template <typename Links>
   [[nodiscard]] uint32_t Take(const Links& link_of);
   template <typename Links>
   void Put(uint32_t index, const Links& link_of);
 
-  // One above the highest number ever given out.
+  // One more than the highest number that was ever allocated.
   [[nodiscard]] uint64_t touched() const {
     return std::min(fresh_.load(std::memory_order_relaxed), capacity_);
   }
@@ -53,7 +61,7 @@ class IndexPool {
 
   struct Chain {
     uint32_t head = 0;
-    uint32_t tail = 0;  // meaningless without a head
+    uint32_t tail = 0;  // undefined if head is 0
     uint32_t length = 0;
   };
   struct alignas(kCacheLineSize) Shard {
@@ -63,20 +71,21 @@ class IndexPool {
     uint32_t fresh_end UZ_GUARDED_BY(mutex) = 0;
   };
 
-  // From the shard's chain or what is left of its batch.
+  // Takes from the shard's chain or from the rest of its batch.
   template <typename Links>
   uint32_t TakeFrom(Shard& shard, const Links& link_of);
-  // Each gives the shard something to take, if it can.
+  // Each of these adds numbers to the shard, if it can.
   template <typename Links>
   void TakeOverChain(uint32_t mine, const Links& link_of);
   void TakeBatch(Shard& shard);
-  // Makes plenty_ say whether the shard has plenty; with slack, so that it seldom changes.
+  // Updates the shard's bit in plenty_. The bit has hysteresis, so it changes rarely.
   void NotePlenty(const Shard& shard) UZ_REQUIRES(shard.mutex);
 
   Shard shards_[kShards];
-  // Bit n: shard n has kPlenty free numbers. Written under its mutex, read by others as a hint.
+  // Bit n: shard n has kPlenty free numbers. Written under that shard's mutex, read by others as a
+  // hint.
   alignas(kCacheLineSize) std::atomic<uint32_t> plenty_{0};
-  // Only claims numbers: relaxed. Of the first batch, 0 is not a number.
+  // Relaxed: it only reserves numbers. Number 0 of the first batch is not used.
   std::atomic<uint64_t> fresh_{0};
   uint64_t capacity_ = 0;
 };
@@ -132,7 +141,7 @@ void IndexPool::TakeOverChain(uint32_t mine, const Links& link_of) {
   if (found.head == 0) return;
   Shard& shard = shards_[mine];
   MutexLock lock(shard.mutex);
-  // Another thread of the shard may have returned some meanwhile.
+  // Another thread of this shard may have returned numbers meanwhile.
   if (shard.free.head != 0) {
     link_of(found.tail).store(shard.free.head, std::memory_order_relaxed);
     found.tail = shard.free.tail;

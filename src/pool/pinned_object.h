@@ -1,12 +1,12 @@
-// PinnedObject: reading access to a stored object, in place.
+// PinnedObject: read access to a stored object, without a copy.
 //
 //     one segment    | ....[#########].... |
 //     two segments   | .............[##### | ####].............. |
 //
-// An object may straddle the end of one frame; it is then seen as two segments, in order, with
-// no copy made. While the pin lives the object is neither moved nor freed and its frames are
-// accessible. Move-only; the destructor unpins. Pins count: several may hold one object.
-// Lives no longer than its pool. May be handed to another thread.
+// An object may straddle two frames. It then has two segments, in order. While the pin exists, the
+// object is not moved or freed, and its frames are accessible. A PinnedObject is move-only; its
+// destructor unpins. Pins are counted: an object can have several. A pin must not outlive its pool.
+// It may be passed to another thread.
 #ifndef UZSWAP_POOL_PINNED_OBJECT_H_
 #define UZSWAP_POOL_PINNED_OBJECT_H_
 
@@ -22,7 +22,7 @@ namespace uzswap {
 
 class HandlePool;
 
-// The frames under an object, and where its bytes are in them.
+// The frames of an object, and its bytes in them.
 struct Extent {
   struct Part {
     FrameId frame;
@@ -49,7 +49,7 @@ class [[nodiscard]] PinnedObject {
     if (pool_ != nullptr) Release();
   }
 
-  // False after TryPin of a stale handle, and when moved from.
+  // False after TryPin of a stale handle, and after a move from this object.
   explicit operator bool() const { return pool_ != nullptr; }
   [[nodiscard]] size_t segment_count() const { return static_cast<size_t>(count_); }
   [[nodiscard]] std::span<const std::byte> segment(size_t i) const {
@@ -70,7 +70,7 @@ class [[nodiscard]] PinnedObject {
  private:
   friend class HandlePool;
   void Release();
-  // For the pool, which may write through its own pin.
+  // For the pool. It writes an object through its own pin.
   [[nodiscard]] std::span<std::byte> Writable(int i) const {
     return {const_cast<std::byte*>(segments_[i].data()), segments_[i].size()};
   }

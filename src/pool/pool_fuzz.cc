@@ -1,5 +1,5 @@
-// Bytes as a sequence of operations on a pool, checked against the model. The first byte chooses
-// the pool and the kind of frames; each operation takes nine.
+// Reads the input as a sequence of operations on a pool, and checks them against the model. The
+// first byte selects the pool and the kind of frames. Each operation uses nine bytes.
 #include <cstdint>
 #include <cstring>
 

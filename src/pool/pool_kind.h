@@ -1,9 +1,9 @@
 // PoolKind: the implementations of Pool, by name.
 //
-//   kZsmalloc   objects of any size, packed by size class       denser; costs more to move
-//   kZbud       at most two objects in a frame                  simple; a frame is freed by two
+//   kZsmalloc   objects of any size, packed by size class   denser; a move costs more
+//   kZbud       at most two objects in a frame              simple; two frees empty a frame
 //
-// The values are written into the memory that a tree of processes shares: they never change.
+// The values are written into memory that a tree of processes shares. They must never change.
 #ifndef UZSWAP_POOL_POOL_KIND_H_
 #define UZSWAP_POOL_POOL_KIND_H_
 

@@ -1,7 +1,7 @@
-// Random operations against the model, from a printed seed.
+// Random operations on a pool, checked against the model. The seed is printed.
 //
 //   UZSWAP_TEST_OPS    operations for each kind of pool and access (default: a short run)
-//   UZSWAP_TEST_SEED   another seed than the fixed one; the seed is printed
+//   UZSWAP_TEST_SEED   a seed to use instead of the default
 #include "pool/testing/pool_model.h"
 
 #include <cstdio>

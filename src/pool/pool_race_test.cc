@@ -1,4 +1,4 @@
-// Each pair of racers of docs/design/races-pool.md, forced in both orders by hand.
+// Each pair of operations in docs/design/races-pool.md, forced in both orders.
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace uzswap {
 
-// Plays the mover between its two steps.
+// Acts as a mover that stops between its two steps.
 class HandlePoolTestPeer {
  public:
   static bool BeginMove(Pool& pool, Handle handle) {
@@ -86,7 +86,7 @@ TEST_P(PoolRaceTest, MoveBeforePin) {
   ASSERT_TRUE(HandlePoolTestPeer::BeginMove(*pool_, handle));
   std::thread reader([&] { ExpectHolds(handle, 1); });
   EXPECT_TRUE(WaitUntil([&] { return pool_->Snapshot().pin_waits > 0; }))
-      << "the reader did not meet the mover";
+      << "the reader did not find the object moving";
   HandlePoolTestPeer::EndMove(*pool_, handle);
   reader.join();
   pool_->Free(handle);
@@ -107,7 +107,7 @@ TEST_P(PoolRaceTest, FreeBeforePin) {
   EXPECT_FALSE(pool_->TryPin(handle));
   const Handle reused = Store(1000, 2);
   EXPECT_EQ(reused.index(), handle.index());
-  EXPECT_FALSE(pool_->TryPin(handle)) << "not the next object under the same index";
+  EXPECT_FALSE(pool_->TryPin(handle)) << "the handle must not name the next object with that index";
   pool_->Free(reused);
 }
 
@@ -137,7 +137,7 @@ TEST_P(PoolRaceTest, FreeBeforeTheEvictorReachesIt) {
   pool_->Free(handle);
   EXPECT_EQ(pool_->TryFree(list_[0].handle), FreeOutcome::kStale);
   EXPECT_EQ(pool_->TryMoveOut(list_[0].handle), MoveOutcome::kStale);
-  EXPECT_EQ(pool_->EndReclaim(unit), 1u) << "the frame counts for the one who ends the reclaim";
+  EXPECT_EQ(pool_->EndReclaim(unit), 1u) << "EndReclaim must count the frame";
   EXPECT_EQ(arena_.frames_in_use().raw(), 0u);
 }
 
@@ -220,10 +220,11 @@ TEST_P(PoolRaceTest, ShortPinDuringRange) {
   const Handle handle = Store(1000, 1);
   PinnedObject pin = pool_->Pin(handle);
   const FrameId frame = FrameOf(handle);
-  // The range gives up its turn at each pass; the reader lets go when it has seen one.
+  // The range yields the processor after each pass. The reader unpins when it has seen a refused
+  // pass.
   std::thread reader([&] {
     EXPECT_TRUE(WaitUntil([&] { return pool_->Snapshot().moves_refused > 0; }))
-        << "the range did not meet the pin";
+        << "the range did not find the pin";
     pin = PinnedObject();
   });
   EXPECT_TRUE(WaitUntil([&] { return arena_.ReclaimRange(frame, PageCount(1)).complete(); }))

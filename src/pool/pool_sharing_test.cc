@@ -1,6 +1,6 @@
-// How far threads that work on their own objects keep out of one another's way, and that no room is
-// wasted for it. Counted, not timed. One thread plays several by ThreadShardScope; where a lock has
-// to be held meanwhile, a second one holds it.
+// Checks that threads that work on their own objects rarely contend, and that this wastes little
+// room. The tests count; they measure no time. One thread acts as several by ThreadShardScope. If a
+// test needs a lock held, a second thread holds it.
 #include <atomic>
 #include <gtest/gtest.h>
 #include <memory>
@@ -15,7 +15,7 @@
 
 namespace uzswap {
 
-// Names the lock under which an object is.
+// Finds the lock that guards an object.
 class PoolSharingTestPeer {
  public:
   static Mutex& LockOf(Pool& pool, PoolVariant variant, Handle handle) {
@@ -28,17 +28,17 @@ class PoolSharingTestPeer {
     const uint32_t unit = zsmalloc.handles_.LocationOf(handle.index()).unit;
     return zsmalloc.GroupAt(zsmalloc.pages_[unit].home.load(std::memory_order_relaxed)).mutex;
   }
-  // What Snapshot would say, which takes every lock.
-  static PoolStatistics Meetings(Pool& pool) {
+  // The counters of contention. Snapshot would return them too, but it takes every lock.
+  static PoolStatistics Contention(Pool& pool) {
     PoolStatistics sum;
-    static_cast<HandlePool&>(pool).AddMeetings(sum);
+    static_cast<HandlePool&>(pool).AddContention(sum);
     return sum;
   }
 };
 
 namespace {
 
-// Holds a lock in a thread of its own, since no thread may hold two of a rank.
+// Holds a lock in another thread, because no thread may hold two locks of a rank.
 class Holder {
  public:
   explicit Holder(Mutex& mutex) {
@@ -65,7 +65,7 @@ class Holder {
 class PoolSharingTest : public testing::TestWithParam<PoolVariant> {
  protected:
   static constexpr uint32_t kFrames = 4096;
-  // No class of which a position would serve another of the sizes used here.
+  // No class whose positions serve another size of these tests.
   static constexpr size_t kSize = 1000;
 
   void SetUp() override {
@@ -78,14 +78,14 @@ class PoolSharingTest : public testing::TestWithParam<PoolVariant> {
     pool_->Audit();
     arena_.Audit();
   }
-  // Keeps what it allocates.
+  // Allocates an object and keeps its handle.
   bool Allocate(ThreadShardIdentity& thread, size_t size = kSize) {
     const ThreadShardScope scope(thread);
     const AllocateResult result = pool_->Allocate(size, 1);
     if (result.ok()) handles_.push_back(result.handle);
     return result.ok();
   }
-  // Leaves the thread's shard with `holes` free places in frames that are there.
+  // Leaves `holes` free positions in the frames of the thread's shard.
   void MakeHoles(ThreadShardIdentity& thread, size_t holes) {
     const size_t first = handles_.size();
     for (size_t i = 0; i < 2 * holes; ++i) ASSERT_TRUE(Allocate(thread));
@@ -97,7 +97,7 @@ class PoolSharingTest : public testing::TestWithParam<PoolVariant> {
     handles_ = kept;
   }
   PoolStatistics Now() { return pool_->Snapshot(); }
-  uint64_t Waits() { return PoolSharingTestPeer::Meetings(*pool_).lock_waits; }
+  uint64_t Waits() { return PoolSharingTestPeer::Contention(*pool_).lock_waits; }
 
   FrameArena arena_;
   std::unique_ptr<Pool> pool_;
@@ -135,13 +135,14 @@ TEST_P(PoolSharingTest, TheLastHoleOfAnotherThreadIsUsedWhenThereIsNoFreshFrame)
   EXPECT_EQ(Now().no_space, 0u);
 }
 
-// Racers: an allocation that looks for room in another shard, and whoever works there.
+// Race: an allocation that looks for room in another shard, and a thread that holds that shard's
+// lock.
 TEST_P(PoolSharingTest, AHeldLockBeforeTheAllocationIsPassedBy) {
   MakeHoles(a_, 64);
   const uint64_t frames = Now().frames;
   {
     const Holder holder(PoolSharingTestPeer::LockOf(*pool_, GetParam(), handles_.front()));
-    ASSERT_TRUE(Allocate(b_)) << "without waiting, or this would never end";
+    ASSERT_TRUE(Allocate(b_)) << "the allocation must not wait for the lock";
   }
   EXPECT_EQ(Now().placed_elsewhere, 0u);
   EXPECT_EQ(Now().locks_passed, 1u);
@@ -155,8 +156,8 @@ TEST_P(PoolSharingTest, AHeldLockIsWaitedForWhenThereIsNoFreshFrame) {
   Mutex& mutex = PoolSharingTestPeer::LockOf(*pool_, GetParam(), handles_.front());
   auto holder = std::make_unique<Holder>(mutex);
   std::thread allocating([this] { EXPECT_TRUE(Allocate(b_)); });
-  // Counted before it waits; Snapshot would wait too.
-  EXPECT_TRUE(WaitUntil([&] { return Waits() > 0; })) << "no thread met the lock";
+  // The wait is counted before it begins. Snapshot would wait too.
+  EXPECT_TRUE(WaitUntil([&] { return Waits() > 0; })) << "no thread waited for the lock";
   holder.reset();
   allocating.join();
   EXPECT_EQ(Now().placed_elsewhere, 1u);
@@ -169,8 +170,8 @@ TEST_P(PoolSharingTest, AFreeWaitsForTheLockOfItsObject) {
   handles_.clear();
   auto holder = std::make_unique<Holder>(PoolSharingTestPeer::LockOf(*pool_, GetParam(), handle));
   std::thread freeing([this, handle] { pool_->Free(handle); });
-  EXPECT_TRUE(WaitUntil([&] { return Waits() > 0; })) << "no thread met the lock";
-  EXPECT_TRUE(pool_->TryPin(handle)) << "a reader waits for nobody";
+  EXPECT_TRUE(WaitUntil([&] { return Waits() > 0; })) << "no thread waited for the lock";
+  EXPECT_TRUE(pool_->TryPin(handle)) << "a reader must not wait for the lock";
   holder.reset();
   freeing.join();
   EXPECT_EQ(Now().objects, 0u);
@@ -203,7 +204,8 @@ TEST_P(PoolSharingTest, OneThreadAfterAnotherIsNoMeeting) {
   EXPECT_EQ(Now().shard_moves, 0u);
 }
 
-// Racers: the making of a unit, and whoever hears of it early, by the tag of a frame.
+// Race: the first use of a unit, and a thread that reads the unit's number early from a frame's
+// tag.
 TEST_P(PoolSharingTest, AUnitNeverUsedHasNoObjects) {
   ASSERT_TRUE(Allocate(b_));
   constexpr uint64_t kNeverUsed = 3000;
@@ -221,7 +223,7 @@ TEST_P(PoolSharingTest, AUnitNeverUsedHasNoObjects) {
   arena_.Free(to);
 }
 
-// Two threads, each freeing and allocating objects of its own.
+// Two threads; each frees and allocates its own objects.
 TEST_P(PoolSharingTest, ThreadsWithTheirOwnObjectsHardlyMeet) {
   constexpr size_t kObjects = 2000;
   constexpr size_t kOperations = 40000;
@@ -238,7 +240,8 @@ TEST_P(PoolSharingTest, ThreadsWithTheirOwnObjectsHardlyMeet) {
       pool_->Free(handle);
       handle = allocate();
     }
-    // What one frees at its end is plenty for the other while that is at work.
+    // When one thread has ended and frees its objects, they would be plenty for the other. So it
+    // waits for the other to end.
     done.fetch_add(1);
     done.notify_one();
     for (int seen = done.load(); seen < 2; seen = done.load()) done.wait(seen);

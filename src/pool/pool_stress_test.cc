@@ -1,6 +1,7 @@
-// Threads that store, load, free, compact, reclaim and empty ranges at once, over a shared table of
-// entries. Whoever exchanges a entry's handle for nothing owns the object and may free it;
-// everybody else only tries. Every object carries its owner key, so any misdirected byte shows.
+// Threads that store, load, free, compact, reclaim and empty ranges at the same time, with a shared
+// table of entries. The thread that exchanges the handle of an entry for 0 owns the object and may
+// free it. The other threads only try. Every object's content depends on its owner key, so a wrong
+// byte is detected.
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -59,7 +60,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     return true;
   }
 
-  // Readers pin for a moment only.
+  // Readers hold pins only for a short time.
   void FreeWhenUnpinned(Handle handle) {
     ASSERT_TRUE(WaitUntil([&] { return pool_->TryFree(handle) == FreeOutcome::kFreed; }))
         << "an object stayed pinned";
@@ -77,7 +78,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
     const AllocateResult result = pool_->Store(scratch, number);
     if (!result.ok()) return;
     uint64_t expected = 0;
-    // Somebody else filled the entry meanwhile: ours goes.
+    // Another thread filled the entry meanwhile, so this object is freed.
     if (!entries_[number].compare_exchange_strong(expected, result.handle.raw())) {
       FreeWhenUnpinned(result.handle);
     }
@@ -103,7 +104,8 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
       }
     }
   }
-  // A writeback engine: it takes the oldest unit, frees what it can get hold of, moves the rest.
+  // Acts as a writeback engine: takes the oldest unit, frees the objects that it can, and moves the
+  // rest.
   void Evict(Rng& rng) {
     ObjectInfo list[kObjectsInUnitMax];
     const ReclaimUnit unit = pool_->BeginReclaim(list);
@@ -162,7 +164,7 @@ TEST_P(PoolStressTest, EverythingAtOnce) {
   }
 }
 
-// Threads store, load and free while one compacts and two shrink the arena by whole blocks.
+// Threads store, load and free, while one compacts and two shrink the arena by whole blocks.
 TEST_P(PoolStressTest, BlocksAreReclaimedWhileThreadsStoreAndFree) {
   constexpr uint32_t kFramesPerBlock = 64;
   BlockReclaimer reclaimer(arena_, kFramesPerBlock);
@@ -183,7 +185,7 @@ TEST_P(PoolStressTest, BlocksAreReclaimedWhileThreadsStoreAndFree) {
     });
   }
   for (std::thread& worker : workers) worker.join();
-  // Of 16 objects 15 are freed, so that most blocks hold few frames in use.
+  // Frees 15 of 16 objects, so that most blocks have few frames in use.
   for (size_t i = 0; i < kEntries; ++i) {
     if (i % 16 != 0) FreeEntry(entries_[i]);
   }
@@ -200,7 +202,8 @@ TEST_P(PoolStressTest, BlocksAreReclaimedWhileThreadsStoreAndFree) {
   }
 }
 
-// The CMA requirement: four threads at work, the pool four fifths full, 2 MiB at a time.
+// The requirement for contiguous ranges: four threads work, the pool is 80 % full, and ranges
+// of 2 MiB are reclaimed.
 TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
   Rng fill(5);
   std::vector<std::byte> scratch;

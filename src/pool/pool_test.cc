@@ -1,4 +1,5 @@
-// What every pool must do, over plain frames and over frames inaccessible unless pinned.
+// The behaviour that all pools share, with plain frames and with frames that are inaccessible
+// unless pinned.
 #include <cstring>
 #include <gtest/gtest.h>
 #include <memory>
@@ -58,7 +59,7 @@ class PoolTest : public testing::TestWithParam<Parameters> {
 TEST_P(PoolTest, EverySizeIsStoredReadAndFreed) {
   std::vector<Handle> handles;
   for (uint32_t size = 1; size <= kPageSize; ++size) {
-    // Two rounds of 2,048 frames suffice for the worst packing, one object a frame.
+    // Two rounds of 2,048 frames are enough for the worst packing, one object in a frame.
     handles.push_back(Store(size, size));
     ASSERT_GE(pool_->FootprintOf(size), size);
     if (size % 1024 != 0) continue;
@@ -92,7 +93,7 @@ TEST_P(PoolTest, AnObjectIsSeenInAtMostTwoSegmentsWithoutACopy) {
     const PinnedObject pin = pool_->Pin(handle);
     ASSERT_LE(pin.segment_count(), 2u);
     if (pin.segment_count() == 2) ++straddling;
-    // In place: a second pin sees the same memory.
+    // There is no copy: a second pin sees the same memory.
     EXPECT_EQ(pool_->Pin(handle).segment(0).data(), pin.segment(0).data());
   }
   EXPECT_EQ(straddling > 0, std::get<0>(GetParam()) != PoolVariant::kZbud);
@@ -203,7 +204,8 @@ TEST_P(PoolTest, CompactionKeepsEveryByteAndFreesMostOfWhatAnIdealPackingWould) 
   if (zbud) {
     EXPECT_EQ(after, (kept.size() + 1) / 2) << "any two of these fit into one frame";
   } else {
-    // Few objects a class here, so allow each class that is in use its last frame.
+    // There are few objects in each class here, so each used class may have one partly filled
+    // frame.
     EXPECT_LE(after, bytes / kPageSize + 200) << "from " << before;
   }
   for (const auto& [handle, seed] : kept) pool_->Free(handle);
@@ -236,7 +238,7 @@ TEST_P(PoolDeathTest, MisuseIsNamed) {
   pool_->Free(freed);
   EXPECT_DEATH(pool_->Free(freed), "double free of a pool object");
   const Handle reused = Store(1000, 3);
-  EXPECT_DEATH(pool_->Free(freed), "stale handle: free of an object that is not there");
+  EXPECT_DEATH(pool_->Free(freed), "stale handle: free of an object that does not exist");
   EXPECT_DEATH(static_cast<void>(pool_->Pin(freed)), "stale handle: pin");
   EXPECT_DEATH(static_cast<void>(pool_->SizeOf(freed)), "stale handle: size");
   EXPECT_DEATH(static_cast<void>(pool_->OwnerOf(freed)), "stale handle: owner");

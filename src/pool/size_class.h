@@ -1,16 +1,17 @@
 // Size classes: which sizes share a kind of zspage, and how many frames such a zspage spans.
 //
-//     chain of 3 frames, class of 1,360 bytes: 9 positions, 48 bytes lost in all
+//     chain of 3 frames, class of 1,360 bytes: 9 positions, 48 bytes wasted in total
 //     | 0 | 1 | 2 | 3..|..3 | 4 | 5 | 6..|..6 | 7 | 8 |#|
 //
-// Sizes go in steps of 16 bytes from 32 to 4,096. For each the number of frames (up to the chain
-// limit, 4 to 16) is the smallest that leaves the least at the end; powers of two take one
-// frame. From the largest size downwards, sizes with the same frames and positions become one
-// class, since the larger serves the smaller without using more. Above the huge watermark every
-// size ends in the class of whole frames.
+// Sizes go in steps of 16 bytes from 32 to 4,096. Each size uses the smallest number of frames (up
+// to the chain limit, 4 to 16) that wastes the least at the end. Powers of two use one frame. From
+// the largest size downwards, sizes with the same number of frames and positions are merged into
+// one class: the larger size serves the smaller one at the same cost. Every size above the huge
+// watermark belongs to the class of whole frames.
 //
-// Golden values: the watermark is 3,264, 3,632 and 3,840 bytes for chains of 4, 8 and 16.
-// All pure arithmetic; any thread. The rule is zsmalloc's (N. Gupta, M. Kim, S. Senozhatsky).
+// Golden values: the huge watermark is 3,264, 3,632 and 3,840 bytes for chains of 4, 8 and 16.
+// Everything is pure arithmetic; any thread may call it. The rule is zsmalloc's (N. Gupta, M. Kim,
+// S. Senozhatsky).
 #ifndef UZSWAP_POOL_SIZE_CLASS_H_
 #define UZSWAP_POOL_SIZE_CLASS_H_
 
@@ -22,9 +23,9 @@
 namespace uzswap {
 
 struct SizeClass {
-  uint16_t size = 0;       // of a position
-  uint16_t frames = 0;     // a zspage spans
-  uint16_t positions = 0;  // a zspage has
+  uint16_t size = 0;       // of a position, in bytes
+  uint16_t frames = 0;     // of a zspage
+  uint16_t positions = 0;  // of a zspage
 
   // The positions with bytes in frame k are [FirstIn(k), EndIn(k)).
   [[nodiscard]] constexpr uint32_t FirstIn(uint32_t k) const {
@@ -63,7 +64,7 @@ class SizeClassTable {
  public:
   // Requires: kChainMin <= chain <= kChainMax.
   constexpr explicit SizeClassTable(uint32_t chain) {
-    // From the largest down, so a class takes the size of its largest member.
+    // From the largest size down: a class has the size of its largest member.
     for (uint32_t raw = kRawSizes; raw-- > 0;) {
       const uint32_t size = kSizeMin + raw * kSizeStep;
       const uint32_t frames = FramesForSize(size, chain);
@@ -79,7 +80,7 @@ class SizeClassTable {
     }
   }
 
-  // Class 0 has the largest size: whole frames.
+  // Class 0 has the largest size: a whole frame.
   [[nodiscard]] constexpr uint32_t count() const { return count_; }
   [[nodiscard]] constexpr const SizeClass& operator[](uint32_t number) const {
     return classes_[number];
@@ -89,7 +90,7 @@ class SizeClassTable {
     const size_t raw = size <= kSizeMin ? 0 : (size - kSizeMin + kSizeStep - 1) / kSizeStep;
     return class_of_raw_[raw];
   }
-  // Objects above this size take a whole frame each.
+  // Each object above this size uses a whole frame.
   [[nodiscard]] constexpr uint32_t huge_above() const { return huge_above_; }
 
  private:

@@ -1,4 +1,4 @@
-// The lists of a zbud pool's shards: which frame is on which, and that all of it is true.
+// The lists of a zbud pool's shards, and the audit that checks them.
 #include <bit>
 
 #include "pool/zbud_pool.h"
@@ -34,7 +34,7 @@ void ZbudPool::RemoveObject(Shard& shard, Bud& bud, int side) {
   if (bud.state == BudState::kListed) Relist(shard, bud);
 }
 
-// Puts the bud on the list its hole belongs to, or on none.
+// Puts the bud on the list for its hole, or on no list.
 void ZbudPool::Relist(Shard& shard, Bud& bud) {
   UnlistFit(shard, bud);
   const bool single = (bud.object[0] == 0) != (bud.object[1] == 0);
@@ -73,7 +73,7 @@ void ZbudPool::PublishOldest(Shard& shard) {
                      std::memory_order_relaxed);
 }
 
-// --- Looking ---
+// --- Statistics and checks ---
 
 size_t ZbudPool::List(const Bud& bud, std::span<ObjectInfo> objects) const {
   size_t count = 0;
@@ -105,7 +105,7 @@ PoolStatistics ZbudPool::Snapshot() {
     sum += shard.counts;
   }
   sum.units = sum.frames;
-  AddMeetings(sum);
+  AddContention(sum);
   sum.metadata_bytes = handles_.touched() * HandleTable::record_size() +
                        units_.touched() * sizeof(Bud) + sizeof(*this) +
                        sum.frames * FrameArena::descriptor_size();

@@ -1,5 +1,5 @@
-// Everything that takes objects or frames of a zbud pool from one place to another: reclaim by
-// whole frame, compaction in pairs, migration of frames.
+// Operations of a zbud pool that move objects or frames: reclaim of whole frames, compaction in
+// pairs, migration of frames.
 #include <algorithm>
 #include <bit>
 
@@ -65,7 +65,7 @@ uint32_t ZbudPool::EndReclaim(const ReclaimUnit& unit) {
 
 // --- Moving one object ---
 
-// Requires: `to` has one vacant side and a hole that is large enough.
+// Requires: one side of `to` is free and its hole is large enough.
 bool ZbudPool::MoveObject(Shard& shard, Bud& from, int side, Bud& to) {
   const uint32_t index = from.object[side];
   if (!handles_.TryBeginMove(index)) {
@@ -74,7 +74,7 @@ bool ZbudPool::MoveObject(Shard& shard, Bud& from, int side, Bud& to) {
   }
   const size_t size = handles_.SizeOf(index);
   const uint32_t free_side = to.object[0] == 0 ? 0 : 1;
-  // A survivor's frame keeps its age: moving is not use.
+  // The destination frame keeps its age: a move is not a use.
   to.object[free_side] = index;
   to.chunks[free_side] = from.chunks[side];
   const Location target = LocationIn(to, free_side);
@@ -107,14 +107,16 @@ MoveOutcome ZbudPool::TryMoveOut(Handle handle) {
 
 // --- Compaction ---
 
-// The largest single object that fits beside the one in `bud`; nullptr if none does.
+// The frame with the largest single object that fits beside the one in `bud`; nullptr if there is
+// none.
 ZbudPool::Bud* ZbudPool::PairFor(Shard& shard, Bud& bud) {
-  // An object of c chunks leaves a hole of kChunks - c, so c <= hole means a hole of at least:
+  // An object of c chunks leaves a hole of kChunks - c. So c <= hole means a hole of at least this:
   return FindHole(shard, kChunks - bud.hole, &bud);
 }
 
-// Pairs the largest single object with the largest that fits beside it, and so on downwards:
-// with two objects to a frame this leaves the fewest frames. Returns true if nothing was left.
+// Pairs the largest single object with the largest one that fits beside it, then the next largest,
+// and so on. With two objects in a frame this leaves the fewest frames. Returns true if no pair is
+// left.
 bool ZbudPool::CompactShard(Shard& shard, uint32_t budget, CompactOutcome& outcome) {
   uint32_t hole = 1;
   while (hole < kChunks) {
@@ -126,12 +128,12 @@ bool ZbudPool::CompactShard(Shard& shard, uint32_t budget, CompactOutcome& outco
         Bud* to = shard.fits[hole].front();
         Bud* from = to != nullptr ? PairFor(shard, *to) : nullptr;
         if (from == nullptr) {
-          ++hole;  // whoever has this hole finds no mate
+          ++hole;  // no object fits into a hole of this size
           continue;
         }
         const int side = from->object[0] != 0 ? 0 : 1;
         if (!MoveObject(shard, *from, side, *to)) {
-          ++hole;  // pinned: leave the rest of this length to the next call
+          ++hole;  // pinned: the next call does the rest of this hole size
           continue;
         }
         freed[freed_count][0] = UnitOf(*from);
@@ -149,13 +151,14 @@ bool ZbudPool::CompactShard(Shard& shard, uint32_t budget, CompactOutcome& outco
   return true;
 }
 
-// Brings the single objects of other shards to one, so that they can be paired. Between the
-// two locks a bud is as one under reclaim: on no list, and left alone by frees.
+// Moves the frames with one object from other shards to one shard, so that they can be paired.
+// Between the two locks the bud has the state of a bud under reclaim: it is on no list, and frees
+// do not retire it.
 void ZbudPool::GatherSingles(Shard& into) {
   const auto number = static_cast<uint32_t>(&into - shards_);
   for (Shard& shard : shards_) {
     if (&shard == &into) continue;
-    // Bounded, since others may go on filling that shard.
+    // Bounded, because other threads may keep filling that shard.
     for (int i = 0; i < kGatherMax && shard.fit_mask.load(std::memory_order_relaxed) != 0; ++i) {
       uint32_t unit = 0;
       {
@@ -169,13 +172,13 @@ void ZbudPool::GatherSingles(Shard& into) {
         PublishOldest(shard);
         bud->shard.store(number, std::memory_order_relaxed);
       }
-      Adopt(into, unit);
+      ListGathered(into, unit);
     }
   }
 }
 
-// Lists a bud that came from another shard, at the end where its age puts it.
-void ZbudPool::Adopt(Shard& into, uint32_t unit) {
+// Lists a bud that came from another shard, at the end of the list that fits its age.
+void ZbudPool::ListGathered(Shard& into, uint32_t unit) {
   Bud& bud = buds_[unit];
   bool empty = false;
   uint32_t frame = 0;
@@ -203,7 +206,7 @@ CompactOutcome ZbudPool::CompactStep(uint32_t budget) {
   for (Shard& shard : shards_) {
     if (!CompactShard(shard, budget, outcome)) return outcome;
   }
-  // What found no mate in its own shard may find one among the rest.
+  // Objects that found no partner in their own shard may find one in another.
   GatherSingles(shards_[0]);
   outcome.done = CompactShard(shards_[0], budget, outcome);
   return outcome;
@@ -217,7 +220,7 @@ MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
   Shard& shard = LockUnit(static_cast<uint32_t>(unit));
   shard.mutex.AssertHeld();
   Bud& bud = buds_[unit];
-  // Freed meanwhile, or taken and not yet listed: the caller looks again.
+  // The frame was freed meanwhile, or allocated and not yet listed. The caller looks again.
   if (!IsUsed(bud) || bud.frame != from.raw()) {
     shard.mutex.Unlock();
     return MigrateOutcome::kGone;

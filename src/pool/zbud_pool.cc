@@ -131,7 +131,7 @@ Handle ZbudPool::AllocateInAnyHole(uint32_t mine, const Request& request) {
 Handle ZbudPool::AllocateInFreshFrame(uint32_t shard_number, const Request& request) {
   const uint32_t unit = TakeUnit();
   if (unit == 0) return {};
-  // Before the frame's tag names the unit.
+  // This must precede the write of the frame's tag, which makes the unit known to other threads.
   MoveUnitTo(unit, shard_number);
   const FrameId frame = arena_->Allocate(FrameKind::kPool, owner_id_, unit);
   if (!frame.valid()) {
@@ -161,7 +161,8 @@ Handle ZbudPool::PublishIn(Shard& shard, Bud& bud, int side, const Request& requ
 
 RetireOutcome ZbudPool::RetireAndRemove(Handle handle) {
   Shard* home = LockHome(handle);
-  if (home == nullptr) return handles_.Retire(handle);  // which tells a double free from the rest
+  if (home == nullptr)
+    return handles_.Retire(handle);  // distinguishes a double free from a stale handle
   Shard& shard = *home;
   shard.mutex.AssertHeld();
   const size_t size = handles_.SizeOf(handle.index());
@@ -195,7 +196,7 @@ void ZbudPool::Retire(Shard& shard, Bud& bud) {
 }
 
 void ZbudPool::Release(uint32_t unit, uint32_t frame) {
-  // The number first, so that whoever gets the frame finds a number for it.
+  // The number first: then a thread that gets the frame also finds a free number.
   ReturnUnit(unit);
   arena_->Free(FrameId(frame));
 }

@@ -1,33 +1,43 @@
-// ZbudPool: at most two objects in a frame, one from each end.
+// ZbudPool: at most two objects in a frame, one at each end.
 //
 //     | first object -->|            hole            |<-- last object |
 //     0                 first chunks                  last chunks      64 chunks of 64 bytes
 //
-// Freeing either object leaves one contiguous hole, since each is flush with its end. A frame with
-// one object is listed by the size of its hole; an allocation takes the tightest hole that
-// holds it, or a fresh frame. So a frame holds never less than one object and never more than
-// two: it can do no harm, evicting a frame costs at most two objects, and the ratio of pages to
-// frames stays below 2. (The kernel's zbud spends a chunk on its header; here descriptors are
-// out of line, so that an object may fill the frame.)
+// Each object is flush with its end of the frame, so freeing either object leaves one contiguous
+// hole. A frame with one object is listed by the size of its hole. An allocation takes the smallest
+// hole that fits, or a fresh frame. So a frame always has one or two objects. In the worst case it
+// has one object, as if the object had its own frame. Evicting a frame evicts at most two objects,
+// and there are at most 2 objects for each frame. (The kernel's zbud uses one chunk for a header.
+// Here descriptors are outside the frames, so an object can fill a frame.)
 //
-//   fits_[n]   frames with one object and a hole of n chunks          best fit by construction
-//   ages_      every frame, youngest first. Adding an object makes the frame young; freeing
-//              one does not
-//   shards     all of this several times over, with a lock each. A thread adds to its own shard.
-//              Before it takes a fresh frame it looks for holes in the others, but only where
-//              there are plenty of that length, and passes by those whose lock is held: else
-//              threads that fill the pool side by side would end up in one another's frames, and in
-//              one another's way ever after. The last holes of others are used when there is no
-//              fresh frame. Threads that share a shard part (base/thread_shard.h)
+//   fits[n]    frames with one object and a hole of n chunks: taking from the list is best fit
+//   ages       every frame, youngest first. Adding an object makes the frame young; a free does
+//              not
+//   shards     each has these lists and a lock of its own
 //
-// A frame under reclaim is on neither list: nothing is added to it, and the one who ends the
-// reclaim frees it or lists it again. The unit (see pool.h) is the frame, under a number that
-// stays when the frame's content migrates.
+// A thread adds objects to its own shard. Before it takes a fresh frame it looks for holes in the
+// other shards. It uses only lengths of which the shard has plenty (kPlenty), and skips shards
+// whose lock is held. Otherwise threads that fill the pool at the same time would put objects into
+// each other's frames, and would contend for locks from then on. The last holes of other shards are
+// used only if there is no fresh frame. Threads that share a shard separate (base/thread_shard.h,
+// decision 0010).
 //
-// The age of frames in different shards is compared by stamps that advance every
-// kStampEvery additions, so the order across shards is right to within that.
+// A frame under reclaim is on neither list, so nothing is added to it. EndReclaim frees it or lists
+// it again. The unit (see pool.h) is the frame. The unit's number does not change when the frame's
+// content migrates.
 //
-// Algorithm: zbud by S. Jennings (Linux 3.11); keys in the frame as in D. Magenheimer's zcache2.
+// Stamps compare the ages of frames in different shards. The clock of the stamps advances with
+// every kStampEvery additions of a shard, so the order across shards is correct within that
+// precision.
+//
+// Threads: as in pool.h. Each shard's lists are guarded by the shard's lock.
+//
+// Size: 46 methods in the class. Thirteen of them override the Pool and HandlePool interfaces. The
+// others are the private steps of allocation, listing, compaction and migration. They work on the
+// same lists under the same lock; their thread safety annotations have to name that lock as a
+// member. The steps are divided over zbud_pool.cc, zbud_lists.cc and zbud_move.cc.
+//
+// Algorithm: zbud by S. Jennings (Linux 3.11); owner keys as in D. Magenheimer's zcache2.
 #ifndef UZSWAP_POOL_ZBUD_POOL_H_
 #define UZSWAP_POOL_ZBUD_POOL_H_
 
@@ -52,7 +62,7 @@ class ZbudPool final : public HandlePool {
 
   ZbudPool() = default;
   ~ZbudPool() override;
-  // Once, before anything else. Fails if the kernel grants no address space.
+  // Call once, before any other function. Fails if the kernel grants no address space.
   Result<void> Init(const PoolOptions& options);
 
   size_t FootprintOf(size_t size) const override;
@@ -68,18 +78,18 @@ class ZbudPool final : public HandlePool {
  private:
   friend class PoolSharingTestPeer;
   enum class BudState : uint8_t { kNeverUsed, kUnused, kListed, kUnderReclaim };
-  // One frame with its objects. Guarded by the lock of its shard, except where noted.
+  // One frame and its objects. Guarded by the lock of its shard, except where noted.
   struct Bud {
-    uint32_t frame;      // read by readers too: it changes only while they are excluded
-    uint32_t object[2];  // handle indices; 0 for a vacant side
-    uint8_t chunks[2];   // 0 for a vacant side
+    uint32_t frame;      // also read by readers; changes only while they are excluded
+    uint32_t object[2];  // handle indices; 0 if the side is free
+    uint8_t chunks[2];   // 0 if the side is free
     BudState state;
-    uint8_t hole;  // the fits_ list it is on; 0 for none
-    // Read without the lock to find the lock: changed under the lock of the shard that it names.
+    uint8_t hole;  // the list in fits that has it; 0 for none
+    // Read without a lock to find the lock. Changed under the lock of the shard that it names.
     std::atomic<uint32_t> shard;
     ListLink fit_link;
     ListLink age_link;
-    // When it was last added to; the chain of free numbers while unused.
+    // The time of the last addition. While the unit is unused: the link of the free numbers.
     std::atomic<uint64_t> stamp;
   };
 
@@ -89,21 +99,21 @@ class ZbudPool final : public HandlePool {
   struct alignas(kCacheLineSize) Shard {
     Mutex mutex{LockRank::kPoolClass};
     ShardUser user UZ_GUARDED_BY(mutex);
-    // Bit n: fits[n] is not empty. Written under mutex, read by others as a hint.
+    // Bit n: fits[n] is not empty. Written under the mutex, read by others as a hint.
     std::atomic<uint64_t> fit_mask{0};
-    // Stamp of the oldest frame; UINT64_MAX if there is none. A hint likewise.
+    // Stamp of the oldest frame; UINT64_MAX if there is none. Also a hint for others.
     std::atomic<uint64_t> oldest{UINT64_MAX};
     FitList fits[kChunks] UZ_GUARDED_BY(mutex);
     AgeList ages UZ_GUARDED_BY(mutex);
     uint64_t additions UZ_GUARDED_BY(mutex) = 0;
-    // Only the sum over the shards means anything: units move between them.
+    // Only the sum over all shards is meaningful, because units move between shards.
     PoolStatistics counts UZ_GUARDED_BY(mutex);
   };
 
   static constexpr uint32_t kShards = 8;
   static constexpr uint64_t kStampEvery = 64;
   static constexpr uint32_t kMovesPerHold = 16;
-  static constexpr size_t kPlenty = 8;  // frames on a list; no longer plenty with half of it
+  static constexpr size_t kPlenty = 8;  // frames on a list; plenty ends at half of this
 
   AllocateResult AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) override;
   RetireOutcome RetireAndRemove(Handle handle) override;
@@ -118,11 +128,11 @@ class ZbudPool final : public HandlePool {
   Location LocationIn(const Bud& bud, uint32_t side) const;
   uint32_t TakeUnit();
   void ReturnUnit(uint32_t unit);
-  // The locked shard of a live handle; nullptr (nothing locked) if it is stale.
+  // The locked shard of a live handle; nullptr (nothing locked) if the handle is stale.
   Shard* LockHome(Handle handle);
   Shard& LockUnit(uint32_t unit);
 
-  // What an allocation needs to publish its object once room is found.
+  // What an allocation needs to publish its object after it has found room.
   struct Request {
     uint32_t index;
     uint32_t chunks;
@@ -130,7 +140,7 @@ class ZbudPool final : public HandlePool {
     uint64_t owner_key;
     uint32_t pins;
   };
-  // Each is invalid if there is no room for it of that kind now.
+  // Each returns an invalid handle if it finds no room of its kind.
   Handle AllocateInHole(Shard& shard, const Request& request);
   Handle AllocateInHoleLocked(Shard& shard, const Request& request) UZ_REQUIRES(shard.mutex);
   Handle AllocateWherePlenty(uint32_t mine, const Request& request);
@@ -146,7 +156,7 @@ class ZbudPool final : public HandlePool {
   void UnlistFit(Shard& shard, Bud& bud) UZ_REQUIRES(shard.mutex);
   void MakeYoungest(Shard& shard, Bud& bud) UZ_REQUIRES(shard.mutex);
   void PublishOldest(Shard& shard) UZ_REQUIRES(shard.mutex);
-  // Unlists an empty bud; the caller frees frame and unit after unlocking.
+  // Unlists an empty bud. The caller frees frame and unit after it has unlocked.
   void Retire(Shard& shard, Bud& bud) UZ_REQUIRES(shard.mutex);
   void Release(uint32_t unit, uint32_t frame);
   ReclaimUnit Detach(Shard& shard, Bud& bud, std::span<ObjectInfo> objects)
@@ -159,17 +169,18 @@ class ZbudPool final : public HandlePool {
   Bud* PairFor(Shard& shard, Bud& bud) UZ_REQUIRES(shard.mutex);
   bool CompactShard(Shard& shard, uint32_t budget, CompactOutcome& outcome);
   void GatherSingles(Shard& into);
-  void Adopt(Shard& into, uint32_t unit);
+  void ListGathered(Shard& into, uint32_t unit);
   void MoveUnitTo(uint32_t unit, uint32_t shard);
 
   os::VirtualArray<Bud> buds_;
   IndexPool units_;
   Shard shards_[kShards];
-  // Advances now and then with additions; only orders stamps roughly: relaxed.
+  // Advances with every kStampEvery additions of a shard. Relaxed: stamps are ordered only
+  // approximately.
   std::atomic<uint64_t> clock_{1};
-  // Bit n of one: fits[n] of that shard has plenty of frames. Written under the shard's mutex,
-  // read by others as a hint: seldom changed, and in one cache line, since each thread that takes a
-  // fresh frame looks here first.
+  // Bit n of an element: fits[n] of that shard has plenty of frames. Written under the shard's
+  // mutex, read by others as a hint. Each thread reads it before it takes a fresh frame. So it is
+  // in one cache line, and must change rarely (hysteresis).
   alignas(kCacheLineSize) std::atomic<uint64_t> plenty_[kShards] = {};
 };
 

@@ -1,5 +1,5 @@
-// What is zbud's own: pairing, ages, reclaim by whole frame. What every pool must do is in
-// pool_test.cc.
+// The behaviour of zbud alone: pairing, ages, reclaim of whole frames. pool_test.cc tests the
+// behaviour that all pools share.
 #include "pool/zbud_pool.h"
 
 #include <cstring>
@@ -67,7 +67,8 @@ TEST_F(ZbudPoolTest, TheTightestHoleIsTaken) {
 TEST_F(ZbudPoolTest, TheOldestFrameIsOfferedAndAddingRejuvenates) {
   const Handle a = Store(3000, 1);
   const Handle b = Store(3001, 2);
-  const Handle c = Store(500, 3);  // joins one of them, which becomes the younger
+  const Handle c =
+      Store(500, 3);  // shares a frame with one of them; that frame becomes the younger
   const ReclaimUnit first = pool_.BeginReclaim(list_);
   ASSERT_TRUE(first.valid());
   ASSERT_EQ(first.objects, 1u);
@@ -77,7 +78,7 @@ TEST_F(ZbudPoolTest, TheOldestFrameIsOfferedAndAddingRejuvenates) {
   ASSERT_EQ(second.objects, 2u);
   EXPECT_FALSE(pool_.BeginReclaim(list_).valid()) << "every frame is under reclaim";
   pool_.Free(oldest == 1 ? a : b);
-  EXPECT_EQ(frames(), 2u) << "freed by the one who ends the reclaim";
+  EXPECT_EQ(frames(), 2u) << "EndReclaim frees the frame";
   EXPECT_EQ(pool_.EndReclaim(first), 1u);
   EXPECT_EQ(pool_.EndReclaim(second), 0u) << "its objects stayed";
   EXPECT_EQ(frames(), 1u);

@@ -1,4 +1,4 @@
-// Where a new object of a zsmalloc pool goes, in the order that zsmalloc_pool.h gives.
+// Allocation in a zsmalloc pool, in the order that zsmalloc_pool.h gives.
 #include <bit>
 
 #include "base/thread_shard.h"
@@ -66,7 +66,8 @@ ZsmallocPool::Room ZsmallocPool::FindWherePlenty(uint32_t shard,
     uint32_t others = plenty_[number].load(std::memory_order_relaxed) & ~(1u << shard);
     for (; others != 0; others &= others - 1) {
       const auto other = static_cast<uint32_t>(std::countr_zero(others));
-      // The bit alone does not say that the group's making is seen; the flag does.
+      // The bit of plenty_ is relaxed, so it does not order the construction of the group. The flag
+      // does.
       if (!IsBuilt(other)) continue;
       Group& group = GroupAt(other * kGroupsInShard + number);
       if (!TryLockCounted(group.mutex)) continue;
@@ -86,7 +87,8 @@ ZsmallocPool::Room ZsmallocPool::FindAnyPartial(uint32_t shard, size_t size) {
   return room;
 }
 
-// Requires: locked. Stays so if there is room, which the analysis cannot follow.
+// Requires: the group is locked. It stays locked if there is room; the thread safety analysis
+// cannot follow that.
 ZsmallocPool::Room ZsmallocPool::RoomOrUnlock(Group& group) UZ_NO_THREAD_SAFETY_ANALYSIS {
   const uint32_t mask = group.list_mask.load(std::memory_order_relaxed) & kPartialMask;
   if (mask == 0) {
@@ -133,7 +135,8 @@ ZsmallocPool::Room ZsmallocPool::NewZspage(uint32_t home) UZ_NO_THREAD_SAFETY_AN
   return {};
 }
 
-// Gets the one or two frames that the position lacks; all or nothing. The arena's locks rank below.
+// Allocates the one or two frames that the position lacks; all or none. The arena's locks may be
+// taken under the group's lock (rank order).
 bool ZsmallocPool::BackPosition(Group& group, Zspage& page, uint32_t position) {
   const SizeClass& size_class = ClassOf(page);
   ZspageView view = View(page);

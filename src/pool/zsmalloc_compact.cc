@@ -32,8 +32,8 @@ Zspage* ZsmallocPool::Densest(Group& group, uint32_t mask, const Zspage* except)
   return nullptr;
 }
 
-// Stage 1: one hold of the lock, at most as many moves as a frame has objects. False if no frame
-// of the group can be emptied into free positions that are there.
+// Stage 1: one hold of the lock, with at most as many moves as a frame has objects. Returns false
+// if no frame of the group can be emptied into free backed positions.
 bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
   FreedFrames freed;
   bool progress = true;
@@ -46,7 +46,8 @@ bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
     const ZspageView view = View(*from);
     const uint32_t k = view.SparsestFrame();
     const uint32_t end = size_class.EndIn(k);
-    // The positions that go with the frame: its live ones need a place, its free ones are lost.
+    // The positions that the frame takes with it: live ones need another position, free ones are
+    // lost.
     uint32_t lost = 0;
     for (uint32_t position = size_class.FirstIn(k); position < end; ++position) {
       lost += view.IsBacked(position) ? 1 : 0;
@@ -56,7 +57,7 @@ bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
          position != kNoPosition && progress; position = view.NextLive(position + 1, end)) {
       uint32_t to_position = 0;
       Zspage* to = FindDestination(group, *from, k, &to_position);
-      // Pinned: the group is left to the next call.
+      // If an object is pinned, the next call continues with this group.
       progress = to != nullptr && MoveObject(group, *from, position, *to, to_position, &freed);
       if (progress) ++outcome.objects_moved;
     }
@@ -68,12 +69,12 @@ bool ZsmallocPool::EmptyOneFrame(Group& group, CompactOutcome& outcome) {
   }
   outcome.frames_freed += freed.count;
   if (retired != 0) pages_.Return(retired);
-  GiveBack(freed);
+  FreeFrames(freed);
   return progress;
 }
 
-// Whether the group holds frames that its objects would not need side by side, and not at the
-// price of many moves for the last of them.
+// Whether the group has frames that its objects would not need without holes. The last of these
+// frames must not cost many moves.
 bool ZsmallocPool::WorthDraining(Group& group, const Zspage& from) {
   constexpr uint32_t kMovesForOneFrame = 32;
   const SizeClass& size_class = ClassOf(from);
@@ -83,8 +84,8 @@ bool ZsmallocPool::WorthDraining(Group& group, const Zspage& from) {
   return group.frames > needed + 1 || from.live <= kMovesForOneFrame;
 }
 
-// A free position for an object of `from`: backed if there is one, else backed now; never in
-// `from`.
+// A free position for an object of `from`, outside `from`. It takes a backed position if there is
+// one; otherwise it backs one now.
 bool ZsmallocPool::DrainPosition(Group& group, const Zspage& from, Zspage** to,
                                  uint32_t* position) {
   *to = Densest(group, kPartialMask, &from);
@@ -98,7 +99,7 @@ bool ZsmallocPool::DrainPosition(Group& group, const Zspage& from, Zspage** to,
   return BackPosition(group, **to, *position);
 }
 
-// Takes back frames that were got for a position and are not used after all.
+// Frees the frames that were allocated to back a position, if that position is not used after all.
 void ZsmallocPool::UnbackPosition(Group& group, Zspage& page, uint32_t position,
                                   FreedFrames* freed) {
   ZspageView view = View(page);
@@ -114,8 +115,8 @@ void ZsmallocPool::UnbackPosition(Group& group, Zspage& page, uint32_t position,
   List(group, page);
 }
 
-// Moves every object of `from` away, first of all into `to` if that is not null and has a position
-// waiting. False if it had to stop.
+// Moves every object out of `from`. If `to` is not null, the first object goes to `to_position`
+// there. Returns false if it had to stop.
 bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_position,
                          FreedFrames* freed, CompactOutcome& outcome) {
   while (from.live > 0) {
@@ -131,8 +132,8 @@ bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_pos
   return true;
 }
 
-// Stage 2: one zspage in one hold of the lock, so that it is either gone or has met a pin. False
-// if there is nothing to gain or to do.
+// Stage 2: one zspage in one hold of the lock. After it the zspage is retired, or an object was
+// pinned. Returns false if there is nothing to gain or nothing to do.
 bool ZsmallocPool::DrainSparsest(Group& group, CompactOutcome& outcome) {
   constexpr uint32_t kAll = kPartialMask | kGrowableMask;
   const uint32_t home = HomeOf(group);
@@ -143,7 +144,7 @@ bool ZsmallocPool::DrainSparsest(Group& group, CompactOutcome& outcome) {
     if (from == nullptr || !WorthDraining(group, *from)) return false;
     if (Densest(group, kAll, from) != nullptr) return DrainLocked(group, {}, outcome);
   }
-  // The only zspage that is not full: its objects go side by side into a new one.
+  // This is the only zspage that is not full. Its objects go without holes into a new zspage.
   fresh = NewZspage(home);
   if (fresh.page == nullptr) return false;
   group.mutex.AssertHeld();
@@ -168,7 +169,7 @@ bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& 
   } else if (fresh.page != nullptr) {
     UnbackPosition(group, *fresh.page, fresh.position, &freed);
   }
-  // What the destination took is not gained.
+  // Frames that the destination allocated are not a gain.
   const uint64_t after = group.counts.frames;
   if (after < before) {
     group.counts.frames_freed += before - after;
@@ -179,7 +180,7 @@ bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& 
     Retire(group, *page);
     pages_.Return(pages_.UnitOf(*page));
   }
-  GiveBack(freed);
+  FreeFrames(freed);
   return progress;
 }
 
@@ -190,14 +191,14 @@ void ZsmallocPool::CompactGroup(Group& group, uint32_t budget, CompactOutcome& o
   }
 }
 
-// Brings the partial zspages of a class in other shards to shard 0, so that they can be filled
-// from one another. Between the two locks a zspage is as one under reclaim.
+// Moves the partial zspages of a class from other shards to shard 0, so that they can fill each
+// other. Between the two locks a zspage has the state of a zspage under reclaim.
 void ZsmallocPool::GatherPartials(uint32_t class_number) {
   Group& into = GroupAt(class_number);
   for (uint32_t shard = 1; shard < kShards; ++shard) {
     if (!IsBuilt(shard)) continue;
     Group& group = GroupAt(shard * kGroupsInShard + class_number);
-    // Bounded, since others may go on filling that shard.
+    // Bounded, because other threads may keep filling that shard.
     for (int i = 0; i < kGatherMax && group.list_mask.load(std::memory_order_relaxed) != 0; ++i) {
       Zspage* page = nullptr;
       {

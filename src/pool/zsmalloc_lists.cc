@@ -1,4 +1,4 @@
-// The lists and sums of a zsmalloc pool's groups: who is on which, and that all of it is true.
+// The lists and sums of a zsmalloc pool's groups, and the audit that checks them.
 #include <algorithm>
 #include <bit>
 
@@ -52,7 +52,7 @@ void ZsmallocPool::Unlist(Group& group, Zspage& page) {
   page.list = kNoList;
 }
 
-// Puts a listed zspage on the list its fullness asks for.
+// Puts a listed zspage on the list for its fullness.
 void ZsmallocPool::List(Group& group, Zspage& page) {
   NotePlenty(group);
   const uint8_t wanted = ListFor(page, ClassOf(page));
@@ -103,7 +103,7 @@ void ZsmallocPool::PublishOldest(Group& group) {
       std::memory_order_relaxed);
 }
 
-// Out of use: on no list, counted in nothing but frames and units.
+// Takes a zspage out of use. It is then on no list, and counts only as frames and as a unit.
 void ZsmallocPool::Detach(Group& group, Zspage& page) {
   Unlist(group, page);
   group.ages.Remove(page);
@@ -139,11 +139,11 @@ void ZsmallocPool::Retire(Group& group, Zspage& page) {
   --group.counts.units;
 }
 
-void ZsmallocPool::GiveBack(const FreedFrames& freed) {
+void ZsmallocPool::FreeFrames(const FreedFrames& freed) {
   for (uint32_t i = 0; i < freed.count; ++i) arena_->Free(FrameId(freed.frames[i]));
 }
 
-// --- Looking ---
+// --- Statistics and checks ---
 
 size_t ZsmallocPool::ListObjects(Zspage& page, uint32_t first, uint32_t end,
                                  std::span<ObjectInfo> objects) {
@@ -179,7 +179,7 @@ PoolStatistics ZsmallocPool::Snapshot() {
     MutexLock lock(GroupAt(home).mutex);
     sum += GroupAt(home).counts;
   }
-  AddMeetings(sum);
+  AddContention(sum);
   sum.metadata_bytes = handles_.touched() * HandleTable::record_size() + pages_.metadata_bytes() +
                        built * sizeof(Group) + sizeof(*this) +
                        sum.frames * FrameArena::descriptor_size();

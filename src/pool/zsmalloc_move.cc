@@ -1,5 +1,5 @@
-// Everything that takes objects or frames of a zsmalloc pool from one place to another: reclaim
-// by zspage, migration of frames. Compaction is in zsmalloc_compact.cc.
+// Operations of a zsmalloc pool that move objects or frames: reclaim of zspages, migration of
+// frames. Compaction is in zsmalloc_compact.cc.
 #include <bit>
 
 #include "pool/zsmalloc_pool.h"
@@ -9,7 +9,7 @@ namespace uzswap {
 // --- Reclaim ---
 
 ReclaimUnit ZsmallocPool::BeginReclaim(std::span<ObjectInfo> objects) {
-  // A group may empty between the sweep and the lock; others then make progress.
+  // A group may become empty between the sweep and the lock. Then other threads made progress.
   for (uint32_t attempt = 0; attempt < 8; ++attempt) {
     uint32_t oldest = 0;
     uint64_t stamp = UINT64_MAX;
@@ -20,7 +20,7 @@ ReclaimUnit ZsmallocPool::BeginReclaim(std::span<ObjectInfo> objects) {
       oldest = home;
     }
     if (stamp == UINT64_MAX) return {};
-    // The stamp alone does not say that the group's making is seen; the flag does.
+    // The stamp is relaxed, so it does not order the construction of the group. The flag does.
     if (!IsBuilt(oldest / kGroupsInShard)) continue;
     Group& group = GroupAt(oldest);
     MutexLock lock(group.mutex);
@@ -59,7 +59,7 @@ uint32_t ZsmallocPool::EndReclaim(const ReclaimUnit& unit) {
 
 // --- Moving one object ---
 
-// Requires: to_position is free and backed. False if the object is pinned.
+// Requires: to_position is free and backed. Returns false if the object is pinned.
 bool ZsmallocPool::MoveObject(Group& group, Zspage& from, uint32_t position, Zspage& to,
                               uint32_t to_position, FreedFrames* freed) {
   const uint32_t index = View(from).object(position);
@@ -70,7 +70,7 @@ bool ZsmallocPool::MoveObject(Group& group, Zspage& from, uint32_t position, Zsp
   const size_t size = handles_.SizeOf(index);
   const Location target = LocationIn(to, to_position);
   CopyBytes(Locate(LocationIn(from, position), size), Locate(target, size));
-  // A mover's destination keeps its age: moving is not use.
+  // The destination keeps its age: a move is not a use.
   AddObject(group, to, to_position, index);
   RemoveObject(group, from, position, freed);
   handles_.EndMove(index, target);
@@ -78,7 +78,7 @@ bool ZsmallocPool::MoveObject(Group& group, Zspage& from, uint32_t position, Zsp
   return true;
 }
 
-// A free backed position in the densest zspage that has one; never in frame `except` of `from`.
+// A free backed position in the densest zspage that has one, but never in frame `except` of `from`.
 Zspage* ZsmallocPool::FindDestination(Group& group, const Zspage& from, uint32_t except,
                                       uint32_t* position) {
   uint32_t mask = group.list_mask.load(std::memory_order_relaxed) & kPartialMask;
@@ -89,7 +89,7 @@ Zspage* ZsmallocPool::FindDestination(Group& group, const Zspage& from, uint32_t
          page = group.lists[list].Next(*page)) {
       *position = View(*page).FindBacked(page == &from ? except : kNoFrame);
       if (*position != kNoPosition) return page;
-      UZ_CHECK(page == &from);  // only there may the free positions be out of bounds
+      UZ_CHECK(page == &from);  // only in `from` can the free positions be excluded
     }
   }
   return nullptr;
@@ -114,7 +114,7 @@ MoveOutcome ZsmallocPool::TryMoveOut(Handle handle) {
     }
   }
   group.mutex.Unlock();
-  GiveBack(freed);
+  FreeFrames(freed);
   return outcome;
 }
 
@@ -123,7 +123,7 @@ MoveOutcome ZsmallocPool::TryMoveOut(Handle handle) {
 MigrateOutcome ZsmallocPool::TryMigrateFrame(FrameId from, FrameId to) {
   uint32_t k = 0;
   const uint32_t unit = LockUnitOfFrame(from, &k);
-  if (unit == 0) return MigrateOutcome::kGone;  // freed, or taken and not yet listed
+  if (unit == 0) return MigrateOutcome::kGone;  // freed, or allocated and not yet listed
   Zspage& page = pages_[unit];
   Group& group = GroupAt(page.home.load(std::memory_order_relaxed));
   group.mutex.AssertHeld();
@@ -131,7 +131,8 @@ MigrateOutcome ZsmallocPool::TryMigrateFrame(FrameId from, FrameId to) {
   const SizeClass& size_class = ClassOf(page);
   const uint32_t first = size_class.FirstIn(k);
   const uint32_t end = size_class.EndIn(k);
-  // Hold every object with bytes in the frame; where one is pinned, let go of those before it.
+  // Begins a move of every object with bytes in the frame. If one is pinned, ends the moves of
+  // those before it.
   uint32_t stop = view.NextLive(first, end);
   while (stop != kNoPosition && handles_.TryBeginMove(view.object(stop))) {
     stop = view.NextLive(stop + 1, end);
@@ -145,7 +146,7 @@ MigrateOutcome ZsmallocPool::TryMigrateFrame(FrameId from, FrameId to) {
   } else {
     ++group.counts.moves_refused;
   }
-  // The records take the new frame along.
+  // Writes the new frame into the records.
   const uint32_t held_end = held_all ? end : stop;
   for (uint32_t position = view.NextLive(first, held_end); position != kNoPosition;
        position = view.NextLive(position + 1, held_end)) {

@@ -37,7 +37,7 @@ void ZsmallocPool::BuildShard(uint32_t shard) {
   MutexLock lock(build_mutex_);
   if (shard_built_[shard].load(std::memory_order_relaxed)) return;
   for (uint32_t i = 0; i < kGroupsInShard; ++i) new (&groups_[shard * kGroupsInShard + i]) Group();
-  // Release: who sees the flag sees the groups.
+  // Release: a thread that sees the flag also sees the groups.
   shard_built_[shard].store(true, std::memory_order_release);
 }
 
@@ -47,7 +47,7 @@ size_t ZsmallocPool::FootprintOf(size_t size) const {
 
 // --- Finding an object and its lock ---
 
-// Requires: the group is locked, or the caller holds what keeps the object there.
+// Requires: the group is locked, or the caller has a pin or a move that keeps the object in place.
 Location ZsmallocPool::LocationIn(Zspage& page, uint32_t position) {
   const uint32_t begin = position * ClassOf(page).size;
   return {pages_.UnitOf(page), position, View(page).frame(begin >> kPageShift),
@@ -69,7 +69,7 @@ ZsmallocPool::Group& ZsmallocPool::LockUnit(uint32_t unit) {
                          [this](uint32_t home) -> Group& { return BuiltGroupAt(home); });
 }
 
-// A zspage never used before names group 0, whose shard may not be there yet.
+// A zspage that was never used names group 0, whose shard may not be built yet.
 ZsmallocPool::Group& ZsmallocPool::BuiltGroupAt(uint32_t home) {
   if (!IsBuilt(home / kGroupsInShard)) BuildShard(home / kGroupsInShard);
   return GroupAt(home);
@@ -106,7 +106,8 @@ void ZsmallocPool::WaitForMove(uint32_t index) {
 
 RetireOutcome ZsmallocPool::RetireAndRemove(Handle handle) {
   Group* home = LockHome(handle);
-  if (home == nullptr) return handles_.Retire(handle);  // which tells a double free from the rest
+  if (home == nullptr)
+    return handles_.Retire(handle);  // distinguishes a double free from a stale handle
   Group& group = *home;
   group.mutex.AssertHeld();
   const size_t size = handles_.SizeOf(handle.index());
@@ -127,7 +128,7 @@ RetireOutcome ZsmallocPool::RetireAndRemove(Handle handle) {
 
   handles_.ReturnIndex(handle.index());
   if (empty) pages_.Return(location.unit);
-  GiveBack(freed);
+  FreeFrames(freed);
   return outcome;
 }
 

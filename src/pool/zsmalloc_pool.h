@@ -1,47 +1,51 @@
-// ZsmallocPool: objects of similar size packed into rows of frames, straddling frame ends.
+// ZsmallocPool: objects of similar size are packed into rows of frames; an object may straddle two.
 //
 //     size --> class --> group (class x shard) --> zspage --> position
 //
 //     group   partial[0..9]    zspages with free backed positions, by density in tenths
-//             growable[0..9]   zspages with free positions, but none that is backed, likewise
-//             (full)           on no list but that of ages
-//             ages             all of them, youngest first
+//             growable[0..9]   zspages with free positions, none of them backed, by density
+//             (full)           only on the list of ages
+//             ages             all zspages, youngest first
 //
-// Density is the bytes of the live positions over those of the frames that are there.
+// Density is the bytes of the live positions divided by the bytes of the existing frames.
 //
-// A zspage (pool/zspage.h) has its frames only where objects are. So at rest a class wastes part
-// of one frame instead of part of a zspage, and emptying a frame frees it by itself.
+// A zspage (pool/zspage.h) has a frame only where it has objects. So at rest a class wastes part of
+// one frame, not part of a zspage, and a frame is freed when its own objects are gone.
 //
-// Allocation, in this order, until one has room:
+// Allocation tries, in this order, until it finds room:
 //   1. the fullest partial zspage of the class, in the thread's shard;
-//   2. a partial zspage of a slightly larger class (kSpill: at most 1/32 larger), same shard:
-//      after churn the free positions of a class that has shrunk serve its neighbours;
+//   2. a partial zspage of a slightly larger class (kSpill: at most 1/32 larger) in the same shard.
+//      After churn, the free positions of a class with fewer objects serve its neighbours;
 //   3. the same in other shards, but only in groups that have plenty of free backed positions
-//   (kPlenty)
-//      and whose lock is not held: else threads that fill the pool side by side would end up in
-//      one another's zspages;
-//   4. a further frame for a growable zspage, then for a new one;
-//   5. other shards without that restriction.
-// An object's class is therefore that of its zspage, not that of its size.
+//      (kPlenty) and whose lock is free. Otherwise threads that fill the pool at the same time
+//      would put objects into each other's zspages;
+//   4. another frame for a growable zspage, then a new zspage;
+//   5. other shards without the restriction of step 3.
+// So an object's class is the class of its zspage. It may differ from the class of the object's
+// size.
 //
-// Compaction goes through the classes from the largest, in each from the emptiest zspage to the
-// fullest ones, in two stages:
-//   1. empties the sparsest frame of the emptiest zspage into free backed positions elsewhere, for
-//   as
-//      long as they can take all of that frame's objects. Every such round frees a frame.
-//   2. while the class has more frames than its objects would need side by side (scattered frames
-//      lose the positions that straddle their ends), drains the emptiest zspage into the densest,
-//      backing positions there as needed. Every zspage drained is gone, so this ends; at the end
-//      all zspages but one are full.
+// Compaction visits the classes from the largest. In each class it moves objects from the emptiest
+// zspage to the fullest ones, in two stages:
+//   1. It empties the sparsest frame of the emptiest zspage into free backed positions elsewhere,
+//      as long as these can take all objects of that frame. Each round frees a frame.
+//   2. While the class has more frames than its objects would need without holes (scattered frames
+//      lose the positions that straddle their ends), it drains the emptiest zspage into the densest
+//      one and backs positions there as needed. Each drained zspage is retired, so this ends. At
+//      the end all zspages but one are full.
 //
-// Units (see pool.h) are zspages. Their frames come back one by one while their objects go.
+// Units (see pool.h) are zspages. The frames of a unit are freed one at a time as its objects go.
 //
-// Locks: one for each group. A group's class never changes, a zspage changes its group (for
-// one of the same class in another shard) only in compaction. Shards are built when the first of
-// their threads comes. Threads that share a shard part (base/thread_shard.h).
+// Locks: each group has one. A group's class never changes. A zspage changes its group only in
+// compaction, to the group of the same class in another shard. A shard is built when its first
+// thread arrives. Threads that share a shard separate (base/thread_shard.h, decision 0010).
+//
+// Size: 66 methods. Thirteen of them override the Pool and HandlePool interfaces. The others are
+// the private steps of allocation, listing, reclaim, compaction and migration. They work on the
+// lists of one group under its lock; their thread safety annotations have to name that lock as a
+// member. The steps are divided over five .cc files of this folder (zsmalloc_*.cc).
 //
 // Algorithm: zsmalloc (N. Gupta, M. Kim, S. Senozhatsky), with frames on demand, back-pointers
-// out of line and readers that take no lock.
+// outside the frames, and readers that take no lock (decisions 0011, 0012).
 #ifndef UZSWAP_POOL_ZSMALLOC_POOL_H_
 #define UZSWAP_POOL_ZSMALLOC_POOL_H_
 
@@ -62,14 +66,14 @@ namespace uzswap {
 
 struct ZsmallocOptions {
   PoolOptions pool;
-  uint32_t chain = 16;  // frames in a zspage at most
+  uint32_t chain = 16;  // most frames in a zspage
 };
 
 class ZsmallocPool final : public HandlePool {
  public:
   ZsmallocPool() = default;
   ~ZsmallocPool() override;
-  // Once, before anything else. Fails if the kernel grants no address space.
+  // Call once, before any other function. Fails if the kernel grants no address space.
   Result<void> Init(const ZsmallocOptions& options);
 
   size_t FootprintOf(size_t size) const override;
@@ -93,8 +97,8 @@ class ZsmallocPool final : public HandlePool {
   static constexpr uint32_t kLists = 2 * kTenths;  // partial, growable
   static constexpr uint32_t kPartialMask = (1u << kTenths) - 1;
   static constexpr uint32_t kGrowableMask = kPartialMask << kTenths;
-  // Bytes of free backed positions in a group: at least so many, and this share of what its frames
-  // hold. No longer plenty with half of it.
+  // A group has plenty if its free backed positions have at least kPlenty bytes, and at least
+  // 1/kPlentyShare of what its frames hold. Plenty ends at half of that.
   static constexpr uint64_t kPlenty = 4 * kPageSize;
   static constexpr uint64_t kPlentyShare = 32;
   static constexpr uint8_t kNoList = UINT8_MAX;
@@ -102,29 +106,29 @@ class ZsmallocPool final : public HandlePool {
   struct alignas(kCacheLineSize) Group {
     Mutex mutex{LockRank::kPoolClass};
     ShardUser user UZ_GUARDED_BY(mutex);
-    // Bit n: lists[n] is not empty. Written under mutex, read by others as a hint.
+    // Bit n: lists[n] is not empty. Written under the mutex, read by others as a hint.
     std::atomic<uint32_t> list_mask{0};
     FullnessList lists[kLists] UZ_GUARDED_BY(mutex);
     AgeList ages UZ_GUARDED_BY(mutex);
-    // Over the listed zspages.
+    // Sums over the listed zspages.
     uint64_t live UZ_GUARDED_BY(mutex) = 0;
     uint64_t backed UZ_GUARDED_BY(mutex) = 0;
     uint64_t frames UZ_GUARDED_BY(mutex) = 0;
     uint64_t additions UZ_GUARDED_BY(mutex) = 0;
-    // Only the sum over the shards means anything: zspages move between them.
+    // Only the sum over all shards is meaningful, because zspages move between shards.
     PoolStatistics counts UZ_GUARDED_BY(mutex);
   };
 
-  // Frames that came free under a lock, to be given back after it.
+  // Frames that were emptied under a lock. They are freed after it is released.
   struct FreedFrames {
     static constexpr uint32_t kMax = 2 * kChainMax;
     uint32_t frames[kMax];
     uint32_t count = 0;
   };
 
-  // Where an allocation found room.
+  // The room that an allocation found.
   struct Room {
-    Group* group = nullptr;  // locked, if there is room
+    Group* group = nullptr;  // locked; nullptr if there is no room
     Zspage* page = nullptr;
     uint32_t position = 0;
   };
@@ -132,7 +136,7 @@ class ZsmallocPool final : public HandlePool {
   static constexpr uint32_t kShards = 8;  // bits of plenty_
   static constexpr uint32_t kGroupsInShard = 256;
   static constexpr uint64_t kStampEvery = 64;
-  // A position larger than the object by up to 1/kSpill of it is better than a new frame.
+  // A position that is larger than the object by at most 1/kSpill is better than a new frame.
   static constexpr uint32_t kSpill = 32;
 
   AllocateResult AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) override;
@@ -151,10 +155,11 @@ class ZsmallocPool final : public HandlePool {
   void BuildShard(uint32_t shard);
   bool IsBuilt(uint32_t shard) const { return shard_built_[shard].load(std::memory_order_acquire); }
 
-  // The locked group of a live handle; nullptr (nothing locked) if it is stale.
+  // The locked group of a live handle; nullptr (nothing locked) if the handle is stale.
   Group* LockHome(Handle handle);
   Group& LockUnit(uint32_t unit);
-  // The unit of a frame of ours, with its group locked; 0 (nothing locked) if it is not ours.
+  // The unit of a frame, with its group locked; 0 (nothing locked) if the frame is not in use by
+  // this pool.
   uint32_t LockUnitOfFrame(FrameId frame, uint32_t* k);
 
   // Each returns with the group locked if it found room.
@@ -162,9 +167,9 @@ class ZsmallocPool final : public HandlePool {
   Room FindPartial(uint32_t shard, size_t size);
   Room FindWherePlenty(uint32_t shard, size_t size);
   Room FindAnyPartial(uint32_t shard, size_t size);
-  // From the class of the size to those a little larger, the last of which this is.
+  // An allocation uses the class of its size and slightly larger classes. This is the last of them.
   uint32_t LastClassFor(size_t size) const;
-  // Leaves the lock held if there is room.
+  // Keeps the lock if there is room.
   Room RoomOrUnlock(Group& group);
   Room FindGrowable(uint32_t home);
   Room NewZspage(uint32_t home);
@@ -175,7 +180,7 @@ class ZsmallocPool final : public HandlePool {
       UZ_REQUIRES(group.mutex);
   void RemoveObject(Group& group, Zspage& page, uint32_t position, FreedFrames* freed)
       UZ_REQUIRES(group.mutex);
-  // Adds what a listed zspage contributes to the group's sums, or takes it away before a change.
+  // Count adds a listed zspage to the group's sums. Uncount subtracts it before a change.
   static void Count(Group& group, const Zspage& page) UZ_REQUIRES(group.mutex);
   static void Uncount(Group& group, const Zspage& page) UZ_REQUIRES(group.mutex);
   void NotePlenty(Group& group) UZ_REQUIRES(group.mutex);
@@ -184,11 +189,12 @@ class ZsmallocPool final : public HandlePool {
   void MakeYoungest(Group& group, Zspage& page) UZ_REQUIRES(group.mutex);
   void PublishOldest(Group& group) UZ_REQUIRES(group.mutex);
   static uint8_t ListFor(const Zspage& page, const SizeClass& size_class);
-  // Takes a zspage without objects out of the pool, or to and from use by reclaim.
+  // Retire removes an empty zspage from the pool. Detach and Attach take a zspage out of use for
+  // reclaim, and back.
   void Retire(Group& group, Zspage& page) UZ_REQUIRES(group.mutex);
   void Detach(Group& group, Zspage& page) UZ_REQUIRES(group.mutex);
   void Attach(Group& group, Zspage& page, bool youngest) UZ_REQUIRES(group.mutex);
-  void GiveBack(const FreedFrames& freed);
+  void FreeFrames(const FreedFrames& freed);
   size_t ListObjects(Zspage& page, uint32_t first, uint32_t end, std::span<ObjectInfo> objects);
   ReclaimUnit BeginReclaimLocked(Group& group, Zspage& page, std::span<ObjectInfo> objects)
       UZ_REQUIRES(group.mutex);
@@ -198,7 +204,8 @@ class ZsmallocPool final : public HandlePool {
                   FreedFrames* freed) UZ_REQUIRES(group.mutex);
   Zspage* FindDestination(Group& group, const Zspage& from, uint32_t except, uint32_t* position)
       UZ_REQUIRES(group.mutex);
-  // The sparsest zspage on the lists of the mask, the densest other than `except`; nullptr if none.
+  // The sparsest zspage on the lists of the mask; the densest one except `except`. nullptr if there
+  // is none.
   static Zspage* Sparsest(Group& group, uint32_t mask) UZ_REQUIRES(group.mutex);
   static Zspage* Densest(Group& group, uint32_t mask, const Zspage* except)
       UZ_REQUIRES(group.mutex);
@@ -220,18 +227,20 @@ class ZsmallocPool final : public HandlePool {
   SizeClassTable classes_{kChainMax};
   ZspageTable pages_;
   os::Mapping group_memory_;
-  Group* groups_ = nullptr;  // kShards * kGroupsInShard, built shard by shard
+  Group* groups_ = nullptr;  // kShards * kGroupsInShard; built one shard at a time
   std::atomic<bool> shard_built_[kShards] = {};
   Mutex build_mutex_{LockRank::kPoolSetup};
   Mutex compact_mutex_{LockRank::kFrameLru};
   uint32_t compact_class_ UZ_GUARDED_BY(compact_mutex_) = 0;
-  // Stamp of the oldest zspage of each group, UINT64_MAX if there is none: hints, kept together so
-  // that the oldest of all is found in one sweep.
+  // Stamp of the oldest zspage of each group; UINT64_MAX if there is none. These are hints. They
+  // lie together so that one sweep finds the oldest of all.
   std::atomic<uint64_t> oldest_[kShards * kGroupsInShard] = {};
-  // Advances now and then with additions; only orders stamps roughly: relaxed.
+  // Advances with every kStampEvery additions of a group. Relaxed: stamps are ordered only
+  // approximately.
   std::atomic<uint64_t> clock_{1};
   // By class, bit n: its group in shard n has plenty. Written under the group's mutex, read by
-  // others as a hint: seldom changed, since each thread that finds nothing of its own looks here.
+  // others as a hint. Each thread that finds no room in its own group reads it, so it must change
+  // rarely (hysteresis).
   alignas(kCacheLineSize) std::atomic<uint8_t> plenty_[kGroupsInShard] = {};
 };
 

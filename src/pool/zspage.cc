@@ -47,7 +47,7 @@ uint32_t ZspageView::CountBacked() const {
   uint32_t backed = 0;
   for (uint32_t k = 0; k < class_.frames; ++k) {
     if (!HasFrame(k)) continue;
-    // The positions that begin in frame k; the last of them may end in the next.
+    // The positions that begin in frame k. The last of them may end in the next frame.
     const uint32_t end = class_.EndIn(k);
     uint32_t first = class_.FirstIn(k);
     if (first < end && class_.FirstFrameOf(first) < k) ++first;
@@ -116,7 +116,7 @@ uint32_t ZspageView::FindUnbacked() const {
   uint32_t any = kNoPosition;
   for (uint32_t k = 0; k < class_.frames; ++k) {
     if (HasFrame(k)) continue;
-    // No position that touches a missing frame is live.
+    // No position with bytes in a missing frame is live.
     const uint32_t first = class_.FirstIn(k);
     const uint32_t end = class_.EndIn(k);
     if (first == end) continue;
@@ -126,7 +126,7 @@ uint32_t ZspageView::FindUnbacked() const {
       if (other != k && HasFrame(other)) return position;
       if (other == k && inside == kNoPosition) inside = position;
     }
-    // Of three or more positions the second lies wholly inside.
+    // Of three or more positions the second lies completely inside the frame.
     if (inside == kNoPosition && end - first >= 3) inside = first + 1;
     if (any == kNoPosition) any = first;
   }
@@ -167,7 +167,7 @@ void ZspageView::Audit() const {
 // --- Records and blocks ---
 
 Result<void> ZspageTable::Init(uint64_t frames) {
-  // Beyond one for each frame, as many as may wait in the shards of the number pool.
+  // One for each frame, plus the number that can wait in the shards of the index pool.
   const uint64_t units = frames + 1024;
   auto pages = os::VirtualArray<Zspage>::Create(units, "zspage descriptors");
   if (!pages.ok()) return pages.error();
@@ -186,7 +186,7 @@ uint32_t ZspageTable::Take(const SizeClass& size_class) {
   Zspage& page = pages_[unit];
   UZ_CHECK(!page.is_used());
   const uint32_t units = BlockUnits(size_class);
-  if (page.block_units != units && !GiveBlock(page, units)) {
+  if (page.block_units != units && !AssignBlock(page, units)) {
     Return(unit);
     return 0;
   }
@@ -199,10 +199,10 @@ void ZspageTable::Return(uint32_t unit) {
       unit, [this](uint32_t i) -> auto& { return pages_[i].stamp; });
 }
 
-// False if there is none of that length, and the zspage is left without any. There is room for the
-// longest block for every zspage, so this takes a pool that was full of one length, and then of
-// others, several times over.
-bool ZspageTable::GiveBlock(Zspage& page, uint32_t units) {
+// Returns false if no block of that length is free; the zspage then has no block. There is room for
+// the longest block for every zspage. So this fails only if the pool was repeatedly filled with
+// zspages of one block length and then of others.
+bool ZspageTable::AssignBlock(Zspage& page, uint32_t units) {
   MutexLock lock(mutex_);
   if (page.block_units != 0) {
     words_[size_t{page.block} * kBlockUnit] = free_blocks_[page.block_units];

@@ -1,22 +1,22 @@
-// Zspage: up to 16 frames seen as one row of equal positions, any of the frames possibly missing.
+// Zspage: up to 16 frames, used as one row of equal positions. Any of the frames can be missing.
 //
-//     frames    [ 0 ][ 1 ][ - ][ 3 ]          '-': no position in it is in use, so it is not there
+//     frames    [ 0 ][ 1 ][ - ][ 3 ]          '-': no position in it is in use, so it is missing
 //     positions     |a|b|.|c|.|.|.|d|.|           a position may straddle two frames
 //     block     frames[16] live bits  positions[n]
-//                                     the handle's index of each object, the way back
+//                                     the handle's index of each object (the back-pointer)
 //
-// A zspage takes a frame only when a position in it is first used, and gives it back as soon as its
-// last object goes, whether or not the rest of the zspage is in use: evicting or freeing the three
-// objects of a frame frees that frame. (The kernel's zspage holds all its frames until it is
-// empty as a whole.)
+// A zspage allocates a frame only when a position in it is first used. It frees the frame as soon
+// as the frame's last object is gone, even if other frames of the zspage are in use. So evicting or
+// freeing the three objects of a frame frees that frame. (The kernel's zspage keeps all its frames
+// until the whole zspage is empty.) See decision 0012.
 //
-// A position is *backed* if all its frames are there. live <= backed <= positions.
+// A position is *backed* if all its frames exist. live <= backed <= positions.
 //
-// The record is 64 bytes; frame numbers and back-pointers lie in a block whose length depends on
-// the class. Both are out of line: allocating and freeing do not touch the frames.
+// The record has 64 bytes. Frame numbers and back-pointers are in a block, whose length depends on
+// the class. Both are outside the frames, so allocating and freeing do not touch the frames.
 //
-// Nothing here locks: the lock of the group that the zspage belongs to guards all of it, except
-// that the holder of a pin on an object may read the frames of that object.
+// Nothing here takes a lock, except ZspageTable. The lock of the zspage's group guards the zspage.
+// As an exception, the holder of a pin on an object may read the numbers of that object's frames.
 #ifndef UZSWAP_POOL_ZSPAGE_H_
 #define UZSWAP_POOL_ZSPAGE_H_
 
@@ -34,23 +34,23 @@ namespace uzswap {
 
 enum class ZspageState : uint8_t { kNeverUsed, kUnused, kListed, kUnderReclaim };
 
-// A cache line of its own: neighbours may belong to different threads.
+// One cache line each: neighbouring records may belong to different threads.
 struct alignas(kCacheLineSize) Zspage {
   ListLink fullness_link;
   ListLink age_link;
-  // When it was last added to; the chain of free numbers while unused.
+  // The time of the last addition. While the zspage is unused: the link of the free numbers.
   std::atomic<uint64_t> stamp;
-  // Where its block begins, in units of kBlockUnit words, and how many of them it has. Kept while
-  // unused, for the next use of the same length.
+  // Where its block begins, in units of kBlockUnit words, and how many units it has. An unused
+  // zspage keeps its block for the next use with the same length.
   uint32_t block;
-  // Group it belongs to, see zsmalloc_pool.h. Read without the lock to find the lock; changed
+  // The group of the zspage, see zsmalloc_pool.h. Read without a lock to find the lock. Changed
   // under the lock of the group that it names.
   std::atomic<uint16_t> home;
-  uint16_t present;  // bit k: frame k is there
+  uint16_t present;  // bit k: frame k exists
   uint16_t live;
   uint16_t backed;
   ZspageState state;
-  uint8_t list;  // which list of its group holds it
+  uint8_t list;  // the list of its group that has it
   uint8_t block_units;
 
   [[nodiscard]] bool is_used() const {
@@ -62,7 +62,7 @@ static_assert(sizeof(Zspage) == 64);
 inline constexpr uint32_t kNoPosition = UINT32_MAX;
 inline constexpr uint32_t kNoFrame = UINT32_MAX;
 
-// A zspage together with its geometry and its block: what the algorithms work on.
+// A zspage with its geometry and its block. The algorithms use this view.
 class ZspageView {
  public:
   ZspageView(Zspage& page, const SizeClass& size_class, uint32_t* block)
@@ -83,23 +83,24 @@ class ZspageView {
     return HasFrame(class_.FirstFrameOf(position)) && HasFrame(class_.LastFrameOf(position));
   }
 
-  // An empty zspage: no frames, no objects.
+  // Makes the zspage empty: no frames, no objects.
   void Clear();
   void AddObject(uint32_t position, uint32_t index);
   void RemoveObject(uint32_t position);
-  // Requires: not there / there and without live objects.
+  // Requires: AddFrame: the frame is missing. RemoveFrame: it exists and has no live object.
   void AddFrame(uint32_t k, uint32_t frame);
   void RemoveFrame(uint32_t k);
 
   [[nodiscard]] uint32_t CountLiveIn(uint32_t k) const;
-  // The lowest live position at or after `from` and before `end`; kNoPosition if none.
+  // The lowest live position in [from, end); kNoPosition if there is none.
   [[nodiscard]] uint32_t NextLive(uint32_t from, uint32_t end) const;
-  // A free backed position with no bytes in frame `except`; kNoPosition if none.
+  // A free backed position with no bytes in frame `except`; kNoPosition if there is none.
   [[nodiscard]] uint32_t FindBacked(uint32_t except = kNoFrame) const;
-  // The free position that can be backed at least cost: best one that straddles out of a frame that
-  // is there, then one inside a missing frame, then one that needs two frames. kNoPosition if none.
+  // The free position that costs the least to back: first a position that straddles an existing
+  // frame and a missing one, then one inside a missing frame, then one that needs two frames.
+  // kNoPosition if there is none.
   [[nodiscard]] uint32_t FindUnbacked() const;
-  // The frame with the fewest live objects; kNoFrame if no frame is there.
+  // The frame with the fewest live objects; kNoFrame if all frames are missing.
   [[nodiscard]] uint32_t SparsestFrame() const;
 
   void Audit() const;
@@ -126,14 +127,14 @@ class ZspageView {
   uint32_t* block_;
 };
 
-// The records and blocks of all zspages of a pool. Any thread may take and return.
+// The records and blocks of all zspages of a pool. Any thread may take and return zspages.
 class ZspageTable {
  public:
   ZspageTable() = default;
-  // `frames`: how many frames there may be; each zspage has at least one.
+  // `frames`: the largest number of frames; each zspage has at least one.
   Result<void> Init(uint64_t frames);
 
-  // A cleared, unused zspage for the class; 0 if there is none.
+  // Returns a cleared, unused zspage for the class; 0 if there is none.
   [[nodiscard]] uint32_t Take(const SizeClass& size_class);
   void Return(uint32_t unit);
 
@@ -155,14 +156,14 @@ class ZspageTable {
   static constexpr uint32_t BlockUnits(const SizeClass& c) {
     return (ZspageView::BlockWords(c) + kBlockUnit - 1) / kBlockUnit;
   }
-  bool GiveBlock(Zspage& page, uint32_t units);
+  bool AssignBlock(Zspage& page, uint32_t units);
 
   os::VirtualArray<Zspage> pages_;
   os::VirtualArray<uint32_t> words_;
   IndexPool units_;
-  // Taken only where a zspage's new class wants another length of block than its last one.
+  // Locked only if the new class of a zspage needs another block length than its last class.
   mutable Mutex mutex_{LockRank::kHandleTable};
-  // Free blocks by length, chained through their first word; 0 ends a chain.
+  // Free blocks by length, linked through their first word; 0 ends a chain.
   uint32_t free_blocks_[kBlockUnitsMax + 1] UZ_GUARDED_BY(mutex_) = {};
   uint32_t next_block_ UZ_GUARDED_BY(mutex_) = 1;
 };

@@ -10,7 +10,7 @@ constexpr const char* kNames[Operation::kKinds] = {
     "store", "allocate", "free", "write", "read",    "pin",  "unpin", "compact",
     "range", "blocks",   "unit", "list",  "release", "fail", "stale", "audit"};
 
-// Sizes at which something changes are as likely as all the others.
+// Sizes at which the layout changes are as likely as all other sizes together.
 uint32_t SizeFrom(uint32_t raw) {
   constexpr uint32_t kEdges[] = {1,    31,   32,   33,   48,   63,   64,   65,   2047, 2048, 2049,
                                  3264, 3265, 3632, 3633, 3840, 3841, 4032, 4033, 4095, 4096};
@@ -193,7 +193,7 @@ void PoolModel::CheckContent(const Object& object, const PinnedObject& pin) {
   }
 }
 
-// Some objects are written out (freed), some moved, some stay, as a writeback engine does.
+// Frees some objects, moves some, and keeps some, like a writeback engine.
 void PoolModel::ReclaimUnit(uint32_t fates) {
   ObjectInfo list[kObjectsInUnitMax];
   const uzswap::ReclaimUnit unit = pool_->BeginReclaim(list);
@@ -221,7 +221,7 @@ void PoolModel::ReclaimUnit(uint32_t fates) {
   }
   const uint32_t frames = pool_->EndReclaim(unit);
   Require(frames <= unit.frames && (!all_gone || frames == unit.frames),
-          "model: frames of an emptied unit did not come free");
+          "model: frames of an emptied unit were not freed");
 }
 
 void PoolModel::ReclaimRange(uint32_t first, uint32_t count) {

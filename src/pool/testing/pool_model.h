@@ -1,12 +1,13 @@
-// The pool's model: what any sequence of operations on a pool must leave behind.
+// PoolModel: what a pool must contain after any sequence of operations.
 //
-// An Operation is a printable struct; Perform carries it out on the pool and on the model and
-// checks that both agree. The random test draws operations from a seeded generator, the fuzzer
-// from its input, and a failure is replayed by performing the printed ones again.
+//     Operation --> PoolModel::Perform --+--> Pool     (real)
+//                                        +--> objects  (expected content, size and owner key)
 //
-//   State   an arena, a pool, and for each live object what it must contain and who owns it
+// An Operation is a struct that can be printed. Perform executes it on the pool and on the model,
+// and checks that both agree. The random test makes operations from a seeded generator, the fuzzer
+// from its input. A failure is repeated by performing the printed operations again.
 //
-// Single-threaded. A disagreement panics, so that every caller fails in the same way.
+// Single-threaded. A difference panics, so that every caller fails in the same way.
 #ifndef UZSWAP_POOL_TESTING_POOL_MODEL_H_
 #define UZSWAP_POOL_TESTING_POOL_MODEL_H_
 
@@ -28,16 +29,16 @@ struct Operation {
     kFree,           // a: which
     kWrite,          // a: which, b: new content
     kRead,           // a: which
-    kPin,            // a: which; stays pinned
+    kPin,            // a: which; it stays pinned
     kUnpin,          // a: which pin
     kCompact,        // a: budget
     kReclaimRange,   // a: first frame, b: how many
     kReclaimBlocks,  // a: how many
-    kReclaimUnit,    // b: which objects go, move, or stay
+    kReclaimUnit,    // b: which objects are freed, moved, or kept
     kListFrame,      // a: frame
     kReleaseFrames,  // a: how many
     kFailNth,        // a: n
-    kUseStale,       // a: which of the freed
+    kUseStale,       // a: which of the freed objects
     kAudit,
   };
   static constexpr uint32_t kKinds = 16;
@@ -48,7 +49,7 @@ struct Operation {
   [[nodiscard]] std::string ToString() const;
 };
 
-// Weighs kinds so that the pool grows, shrinks and churns; `phase` favours growth or shrinking.
+// Selects kinds so that the pool grows, shrinks and churns. `phase` selects growth or shrinking.
 Operation RandomOperation(Rng& rng, uint64_t phase);
 
 class PoolModel {
@@ -60,7 +61,7 @@ class PoolModel {
   PoolModel(PoolVariant kind, FrameAccess access);
   ~PoolModel();
   void Perform(const Operation& operation);
-  // Checks every object and the pool's and arena's own structures. Drops all pins.
+  // Checks every object and the structures of the pool and the arena. Drops all pins.
   void CheckEverything();
   [[nodiscard]] Pool& pool() { return *pool_; }
 

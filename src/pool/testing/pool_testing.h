@@ -1,4 +1,4 @@
-// For tests, benchmarks and tools: every kind of pool by name.
+// For tests, benchmarks and tools: makes any kind of pool by name.
 #ifndef UZSWAP_POOL_TESTING_POOL_TESTING_H_
 #define UZSWAP_POOL_TESTING_POOL_TESTING_H_
 
