@@ -5,7 +5,7 @@
 namespace uzswap {
 namespace {
 
-// A frame that is still pinned after so many passes is left to the next call.
+// A frame that is still pinned after this many passes is left to the next call.
 constexpr uint32_t kPassesMax = 8;
 
 BlockOutcome OutcomeOf(const ReclaimRangeResult& result) {
@@ -27,8 +27,8 @@ PageCount BlockReclaimer::ReclaimBlocks(size_t max_blocks) {
   size_t emptied = 0;
   for (size_t i = 0; i < candidates.count && emptied < max_blocks; ++i) {
     const uint64_t block = candidates.sorted[i].block;
-    // The blocks before this one have used idle frames and may have put content here. Frames of
-    // refused moves are in magazines.
+    // The blocks before this one have used idle frames, and may have moved content here.
+    // Destination frames of refused moves are in magazines.
     if (i > 0) arena_.DrainMagazines();
     if (!IsWorthwhile(arena_.UsageOf(FirstOf(block), PageCount(frames_per_block_)))) continue;
     const BlockOutcome outcome = Reclaim(block, &released);

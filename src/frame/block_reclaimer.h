@@ -6,28 +6,28 @@
 //                     |
 //                     v  ReclaimBlocks(1): block 1 has the fewest frames in use
 //     block 0   | U U U U U U U U |    its content moves into idle frames of other blocks
-//     block 1   |                 |    its memory goes back to the kernel in one call
+//     block 1   |                 |    its memory is returned to the kernel in one call
 //     block 2   | U U . U U . U U |
 //
 // FrameArena::ReleaseFreeFrames frees memory around the frames in use and leaves them scattered.
-// ReclaimBlocks gathers them first, so that the memory returns in blocks that the kernel can use
-// as huge pages. Call it before ReleaseFreeFrames, which takes away the idle frames that
-// ReclaimBlocks moves contents into.
+// ReclaimBlocks moves them together first, so the memory is returned in blocks that the kernel can
+// use as huge pages. Call it before ReleaseFreeFrames, which releases the idle frames that
+// ReclaimBlocks uses as destinations.
 //
 // A block is a candidate if it is worth its copies:
 //   - it has memory, and at most half of that is in use;
 //   - the idle frames of the other blocks can take what is in use, so no other block grows.
-// The candidates with the fewest frames in use are tried first. Work is bounded: a call scans the
-// arena once, tries at most max_blocks + kRefusalsMax blocks, and moves at most half a block for
-// each unless the block fills meanwhile.
+// The candidates with the fewest frames in use are tried first. The work is bounded: a call scans
+// the arena once and tries at most max_blocks + kRefusalsMax blocks. For each it moves at most half
+// a block, unless the block is filled meanwhile.
 //
-// Each try ends in a BlockOutcome. A refused block keeps what it could not move; what has been
-// moved out of it stays outside. Frames of an emptied block are free and allocated again as
-// usual, after the idle ones.
+// Each attempt ends in a BlockOutcome. A refused block keeps the content that it could not move.
+// Content that was moved out of it stays outside. The frames of an emptied block are free. They are
+// allocated again as usual, after the idle frames.
 //
-// Any thread may call it, but never from a fault: it copies pages and makes system calls. Two calls
-// at a time are correct; a block that another call holds is kBusy. Snapshot may be read at any
-// time.
+// Any thread may call ReclaimBlocks, but not from a fault: it copies pages and makes system calls.
+// Two calls at the same time are correct; a block that another call holds is kBusy. Snapshot may be
+// called at any time.
 #ifndef UZSWAP_FRAME_BLOCK_RECLAIMER_H_
 #define UZSWAP_FRAME_BLOCK_RECLAIMER_H_
 
@@ -41,10 +41,10 @@
 namespace uzswap {
 
 enum class BlockOutcome : uint8_t {
-  kReleased,   // emptied; its memory is back with the kernel
-  kBusy,       // a frame stayed pinned or in transition
+  kReleased,   // emptied; its memory was returned to the kernel
+  kBusy,       // a frame remained pinned or in transition
   kNoSpace,    // the idle frames elsewhere were used up meanwhile
-  kUnmovable,  // a frame has no owner, or one that does not move it
+  kUnmovable,  // a frame has no owner, or its owner does not move it
 };
 
 struct BlockReclaimStatistics {
@@ -63,13 +63,13 @@ class BlockReclaimer {
   static constexpr size_t kRefusalsMax = 4;
   static constexpr size_t kBlocksMax = 16;
 
-  // The arena outlives the reclaimer. A test may choose smaller blocks.
+  // The arena must outlive the reclaimer. A test may use smaller blocks.
   explicit BlockReclaimer(FrameArena& arena, uint32_t frames_per_block = kFramesPerBlock)
       : arena_(arena), frames_per_block_(frames_per_block) {}
 
-  // Empties up to max_blocks blocks (at most kBlocksMax) and returns how many pages of memory that
-  // gave back to the kernel; 0 if no block is a candidate or all refuse. A block that does not fit
-  // into the arena's capacity as a whole is not considered.
+  // Empties up to max_blocks blocks (at most kBlocksMax). Returns how many pages of memory that
+  // returned to the kernel; 0 if no block is a candidate or all refuse. The arena's last block is
+  // ignored if its capacity ends inside it.
   PageCount ReclaimBlocks(size_t max_blocks);
 
   [[nodiscard]] BlockReclaimStatistics Snapshot() const;

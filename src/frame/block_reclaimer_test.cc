@@ -13,7 +13,7 @@ constexpr uint32_t kBlock = 16;
 constexpr uint32_t kBlocks = 4;
 constexpr int kCold = -1;  // a block without memory
 
-// An arena of four blocks of 16 frames, over plain and over guarded frames.
+// An arena of four blocks of 16 frames, with plain and with guarded frames.
 class BlockReclaimerTest : public testing::TestWithParam<FrameAccess> {
  protected:
   void SetUp() override {
@@ -34,7 +34,7 @@ class BlockReclaimerTest : public testing::TestWithParam<FrameAccess> {
     arena_.Free(owner_.where[tag]);
     owner_.where[tag] = FrameId();
   }
-  // Block b holds in_use[b] frames in use, and idle frames otherwise.
+  // Block b gets in_use[b] frames in use; its other frames are idle.
   void Build(const int (&in_use)[kBlocks]) {
     std::vector<size_t> tag_of(kBlock * kBlocks);
     for (size_t tag = 0; tag < kBlock * kBlocks; ++tag) {
@@ -163,7 +163,7 @@ TEST_P(BlockReclaimerTest, AFrameWithoutAnOwnerMakesItsBlockUnmovable) {
   EXPECT_EQ(reclaimer_.ReclaimBlocks(1).raw(), kBlock);
 }
 
-// Somebody takes the idle frames between the choice of a block and the second of its moves.
+// Another thread takes the idle frames between the choice of a block and the second of its moves.
 TEST_P(BlockReclaimerTest, RunningOutOfIdleFramesEndsTheCall) {
   Build({3, 12, 16, 16});
   std::vector<FrameId> taken;

@@ -7,7 +7,7 @@
 namespace uzswap {
 namespace {
 
-// How many frames travel between a magazine and the bitmaps at once.
+// How many frames move between a magazine and the bitmaps at a time.
 constexpr uint32_t kBatch = 16;
 
 }  // namespace
@@ -29,7 +29,7 @@ Result<void> FrameArena::Init(const FrameArenaOptions& options) {
     cold_ = Bitmap(words.value().data() + each, options.capacity.raw());
     cold_.SetAll();
     limit_ = options.capacity.raw();
-    PublishLevelsLocked();
+    PublishCountsLocked();
   }
   memory_ = std::move(memory).value();
   descriptors_ = std::move(descriptors).value();
@@ -61,12 +61,12 @@ FrameId FrameArena::Allocate(FrameKind kind, FrameOwnerId owner, uint64_t tag) {
   Magazine& mine = magazines_[ThreadShard() % kMagazines];
   uint32_t frame = TakeFromMagazine(mine);
   if (frame == kNone) {
-    // The last free frames may sit in other threads' magazines.
+    // The last free frames may be in the magazines of other threads.
     DrainMagazines();
     frame = TakeFromMagazine(mine);
   }
   if (frame == kNone) return FrameId();
-  Adopt(frame, kind, owner, tag);
+  MarkInUse(frame, kind, owner, tag);
   return FrameId(frame);
 }
 
@@ -85,10 +85,10 @@ uint32_t FrameArena::TakeFromMagazine(Magazine& magazine) {
 void FrameArena::RefillLocked(Magazine& magazine) {
   MutexLock lock(mutex_);
   const uint64_t amount = std::min<uint64_t>(SpareLocked(), kBatch);
-  // Lowest last, since the magazine is a stack: low frames are used first.
+  // The lowest frame is put last, because the magazine is a stack: low frames are used first.
   for (uint64_t i = amount; i-- > 0;) magazine.frames[i] = TakeFreeLocked();
   magazine.count.store(static_cast<uint32_t>(amount), std::memory_order_relaxed);
-  PublishLevelsLocked();
+  PublishCountsLocked();
 }
 
 void FrameArena::DrainMagazines() {
@@ -104,11 +104,11 @@ void FrameArena::DrainMagazines() {
     if (count == 0) continue;
     MutexLock lock(mutex_);
     for (uint32_t i = 0; i < count; ++i) PutFreeLocked(frames[i]);
-    PublishLevelsLocked();
+    PublishCountsLocked();
   }
 }
 
-// Free frames, as far as the limit allows their use.
+// The number of free frames that the limit allows to use.
 uint64_t FrameArena::SpareLocked() const {
   const uint64_t free = warm_.count() + cold_.count();
   return std::min(free, limit_ > taken_ ? limit_ - taken_ : 0);
@@ -132,7 +132,7 @@ void FrameArena::PutFreeLocked(uint32_t frame) {
   }
 }
 
-void FrameArena::Adopt(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag) {
+void FrameArena::MarkInUse(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag) {
   UZ_CHECK(kind != FrameKind::kFree && kind != FrameKind::kIsolated);
   Descriptor& descriptor = descriptors_[frame];
   UZ_CHECK(descriptor.kind.load(std::memory_order_relaxed) == FrameKind::kFree);
@@ -154,19 +154,19 @@ void FrameArena::Free(FrameId frame) {
   }
   Magazine& mine = magazines_[ThreadShard() % kMagazines];
   MutexLock lock(mine.mutex);
-  // ReclaimRange sets the flag and then visits each magazine under its lock: either it sees the
-  // frame there, or this sees the flag.
+  // ReclaimRange sets the flag and then visits each magazine under its lock. So either it sees the
+  // frame there, or this code sees the flag.
   if ((descriptor.flags.load(std::memory_order_relaxed) & kInRange) != 0) {
     MutexLock arena_lock(mutex_);
     PutFreeLocked(frame.raw());
-    PublishLevelsLocked();
+    PublishCountsLocked();
     return;
   }
   uint32_t count = mine.count.load(std::memory_order_relaxed);
   if (count == kMagazineMax) {
     MutexLock arena_lock(mutex_);
     for (; count > kMagazineMax - kBatch; --count) PutFreeLocked(mine.frames[count - 1]);
-    PublishLevelsLocked();
+    PublishCountsLocked();
   }
   mine.frames[count] = frame.raw();
   mine.count.store(count + 1, std::memory_order_relaxed);
@@ -189,8 +189,8 @@ void FrameArena::Unpin(FrameId frame) {
   if (before == 0) Panic(__FILE__, __LINE__, "unpin of a frame that is not pinned");
 }
 
-// The first pin makes the frame accessible and the last one inaccessible; the lock keeps a second
-// pin from returning before the first has done so.
+// The first pin makes the frame accessible and the last unpin makes it inaccessible. The lock
+// prevents a second pin from returning before the first has finished this.
 std::byte* FrameArena::PinGuarded(FrameId frame) {
   MutexLock lock(pin_stripes_[frame.raw() % kPinStripes].mutex);
   if (descriptors_[frame.raw()].pins.fetch_add(1, std::memory_order_relaxed) == 0) {
@@ -208,7 +208,7 @@ void FrameArena::UnpinGuarded(FrameId frame) {
   descriptor.pins.store(before - 1, std::memory_order_release);
 }
 
-// --- Queries, owners, levels ---
+// --- Queries, owners, watermarks ---
 
 uint32_t FrameArena::pins(FrameId frame) const {
   return descriptors_[frame.raw()].pins.load(std::memory_order_acquire);
@@ -229,7 +229,7 @@ void FrameArena::SetTag(FrameId frame, uint64_t tag) {
 FrameOwnerId FrameArena::AddOwner(FrameOwner* owner) {
   for (int id = 1; id < kFrameOwnersMax; ++id) {
     FrameOwner* expected = nullptr;
-    // Release: who learns the id later sees the owner complete.
+    // Release: a thread that gets the id later also sees the complete owner.
     if (owners_[id].compare_exchange_strong(expected, owner, std::memory_order_acq_rel)) {
       return static_cast<FrameOwnerId>(id);
     }
@@ -242,7 +242,7 @@ void FrameArena::RemoveOwner(FrameOwnerId id) {
   owners_[id].store(nullptr, std::memory_order_release);
 }
 
-void FrameArena::PublishLevelsLocked() {
+void FrameArena::PublishCountsLocked() {
   taken_seen_.store(taken_, std::memory_order_relaxed);
   cold_seen_.store(cold_.count() + isolated_cold_, std::memory_order_relaxed);
 }

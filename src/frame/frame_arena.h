@@ -1,14 +1,14 @@
-// FrameArena: a fixed number of page frames with their descriptors kept out of line.
+// FrameArena: a fixed number of page frames. Their descriptors are in separate memory.
 //
-//   memory        | frame 0 | frame 1 | frame 2 | ...          plain private anonymous memory
-//   descriptors   | d0 | d1 | d2 | ...                         16 bytes each, another mapping
+//   memory        | frame 0 | frame 1 | frame 2 | ...          private anonymous memory
+//   descriptors   | d0 | d1 | d2 | ...                         16 bytes each, in another mapping
 //   free frames   bitmap "warm" (the kernel still holds memory for them) and bitmap "cold"
-//   magazines     a few free frames for each shard of threads, so that most calls meet no lock
-//                 that another thread wants
+//   magazines     a few free frames for each shard of threads, so that most calls take only a lock
+//                 that no other thread needs
 //
-// A frame is named by its FrameId, never by its address: outside of a pin its memory may be
-// inaccessible (FrameAccess::kWhilePinned, the analogue of the kernel's high memory, default in
-// debug builds), and its bytes may be moved to another frame by its owner.
+// A frame is named by its FrameId, not by its address. Without a pin, its memory may be
+// inaccessible (FrameAccess::kWhilePinned: comparable to the kernel's high memory, the default in
+// debug builds), and its owner may move its bytes to another frame.
 //
 // States of a frame (FrameKind):
 //
@@ -18,14 +18,20 @@
 //       +------------------------- IsolatedRange ends ---------------------------+
 //
 // Invariants:
-//   - only frames of a kind other than kFree can be pinned, and a pinned frame is never freed;
-//   - memory is touched only when a frame is used; a freed frame stays warm for reuse until
-//     ReleaseFreeFrames gives it back to the kernel. The lowest warm frames are used first.
+//   - A frame of the kind kFree cannot be pinned. A pinned frame is never freed.
+//   - Memory is touched only when a frame is used. A freed frame stays warm for reuse until
+//     ReleaseFreeFrames returns its memory to the kernel. The lowest warm frames are used first.
 //
-// Any thread may call anything except Init, SetOwner and the destructor. Nothing allocates from
-// the heap. Pin and Unpin make a system call only with FrameAccess::kWhilePinned, and then under
-// a leaf lock. Running out of frames is an outcome (an invalid FrameId); misuse (double free,
-// free of a pinned frame) ends the process with a message that names it.
+// Any thread may call any function except Init, Audit and the destructor. Nothing allocates from
+// the heap. Pin and Unpin make a system call only with FrameAccess::kWhilePinned, and then under a
+// leaf lock. If no frame is free, the outcome is an invalid FrameId. Misuse (double free, free of a
+// pinned frame) ends the process with a message that names it.
+//
+// Size: 17 data members, 45 methods. Allocation, pins, limits and ranges all change the same
+// bitmaps, magazines and descriptors under the same locks, so they are one class. The members are
+// these structures, and copies of their counts that are read without a lock. A third of the methods
+// are short accessors (pins, queries, owners). The others are divided over frame_arena.cc,
+// frame_range.cc and frame_release.cc.
 #ifndef UZSWAP_FRAME_FRAME_ARENA_H_
 #define UZSWAP_FRAME_FRAME_ARENA_H_
 
@@ -49,13 +55,13 @@ enum class FrameKind : uint8_t {
   kFree,             // in a bitmap or a magazine
   kPool,             // objects of a pool
   kEntriesInFlight,  // an uncompressed page
-  kBuffer,           // scratch of an operation; has no owner and does not move
+  kBuffer,           // scratch memory of an operation; has no owner and does not move
   kIsolated,         // held by an IsolatedRange
 };
 
 enum class FrameAccess : uint8_t {
   kAlways,       // frames are accessible at all times
-  kWhilePinned,  // frames are inaccessible unless pinned: finds every access outside a pin
+  kWhilePinned,  // frames are inaccessible unless pinned: an access without a pin crashes
 };
 
 #ifdef NDEBUG
@@ -70,7 +76,7 @@ struct FrameArenaOptions {
   size_t alignment = size_t{2} << 20;  // of frame 0, so that aligned ranges are huge pages
 };
 
-// Who to ask about a frame; 0 is nobody.
+// The owner of a frame; 0: the frame has no owner.
 using FrameOwnerId = uint8_t;
 inline constexpr int kFrameOwnersMax = 16;
 
@@ -86,102 +92,104 @@ class FrameArena {
   Result<void> Init(const FrameArenaOptions& options);
 
   // --- Frames ---
-  // An invalid id if no frame is free (or the limit is met). The bytes are unspecified.
-  // `tag` is the owner's to use, see tag().
+  // Returns an invalid id if no frame is free or the limit is reached. The content is unspecified.
+  // `tag` is for the owner's use, see tag().
   [[nodiscard]] FrameId Allocate(FrameKind kind, FrameOwnerId owner = 0, uint64_t tag = 0);
-  // Requires: in use, not pinned. The memory stays warm.
+  // Requires: the frame is in use and not pinned. Its memory stays warm.
   void Free(FrameId frame);
 
-  // Keeps the frame where it is and its memory accessible until Unpin. Pins count.
-  // Requires: in use.
+  // Keeps the frame in place and its memory accessible until Unpin. Pins are counted. Requires: the
+  // frame is in use.
   [[nodiscard]] std::byte* Pin(FrameId frame);
   void Unpin(FrameId frame);
-  // Makes the memory accessible until Unmap, for those whose own protocol keeps the frame where
-  // it is and in use. Counted as a pin where frames are guarded, free of cost where they are not.
+  // Makes the memory accessible until Unmap, for callers whose own protocol keeps the frame in
+  // place and in use. It counts as a pin if frames are guarded; otherwise it costs nothing.
   [[nodiscard]] std::byte* Map(FrameId frame) {
     return access_ == FrameAccess::kWhilePinned ? PinGuarded(frame) : Address(frame.raw());
   }
   void Unmap(FrameId frame) {
     if (access_ == FrameAccess::kWhilePinned) UnpinGuarded(frame);
   }
-  // Brings bytes near that are about to be read. Of any frame and number: at worst in vain.
+  // Prefetches bytes that will be read soon. Any frame and offset are allowed; at worst the
+  // prefetch is useless.
   void Prefetch(FrameId frame, size_t offset) const {
     const auto base = reinterpret_cast<uintptr_t>(memory_.data());
     __builtin_prefetch(
         reinterpret_cast<const void*>(base + (size_t{frame.raw()} << kPageShift) + offset));
   }
-  // The memory of a frame that somebody has pinned.
+  // The memory of a frame. Requires: the frame is pinned, by any thread.
   [[nodiscard]] std::byte* AddressOfPinned(FrameId frame) {
     UZ_DCHECK(pins(frame) > 0);
     return memory_.data() + (size_t{frame.raw()} << kPageShift);
   }
 
-  // --- Queries; hints unless the caller holds what keeps the frame in its state ---
+  // --- Queries. The results are hints unless the caller keeps the frame in its state ---
   [[nodiscard]] uint32_t pins(FrameId frame) const;
   [[nodiscard]] FrameKind kind(FrameId frame) const;
   [[nodiscard]] FrameOwnerId owner(FrameId frame) const;
-  // 64 bits for the owner, such as its own number for what lives in the frame.
+  // 64 bits for the owner, for example the number of the unit that has the frame.
   [[nodiscard]] uint64_t tag(FrameId frame) const;
   void SetTag(FrameId frame, uint64_t tag);
 
   // --- Owners ---
-  // Requires: no frame of that owner is in use. At most kFrameOwnersMax - 1 owners.
+  // RemoveOwner requires: no frame of that owner is in use. At most kFrameOwnersMax - 1 owners.
   [[nodiscard]] FrameOwnerId AddOwner(FrameOwner* owner);
   void RemoveOwner(FrameOwnerId id);
 
   // --- Watermarks ---
   [[nodiscard]] PageCount capacity() const { return PageCount(capacity_); }
   [[nodiscard]] PageCount frames_in_use() const;
-  // Frames for which the kernel holds memory: in use or warm.
+  // Frames for which the kernel holds memory: those in use and the warm ones.
   [[nodiscard]] PageCount frames_populated() const;
   [[nodiscard]] FrameAccess access() const { return access_; }
   [[nodiscard]] static constexpr size_t descriptor_size() { return sizeof(Descriptor); }
-  // No more than `limit` frames are in use from now on; those above it stay until
-  // freed. Initially the capacity.
+  // From now on at most `limit` frames are in use. Frames above the limit stay in use until they
+  // are freed. The initial limit is the capacity.
   void SetLimit(PageCount limit);
 
-  // Gives up to `max` warm free frames back to the kernel, long runs first, from the top.
-  // Returns how many. Makes system calls, without holding a lock.
+  // Returns the memory of up to `max` warm free frames to the kernel, long runs first, from the
+  // highest frame down. Returns how many. Makes system calls, without holding a lock.
   PageCount ReleaseFreeFrames(PageCount max);
 
   // --- Contiguous ranges, see frame/frame_range.h ---
   ReclaimRangeResult ReclaimRange(FrameId first, PageCount count,
                                   const ReclaimRangeOptions& options = {});
-  // Frames in magazines count as in use; DrainMagazines puts them back first.
+  // Frames in magazines count as in use. DrainMagazines moves them to the bitmaps first.
   [[nodiscard]] RangeUsage UsageOf(FrameId first, PageCount count);
-  // Puts the free frames of all threads' magazines back into the bitmaps.
+  // Moves the free frames of all threads' magazines back into the bitmaps.
   void DrainMagazines() UZ_EXCLUDES(mutex_);
 
-  // Lets the nth request for a frame from now fail once (1: the next one; 0: none).
+  // Makes the nth request for a frame from now fail once (1: the next one; 0: none).
   void FailNthForTest(uint64_t nth) { fail_in_.store(nth, std::memory_order_relaxed); }
-  // Complete check of free lists against descriptors. Requires: no other thread is active.
+  // Checks the free lists against the descriptors. Requires: no other thread is active.
   void Audit();
 
  private:
   friend class IsolatedRange;
 
   struct Descriptor {
-    // Changed by any thread; orders nothing by itself (the owner's protocol does), except that
-    // Free's check of 0 must see earlier Unpins: acquire and release.
+    // Changed by any thread. It orders no data (the owner's protocol does), except that Free, which
+    // checks for 0, must see earlier Unpins: acquire and release.
     std::atomic<uint32_t> pins;
-    // Kind, owner: written by Allocate and Free, read by anyone. Release by the writer, so that
-    // whoever sees the kind sees the tag.
+    // Kind and owner: written by Allocate and Free, read by any thread. The writer releases, so a
+    // thread that sees the kind also sees the tag.
     std::atomic<FrameKind> kind;
     std::atomic<uint8_t> owner;
-    // kInRange, kCold: written under mutex_.
+    // kInRange and kCold: written under mutex_.
     std::atomic<uint8_t> flags;
     uint8_t unused;
-    // Release and acquire: who reads a tag finds what the owner had prepared under that number.
+    // Release and acquire: a thread that reads a tag also sees what the owner wrote under that
+    // number.
     std::atomic<uint64_t> tag;
   };
   static_assert(sizeof(Descriptor) == 16);
-  static constexpr uint8_t kInRange = 1;  // freed while ReclaimRange works on it: to be isolated
-  static constexpr uint8_t kCold = 2;     // isolated without memory behind it
+  static constexpr uint8_t kInRange = 1;  // in a range under reclaim: isolated when freed
+  static constexpr uint8_t kCold = 2;     // isolated, and the kernel holds no memory for it
 
   static constexpr int kMagazineMax = 32;
   struct alignas(kCacheLineSize) Magazine {
     Mutex mutex{LockRank::kFrameMagazine};
-    std::atomic<uint32_t> count{0};  // written under mutex, read by anyone as a hint
+    std::atomic<uint32_t> count{0};  // written under the mutex, read by any thread as a hint
     uint32_t frames[kMagazineMax] UZ_GUARDED_BY(mutex) = {};
   };
   static constexpr int kMagazines = 8;
@@ -197,9 +205,9 @@ class FrameArena {
   void RefillLocked(Magazine& magazine) UZ_REQUIRES(magazine.mutex) UZ_EXCLUDES(mutex_);
   uint32_t TakeFreeLocked() UZ_REQUIRES(mutex_);
   void PutFreeLocked(uint32_t frame) UZ_REQUIRES(mutex_);
-  void Adopt(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag);
+  void MarkInUse(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag);
   uint64_t SpareLocked() const UZ_REQUIRES(mutex_);
-  void PublishLevelsLocked() UZ_REQUIRES(mutex_);
+  void PublishCountsLocked() UZ_REQUIRES(mutex_);
   std::byte* Address(uint32_t frame) { return memory_.data() + (size_t{frame} << kPageShift); }
   std::byte* PinGuarded(FrameId frame);
   void UnpinGuarded(FrameId frame);
@@ -219,24 +227,25 @@ class FrameArena {
   uint64_t capacity_ = 0;
   FrameAccess access_ = kDefaultFrameAccess;
 
-  // In lines of their own: what every call reads, what the lock guards, what every call reads.
+  // Separate cache lines: read by every call (above), guarded by the lock, read by every call
+  // (below).
   alignas(kCacheLineSize) Mutex mutex_{LockRank::kFrameArena};
   Bitmap warm_ UZ_GUARDED_BY(mutex_);
   Bitmap cold_ UZ_GUARDED_BY(mutex_);
-  uint64_t taken_ UZ_GUARDED_BY(mutex_) = 0;  // out of the bitmaps: in use or in a magazine
+  uint64_t taken_ UZ_GUARDED_BY(mutex_) = 0;  // not in the bitmaps: in use or in a magazine
   uint64_t limit_ UZ_GUARDED_BY(mutex_) = 0;
   uint64_t isolated_cold_ UZ_GUARDED_BY(mutex_) = 0;  // isolated frames without memory
-  // Copies of the levels for readers without the lock: relaxed, statistics only.
+  // Copies of the counts for readers without the lock. Relaxed: statistics only.
   std::atomic<uint64_t> taken_seen_{0};
   std::atomic<uint64_t> cold_seen_{0};
 
-  alignas(kCacheLineSize) std::atomic<uint64_t> fail_in_{0};  // a test's; relaxed
+  alignas(kCacheLineSize) std::atomic<uint64_t> fail_in_{0};  // for tests; relaxed
   std::atomic<FrameOwner*> owners_[kFrameOwnersMax] = {};
   Magazine magazines_[kMagazines];
   PinStripe pin_stripes_[kPinStripes];
 };
 
-// A pin as a scope.
+// A pin that ends with its scope.
 class [[nodiscard]] PinnedFrame {
  public:
   PinnedFrame() = default;

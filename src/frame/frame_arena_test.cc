@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kCapacity = 1024;
 
-// Every test runs over plain frames and over frames that are inaccessible unless pinned.
+// Every test runs with plain frames and with frames that are inaccessible unless pinned.
 class FrameArenaTest : public testing::TestWithParam<FrameAccess> {
  protected:
   void SetUp() override {
@@ -189,7 +189,7 @@ TEST_P(FrameArenaTest, ARangeThatCannotBeEmptiedSaysWhy) {
   const RangeReport report = arena_.ReclaimRange(FrameId(0), PageCount(64)).report;
   EXPECT_EQ(report.left_no_space, 1u);
   EXPECT_EQ(report.free_before, 63u);
-  EXPECT_EQ(report.passes, 10u) << "gives up soon if no frame comes free";
+  EXPECT_EQ(report.passes, 10u) << "it must give up soon if no frame is freed";
   arena_.Audit();
   for (const FrameId frame : others) {
     if (frame.raw() >= 64) arena_.Free(frame);

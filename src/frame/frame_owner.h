@@ -1,11 +1,14 @@
-// FrameOwner: how the arena talks to whoever uses a frame, without knowing who that is.
+// FrameOwner: the interface by which the arena asks the user of a frame to move it.
 //
-// The arena sits below the pools and caches whose bytes its frames hold. When it needs a frame
-// moved (ReclaimRange) it asks the registered owner, which takes its own locks, decides, and
-// answers with a reason. The arena holds no lock during the call.
+//     FrameArena::ReclaimRange --> FrameOwner::TryMigrateFrame(from, to) --> MigrateOutcome
 //
-// The owner must be ready to be asked about a frame that it has just freed, or has taken and not
-// yet linked: the arena looks without the owner's lock. Both are ordinary outcomes.
+// The arena is below the pools and caches whose bytes are in its frames, and does not know them. If
+// the arena needs a frame moved, it asks the frame's registered owner. The owner takes its own
+// locks, decides, and returns an outcome. The arena holds no lock during the call.
+//
+// The arena looks at frames without the owner's lock. So the owner may be asked about a frame that
+// it has just freed, or that it has allocated and not yet listed. Both are normal outcomes (kGone,
+// kBusy).
 #ifndef UZSWAP_FRAME_FRAME_OWNER_H_
 #define UZSWAP_FRAME_FRAME_OWNER_H_
 
@@ -18,15 +21,15 @@ namespace uzswap {
 enum class MigrateOutcome : uint8_t {
   kMoved,      // the bytes are in `to`, which the owner now holds; `from` has been freed
   kGone,       // the frame no longer belongs to this owner; `to` is untouched
-  kPinned,     // somebody reads or writes it; `to` is untouched
-  kBusy,       // in transition; asking again soon may succeed; `to` is untouched
-  kUnmovable,  // will not move however often it is asked; `to` is untouched
+  kPinned,     // being read or written; `to` is untouched
+  kBusy,       // in transition; a retry may succeed; `to` is untouched
+  kUnmovable,  // never moves; `to` is untouched
 };
 
 class FrameOwner {
  public:
-  // Tries to move the content of `from` into `to`, an allocated frame of the same owner that holds
-  // nothing. Must not wait for readers, and must not allocate frames.
+  // Tries to move the content of `from` into `to`, an allocated frame of the same owner without
+  // content. Must not wait for readers, and must not allocate frames.
   virtual MigrateOutcome TryMigrateFrame(FrameId from, FrameId to) = 0;
 
  protected:

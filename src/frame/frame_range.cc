@@ -6,7 +6,7 @@
 namespace uzswap {
 namespace {
 
-// Lack of frames passes only if somebody frees some.
+// A lack of frames ends only if another thread frees some.
 constexpr uint32_t kPassesWithoutSpaceMax = 8;
 
 void Note(RangeReport& report, uint32_t frame, RangeLeft why) {
@@ -66,7 +66,8 @@ ReclaimRangeResult FrameArena::ReclaimRange(FrameId first, PageCount count,
   return result;
 }
 
-// From here until EndRange no frame of the range is handed out, and each that is freed stays.
+// From now until EndRange no frame of the range is allocated, and each frame that is freed stays in
+// it.
 bool FrameArena::IsolateFree(uint64_t first, uint64_t count, RangeReport& report) {
   {
     MutexLock lock(mutex_);
@@ -87,7 +88,7 @@ bool FrameArena::IsolateFree(uint64_t first, uint64_t count, RangeReport& report
     const bool warm = warm_.Test(frame);
     if (!warm && !cold_.Test(frame)) {
       if (descriptor.kind.load(std::memory_order_acquire) == FrameKind::kIsolated) {
-        ++report.free_before;  // came from a magazine
+        ++report.free_before;  // it came from a magazine
       }
       continue;
     }
@@ -99,7 +100,7 @@ bool FrameArena::IsolateFree(uint64_t first, uint64_t count, RangeReport& report
     descriptor.kind.store(FrameKind::kIsolated, std::memory_order_release);
     ++report.free_before;
   }
-  PublishLevelsLocked();
+  PublishCountsLocked();
   return true;
 }
 
@@ -114,7 +115,7 @@ uint64_t FrameArena::MigrateOnce(uint64_t first, uint64_t count, const ReclaimRa
   return report.left_total();
 }
 
-// The limit does not count here: a move takes one frame and frees another.
+// The limit does not apply here: a move allocates one frame and frees another.
 FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner, bool populated_only) {
   if (InjectedFailure()) return FrameId();
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -124,9 +125,9 @@ FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner, bool populat
       MutexLock lock(mutex_);
       if (warm_.count() + (populated_only ? 0 : cold_.count()) == 0) continue;
       frame = TakeFreeLocked();
-      PublishLevelsLocked();
+      PublishCountsLocked();
     }
-    Adopt(frame, kind, owner, UINT64_MAX);
+    MarkInUse(frame, kind, owner, UINT64_MAX);
     return FrameId(frame);
   }
   return FrameId();
@@ -136,7 +137,7 @@ RangeLeft FrameArena::MoveOne(uint32_t frame, const ReclaimRangeOptions& options
                               RangeReport& report) {
   const FrameKind kind = this->kind(FrameId(frame));
   if (kind == FrameKind::kIsolated) return RangeLeft::kNothing;
-  if (kind == FrameKind::kFree) return RangeLeft::kBusy;  // on its way through a magazine
+  if (kind == FrameKind::kFree) return RangeLeft::kBusy;  // on its way into or out of a magazine
   const FrameOwnerId id = owner(FrameId(frame));
   FrameOwner* owner = owners_[id].load(std::memory_order_acquire);
   if (owner == nullptr) return RangeLeft::kUnmovable;
@@ -162,7 +163,7 @@ RangeLeft FrameArena::MoveOne(uint32_t frame, const ReclaimRangeOptions& options
 }
 
 PageCount FrameArena::EndRange(uint64_t first, uint64_t count, bool discard) {
-  // Nobody else touches isolated frames, so the kernel may take them without our lock.
+  // No other thread touches isolated frames, so the kernel may take their memory without our lock.
   if (discard) memory_.Discard(first << kPageShift, count << kPageShift);
   uint64_t released = 0;
   MutexLock lock(mutex_);
@@ -176,7 +177,7 @@ PageCount FrameArena::EndRange(uint64_t first, uint64_t count, bool discard) {
     descriptor.kind.store(FrameKind::kFree, std::memory_order_release);
     (discard || was_cold ? cold_ : warm_).Set(frame);
   }
-  PublishLevelsLocked();
+  PublishCountsLocked();
   return PageCount(released);
 }
 

@@ -1,22 +1,22 @@
-// Contiguous ranges: emptying any run of frames of an arena while it is in use.
+// Contiguous ranges: empties any run of frames of an arena while the arena is in use.
 //
-//     before   | free | pool | free | pool | pool | free |     some free, some used
-//     during   | iso  | pool | iso  | pool | pool | iso  |     nobody can allocate here any more
-//     after    | iso  | iso  | iso  | iso  | iso  | iso  |     contents moved elsewhere
+//     before   | free | pool | free | pool | pool | free |     some frames are free, some in use
+//     during   | iso  | pool | iso  | pool | pool | iso  |     nothing can be allocated here
+//     after    | iso  | iso  | iso  | iso  | iso  | iso  |     the contents were moved elsewhere
 //
-// ReclaimRange first takes every free frame of the range out of circulation, then asks the owner
-// of each remaining frame to move its content to a frame outside, for a bounded number of passes:
-// a reader's pin or an operation in flight refuses one pass and is usually gone in the next.
-// A frame that its owner frees meanwhile is isolated, not reused.
+// ReclaimRange first isolates every free frame of the range. Then it asks the owner of each
+// remaining frame to move the content to a frame outside the range. It makes a bounded number of
+// passes: a pin or an operation in progress refuses one pass and has usually ended by the next. A
+// frame that its owner frees meanwhile is isolated, and not reused.
 //
-// The result either holds the whole range (complete(): the caller may Discard it, giving it to
-// the kernel in one call, or keep it empty until it drops the range), or nothing, with a
-// count for each reason and the first few frames that stayed. Readers never wait for it longer
-// than for the copy of one frame.
+// The result has either the whole range or nothing. If it has the range (complete()), the caller
+// can Discard it, which returns the memory to the kernel in one call, or keep it empty until it
+// drops the range. If it has nothing, the report has a count for each reason and the first few
+// frames that remained. A reader waits at most for the copy of one frame.
 //
-// Several ranges may be reclaimed at once if they do not overlap. The idea is that of the
-// kernel's contiguous memory allocator: isolate, migrate, test. The production caller is
-// BlockReclaimer (frame/block_reclaimer.h).
+// Several ranges can be reclaimed at the same time if they do not overlap. Threads: as in
+// FrameArena. The idea is that of the kernel's contiguous memory allocator: isolate, migrate, test.
+// The production caller is BlockReclaimer (frame/block_reclaimer.h).
 #ifndef UZSWAP_FRAME_FRAME_RANGE_H_
 #define UZSWAP_FRAME_FRAME_RANGE_H_
 
@@ -33,25 +33,25 @@ class FrameArena;
 
 // Why a frame could not be emptied.
 enum class RangeLeft : uint8_t {
-  kNothing,    // it could
+  kNothing,    // it was emptied
   kPinned,     // pinned in every pass
-  kBusy,       // in transition in every pass, or in somebody else's range
-  kUnmovable,  // has no owner, or one that will not move it
+  kBusy,       // in transition in every pass, or in another range
+  kUnmovable,  // has no owner, or its owner does not move it
   kNoSpace,    // no suitable frame outside the range was free
 };
 
-// What a range of frames holds. A frame that is neither in use nor idle has no memory.
+// The use of a range of frames. A frame that is neither in use nor idle has no memory.
 struct RangeUsage {
   PageCount in_use;  // isolated frames included
   PageCount idle;    // free, and the kernel still holds memory for them
 };
 
 struct ReclaimRangeOptions {
-  // Move contents only to frames that the kernel holds memory for already. Then the arena's
-  // memory shrinks by what the range releases.
+  // Move contents only to frames for which the kernel already holds memory. Then the arena's memory
+  // shrinks by what the range releases.
   bool populated_targets_only = false;
-  // Passes over the range before the reclaim is abandoned. A pass without progress yields the
-  // processor once, so that a thread that holds a pin can finish.
+  // Passes over the range before the reclaim is abandoned. After a pass without progress the caller
+  // yields the processor once, so that a thread that holds a pin can finish.
   uint32_t passes_max = 200;
 };
 
@@ -62,7 +62,7 @@ struct RangeReport {
     RangeLeft why = RangeLeft::kNothing;
   };
 
-  uint32_t free_before = 0;  // were free at the start
+  uint32_t free_before = 0;  // free at the start
   uint32_t moved = 0;        // migrated
   uint32_t freed_meanwhile = 0;
   uint32_t passes = 0;
@@ -78,7 +78,7 @@ struct RangeReport {
   }
 };
 
-// An empty range of frames. Move-only; the frames become free when it goes.
+// An empty range of frames. Move-only. The destructor makes the frames free.
 class [[nodiscard]] IsolatedRange {
  public:
   IsolatedRange() = default;
@@ -94,7 +94,7 @@ class [[nodiscard]] IsolatedRange {
   [[nodiscard]] bool empty() const { return arena_ == nullptr; }
   [[nodiscard]] FrameId first() const { return first_; }
   [[nodiscard]] PageCount count() const { return PageCount(count_); }
-  // Gives the memory to the kernel with one call; the frames become free (cold) ones. Returns how
+  // Returns the memory to the kernel with one call. The frames become free and cold. Returns how
   // many of them had memory.
   PageCount Discard() { return End(true); }
 

@@ -1,4 +1,4 @@
-// Giving the memory of free frames back to the kernel.
+// Returning the memory of free frames to the kernel.
 #include <algorithm>
 
 #include "frame/frame_arena.h"
@@ -28,7 +28,7 @@ PageCount FrameArena::ReleaseFreeFrames(PageCount max) {
           cold_.Set(frame);
         }
       }
-      PublishLevelsLocked();
+      PublishCountsLocked();
       released += run.count;
       below = run.first;
     }
@@ -36,7 +36,7 @@ PageCount FrameArena::ReleaseFreeFrames(PageCount max) {
   return PageCount(released);
 }
 
-// The frames are out of the bitmaps for as long as the kernel takes.
+// The frames are in no bitmap while the kernel takes their memory.
 Bitmap::Run FrameArena::TakeWarmRun(size_t below, size_t at_least, size_t at_most) {
   MutexLock lock(mutex_);
   const Bitmap::Run run = warm_.HighestRunBelow(below, at_least, at_most);

@@ -1,8 +1,8 @@
 // FakeFrameOwner: an owner of frames for tests of the arena.
 //
 // The tag of a frame is an index into `where`, which names the frame that holds the content now. By
-// default the owner moves every frame that is not pinned; `answer` makes it refuse, `before_move`
-// runs at each request. Single-threaded.
+// default the owner moves every frame that is not pinned. If `answer` is not kMoved, it refuses
+// with that outcome. `before_move` runs at each request. Single-threaded.
 #ifndef UZSWAP_FRAME_TESTING_FAKE_FRAME_OWNER_H_
 #define UZSWAP_FRAME_TESTING_FAKE_FRAME_OWNER_H_
 
