@@ -25,7 +25,7 @@ uint64_t WordAt(std::span<const std::byte> page, size_t offset) {
 
 void ObjectView::CopyTo(std::span<std::byte> to) const {
   UZ_CHECK_GE(to.size(), size());
-  // An empty span's pointer may be null, which memcpy must not see.
+  // The pointer of an empty span may be null, and memcpy does not allow that.
   if (!first.empty()) memcpy(to.data(), first.data(), first.size());
   if (!second.empty()) memcpy(to.data() + first.size(), second.data(), second.size());
 }
@@ -45,10 +45,11 @@ const Codec* CodecById(CodecId id) {
 bool IsSameFilled(std::span<const std::byte> page, uint64_t* pattern) {
   UZ_DCHECK(page.size() >= kWord && page.size() % kWord == 0);
   const uint64_t first = WordAt(page, 0);
-  // Zeroes at the front are common in pages that hold something further on.
+  // Zeroes at the start are common in pages that have other content later. So check the last word
+  // and one in the middle first.
   if (WordAt(page, page.size() - kWord) != first) return false;
   if (WordAt(page, page.size() / 2 / kWord * kWord) != first) return false;
-  // A page repeats one word exactly if it equals itself shifted by a word.
+  // A page repeats one word if and only if it equals itself shifted by one word.
   if (memcmp(page.data(), page.data() + kWord, page.size() - kWord) != 0) return false;
   *pattern = first;
   return true;
@@ -77,7 +78,7 @@ Result<void> CodecContext::Init(const Codec& codec) {
 
 CompressOutcome CodecContext::Compress(std::span<const std::byte> page, std::span<std::byte> out) {
   UZ_CHECK_LE(page.size(), kCodecUnitMax);
-  // An object as large as its page gains nothing: the page is stored as it is.
+  // An object that is as large as its page saves nothing. Such a page is stored uncompressed.
   const size_t room = std::min(out.size(), page.size() - 1);
   const size_t size = room == 0 ? 0 : codec_->Deflate(workspace_, page, out.first(room));
   if (size == 0) return {};

@@ -1,25 +1,25 @@
-// Codec: turns a page into fewer bytes and back, without ever asking anybody for memory.
+// Codec: compresses a page and decompresses it again. It never allocates memory while it does so.
 //
 //   page (4096 bytes)                                         object (1 .. out.size() bytes)
 //   +-----------------+   CodecContext::Compress      kCompressed      [##########]
 //   |                 | ------------------------->    kIncompressible  it would not be smaller
 //   +-----------------+
 //            ^            CodecContext::Decompress
-//            +-----------------------------------     ObjectView: one or two pieces, since an
+//            +-----------------------------------     ObjectView: one or two segments, because an
 //                                                     object may straddle two pool frames
 //
-// A Codec is immutable and shared by everybody. What it scribbles on while it works lives in
-// a CodecContext, an own mapping taken once in Init: one context for each thread that works,
-// handed down by its owner (nothing here is thread-local: the engine's threads inside a
-// foreign program have no such storage to spare).
+// A Codec is immutable and all threads share it. Its working memory is in a CodecContext, a mapping
+// of its own that Init creates once. Each thread that uses a codec has one context, which it gets
+// from the context's owner. Nothing here is thread-local, because the engine's threads run inside
+// another program and have no such storage to spare.
 //
-// Invariants: an outcome depends on the bytes alone, never on what the context did before.
-// Compress never writes past `out`; what lies in `out` beyond the size returned is undefined.
-// Decompress accepts any bytes at all: it reads inside the object, writes inside the page, and
-// says kCorrupt unless the object is exactly one page long when unfolded. It cannot notice
-// every flipped bit: checksums are the duty of whoever keeps objects where bits may flip.
+// Invariants: an outcome depends only on the bytes, not on earlier use of the context. Compress
+// never writes past `out`. The bytes of `out` beyond the returned size are undefined. Decompress
+// accepts any bytes. It reads only inside the object and writes only inside the page. It returns
+// kCorrupt unless the object decompresses to exactly one page. It cannot detect every flipped bit;
+// a store whose bits may flip must keep checksums.
 //
-// Errors: Init fails with the errno of mmap. Afterwards nothing can fail.
+// Errors: Init fails with the errno of mmap. After that no function can fail.
 #ifndef UZSWAP_CODEC_CODEC_H_
 #define UZSWAP_CODEC_CODEC_H_
 
@@ -35,10 +35,10 @@
 
 namespace uzswap {
 
-// The largest unit a context accepts: four pages compressed as one.
+// The largest unit that a context accepts: four pages compressed as one.
 inline constexpr size_t kCodecUnitMax = 4 * kPageSize;
 
-// An object as its keeper has it. `second` is empty unless the object straddles two frames.
+// An object in the memory of its pool. `second` is empty unless the object straddles two frames.
 struct ObjectView {
   std::span<const std::byte> first;
   std::span<const std::byte> second;
@@ -66,44 +66,44 @@ class Codec {
 
  protected:
   constexpr Codec() = default;
-  ~Codec() = default;  // codecs are static objects; nobody deletes one through this face
+  ~Codec() = default;  // codecs are static objects and are never deleted through Codec
 
  private:
   friend class CodecContext;
   [[nodiscard]] virtual size_t WorkspaceSize() const = 0;
-  // Makes a zeroed workspace ready. False if it is too small, which is a bug.
+  // Initializes a zeroed workspace. Returns false if it is too small, which is a bug.
   [[nodiscard]] virtual bool Prepare(std::span<std::byte> workspace) const = 0;
-  // The size of the object, or 0 if it does not fit into `out`.
+  // Compresses `unit`. Returns the size of the object, or 0 if it does not fit into `out`.
   [[nodiscard]] virtual size_t Deflate(std::span<std::byte> workspace,
                                        std::span<const std::byte> unit,
                                        std::span<std::byte> out) const = 0;
-  // True if `object` unfolds to exactly unit.size() bytes.
+  // Decompresses `object`. Returns true if it decompresses to exactly unit.size() bytes.
   [[nodiscard]] virtual bool Inflate(std::span<std::byte> workspace,
                                      std::span<const std::byte> object,
                                      std::span<std::byte> unit) const = 0;
 };
 
-// "lz4" or "zstd" (level 1); nullptr for any other name. The objects live for ever.
+// "lz4" or "zstd" (level 1); nullptr for any other name. The objects live until the process ends.
 const Codec* CodecByName(std::string_view name);
-// The codec that can read what `id` names; nullptr for kNone and unknown values.
+// The codec with this id; nullptr for kNone and unknown values.
 const Codec* CodecById(CodecId id);
 
-// One thread's workspace for one codec.
+// The workspace of one thread for one codec. Used by one thread at a time.
 class CodecContext {
  public:
   CodecContext() = default;
   CodecContext(CodecContext&&) = default;
   CodecContext& operator=(CodecContext&&) = default;
 
-  // Once, before anything else. `codec` must outlive the context.
+  // Call once, before any other function. `codec` must outlive the context.
   Result<void> Init(const Codec& codec);
 
-  // Requires: `page` is aligned to 8, a whole number of words, at most kCodecUnitMax; `out`
-  // does not overlap it. The size of `out` is the acceptance threshold: an object that does
-  // not fit is incompressible.
+  // Requires: `page` is aligned to 8, is a multiple of 8 bytes, and has at most kCodecUnitMax
+  // bytes. `out` does not overlap it. The size of `out` is the acceptance threshold: an object that
+  // does not fit is incompressible.
   CompressOutcome Compress(std::span<const std::byte> page, std::span<std::byte> out);
 
-  // Requires: the object does not overlap the page. On kCorrupt the page's bytes are undefined.
+  // Requires: the object does not overlap the page. After kCorrupt the page's bytes are undefined.
   DecompressOutcome Decompress(const ObjectView& object, std::span<std::byte> page);
 
   [[nodiscard]] const Codec& codec() const { return *codec_; }
@@ -115,11 +115,11 @@ class CodecContext {
   std::span<std::byte> bounce_;  // makes a straddling object contiguous
 };
 
-// True if all 64-bit words of `page` equal its first, which is stored in `pattern`. Costs a few
-// loads on ordinary pages. A codec does not look for such pages; whoever stores pages asks first.
-// Requires: as Compress.
+// True if all 64-bit words of `page` equal its first word, which is stored in `pattern`. On
+// ordinary pages this costs a few loads. A codec does not detect such pages; the caller that stores
+// pages checks first. Requires: as Compress.
 [[nodiscard]] bool IsSameFilled(std::span<const std::byte> page, uint64_t* pattern);
-// Writes the page of which IsSameFilled found the pattern.
+// Fills the page with the pattern that IsSameFilled found.
 void FillPage(uint64_t pattern, std::span<std::byte> page);
 
 }  // namespace uzswap

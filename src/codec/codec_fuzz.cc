@@ -1,5 +1,6 @@
-// Two questions of arbitrary bytes: as an object, do they stay harmless? As a page, do they
-// come back? The first byte chooses the codec and where the object is cut in two.
+// Uses arbitrary bytes in two ways. As an object: decompression must stay within its buffers. As a
+// page: it must be the same after compression and decompression. The first byte selects the codec
+// and where the object is split into two segments.
 #include <cstring>
 #include <span>
 

@@ -1,7 +1,8 @@
 // CodecId: the codecs, by number and by name.
 //
-// The numbers are written to backing stores and into the memory that a tree of processes shares:
-// they never change. Header only, so that programs can name a codec without linking it.
+// The numbers are written to backing stores and into memory that a tree of processes shares. They
+// must never change. This is a header without a source file, so that programs can name a codec
+// without linking it.
 #ifndef UZSWAP_CODEC_CODEC_ID_H_
 #define UZSWAP_CODEC_CODEC_ID_H_
 
@@ -11,7 +12,7 @@
 
 namespace uzswap {
 
-// kNone: the bytes are as they were, not compressed.
+// kNone: the bytes are not compressed.
 enum class CodecId : uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
 
 constexpr const char* Name(CodecId id) {
@@ -26,7 +27,7 @@ constexpr const char* Name(CodecId id) {
   return "unknown";
 }
 
-// The codec of a name; nothing for any other name, "none" included.
+// The codec with this name; nullopt for any other name, including "none".
 constexpr std::optional<CodecId> CodecIdByName(std::string_view name) {
   for (const CodecId id : {CodecId::kLz4, CodecId::kZstd}) {
     if (name == Name(id)) return id;

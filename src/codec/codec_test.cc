@@ -27,7 +27,7 @@ class CodecTest : public testing::TestWithParam<const char*> {
     ASSERT_NE(codec, nullptr);
     ASSERT_TRUE(context_.Init(*codec).ok());
   }
-  // The object of a page that must compress.
+  // Compresses a page that must be compressible, and returns the object.
   Unit Compressed(const Unit& page) {
     Unit out(page.size());
     const CompressOutcome outcome = context_.Compress(page, out);
@@ -76,7 +76,7 @@ TEST_P(CodecTest, ThresholdIsTheRoomGiven) {
   const Unit page = MakeUnit(PageKind::kText, 2);
   const size_t size = Compressed(page).size();
   for (const size_t room : {size_t{0}, size_t{1}, size / 2, size + 64, kPageSize, 2 * kPageSize}) {
-    // Guard bytes behind the room must survive whatever happens.
+    // The guard bytes after the output buffer must never change.
     Unit out(room + 16, std::byte{0x5a});
     const CompressOutcome outcome = context_.Compress(page, std::span(out).first(room));
     if (room < size) {
@@ -145,7 +145,7 @@ TEST_P(CodecTest, FlippedBitsNeverReachOutsideThePage) {
   for (size_t bit = 0; bit < object.size() * 8; ++bit) {
     Unit damaged = object;
     damaged[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
-    // Not every flipped bit changes the length, so both outcomes are right.
+    // Not every flipped bit changes the length, so both outcomes are correct.
     const DecompressOutcome outcome =
         context_.Decompress({damaged, {}}, std::span(guarded).subspan(32, kPageSize));
     if (outcome == DecompressOutcome::kCorrupt) ++noticed;
@@ -172,7 +172,7 @@ TEST_P(CodecTest, GarbageIsRefusedOrHarmless) {
       ASSERT_EQ(guarded[guarded.size() - 1 - i], std::byte{0x5a}) << "round " << round;
     }
   }
-  // The length of an object is checked exactly, so garbage that passes is very rare.
+  // The decompressed length is checked exactly, so random bytes are accepted very rarely.
   EXPECT_LE(accepted, 2);
 }
 
@@ -222,7 +222,8 @@ TEST(SameFilledTest, OneDifferingByteIsEnough) {
     ASSERT_FALSE(IsSameFilled(page, &pattern)) << at;
     page[at] ^= std::byte{1};
   }
-  // Repeats of shorter patterns are repeats of the word; of longer ones they are not.
+  // A pattern shorter than a word, whose length divides it, repeats the word. A longer pattern does
+  // not.
   for (size_t at = 0; at < kPageSize; ++at) page[at] = static_cast<std::byte>(at % 4);
   EXPECT_TRUE(IsSameFilled(page, &pattern));
   for (size_t at = 0; at < kPageSize; ++at) page[at] = static_cast<std::byte>(at % 16);

@@ -18,7 +18,7 @@ int Length(std::span<const std::byte> bytes) { return static_cast<int>(bytes.siz
 size_t Lz4Codec::WorkspaceSize() const { return static_cast<size_t>(LZ4_sizeofState()); }
 
 bool Lz4Codec::Prepare(std::span<std::byte> workspace) const {
-  return workspace.size() >= WorkspaceSize();  // every call resets the state itself
+  return workspace.size() >= WorkspaceSize();  // every call to LZ4 resets the state
 }
 
 size_t Lz4Codec::Deflate(std::span<std::byte> workspace, std::span<const std::byte> unit,

@@ -1,7 +1,7 @@
-// Lz4Codec: the fast one (Y. Collet's LZ4 block format, acceleration 1).
+// Lz4Codec: the fast codec (Y. Collet's LZ4 block format, acceleration 1).
 //
-// The workspace is the hash table of the compressor, some 16 KiB; decompression needs none.
-// See codec.h for the face and for who may call.
+// The workspace is the compressor's hash table, about 16 KiB. Decompression needs no workspace.
+// codec.h describes the interface and its threads.
 #ifndef UZSWAP_CODEC_LZ4_CODEC_H_
 #define UZSWAP_CODEC_LZ4_CODEC_H_
 

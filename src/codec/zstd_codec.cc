@@ -20,8 +20,8 @@ constexpr size_t RoundUp(size_t size) { return (size + kAlign - 1) & ~(kAlign - 
 ZSTD_compressionParameters Parameters(int level) {
   return ZSTD_getCParams(level, kCodecUnitMax, 0);
 }
-// The estimate is for the one-pass interface, which is all we use; the slack covers what
-// the sticky parameters of ZSTD_compress2 add to it.
+// The estimate is for the one-pass interface, the only one that we use. The slack is for the sticky
+// parameters of ZSTD_compress2.
 size_t CompressorSize(int level) {
   constexpr size_t kSlack = 16 << 10;
   return RoundUp(ZSTD_estimateCCtxSize_usingCParams(Parameters(level)) + kSlack);
@@ -50,7 +50,7 @@ bool ZstdCodec::Prepare(std::span<std::byte> workspace) const {
   layout.decompressor =
       ZSTD_initStaticDCtx(compressor + CompressorSize(level_), DecompressorSize());
   if (layout.compressor == nullptr || layout.decompressor == nullptr) return false;
-  // Four bytes of magic number on every object would be four bytes of every page.
+  // The magic number would cost four bytes for each page.
   return Set(layout.compressor, ZSTD_c_compressionLevel, level_) &&
          Set(layout.compressor, ZSTD_c_format, ZSTD_f_zstd1_magicless) &&
          Set(layout.compressor, ZSTD_c_checksumFlag, 0) &&
@@ -70,7 +70,7 @@ bool ZstdCodec::Inflate(std::span<std::byte> workspace, std::span<const std::byt
                         std::span<std::byte> unit) const {
   const size_t size = ZSTD_decompressDCtx(LayoutOf(workspace).decompressor, unit.data(),
                                           unit.size(), object.data(), object.size());
-  return size == unit.size();  // an error is a value larger than any unit
+  return size == unit.size();  // an error code is larger than any unit
 }
 
 }  // namespace uzswap

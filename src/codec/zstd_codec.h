@@ -1,10 +1,10 @@
-// ZstdCodec: the dense one (Zstandard frames without the magic number, no checksum).
+// ZstdCodec: the dense codec (Zstandard frames without the magic number and without a checksum).
 //
 //   workspace   | Layout | compression context | decompression context |
 //
-// Both contexts are made inside the workspace by zstd's static initialisers, which hand out
-// contexts that cannot allocate: a call that would need more memory fails instead, and a
-// failed compression is merely an incompressible page. See codec.h for the face.
+// zstd's static initializers make both contexts inside the workspace. Such contexts cannot
+// allocate: a call that needs more memory fails. A failed compression is an incompressible page.
+// codec.h describes the interface and its threads.
 #ifndef UZSWAP_CODEC_ZSTD_CODEC_H_
 #define UZSWAP_CODEC_ZSTD_CODEC_H_
 
