@@ -1,4 +1,5 @@
-// What one page costs in and out, and what it shrinks to: codec x kind of page x unit.
+// The cost of compressing and decompressing one unit, and its ratio: codec x kind of page x unit
+// size.
 #include <benchmark/benchmark.h>
 #include <vector>
 
@@ -8,7 +9,7 @@
 namespace uzswap {
 namespace {
 
-constexpr int kPages = 256;  // 1 MiB: more than the first cache level, less than the second
+constexpr int kPages = 256;  // 1 MiB: larger than the L1 cache, smaller than the L2 cache
 
 struct Corpus {
   Corpus(PageKind kind, size_t unit) : unit_size(unit), bytes(kPages * kPageSize) {
@@ -71,7 +72,7 @@ void Decompress(benchmark::State& state) {
                  PageKindName(static_cast<PageKind>(state.range(1))));
 }
 
-// The price of looking for a repeated word on pages that have none.
+// The cost of the same-filled check on pages that are not same-filled.
 void SameFilledCheck(benchmark::State& state) {
   Corpus corpus(static_cast<PageKind>(state.range(0)), kPageSize);
   uint64_t pattern = 0;

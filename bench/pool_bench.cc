@@ -1,20 +1,23 @@
-// What one operation on a pool costs, by threads and by number of objects.
+// The cost of one operation on a pool, by number of threads and number of objects.
 //
-//   free_allocate  one object freed and another of a new size allocated in its stead
-//   met            the same by threads whose numbers put them into one shard, which they then leave
-//   pinned_read    one object pinned, its first and last bytes read, unpinned
-//   bare_read      the same bytes, where that pool put them, through a plain array of pointers and
-//                  sizes: what the memory costs without a pool
-//   counted_read   likewise with a count beside each pointer, raised before and lowered after: what
-//                  a pin costs without a pool
+//   free_allocate  frees one object and allocates another of a new size
+//   met            the same, with threads whose numbers select one shard; they then leave it
+//   pinned_read    pins one object, reads its first and last bytes, and unpins it
+//   bare_read      reads the same bytes, where that pool put them, through a plain array of
+//                  pointers and sizes: the cost of the memory without a pool
+//   counted_read   as bare_read, with a counter beside each pointer that is incremented before the
+//                  read and decremented after it: the cost of a pin without a pool
 //
-// Each thread works on its own objects of 64 to 448 bytes, stored by itself, and is in a shard of
-// its own. `shuffled`: 0 in the order in which they were stored, 1 in random order, where the
-// caches' misses on tables and data dominate beyond a million objects. Objects of one size class
-// are the worst case for the locks. Of zbud, 4 million objects stand for 10: they take 8 GB. Beside
-// the time, by operation: waits for a lock, locks passed by, objects put into another thread's
-// shard, threads that changed their shard. The number of operations is fixed, since each attempt
-// would store all objects anew; use --benchmark_repetitions=3.
+// Each thread works on its own objects of 64 to 448 bytes, which it has stored, and has its own
+// shard. `shuffled`: 0 uses the objects in the order in which they were stored, 1 in random order.
+// In random order, cache misses on tables and data dominate beyond a million objects. Objects of
+// one size class are the worst case for the locks. zbud uses 4 million objects in place of 10
+// million, because 4 million already take 8 GB.
+//
+// Counters for each operation: waits for a lock (waits), locks skipped (passed), objects added to
+// another thread's shard (elsewhere). Total: threads that changed their shard (moves). The number
+// of operations is fixed, because each attempt would store all objects again. Use
+// --benchmark_repetitions=3.
 #include <atomic>
 #include <benchmark/benchmark.h>
 #include <memory>
@@ -45,7 +48,7 @@ void TearDown(const benchmark::State&) {
   g_arena.reset();
 }
 
-// One thread's objects, freed at the end.
+// The objects of one thread. The destructor frees them.
 class Share {
  public:
   Share(const benchmark::State& state, uint32_t shard)
@@ -84,7 +87,7 @@ class Share {
   std::vector<Handle> handles_;
 };
 
-// What the threads had to do with one another, by operation.
+// Reports the contention between threads for each operation.
 void Report(benchmark::State& state, const PoolStatistics& before) {
   if (state.thread_index() != 0) return;
   const PoolStatistics after = g_pool->Snapshot();
@@ -117,7 +120,7 @@ void FreeAllocate(benchmark::State& state) {
 }
 template <PoolVariant kVariant>
 void FreeAllocateMet(benchmark::State& state) {
-  constexpr uint32_t kSameShard = 1u << 20;  // and no number that threads have by themselves
+  constexpr uint32_t kSameShard = 1u << 20;  // not a number that threads get by default
   FreeAllocateIn(state, static_cast<uint32_t>(state.thread_index()) * kSameShard);
 }
 
@@ -134,7 +137,7 @@ void PinnedRead(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
-// As much as a record of the handle table.
+// The same size as a record of the handle table.
 struct Entry {
   const std::byte* first;
   const std::byte* last;

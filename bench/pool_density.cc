@@ -1,18 +1,18 @@
-// How much memory a pool takes for the pages of a real heap: at rest, after churn, compacted.
+// How much memory a pool uses for the pages of a real heap: at rest, after churn, and compacted.
 //
 //   pool_density [--overwrites N] [--threads N] [--zram DEVICE] DUMP.pages...
 //
-// Each page of the dump is compressed with lz4 and stored; then random pages are overwritten with
-// the content of other random pages; then the pool is compacted. `overhead` is the pool's frames
-// over the sum of the objects' sizes; `with tables` adds all of the pool's metadata. Pages of one
-// word are not stored. As in zram, what compresses to more than the huge watermark is stored as it
-// is.
+// Each page of the dump is compressed with lz4 and stored. Then random pages are overwritten with
+// the content of other random pages. Then the pool is compacted. `overhead` is the size of the
+// pool's frames relative to the sum of the objects' sizes, minus 100 %. `with tables` includes the
+// pool's metadata. Same-filled pages are not stored. As in zram, a page that compresses to more
+// than the huge watermark is stored uncompressed.
 //
-// With --threads the pages are divided among so many threads, each of which stores its own; they
-// are played by one, in turns, so that the figures can be repeated.
+// With --threads the pages are divided among that many threads, and each thread stores its own
+// pages. One thread acts as all of them in turn, so the results can be repeated.
 //
-// With --zram (as root, on an idle zram device: its content is lost) the same pages, and the same
-// overwrites, go to the kernel's zram with lz4, and its mm_stat gives the figures beside ours.
+// With --zram the same pages and overwrites go to the kernel's zram with lz4, and its mm_stat is
+// printed below. This needs root and an idle zram device, whose content is lost.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -82,7 +82,7 @@ void Compress(Dump& dump, size_t huge_above) {
   }
 }
 
-// The same sequence for every pool and for zram.
+// The overwrites, the same for every pool and for zram.
 struct Overwrite {
   size_t page;
   size_t content;
@@ -131,14 +131,16 @@ void CompactAll(Pool& pool) {
   Row(pool, "compacted", more);
 }
 
-// The fewest frames at two objects a frame: the largest goes with the largest that fits beside it.
+// The fewest frames with two objects in each: the largest object is paired with the largest that
+// fits beside it.
 uint64_t PairedFrames(Pool& pool, const std::vector<Handle>& handles) {
   std::vector<size_t> sizes;
   for (Handle handle : handles) {
     if (handle.valid()) sizes.push_back(pool.FootprintOf(pool.SizeOf(handle)));
   }
   std::sort(sizes.begin(), sizes.end());
-  // Pairing the largest with any that fits leaves as many pairs; the smallest is the easiest.
+  // Pairing the largest object with any that fits gives the same number of pairs. The smallest is
+  // the simplest choice.
   uint64_t frames = 0;
   for (size_t low = 0, high = sizes.size(); low < high; ++frames) {
     --high;
@@ -147,8 +149,9 @@ uint64_t PairedFrames(Pool& pool, const std::vector<Handle>& handles) {
   return frames;
 }
 
-// After freeing 70 % of the objects: what compaction returns of what the best packing would: byte
-// by byte for zsmalloc, two to a frame for zbud.
+// Frees 70 % of the objects and compacts. Prints which part of the frames that ideal packing would
+// return was returned. Ideal packing is byte by byte for zsmalloc, and two objects in a frame for
+// zbud.
 void FreeMostAndCompact(Pool& pool, std::vector<Handle>& handles, bool zbud) {
   Rng rng(7);
   for (Handle& handle : handles) {
@@ -188,7 +191,7 @@ void Measure(PoolVariant variant, const Dump& dump, const std::vector<Overwrite>
   for (size_t i = 0; i < dump.count(); ++i) store(i, i);
   Row(*pool, "at rest");
   if (variant == PoolVariant::kZbud) {
-    std::printf("    two to a frame could do with %.1f MiB\n",
+    std::printf("    two objects in a frame need at least %.1f MiB\n",
                 static_cast<double>(PairedFrames(*pool, handles) * kPageSize) / (1 << 20));
   }
   for (const Overwrite& one : overwrites) store(one.page, one.content);
@@ -223,7 +226,8 @@ void MeasureZram(const std::string& device, const Dump& dump,
   const auto size = std::to_string(dump.pages.size());
   if (!WriteSys(sys + "/reset", "1") || !WriteSys(sys + "/comp_algorithm", "lz4") ||
       !WriteSys(sys + "/disksize", size)) {
-    std::printf("  zram: %s cannot be set up (needs root and an idle device)\n", device.c_str());
+    std::printf("  zram: cannot set up %s. fix: run as root, with an idle zram device\n",
+                device.c_str());
     return;
   }
   const int file = open(device.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
@@ -234,7 +238,7 @@ void MeasureZram(const std::string& device, const Dump& dump,
     const auto offset = static_cast<off_t>(page * kPageSize);
     if (pwrite(file, raw, kPageSize, offset) != static_cast<ssize_t>(kPageSize)) std::exit(1);
   };
-  std::printf("  zram, lz4, as the kernel was built\n");
+  std::printf("  zram with lz4, as the kernel is configured\n");
   for (size_t i = 0; i < dump.count(); ++i) write(i, i);
   ZramRow(sys, "at rest");
   for (const Overwrite& one : overwrites) write(one.page, one.content);
