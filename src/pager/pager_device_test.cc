@@ -171,7 +171,7 @@ TEST_F(PagerDevice, ARunThatMeetsABorderIsSuppliedUpToIt) {
 
 // A copy that an event refuses does not use up what was read.
 TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsNoSecondRead) {
-  PutOnDevice(4);
+  PutOnDevice(3);  // nothing is ahead of the last page
   world.MapAndAdopt(100, 4);
   ASSERT_EQ(world.TryRead(1, 2), Access::kWaiting);
   Peer::Work work;
@@ -268,11 +268,12 @@ TEST_F(PagerDevice, AKernelThatCannotRaiseSigbusEndsTheProgram) {
 
 // Beyond the overdraft a fault waits until pages are stored, without the lock.
 TEST_F(PagerDevice, AFaultThatHelpsToReclaimHoldsNobodyUp) {
-  world.MapAndAdopt(0, 40);
+  world.MapAndAdopt(0, 20);
+  world.MapAndAdopt(100, 1);
   world.Fill(0, 20, PageKind::kText, 7);
   world.TakePages(0, 4);
   world.headroom.Set(-20);
-  ASSERT_EQ(world.TryWrite(1, 30, std::byte{1}), Access::kWaiting);
+  ASSERT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kWaiting);
   Peer::Work work;
   bool has_work = false;
   EXPECT_FALSE(Peer::BeginPass(world.pager, &work, &has_work));
@@ -285,7 +286,7 @@ TEST_F(PagerDevice, AFaultThatHelpsToReclaimHoldsNobodyUp) {
   EXPECT_EQ(world.TryRead(2, 0), Access::kDone);
   Peer::DoWork(world.pager, &work);
   EXPECT_TRUE(world.Pump());
-  EXPECT_EQ(world.TryWrite(1, 30, std::byte{1}), Access::kDone);
+  EXPECT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kDone);
   EXPECT_EQ(world.statistics.direct_reclaims.Get(), 1u);
   EXPECT_EQ(world.StateOf(1), PageState::kCompressed);
   EXPECT_TRUE(world.Check()) << world.failure();
