@@ -65,14 +65,14 @@ struct Case {
   uint64_t done_pages = 0;
 };
 
-TEST(PagerInjectionUntold, AtEveryMoveTheProgramGoesOn) {
-  for (const Call call : {Call::kMove, Call::kDrain}) {
+TEST(PagerInjectionUnreported, AtEveryMoveTheProgramGoesOn) {
+  for (const Call call : {Call::kMove, Call::kRelease}) {
     const uint64_t calls = CallsOf(call);
     ASSERT_GT(calls, 0u);
     for (uint64_t nth = 1; nth <= calls; ++nth) {
-      for (const uint64_t told : {0, 1}) {
+      for (const uint64_t reported : {0, 1}) {
         PagerWorld world;
-        world.fake.InjectUntold(call, nth, told, 2);
+        world.fake.InjectUnreported(call, nth, reported, 2);
         EXPECT_TRUE(Live(world)) << "call " << nth << ": " << world.failure();
       }
     }

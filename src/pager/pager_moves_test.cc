@@ -12,8 +12,8 @@ using Access = PagerWorld::Access;
 using Call = os::FakeUserFault::Call;
 
 struct Answer {
-  uint64_t told;
-  uint64_t untold;
+  uint64_t reported;
+  uint64_t unreported;
 };
 
 class PagerMoves : public testing::TestWithParam<Answer> {
@@ -27,15 +27,15 @@ class PagerMoves : public testing::TestWithParam<Answer> {
   void TearDown() override {
     EXPECT_TRUE(world_.Check()) << world_.failure();
     EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
-    EXPECT_EQ(world_.statistics.unreported_moves.Get(), untold_seen_);
+    EXPECT_EQ(world_.statistics.unreported_moves.Get(), unreported_seen_);
   }
   // Of a call for `pages` pages from now on.
   void Inject(Call call, uint64_t pages, uint64_t nth = 1) {
     const Answer answer = GetParam();
-    world_.fake.InjectUntold(call, nth, answer.told, answer.untold);
-    const uint64_t told = answer.told < pages ? answer.told : pages;
-    const uint64_t left = pages - told;
-    untold_seen_ += answer.untold < left ? answer.untold : left;
+    world_.fake.InjectUnreported(call, nth, answer.reported, answer.unreported);
+    const uint64_t reported = answer.reported < pages ? answer.reported : pages;
+    const uint64_t left = pages - reported;
+    unreported_seen_ += answer.unreported < left ? answer.unreported : left;
   }
   void MakeAllCold() {
     for (uint64_t page = kPages; page-- > 0;) {
@@ -44,7 +44,7 @@ class PagerMoves : public testing::TestWithParam<Answer> {
   }
 
   PagerWorld world_;
-  uint64_t untold_seen_ = 0;
+  uint64_t unreported_seen_ = 0;
 };
 
 TEST_P(PagerMoves, Taking) {
@@ -95,12 +95,12 @@ TEST_P(PagerMoves, GivingBackWhatDoesNotCompress) {
 TEST_P(PagerMoves, Draining) {
   world_.TakePages(0, kPages);
   world_.CompressAll();
-  Inject(Call::kDrain, kPages);
+  Inject(Call::kRelease, kPages);
   EXPECT_EQ(world_.pager.ReleaseFrames(kPages), kPages);
   EXPECT_EQ(world_.pager.TakeSnapshot().populated, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(ToldAndNot, PagerMoves,
+INSTANTIATE_TEST_SUITE_P(ReportedAndNot, PagerMoves,
                          testing::Values(Answer{0, 1}, Answer{0, 3}, Answer{0, 64}, Answer{1, 1},
                                          Answer{2, 2}, Answer{7, 1}));
 

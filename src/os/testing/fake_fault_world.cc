@@ -16,7 +16,7 @@ class FakeFaultWorld final : public FaultWorld {
  public:
   const char* Start() override { return nullptr; }
   UserFaultPort& port() override { return fake_; }
-  UserFaultPort& drain_port() override { return fake_.drain_port(); }
+  UserFaultPort& release_port() override { return fake_.release_port(); }
   AddressSpace& space() override { return fake_; }
 
   void Map(AddressRange range, FakeProtection protection) override {

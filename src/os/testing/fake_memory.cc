@@ -116,7 +116,7 @@ std::byte* FakeMemory::BytesAt(uint64_t address) {
   return page->bytes == nullptr ? reinterpret_cast<std::byte*>(start) : page->bytes.get();
 }
 
-void FakeMemory::Supply(uint64_t address, const std::byte* bytes) {
+void FakeMemory::Populate(uint64_t address, const std::byte* bytes) {
   const FakeArea* area = AreaAt(address);
   UZ_CHECK(area != nullptr && PageAt(address) == nullptr);
   FakePage& page = pages_[RoundDownToPage(address)];
@@ -156,7 +156,7 @@ void FakeMemory::BecomeChild() {
   ShareEverything();
   std::vector<std::pair<uint64_t, uint64_t>> absent;
   for (auto& [start, area] : areas_) {
-    area.context = 0;
+    area.userfaultfd = 0;
     for (uint64_t page = start; area.protection.wiped_in_children && page < area.end;
          page += kPageSize) {
       Drop(page);

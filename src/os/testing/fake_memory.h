@@ -40,7 +40,7 @@ struct FakeArea {
   uint64_t start = 0;
   uint64_t end = 0;
   FakeProtection protection;
-  int context = 0;  // that supplies its missing pages; 0: the kernel does
+  int userfaultfd = 0;  // that supplies its missing pages; 0: the kernel does
   bool engine = false;
 };
 
@@ -77,7 +77,7 @@ class FakeMemory {
   // Requires: PageAt() is not nullptr.
   [[nodiscard]] std::byte* BytesAt(uint64_t address);
   // Supplies a page with these bytes. Requires: an area, no page.
-  void Supply(uint64_t address, const std::byte* bytes);
+  void Populate(uint64_t address, const std::byte* bytes);
   // Is there a page with content?
   [[nodiscard]] bool IsReadable(uint64_t address);
   // Takes the page away, if there is one.

@@ -65,7 +65,7 @@ void FakeUserFault::UnmapLocked(uint64_t start, uint64_t end, Change& change) {
   for (const FakeArea* area = memory_.AreaFrom(start); area != nullptr && area->start < end;
        area = memory_.AreaFrom(area->end)) {
     UZ_CHECK(!area->engine);
-    registered = registered || area->context == kProgramContext;
+    registered = registered || area->userfaultfd == kMainUserfaultfd;
   }
   memory_.Remove(start, end);
   // One event for the range of the call, whatever lies in it.
@@ -110,7 +110,7 @@ FakeUserFault::ChangeId FakeUserFault::BeginRemap(uint64_t start, uint64_t lengt
   memory_.Relocate(start, start + length, target);
   if (new_length > length) memory_.Grow(*memory_.AreaAt(target), target + new_length);
   if (keep_source) memory_.AddArea(source);
-  if (source.context != 0) {
+  if (source.userfaultfd != 0) {
     change.events.push_back(
         {UserFaultEvent::Kind::kRemap, false, 0, start, start + length, target});
     if (!keep_source) {
@@ -137,7 +137,7 @@ void FakeUserFault::ContinueDiscard(Change& change) {
     const uint64_t start = change.discard_at;
     const uint64_t end = area->end < change.discard_end ? area->end : change.discard_end;
     change.discard_at = end;
-    if (area->context == kProgramContext) {
+    if (area->userfaultfd == kMainUserfaultfd) {
       change.zap_start = start;
       change.zap_end = end;
       change.events.push_back({UserFaultEvent::Kind::kRemove, false, 0, start, end, 0});
@@ -202,8 +202,8 @@ FakeUserFault::Access FakeUserFault::TouchLocked(uint32_t thread, uint64_t addre
     if (write) page->shared = false;
     return Access::kDone;
   }
-  if (area->context == 0) {
-    memory_.Supply(address, kZeroes);
+  if (area->userfaultfd == 0) {
+    memory_.Populate(address, kZeroes);
     return Access::kDone;
   }
   waiters_[thread] = {RoundDownToPage(address), write, true};
@@ -310,7 +310,7 @@ bool FakeUserFault::IsMapped(uint64_t address) {
 bool FakeUserFault::IsRegistered(uint64_t address) {
   MutexLock lock(mutex_);
   const FakeArea* area = memory_.AreaAt(address);
-  return area != nullptr && area->context == kProgramContext;
+  return area != nullptr && area->userfaultfd == kMainUserfaultfd;
 }
 
 bool FakeUserFault::Peek(uint64_t address, std::span<std::byte> to) {

@@ -73,11 +73,12 @@ void FakeUserFault::Inject(Call call, uint64_t nth, PortOutcome outcome, uint64_
   injections_[kind].push_back({calls_[kind] + nth, outcome, done_pages, 0});
 }
 
-void FakeUserFault::InjectUntold(Call call, uint64_t nth, uint64_t told, uint64_t untold) {
+void FakeUserFault::InjectUnreported(Call call, uint64_t nth, uint64_t reported,
+                                     uint64_t unreported) {
   MutexLock lock(mutex_);
   const auto kind = static_cast<size_t>(call);
-  const PortOutcome outcome = told == 0 ? PortOutcome::kExists : PortOutcome::kRetry;
-  injections_[kind].push_back({calls_[kind] + nth, outcome, told, untold});
+  const PortOutcome outcome = reported == 0 ? PortOutcome::kExists : PortOutcome::kRetry;
+  injections_[kind].push_back({calls_[kind] + nth, outcome, reported, unreported});
 }
 
 uint64_t FakeUserFault::calls(Call call) {
@@ -89,37 +90,43 @@ PortResult FakeUserFault::Move(uint64_t destination, uint64_t source, uint64_t l
   MutexLock lock(mutex_);
   const Injection* injection = Count(Call::kMove);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
-  if (injection == nullptr) return MoveLocked(kProgramContext, destination, source, length);
-  return MoveAs(*injection, kProgramContext, destination, source, length);
+  if (injection == nullptr) return MoveLocked(kMainUserfaultfd, destination, source, length);
+  return MoveAs(*injection, kMainUserfaultfd, destination, source, length);
 }
 
-PortResult FakeUserFault::MoveAs(const Injection& injection, int context, uint64_t destination,
+PortResult FakeUserFault::MoveAs(const Injection& injection, int userfaultfd, uint64_t destination,
                                  uint64_t source, uint64_t length) {
   PortResult result;
   const uint64_t part = injection.done_pages << kPageShift;
-  if (part > 0) result = MoveLocked(context, destination, source, part < length ? part : length);
+  if (part > 0) {
+    result = MoveLocked(userfaultfd, destination, source, part < length ? part : length);
+  }
   const uint64_t done = result.done_bytes;
-  // Nobody can be told to try again what is done.
+  // A complete call cannot answer kRetry.
   if (done == length) return {PortOutcome::kDone, length};
-  if (injection.untold_pages == 0) return {injection.outcome, done};
+  if (injection.unreported_pages == 0) return {injection.outcome, done};
   if (done < part) return result;
-  const uint64_t rest = injection.untold_pages << kPageShift;
-  const PortResult untold = MovePages(context, destination + done, source + done,
-                                      rest < length - done ? rest : length - done);
-  const PortOutcome truth = done > 0 ? PortOutcome::kRetry : untold.outcome;
-  return {untold.done_bytes > 0 ? injection.outcome : truth, done};
+  const uint64_t rest = injection.unreported_pages << kPageShift;
+  const PortResult unreported = MovePages(userfaultfd, destination + done, source + done,
+                                          rest < length - done ? rest : length - done);
+  const PortOutcome truth = done > 0 ? PortOutcome::kRetry : unreported.outcome;
+  return {unreported.done_bytes > 0 ? injection.outcome : truth, done};
 }
 
-PortResult FakeUserFault::Drain::Move(uint64_t destination, uint64_t source, uint64_t length) {
+PortResult FakeUserFault::ReleasePort::Move(uint64_t destination, uint64_t source,
+                                            uint64_t length) {
   MutexLock lock(fake_.mutex_);
-  const Injection* injection = fake_.Count(Call::kDrain);
-  fake_.ForgetDiscardedDrain(destination, length);
-  if (injection == nullptr) return fake_.MoveLocked(kDrainContext, destination, source, length);
-  return fake_.MoveAs(*injection, kDrainContext, destination, source, length);
+  const Injection* injection = fake_.Count(Call::kRelease);
+  fake_.ForgetDiscardedWindow(destination, length);
+  if (injection == nullptr) {
+    return fake_.MoveLocked(kReleaseUserfaultfd, destination, source, length);
+  }
+  return fake_.MoveAs(*injection, kReleaseUserfaultfd, destination, source, length);
 }
 
-// The pager empties the drain with madvise, which is a real call on real memory.
-void FakeUserFault::ForgetDiscardedDrain(uint64_t start, uint64_t length) {
+// The pager empties the release window with madvise. That is a real call on real memory, so the
+// fake asks mincore which of its pages are gone.
+void FakeUserFault::ForgetDiscardedWindow(uint64_t start, uint64_t length) {
   for (uint64_t page = start; page < start + length; page += kPageSize) {
     unsigned char resident = 1;
     if (memory_.PageAt(page) == nullptr) continue;
@@ -128,7 +135,7 @@ void FakeUserFault::ForgetDiscardedDrain(uint64_t start, uint64_t length) {
   }
 }
 
-PortOutcome FakeUserFault::MayMove(int context, uint64_t destination, uint64_t source,
+PortOutcome FakeUserFault::MayMove(int userfaultfd, uint64_t destination, uint64_t source,
                                    uint64_t length) {
   if (length == 0 || (destination | source | length) % kPageSize != 0) return PortOutcome::kRefused;
   const FakeArea* to = memory_.AreaAt(destination);
@@ -143,19 +150,19 @@ PortOutcome FakeUserFault::MayMove(int context, uint64_t destination, uint64_t s
     return PortOutcome::kRefused;
   }
   // Only the destination's registration is looked at: that is the kernel's rule.
-  return to->context == context ? PortOutcome::kDone : PortOutcome::kRefused;
+  return to->userfaultfd == userfaultfd ? PortOutcome::kDone : PortOutcome::kRefused;
 }
 
-PortResult FakeUserFault::MoveLocked(int context, uint64_t destination, uint64_t source,
+PortResult FakeUserFault::MoveLocked(int userfaultfd, uint64_t destination, uint64_t source,
                                      uint64_t length) {
-  const PortResult result = MovePages(context, destination, source, length);
+  const PortResult result = MovePages(userfaultfd, destination, source, length);
   if (result.done_bytes > 0) WakeLocked(destination, result.done_bytes);
   return result;
 }
 
-PortResult FakeUserFault::MovePages(int context, uint64_t destination, uint64_t source,
+PortResult FakeUserFault::MovePages(int userfaultfd, uint64_t destination, uint64_t source,
                                     uint64_t length) {
-  PortOutcome outcome = MayMove(context, destination, source, length);
+  PortOutcome outcome = MayMove(userfaultfd, destination, source, length);
   uint64_t done = 0;
   for (; outcome == PortOutcome::kDone && done < length; done += kPageSize) {
     if (memory_.PageAt(destination + done) != nullptr) {
@@ -167,7 +174,7 @@ PortResult FakeUserFault::MovePages(int context, uint64_t destination, uint64_t 
     } else if (memory_.IsBusy(source + done)) {
       outcome = PortOutcome::kBusy;
     } else {
-      memory_.Supply(destination + done, memory_.BytesAt(source + done));
+      memory_.Populate(destination + done, memory_.BytesAt(source + done));
       memory_.Drop(source + done);
       continue;
     }
@@ -177,17 +184,17 @@ PortResult FakeUserFault::MovePages(int context, uint64_t destination, uint64_t 
   return {done == length ? PortOutcome::kDone : PortOutcome::kRetry, done};
 }
 
-PortResult FakeUserFault::SupplyLocked(uint64_t destination, const std::byte* bytes,
-                                       uint64_t length) {
+PortResult FakeUserFault::PopulateLocked(uint64_t destination, const std::byte* bytes,
+                                         uint64_t length) {
   if (length == 0 || (destination | length) % kPageSize != 0) return {PortOutcome::kRefused, 0};
   const FakeArea* area = memory_.AreaAt(destination);
   // Registered with any userfaultfd: that is the kernel's rule.
-  if (area == nullptr || area->context == 0 || destination + length > area->end) {
+  if (area == nullptr || area->userfaultfd == 0 || destination + length > area->end) {
     return {PortOutcome::kGone, 0};
   }
   uint64_t done = 0;
   for (; done < length && memory_.PageAt(destination + done) == nullptr; done += kPageSize) {
-    memory_.Supply(destination + done, bytes + done);
+    memory_.Populate(destination + done, bytes + done);
   }
   if (done == 0) return {PortOutcome::kExists, 0};
   WakeLocked(destination, done);
@@ -206,10 +213,10 @@ PortResult FakeUserFault::Copy(uint64_t destination, const void* source, uint64_
     if (!present->poisoned) break;
     memory_.Drop(page);
   }
-  if (injection == nullptr) return SupplyLocked(destination, bytes, length);
+  if (injection == nullptr) return PopulateLocked(destination, bytes, length);
   PortResult result;
   const uint64_t part = injection->done_pages << kPageShift;
-  if (part > 0) result = SupplyLocked(destination, bytes, part < length ? part : length);
+  if (part > 0) result = PopulateLocked(destination, bytes, part < length ? part : length);
   if (result.done_bytes == length) return {PortOutcome::kDone, length};
   return {injection->outcome, result.done_bytes};
 }
@@ -220,7 +227,7 @@ PortResult FakeUserFault::Zero(uint64_t destination) {
   const Injection* injection = Count(Call::kZero);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
   if (injection != nullptr) return {injection->outcome, 0};
-  return SupplyLocked(destination, kZeroes, kPageSize);
+  return PopulateLocked(destination, kZeroes, kPageSize);
 }
 
 PortResult FakeUserFault::Poison(uint64_t destination) {
@@ -229,7 +236,7 @@ PortResult FakeUserFault::Poison(uint64_t destination) {
   const Injection* injection = Count(Call::kPoison);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
   if (injection != nullptr) return {injection->outcome, 0};
-  const PortResult result = SupplyLocked(destination, kZeroes, kPageSize);
+  const PortResult result = PopulateLocked(destination, kZeroes, kPageSize);
   if (result.outcome == PortOutcome::kDone) memory_.PageAt(destination)->poisoned = true;
   return result;
 }
@@ -256,21 +263,21 @@ Result<void> FakeUserFault::Register(uint64_t start, uint64_t length) {
   MutexLock lock(mutex_);
   const Injection* injection = Count(Call::kRegister);
   if (injection != nullptr) return Error{EINVAL, "an injected failure"};
-  return RegisterLocked(kProgramContext, start, length, engine);
+  return RegisterLocked(kMainUserfaultfd, start, length, engine);
 }
 
-Result<void> FakeUserFault::Drain::Register(uint64_t start, uint64_t length) {
+Result<void> FakeUserFault::ReleasePort::Register(uint64_t start, uint64_t length) {
   const bool engine = IsOwnRange(start, length);
   MutexLock lock(fake_.mutex_);
-  return fake_.RegisterLocked(kDrainContext, start, length, engine);
+  return fake_.RegisterLocked(kReleaseUserfaultfd, start, length, engine);
 }
 
-Result<void> FakeUserFault::RegisterLocked(int context, uint64_t start, uint64_t length,
+Result<void> FakeUserFault::RegisterLocked(int userfaultfd, uint64_t start, uint64_t length,
                                            bool engine) {
   const uint64_t end = start + length;
   if (length == 0 || (start | length) % kPageSize != 0) return Error{EINVAL, "unaligned"};
   if (engine && memory_.AreaAt(start) == nullptr) {
-    memory_.AddArea({start, end, {}, context, true});
+    memory_.AddArea({start, end, {}, userfaultfd, true});
     return {};
   }
   const FakeArea* first = memory_.AreaFrom(start);
@@ -279,11 +286,13 @@ Result<void> FakeUserFault::RegisterLocked(int context, uint64_t start, uint64_t
   for (FakeArea* area = memory_.AreaFrom(start); area != nullptr && area->start < end;
        area = memory_.AreaFrom(area->end)) {
     if (!area->protection.anonymous) return Error{EINVAL, "not anonymous"};
-    if (area->context != 0 && area->context != context) return Error{EBUSY, "another context"};
+    if (area->userfaultfd != 0 && area->userfaultfd != userfaultfd) {
+      return Error{EBUSY, "registered with another userfaultfd"};
+    }
   }
   for (FakeArea* area = memory_.AreaFrom(start); area != nullptr && area->start < end;
        area = memory_.AreaFrom(area->end)) {
-    area->context = context;
+    area->userfaultfd = userfaultfd;
   }
   return {};
 }

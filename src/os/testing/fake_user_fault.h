@@ -44,7 +44,7 @@ namespace uzswap::os {
 
 class FakeUserFault final : public UserFaultPort, public AddressSpace {
  public:
-  enum class Call : uint8_t { kMove, kCopy, kZero, kRegister, kPoison, kDrain };
+  enum class Call : uint8_t { kMove, kCopy, kZero, kRegister, kPoison, kRelease };
   enum class Access : uint8_t { kDone, kWaiting, kSegv, kSigbus };
   enum class ChangeState : uint8_t { kToQueue, kUnread, kToSettle, kToZap, kOver };
   using ChangeId = size_t;
@@ -68,8 +68,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                          uint64_t* walked) override UZ_EXCLUDES(mutex_);
 
-  // A second context over the same memory, without events.
-  UserFaultPort& drain_port() { return drain_; }
+  // A second userfaultfd over the same memory, without events.
+  UserFaultPort& release_port() { return release_port_; }
 
   // --- Injection ---
   // Call number `nth` of this kind from now on (1: the next) answers `outcome` and does nothing;
@@ -77,10 +77,12 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   // event count, but keep that answer.
   void Inject(Call call, uint64_t nth, PortOutcome outcome, uint64_t done_pages = 0)
       UZ_EXCLUDES(mutex_);
-  // A Move (kDrain: of the drain's context) moves `told` pages, and then `untold` more of which its
-  // answer says nothing and for which nobody is woken; with nothing told it answers kExists. Linux
-  // 6.18 does that, see docs/decisions/0007-moves-are-recounted.md.
-  void InjectUntold(Call call, uint64_t nth, uint64_t told, uint64_t untold) UZ_EXCLUDES(mutex_);
+  // A Move (kRelease: through release_port()) moves `reported` pages and then `unreported` more
+  // pages. Its answer does not count the second part, and no thread is woken for it. If `reported`
+  // is 0 the call answers kExists. Linux 6.18 does that, see
+  // docs/decisions/0007-moves-are-recounted.md.
+  void InjectUnreported(Call call, uint64_t nth, uint64_t reported, uint64_t unreported)
+      UZ_EXCLUDES(mutex_);
   [[nodiscard]] uint64_t calls(Call call) UZ_EXCLUDES(mutex_);
 
   // --- The program: mappings without an announcement ---
@@ -140,13 +142,14 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
 
  private:
   static constexpr int kCalls = 6;
-  static constexpr int kProgramContext = 1;
-  static constexpr int kDrainContext = 2;
+  static constexpr int kMainUserfaultfd = 1;
+  static constexpr int kReleaseUserfaultfd = 2;
 
-  // The drain's context: the same memory, but only its own registrations, and no events.
-  class Drain final : public UserFaultPort {
+  // The second userfaultfd. It works on the same memory, but has its own registrations and no
+  // events.
+  class ReleasePort final : public UserFaultPort {
    public:
-    explicit Drain(FakeUserFault& fake) : fake_(fake) {}
+    explicit ReleasePort(FakeUserFault& fake) : fake_(fake) {}
     size_t Read(std::span<UserFaultEvent>) override { return 0; }
     void WaitReadable(int) override {}
     PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
@@ -182,23 +185,23 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
     uint64_t at = 0;
     PortOutcome outcome = PortOutcome::kRetry;
     uint64_t done_pages = 0;
-    uint64_t untold_pages = 0;
+    uint64_t unreported_pages = 0;
   };
 
   // The injected outcome for this call, if any.
   const Injection* Count(Call call) UZ_REQUIRES(mutex_);
-  PortResult MoveLocked(int context, uint64_t destination, uint64_t source, uint64_t length)
+  PortResult MoveLocked(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
-  PortResult MoveAs(const Injection& injection, int context, uint64_t destination, uint64_t source,
-                    uint64_t length) UZ_REQUIRES(mutex_);
+  PortResult MoveAs(const Injection& injection, int userfaultfd, uint64_t destination,
+                    uint64_t source, uint64_t length) UZ_REQUIRES(mutex_);
   // Wakes nobody.
-  PortResult MovePages(int context, uint64_t destination, uint64_t source, uint64_t length)
+  PortResult MovePages(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
-  PortOutcome MayMove(int context, uint64_t destination, uint64_t source, uint64_t length)
+  PortOutcome MayMove(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
-  PortResult SupplyLocked(uint64_t destination, const std::byte* bytes, uint64_t length)
+  PortResult PopulateLocked(uint64_t destination, const std::byte* bytes, uint64_t length)
       UZ_REQUIRES(mutex_);
-  Result<void> RegisterLocked(int context, uint64_t start, uint64_t length, bool engine)
+  Result<void> RegisterLocked(int userfaultfd, uint64_t start, uint64_t length, bool engine)
       UZ_REQUIRES(mutex_);
   void WakeLocked(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
   void Notify();
@@ -211,10 +214,10 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   ChangeId Announce(Change change) UZ_REQUIRES(mutex_);
   Access TouchLocked(uint32_t thread, uint64_t address, bool write) UZ_REQUIRES(mutex_);
   MapsEntry EntryOf(const FakeArea& area) UZ_REQUIRES(mutex_);
-  void ForgetDiscardedDrain(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
+  void ForgetDiscardedWindow(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
 
   Mutex mutex_{LockRank::kLeaf};
-  Drain drain_{*this};
+  ReleasePort release_port_{*this};
   FakeMemory memory_ UZ_GUARDED_BY(mutex_);
   std::map<uint32_t, Waiter> waiters_ UZ_GUARDED_BY(mutex_);  // by thread
   std::deque<uint32_t> faults_ UZ_GUARDED_BY(mutex_);         // threads, in order

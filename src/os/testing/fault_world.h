@@ -73,7 +73,7 @@ class FaultWorld {
 
   virtual UserFaultPort& port() = 0;
   // A second userfaultfd, without events.
-  virtual UserFaultPort& drain_port() = 0;
+  virtual UserFaultPort& release_port() = 0;
   virtual AddressSpace& space() = 0;
   // Memory of the engine, registered with port(). It is unmapped after the world has ended.
   uint64_t MakeFrames(uint64_t pages);

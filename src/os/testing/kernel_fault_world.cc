@@ -181,7 +181,7 @@ class KernelFaultWorld final : public FaultWorld {
   ~KernelFaultWorld() override {
     // Closing lets go of every thread that waits for a page or for an event to be read.
     port_.Close();
-    drain_port_.Close();
+    release_port_.Close();
     threads_.reset();
     if (descriptor_ >= 0) munmap(PointerTo(kWorldStart), kWorldEnd - kWorldStart);
     if (ring_is_open_) io_uring_queue_exit(&ring_);
@@ -196,7 +196,7 @@ class KernelFaultWorld final : public FaultWorld {
     }
     descriptor_ = NewestUserfaultfd();
     UZ_CHECK_GE(descriptor_, 0);
-    UZ_CHECK(drain_port_.Open(LinuxUserFault::Events::kNone).ok());
+    UZ_CHECK(release_port_.Open(LinuxUserFault::Events::kNone).ok());
     if (!space_.Open().ok()) return "PAGEMAP_SCAN (Linux 6.7) is not available";
     struct sigaction action {};
     action.sa_handler = OnSignal;
@@ -206,7 +206,7 @@ class KernelFaultWorld final : public FaultWorld {
     return nullptr;
   }
   UserFaultPort& port() override { return port_; }
-  UserFaultPort& drain_port() override { return drain_port_; }
+  UserFaultPort& release_port() override { return release_port_; }
   AddressSpace& space() override { return space_; }
 
   void Map(AddressRange range, FakeProtection protection) override {
@@ -362,7 +362,7 @@ class KernelFaultWorld final : public FaultWorld {
   }
 
   LinuxUserFault port_;
-  LinuxUserFault drain_port_;
+  LinuxUserFault release_port_;
   LinuxAddressSpace space_;
   int descriptor_ = -1;  // of port_
   std::unique_ptr<std::array<ProgramThread, kTestThread>> threads_;

@@ -48,9 +48,9 @@ void MoveLooksAtTheRegistrationOfTheDestinationOnly(FaultWorld& world) {
 void MoveToAMappingOfAnotherUserfaultfdIsRefused(FaultWorld& world) {
   MapRegistered(world, 0, 1);
   world.Map(Pages(10, 11), {});
-  ASSERT_TRUE(world.drain_port().Register(PageAddress(10), kPageSize).ok());
+  ASSERT_TRUE(world.release_port().Register(PageAddress(10), kPageSize).ok());
   ExpectResult(MovePages(world, 10, 0, 1), kRefused, 0, "through the wrong one");
-  ExpectResult(world.drain_port().Move(PageAddress(10), PageAddress(0), kPageSize), kDone, 1,
+  ExpectResult(world.release_port().Move(PageAddress(10), PageAddress(0), kPageSize), kDone, 1,
                "through its own");
 }
 
@@ -194,7 +194,7 @@ void CopyNeedsOneRegisteredMapping(FaultWorld& world) {
   ExpectResult(CopyWord(world, 4, 1), kGone, 0, "no mapping");
   world.Map(Pages(10, 11), {});
   ExpectResult(CopyWord(world, 10, 1), kGone, 0, "not registered");
-  ASSERT_TRUE(world.drain_port().Register(PageAddress(10), kPageSize).ok());
+  ASSERT_TRUE(world.release_port().Register(PageAddress(10), kPageSize).ok());
   ExpectResult(CopyWord(world, 10, 1), kDone, 1, "registered with another userfaultfd");
   ExpectResult(world.port().Copy(PageAddress(0) + 8, content.data(), kPageSize), kRefused, 0,
                "unaligned destination");
@@ -293,7 +293,7 @@ void RegisterRefusesWhatItCannotServe(FaultWorld& world) {
   world.Map(Pages(0, 1), {.writable = false, .anonymous = false});
   EXPECT_EQ(RegisterError(world, PageAddress(0), kPageSize), EINVAL) << "a file";
   world.Map(Pages(2, 3), {});
-  ASSERT_TRUE(world.drain_port().Register(PageAddress(2), kPageSize).ok());
+  ASSERT_TRUE(world.release_port().Register(PageAddress(2), kPageSize).ok());
   EXPECT_EQ(RegisterError(world, PageAddress(2), kPageSize), EBUSY) << "another userfaultfd's";
 }
 

@@ -98,11 +98,11 @@ void AnotherUserfaultfdIsNotRefused(FaultWorld& world) {
   MapRegistered(world, 0, 1);
   MapRegistered(world, 2, 3);
   world.Map(Pages(10, 11), {});
-  ASSERT_TRUE(world.drain_port().Register(PageAddress(10), kPageSize).ok());
+  ASSERT_TRUE(world.release_port().Register(PageAddress(10), kPageSize).ok());
   world.BeginChange(1, {Kind::kReplace, Pages(0, 1)});
   world.AwaitEvent(1);
   ExpectResult(MovePages(world, 0, 2, 1), kRetry, 0, "through the one that has the event");
-  ExpectResult(world.drain_port().Move(PageAddress(10), PageAddress(2), kPageSize), kDone, 1,
+  ExpectResult(world.release_port().Move(PageAddress(10), PageAddress(2), kPageSize), kDone, 1,
                "through the other");
   ExpectEvent(world, Event::kUnmap, Pages(0, 1));
   EXPECT_EQ(world.Await(1), kSucceeded);

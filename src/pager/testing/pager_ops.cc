@@ -177,9 +177,9 @@ void PagerHistory::Refuse(const PagerOp& op) {
     case 4:
       return world_.fake.Inject(Call::kMove, nth, os::PortOutcome::kBusy);
     case 5:
-      return world_.fake.InjectUntold(Call::kMove, nth, op.b / 3 % 3, 1 + op.b / 9 % 8);
+      return world_.fake.InjectUnreported(Call::kMove, nth, op.b / 3 % 3, 1 + op.b / 9 % 8);
     case 6:
-      return world_.fake.InjectUntold(Call::kDrain, nth, op.b / 3 % 3, 1 + op.b / 9 % 8);
+      return world_.fake.InjectUnreported(Call::kRelease, nth, op.b / 3 % 3, 1 + op.b / 9 % 8);
     default:
       return;
   }

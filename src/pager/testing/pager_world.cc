@@ -133,7 +133,7 @@ void PagerWorld::WriteBackAll() {
 Pager::Parts PagerWorld::MakeParts() {
   Pager::Parts parts;
   parts.port = &fake;
-  parts.release_port = &fake.drain_port();
+  parts.release_port = &fake.release_port();
   parts.address_space = &fake;
   parts.store = &store;
   parts.statistics = &statistics;
