@@ -127,7 +127,7 @@ TEST(ThreadShardTest, AShardKnowsWhoMeetsWhom) {
       if (user.Note()) ++moves;
     }
   }
-  EXPECT_EQ(moves, 1u) << "one of them, and then the other is alone";
+  EXPECT_EQ(moves, 1u) << "one thread moves; then the other is alone";
 }
 
 TEST(MutexTest, ExcludesUnderContention) {

@@ -64,7 +64,7 @@ Bitmap::Run Bitmap::HighestRunBelow(size_t below, size_t at_least, size_t at_mos
       continue;
     }
     length = Test(bit) ? length + 1 : 0;
-    // Settle once the run cannot grow further, or is as long as it may be.
+    // Decide when the run cannot grow further or has the maximum length.
     const bool ends = length > 0 && (bit == 0 || !Test(bit - 1) || length == at_most);
     if (!ends) continue;
     if (length >= at_least) return {bit, length};

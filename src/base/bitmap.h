@@ -1,11 +1,13 @@
-// Bitmap: a set of small numbers that finds its lowest member and its runs quickly.
+// Bitmap: a set of small numbers. It finds its lowest member and runs of members quickly.
 //
 //     summary   1 . . 1 . .          bit w: word w is not zero
 //               |     |
 //     words     [64]  [64] ...       bit n: n is a member
 //
-// A view: the owner provides the memory, and nothing is allocated. Invariants: a summary bit is set
-// exactly if its word is not zero; count() is the number of set bits.
+// The owner provides the memory. Nothing is allocated.
+//
+// Invariants: a summary bit is set if and only if its word is not zero. count() is the number of
+// set bits.
 //
 // Not synchronised: the owner's lock guards it.
 #ifndef UZSWAP_BASE_BITMAP_H_
@@ -50,24 +52,26 @@ class Bitmap {
 
   // How many of the bits [first, first + count) are set. Requires: they are in the bitmap.
   [[nodiscard]] size_t CountIn(size_t first, size_t count) const;
-  // The lowest member: a scan of the summary, 4,096 bits a word. Requires: count() > 0.
+  // The lowest member. Scans the summary, one word of which covers 4,096 bits.
+  // Requires: count() > 0.
   [[nodiscard]] size_t Lowest() const;
-  // The highest run of at least `at_least` members that lies wholly below `below`, cut to its
-  // highest `at_most` members.
+  // The highest run of at least `at_least` members whose members are all below `below`. If it is
+  // longer than `at_most`, only its highest `at_most` members are returned.
   [[nodiscard]] Run HighestRunBelow(size_t below, size_t at_least, size_t at_most) const;
-  // Finds a run of members, at most `want` long. Takes the first run of full length after the
-  // cursor of the last search; failing that, the longest of the runs seen in kWordsPerSearch
-  // non-empty words. count is 0 only when no bit is set or want is 0.
+  // Finds a run of members, at most `want` long. The search starts at the cursor of the last
+  // search. It returns the first run of length `want`. If there is none, it returns the longest
+  // run that begins in the next kWordsPerSearch non-empty words. count is 0 only when no bit is set
+  // or `want` is 0.
   Run FindRun(size_t want);
 
-  // Complete check of the summary and the count against the bits.
+  // Checks the summary and the count against all bits.
   void Audit() const;
 
  private:
   static constexpr size_t kWordsPerSearch = 16;
 
   static constexpr size_t CoveringWords(size_t bits) { return (bits + 63) / 64; }
-  // The longest run that begins in word `index`; it may go on into the words after it.
+  // The longest run that begins in word `index`. It may continue in the next words.
   [[nodiscard]] Run LongestFrom(size_t index, size_t want) const;
 
   uint64_t* words_ = nullptr;

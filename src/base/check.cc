@@ -8,12 +8,12 @@
 namespace uzswap {
 namespace {
 
-// Written once at start-up, read by a thread that is about to die: relaxed is enough.
+// Relaxed is enough: it is written once at start and read by a thread that panics.
 std::atomic<PanicHook> g_hook{nullptr};
 
 constexpr int kLineMax = 512;
 
-// A line built on the stack: the C library's printf may lock and allocate.
+// A line on the stack. printf is not used because it may take locks and allocate.
 class Line {
  public:
   void Text(const char* text) {
@@ -33,7 +33,7 @@ class Line {
     if (PanicHook hook = g_hook.load(std::memory_order_relaxed)) {
       hook(buffer_, static_cast<uint64_t>(length_));
     }
-    // Nothing can be done about a failed write of the last words.
+    // If this write fails there is no other way to report it.
     [[maybe_unused]] ssize_t written = write(STDERR_FILENO, buffer_, static_cast<size_t>(length_));
     abort();
   }

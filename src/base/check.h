@@ -1,15 +1,15 @@
-// Checks: how uzswap stops when one of its own rules is broken.
+// Checks: they stop the process when an invariant of uzswap is broken.
 //
-//   UZ_CHECK(cond)          always compiled in: memory safety and anything cheap
-//   UZ_CHECK_EQ(a, b) ...   the same, printing both operands
-//   UZ_DCHECK...            debug builds only: costly or redundant facts
-//   Panic(...)              the end: one line on standard error, then abort()
+//   UZ_CHECK(cond)          in all builds: memory safety and every cheap condition
+//   UZ_CHECK_EQ(a, b) ...   the same; prints both operands
+//   UZ_DCHECK...            in debug builds only: expensive or redundant conditions
+//   Panic(...)              writes one line to standard error and calls abort()
 //
-// A check is for bugs. What can happen in a healthy program (no memory, no space, a lost
-// race) is an outcome or a Result, never a check.
+// Checks are for bugs only. What can happen in a correct program (no memory, no space, a lost
+// race) is an enum or a Result.
 //
-// Any thread may call these, inside a foreign process too: nothing here allocates, locks,
-// or reads state of the C library. The line is written with a single write.
+// Any thread may use checks, also inside a program that uzswap was preloaded into. They do not
+// allocate, take no lock and read no state of the C library. The line is written with one write(2).
 #ifndef UZSWAP_BASE_CHECK_H_
 #define UZSWAP_BASE_CHECK_H_
 
@@ -18,14 +18,14 @@
 
 namespace uzswap {
 
-// Writes "uzswap: FILE:LINE: what" and aborts. The rich forms add operand values.
+// Writes "uzswap: FILE:LINE: what" and aborts. PanicOperands adds the values of the operands.
 [[noreturn]] void Panic(const char* file, int line, const char* what);
 [[noreturn]] void PanicOperands(const char* file, int line, const char* what, uint64_t left,
                                 uint64_t right);
 
-// Lets the program that hosts us put its own last words in front (the engine uses it to say
-// that continuing would hand out wrong bytes). The hook must not return control to the caller
-// of Panic by any other way than returning, and must not allocate.
+// Installs a hook that runs before the line is written. The engine uses it to print that
+// continuing would return wrong data to the program. The hook must return normally (no longjmp)
+// and must not allocate.
 using PanicHook = void (*)(const char* line, uint64_t length);
 void SetPanicHook(PanicHook hook);
 
@@ -40,7 +40,7 @@ constexpr uint64_t ToPrintable(const T& value) {
   } else if constexpr (std::is_integral_v<T>) {
     return static_cast<uint64_t>(value);
   } else {
-    return static_cast<uint64_t>(value.raw());  // the strong units of base/units.h
+    return static_cast<uint64_t>(value.raw());  // the types of base/units.h
   }
 }
 

@@ -1,6 +1,7 @@
-// RelaxedCounter: a statistic. Many writers, any reader, no ordering with anything.
+// RelaxedCounter: a statistic. Any thread may write and any thread may read it. It orders no other
+// memory access.
 //
-// Plain data, so that it can live in memory shared between processes and start from zeroes.
+// It is valid when all its bytes are zero, so it can be in memory shared between processes.
 #ifndef UZSWAP_BASE_COUNTER_H_
 #define UZSWAP_BASE_COUNTER_H_
 
@@ -14,7 +15,7 @@ class RelaxedCounter {
   void Add(uint64_t amount = 1) { value_.fetch_add(amount, std::memory_order_relaxed); }
   void Sub(uint64_t amount = 1) { value_.fetch_sub(amount, std::memory_order_relaxed); }
   void Set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
-  // Raises the value to `value` if it is lower: for peaks.
+  // Sets the counter to `value` if the counter is lower. For peaks.
   void RaiseTo(uint64_t value) {
     uint64_t seen = value_.load(std::memory_order_relaxed);
     while (seen < value && !value_.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {

@@ -1,11 +1,12 @@
-// FoldStatistics: adds the figures of one process to those of several.
+// FoldStatistics: adds the statistics of one process to those of several processes.
 //
-//   sums add up; gauges add up (the caller decides whether they mean "now" or "at the end");
-//   peaks keep the larger, which is the largest of any one process, not the peak of the sum;
-//   the histograms merge.
+//   sums         are added
+//   gauges       are added; the caller decides whether the result means "now" or "at the end"
+//   peaks        keep the larger value: the largest of any one process, not the peak of the sum
+//   histograms   are merged
 //
-// Folding into zeroes is a copy. Counters are read one by one while others may count: the
-// result is exact when the source is quiet.
+// Folding into zeroes is a copy. Counters are read one after the other, and other threads may
+// count meanwhile. The result is exact if no thread counts.
 #ifndef UZSWAP_BASE_FOLD_STATISTICS_H_
 #define UZSWAP_BASE_FOLD_STATISTICS_H_
 
@@ -33,7 +34,7 @@ inline void FoldStatistics(const Statistics& from, Statistics& into) {
   into.fault_ns.Merge(from.fault_ns);
 }
 
-// Back to zeroes. Requires: nobody counts meanwhile (readers may look).
+// Sets all to zero. Requires: no thread counts meanwhile. Threads may read.
 inline void ClearStatistics(Statistics& statistics) {
 #define UZ_CLEAR_STATISTIC(name, kind, meaning) statistics.name.Set(0);
   UZ_STATISTICS(UZ_CLEAR_STATISTIC)

@@ -1,11 +1,13 @@
-// LatencyHistogram: log-linear buckets for nanoseconds, mergeable, of plain data.
+// LatencyHistogram: counts durations in nanoseconds in log-linear buckets. Histograms can be
+// merged.
 //
-//   bucket = 8 linear steps inside each power of two, so a quantile is off by at most 1/8:
+//   Each power of two is divided into 8 equal buckets. The error of a quantile is at most 1/8.
 //
 //     0 1 2 ... 7 | 8 9 ... 15 | 16 18 ... 30 | 32 36 ... 60 | ... up to 2^40 ns (18 minutes)
 //
-// Many writers, any reader. It can live in memory shared between processes and starts from
-// zeroes. The idea is G. Tene's HdrHistogram with three significant bits.
+// Any thread may record and any thread may read. It is valid when all its bytes are zero, so it can
+// be in memory shared between processes. Source: G. Tene, HdrHistogram, with three significant
+// bits.
 #ifndef UZSWAP_BASE_HISTOGRAM_H_
 #define UZSWAP_BASE_HISTOGRAM_H_
 
@@ -30,7 +32,7 @@ class LatencyHistogram {
     const int bucket = (octave + 1) * kSteps + step;
     return bucket < kBuckets ? bucket : kBuckets - 1;
   }
-  // The smallest value that falls into `bucket`.
+  // The smallest value of `bucket`.
   static constexpr uint64_t LowerBound(int bucket) {
     if (bucket < kSteps) return static_cast<uint64_t>(bucket);
     const int octave = bucket / kSteps - 1;
@@ -45,7 +47,7 @@ class LatencyHistogram {
     for (int i = 0; i < kBuckets; ++i) buckets_[i].Add(other.buckets_[i].Get());
     max_.RaiseTo(other.max_.Get());
   }
-  // Requires: nobody records meanwhile (readers may look).
+  // Requires: no thread records meanwhile. Threads may read.
   void Clear() {
     for (RelaxedCounter& bucket : buckets_) bucket.Set(0);
     max_.Set(0);
@@ -56,7 +58,8 @@ class LatencyHistogram {
     return count;
   }
   [[nodiscard]] uint64_t Max() const { return max_.Get(); }
-  // The value below which `permille` thousandths of all records lie; 0 when empty.
+  // At least `permille` thousandths of all records are in the bucket of this value or below it.
+  // 0 when empty.
   [[nodiscard]] uint64_t Quantile(uint64_t permille) const {
     const uint64_t count = Count();
     const uint64_t rank = (count * permille + 999) / 1000;

@@ -1,12 +1,12 @@
-// IntrusiveList: a doubly linked list through a member of its elements.
+// IntrusiveList: a doubly linked list whose links are a member of its elements.
 //
 //   struct Item { ListLink link; ... };
 //   IntrusiveList<Item, &Item::link> list;
 //
 //      head <-> A <-> B <-> C <-> head        front() is A, back() is C
 //
-// Never allocates; an element is on at most one list per link. Not synchronised: the owner's
-// lock guards it. The destructor asserts emptiness. References stay valid across all calls.
+// Never allocates. Each link is on at most one list. Not synchronised: the owner's lock guards it.
+// The destructor checks that the list is empty. No call invalidates references to elements.
 #ifndef UZSWAP_BASE_INTRUSIVE_LIST_H_
 #define UZSWAP_BASE_INTRUSIVE_LIST_H_
 
@@ -52,13 +52,13 @@ class IntrusiveList {
     if (item != nullptr) Remove(*item);
     return item;
   }
-  // The neighbour towards the back; nullptr at the end. Requires: `item` is on this list.
+  // The element after `item`; nullptr at the end. Requires: `item` is on this list.
   [[nodiscard]] T* Next(const T& item) const {
     ListLink* next = (item.*kLink).next;
     return next == &head_ ? nullptr : Owner(next);
   }
 
-  // Walks the whole list: links agree in both directions and the size is right.
+  // Walks the whole list. Checks the links in both directions and the size.
   void Audit() const {
     size_t count = 0;
     for (const ListLink* link = &head_;; link = link->next) {

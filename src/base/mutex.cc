@@ -3,7 +3,8 @@
 namespace uzswap {
 
 void Mutex::LockContended() {
-  // Marking the lock contended even when we get it keeps a possible second sleeper awake-able.
+  // The lock becomes kContended even if this thread gets it: another thread may still sleep, and
+  // Unlock must wake it.
   while (state_.exchange(kContended, std::memory_order_acquire) != kFree) {
     state_.wait(kContended, std::memory_order_relaxed);
   }
@@ -32,7 +33,7 @@ void NoteRelease(LockRank rank) {
     --t_held_count;
     return;
   }
-  Panic(__FILE__, __LINE__, "a lock was released that this thread does not hold");
+  Panic(__FILE__, __LINE__, "the thread released a lock that it does not hold");
 }
 
 }  // namespace internal

@@ -1,13 +1,13 @@
-// Mutex: the only lock in uzswap, annotated for clang and ranked at run time.
+// Mutex: the only lock of uzswap. Clang checks its annotations; debug builds check its rank.
 //
-//   rank     every lock has one from LockRank; a thread may only take a lock whose rank is
-//            higher than all it holds (checked in debug builds). The enum is the lock order.
-//   state    0 free, 1 held, 2 held and somebody may be waiting
+//   rank     Every lock has a LockRank. A thread may only take a lock whose rank is higher than the
+//            ranks of all locks it holds. Debug builds check this. The enum is the lock order.
+//   state    0 free, 1 held, 2 held and a thread may be waiting
 //            (U. Drepper, "Futexes Are Tricky", the second mutex)
 //
-// It does not use the C library's mutexes: those record their owner in thread-local state
-// that the engine's threads inside a foreign process do not have. It never allocates. After
-// fork, in the child, ResetAfterFork() makes a lock free whoever held it.
+// The mutexes of the C library are not used: they record their owner in the thread's descriptor,
+// which the engine's threads do not have (os/thread.h). A Mutex never allocates. After fork the
+// child calls ResetAfterFork(), which frees the lock whichever thread held it.
 #ifndef UZSWAP_BASE_MUTEX_H_
 #define UZSWAP_BASE_MUTEX_H_
 
@@ -19,21 +19,21 @@
 
 namespace uzswap {
 
-// Outermost first. A gap of ten leaves room.
+// The lock that is taken first comes first. The gaps are for new ranks.
 enum class LockRank : uint8_t {
-  kEngine = 10,           // start, stop, fork
-  kPager = 20,            // page table and everything that changes the program's mappings
-  kCacheArea = 35,        // the shape of one area's index
-  kCacheShard = 40,       // one leaf of the compressed cache's index
-  kEntriesInFlight = 45,  // the table of entries in flight
-  kFrameLru = 60,         // pool frames by age
-  kPoolSetup = 65,        // first use of a part of a pool
-  kPoolClass = 70,        // one size class of a pool
-  kHandleTable = 80,      // handle free list
-  kFrameMagazine = 85,    // a thread's stock of free frames
-  kFrameArena = 90,       // frame free lists and descriptors
-  kBackingStore = 100,    // segments and slots
-  kLeaf = 110,            // holds nothing else
+  kEngine = 10,           // ForkCoordinator: one fork of the program at a time
+  kPager = 20,            // Pager: page table, faults, events of the program's mappings
+  kCacheArea = 35,        // EntryIndex: the tree of one area of the compressed cache
+  kCacheShard = 40,       // EntryLeaf: 64 entries of the compressed cache
+  kEntriesInFlight = 45,  // EntriesInFlight: free list, serials; EntryIndex: free nodes and leaves
+  kFrameLru = 60,         // ZsmallocPool: one compaction at a time
+  kPoolSetup = 65,        // ZsmallocPool: first use of a shard
+  kPoolClass = 70,        // pools: one shard of zbud, one size class of a shard of zsmalloc
+  kHandleTable = 80,      // IndexPool: free indices of a shard; ZspageTable: free blocks
+  kFrameMagazine = 85,    // FrameArena: one magazine of free frames
+  kFrameArena = 90,       // FrameArena: bitmaps of free frames, limit
+  kBackingStore = 100,    // SegmentTable: lists of segments
+  kLeaf = 110,            // the holder takes no other lock
 };
 
 namespace internal {
@@ -55,7 +55,7 @@ class UZ_CAPABILITY("mutex") Mutex {
   void Lock() UZ_ACQUIRE() {
     internal::NoteAcquire(rank_);
     int expected = kFree;
-    // Acquire pairs with the release in Unlock: what the last holder wrote is seen.
+    // Acquire pairs with the release in Unlock: this thread sees what the last holder wrote.
     if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire)) {
       LockContended();
     }
@@ -73,7 +73,7 @@ class UZ_CAPABILITY("mutex") Mutex {
   void AssertHeld() const UZ_ASSERT_HELD(this) {
     UZ_DCHECK(state_.load(std::memory_order_relaxed) != kFree);
   }
-  // Requires: the only thread of a freshly forked child.
+  // Requires: the caller is the only thread of a forked child.
   void ResetAfterFork() UZ_NO_THREAD_SAFETY_ANALYSIS {
     state_.store(kFree, std::memory_order_relaxed);
   }

@@ -3,7 +3,7 @@
 namespace uzswap {
 namespace {
 
-// More digits of a fraction cannot move a 64-bit result by a byte (2^40 < 10^18).
+// More digits of a fraction cannot change the result by one byte (2^40 < 10^18).
 constexpr size_t kFractionDigitsMax = 18;
 constexpr uint64_t kFractionDenominator = 1'000'000'000'000'000'000;
 
@@ -33,7 +33,7 @@ constexpr bool EqualsUpper(std::string_view text, std::string_view upper) {
   return true;
 }
 
-// The power of two a unit stands for, or -1.
+// The power of two of a unit, or -1.
 constexpr int ParseUnit(std::string_view unit) {
   if (unit.empty() || EqualsUpper(unit, "B")) return 0;
   const int shift = ShiftOf(unit[0]);
@@ -51,7 +51,7 @@ size_t CountDigits(std::string_view text) {
   return count;
 }
 
-// `digits` / 10^n of 2^shift, rounded down: long division in base two.
+// The fraction `digits` / 10^n of 2^shift, rounded down, by long division in base two.
 uint64_t FractionOf(std::string_view digits, int shift) {
   uint64_t numerator = 0;
   for (size_t i = 0; i < kFractionDigitsMax; ++i) {
@@ -102,7 +102,7 @@ ParsedSize ParseSize(std::string_view text) {
 
   const std::optional<uint64_t> units = ParseDecimal(whole);
   if (!units || *units > UINT64_MAX >> shift) return {SizeError::kTooLarge};
-  // No carry: a fraction stays below one unit.
+  // The sum cannot overflow: the fraction is less than one unit.
   const uint64_t bytes = (*units << shift) + FractionOf(fraction, shift);
   if (bytes == 0) return {SizeError::kZero};
   return {SizeError::kNone, Bytes(bytes)};
@@ -123,9 +123,9 @@ const char* Describe(SizeError error) {
     case SizeError::kFractionOfByte:
       return "is a fraction of a byte; did you mean a unit, as in 1.5G?";
     case SizeError::kZero:
-      return "is zero; nothing runs without memory";
+      return "is zero; a program cannot run without memory";
     case SizeError::kTooLarge:
-      return "is larger than any memory (it does not fit 64 bits)";
+      return "is too large (it does not fit in 64 bits)";
   }
   return "";
 }

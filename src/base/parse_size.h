@@ -1,12 +1,12 @@
-// ParseSize: "200M" to bytes, the same on the command line and inside the program.
+// ParseSize: converts "200M" to bytes. The command line and the library both use it.
 //
 //     200M   200MiB   200mib   200MB   1.5G   4096   64KiB   2T        units are binary
 //
 //     number [ "." digits ] [ K | M | G | T [ "iB" | "B" ] | "B" ]
 //
-// No blanks, no sign, no exponent. A fraction needs a unit and is rounded down to whole
-// bytes. What is refused is refused by name, so that the message can say how to mend it.
-// Reads nothing but its argument (no locale, no errno); any thread may call it.
+// No blanks, no sign, no exponent. A fraction needs a unit. The result is rounded down to whole
+// bytes. Each kind of wrong text has its own SizeError, so that the message can say how to fix it.
+// Reads only its argument (no locale, no errno). Any thread may call it.
 #ifndef UZSWAP_BASE_PARSE_SIZE_H_
 #define UZSWAP_BASE_PARSE_SIZE_H_
 
@@ -25,8 +25,8 @@ enum class SizeError : uint8_t {
   kNotANumber,
   kUnknownUnit,
   kFractionOfByte,  // "1.5" without a unit
-  kZero,            // also when a fraction rounds down to nothing
-  kTooLarge,        // does not fit 64 bits
+  kZero,            // also when a fraction rounds down to zero
+  kTooLarge,        // does not fit in 64 bits
 };
 
 struct [[nodiscard]] ParsedSize {
@@ -38,11 +38,11 @@ struct [[nodiscard]] ParsedSize {
 
 ParsedSize ParseSize(std::string_view text);
 
-// Why a size was refused, as the end of a sentence: "'12Q' " + "has an unknown unit ...".
+// What is wrong, as the end of a sentence: "'12Q' " + "has an unknown unit ...".
 const char* Describe(SizeError error);
 
-// Digits only, nothing else: for numbers in /proc and in paths. Nothing when empty, when any
-// other character is met, or when the number does not fit.
+// Converts digits to a number, for /proc and for paths. Returns nothing if the text is empty or has
+// any other character, or if the number does not fit in 64 bits.
 std::optional<uint64_t> ParseDecimal(std::string_view text);
 
 }  // namespace uzswap

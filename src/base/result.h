@@ -1,9 +1,9 @@
-// Result<T>: a value, or the operating error that took its place.
+// Result<T>: a value, or an operating error.
 //
-// Operating errors come from outside (a system call refused, a file is short). They keep the
-// errno and the name of what was tried, so that the person who reads the message knows what
-// to mend. Normal outcomes (not found, no space, lost a race) are enums of their own; bugs
-// are checks. Result never allocates; `what` must be a literal or outlive the Result.
+// Operating errors come from outside uzswap (a system call failed, a file is short). An Error has
+// the errno and the name of the operation, so that the user knows what to fix. Normal outcomes (not
+// found, no space, a lost race) are enums. Bugs are checks. Result never allocates. `what` must be
+// a literal or outlive the Result.
 #ifndef UZSWAP_BASE_RESULT_H_
 #define UZSWAP_BASE_RESULT_H_
 
@@ -15,7 +15,7 @@
 namespace uzswap {
 
 struct Error {
-  int errno_value = 0;    // 0 when the cause is not a system call
+  int errno_value = 0;    // 0 if no system call failed
   const char* what = "";  // "userfaultfd", "mmap of the arena", ...
 };
 

@@ -1,5 +1,5 @@
-// Rng: a small, fast, seeded generator for tests, benchmarks and chaos (never for secrets).
-// xoshiro256** seeded by splitmix64 (D. Blackman, S. Vigna, 2018).
+// Rng: a fast random number generator with a seed, for tests, benchmarks and fault injection. Not
+// for secrets. Source: xoshiro256**, seeded by splitmix64 (D. Blackman, S. Vigna, 2018).
 #ifndef UZSWAP_BASE_RNG_H_
 #define UZSWAP_BASE_RNG_H_
 
@@ -32,7 +32,7 @@ class Rng {
     state_[3] = std::rotl(state_[3], 45);
     return result;
   }
-  // Uniform in [0, bound). Requires: bound > 0. The bias is below bound / 2^64.
+  // Uniform in [0, bound). Requires: bound > 0. The bias is less than bound / 2^64.
   constexpr uint64_t Below(uint64_t bound) {
     UZ_DCHECK(bound > 0);
     return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64);

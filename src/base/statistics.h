@@ -1,15 +1,15 @@
 // Statistics: the counters of one process.
 //
-// The list UZ_STATISTICS gives each counter its name, its kind and its meaning. The struct, the
-// JSON, the summary and the documentation are made from it. A counter has the kernel's name if
-// the kernel has such a counter (zswap's debugfs, vmstat). Sizes are in bytes, the rest are counts.
+// The list UZ_STATISTICS has the name, the kind and the meaning of each counter. The struct, the
+// JSON, the summary and the documentation are generated from it. A counter has the kernel's name if
+// the kernel has the same counter (zswap's debugfs, vmstat). Sizes are in bytes. All others count.
 //
-//   kSum     only grows; a tree of processes adds them up
-//   kGauge   the current value; added up over the living processes
-//   kPeak    the largest value seen; the session keeps the peak of the tree
+//   kSum     only increases; added over all processes of a tree
+//   kGauge   the current value; added over the living processes
+//   kPeak    the largest value; the session keeps the peak of the tree
 //
-// The struct is all zeroes at the start and may live in memory shared between processes.
-// Any thread may count and any thread may read. Counters are not ordered with anything.
+// The struct is all zeroes at the start and may be in memory shared between processes.
+// Any thread may count and any thread may read. Counters order no other memory access.
 //
 // While no page is being stored or loaded: zswpout = zswpin + invalidated_pages + stored_pages.
 #ifndef UZSWAP_BASE_STATISTICS_H_
@@ -96,7 +96,7 @@ struct Statistics {
   UZ_STATISTICS(UZ_DECLARE_STATISTIC)
 #undef UZ_DECLARE_STATISTIC
 
-  // From the read of a fault message until the page is supplied.
+  // From reading a fault message to populating the page.
   LatencyHistogram fault_ns;
 };
 

@@ -1,4 +1,4 @@
-// Clang's thread-safety attributes under house names; nothing with other compilers.
+// Clang's thread-safety attributes as macros. They are empty with other compilers.
 #ifndef UZSWAP_BASE_THREAD_ANNOTATIONS_H_
 #define UZSWAP_BASE_THREAD_ANNOTATIONS_H_
 
@@ -19,7 +19,7 @@
 #define UZ_TRY_ACQUIRE(...) UZ_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
 #define UZ_ASSERT_HELD(...) UZ_ATTRIBUTE(assert_capability(__VA_ARGS__))
 #define UZ_RETURN_CAPABILITY(lock) UZ_ATTRIBUTE(lock_returned(lock))
-// Each use carries a sentence with the human rule that replaces the analysis.
+// Each use has a comment that states the rule that replaces the analysis.
 #define UZ_NO_THREAD_SAFETY_ANALYSIS UZ_ATTRIBUTE(no_thread_safety_analysis)
 
 #endif  // UZSWAP_BASE_THREAD_ANNOTATIONS_H_

@@ -1,20 +1,20 @@
-// ThreadShard: a small number that stays with a thread, for picking its share of sharded state.
+// ThreadShard: a small number of the calling thread, to choose a shard of sharded state.
 //
 //     thread          main   second   third        ninth
 //     ThreadShard()     0       1       2     ...    8
-//     modulo 8          0       1       2     ...    0: in the way of the main thread, if both work
+//     modulo 8          0       1       2     ...    0: the same shard as the main thread
 //
-// Threads are numbered as they first ask; `ThreadShard() % n` spreads them evenly over n shards
-// and gives one thread the same shard each time, so that its locks and lists stay in its own
-// processor's cache. It is a hint about locality only: any thread may use any shard.
+// A thread gets its number at its first call. `ThreadShard() % n` spreads threads evenly over n
+// shards. A thread always gets the same shard, so that the shard's locks and lists stay in the
+// cache of its processor. The number is only a hint for locality: any thread may use any shard.
 //
-// Two threads whose numbers are equal modulo n would share a shard for ever, each waiting for the
-// other's cache lines while other shards lie idle. So a shard keeps a ShardUser, which knows whose
-// it was last. After kThreadShardMeetings that found another thread there, the caller takes the
-// next number. Its patience doubles each time: where there are more threads than shards, the
-// wandering ends.
+// Two threads whose numbers are equal modulo n share a shard. They would contend for its cache
+// lines for ever, even if other shards are not used. So each shard has a ShardUser, which records
+// the thread that used the shard last. When a thread has found another thread there
+// kThreadShardMeetings times, it takes the next number. The limit doubles with each change, so the
+// changes end even if there are more threads than shards.
 //
-// Invariant: a thread's number is its alone, unless a ThreadShardScope says otherwise.
+// Invariant: no two threads have the same number, unless a ThreadShardScope sets it.
 #ifndef UZSWAP_BASE_THREAD_SHARD_H_
 #define UZSWAP_BASE_THREAD_SHARD_H_
 
@@ -28,11 +28,11 @@ namespace uzswap {
 namespace internal {
 
 struct ThreadShardState {
-  uint32_t number = 0;  // one above the thread's; 0: not numbered yet
+  uint32_t number = 0;  // the thread's number plus 1; 0: no number yet
   uint32_t meetings = 0;
   uint32_t moves = 0;
 };
-inline std::atomic<uint32_t> g_next_thread_shard{0};  // only counts: relaxed
+inline std::atomic<uint32_t> g_next_thread_shard{0};  // relaxed: a counter, it orders nothing
 inline constinit thread_local ThreadShardState t_thread_shard{};
 
 inline uint32_t NextThreadShard() {
@@ -49,8 +49,8 @@ inline uint32_t ThreadShard() {
 
 inline constexpr uint32_t kThreadShardMeetings = 16;
 
-// The caller's shard was used by another thread since it came here last. True if the caller has
-// another number from now on.
+// Records that another thread used the caller's shard since the caller's last use. Returns true if
+// the caller has a new number now.
 inline bool NoteThreadShardMet() {
   constexpr uint32_t kMovesMax = 16;
   internal::ThreadShardState& mine = internal::t_thread_shard;
@@ -61,31 +61,31 @@ inline bool NoteThreadShardMet() {
   return true;
 }
 
-// Which thread used a shard last. Not synchronised: the shard's lock guards it.
+// The thread that used a shard last. Not synchronised: the shard's lock guards it.
 class ShardUser {
  public:
-  // The caller uses the shard as its own. True if that was one meeting too many, and the caller has
-  // another shard from now on.
+  // Records that the caller uses the shard. Returns true if the caller has met another thread here
+  // too often: the caller has another shard from now on.
   bool Note() {
     const uint32_t me = ThreadShard() + 1;
     if (__builtin_expect(last_ == me, 1)) return false;
     const bool leaves = last_ != 0 && NoteThreadShardMet();
-    // Who leaves is not met again by those who stay.
+    // A thread that leaves must not count as a meeting for the threads that stay.
     last_ = leaves ? 0 : me;
     return leaves;
   }
 
  private:
-  uint32_t last_ = 0;  // one above the thread's number; 0: nobody
+  uint32_t last_ = 0;  // the thread's number plus 1; 0: no thread
 };
 
-// For tests and benchmarks: a thread that exists in name only, and the scope in which the calling
-// thread is that one. So one real thread can play several, step by step, and real ones can say
-// which of them share.
+// For tests and benchmarks: a simulated thread, and the scope in which the calling thread acts as
+// it. One real thread can act as several threads step by step, and a test can decide which real
+// threads share a shard.
 class ThreadShardIdentity {
  public:
   explicit ThreadShardIdentity(uint32_t number) : state_{number + 1, 0, 0} {}
-  // Outside of its scopes.
+  // Requires: no scope of this identity is active.
   [[nodiscard]] uint32_t number() const { return state_.number - 1; }
 
  private:

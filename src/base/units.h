@@ -14,8 +14,8 @@
 //
 // Only meaningful operators exist. Subtraction checks for underflow, and PageIndex + pages checks
 // for overflow. FrameId, PageIndex and SwapSlot are invalid until a value is assigned.
-// All are trivially copyable values without run-time cost. raw() is for printing, for array
-// subscripts and for system calls.
+// All are trivially copyable and have no run-time cost. raw() is for printing, for array subscripts
+// and for system calls.
 #ifndef UZSWAP_BASE_UNITS_H_
 #define UZSWAP_BASE_UNITS_H_
 
@@ -65,7 +65,7 @@ using Bytes = internal::Quantity<internal::BytesTag>;
 using PageCount = internal::Quantity<internal::PageCountTag>;
 
 constexpr Bytes ToBytes(PageCount pages) { return Bytes(pages.raw() << kPageShift); }
-// Rounds down / up to whole pages.
+// PagesWithin rounds down to whole pages, PagesCovering rounds up.
 constexpr PageCount PagesWithin(Bytes bytes) { return PageCount(bytes.raw() >> kPageShift); }
 constexpr PageCount PagesCovering(Bytes bytes) {
   return PageCount((bytes.raw() + kPageSize - 1) >> kPageShift);

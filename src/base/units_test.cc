@@ -82,7 +82,7 @@ TEST(AddressRangeTest, ContainsItsStartAndNotItsEnd) {
   EXPECT_FALSE(AddressRange().Contains(uint64_t{0}));
 }
 
-// Every pair of ranges with bounds below `kBound`, against sets of addresses.
+// Compares every pair of ranges with bounds below `kBound` with sets of addresses.
 TEST(AddressRangeTest, AgreesWithSetsOfAddresses) {
   constexpr uint64_t kBound = 6;
   for (uint64_t code = 0; code < kBound * kBound * kBound * kBound; ++code) {

@@ -1,7 +1,7 @@
-// WearAccount: the bytes that may still be written to a device in this period, as shared memory.
+// WearAccount: how many bytes may still be written to a device in this period.
 //
-// A process's WearBudget (backing/wear_budget.h) draws on one account. The session keeps the
-// account of a tree of processes in its shared memory; a single process has one of its own.
+// The WearBudget of a process (backing/wear_budget.h) uses one account. The account of a tree of
+// processes is in the session's shared memory. A process without a session has its own account.
 #ifndef UZSWAP_BASE_WEAR_ACCOUNT_H_
 #define UZSWAP_BASE_WEAR_ACCOUNT_H_
 
@@ -10,10 +10,11 @@
 
 namespace uzswap {
 
-// All zeroes is an account nobody has opened. Relaxed throughout: the figures order nothing.
+// All zeroes: the account is not open yet. All accesses are relaxed: the values order no other
+// memory access.
 struct WearAccount {
   std::atomic<int64_t> available;
-  std::atomic<uint64_t> filled_ns;  // the bucket is full up to this time; 0: not opened
+  std::atomic<uint64_t> filled_ns;  // `available` was refilled for the time up to this; 0: not open
 };
 
 }  // namespace uzswap

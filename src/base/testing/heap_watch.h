@@ -1,7 +1,7 @@
-// HeapWatch: counts the calls of malloc in this program, to prove that there are none.
+// HeapWatch: counts the calls of malloc in a test program, to check that there are none.
 //
-// Defines the counting hook: include it in exactly one source of a test program. Works under
-// the address and thread sanitizers (their hook) and without (glibc's inner entry points).
+// This header defines the hook. Include it in exactly one source of a test program. It works with
+// the address and thread sanitizers (by their hook) and without them (by glibc's __libc_malloc).
 #ifndef UZSWAP_BASE_TESTING_HEAP_WATCH_H_
 #define UZSWAP_BASE_TESTING_HEAP_WATCH_H_
 

@@ -1,8 +1,8 @@
-// Pages for tests and benchmarks: seeded, of known kinds, with no file behind them.
+// Page contents for tests and benchmarks. They are computed from a seed, without input files.
 //
 //   kZero kWord        one repeated word          kText   words of a small vocabulary
 //   kPointers          a heap of small objects    kRandom incompressible
-//   kMostlyZero        a few words set            kMixed  half text, half random
+//   kMostlyZero        a few bytes are not zero   kMixed  half text, half random
 #ifndef UZSWAP_BASE_TESTING_PAGE_CORPUS_H_
 #define UZSWAP_BASE_TESTING_PAGE_CORPUS_H_
 
@@ -45,7 +45,8 @@ inline void FillText(Rng& rng, std::span<std::byte> out) {
   }
 }
 
-// Records of 48 bytes: type pointer, count, a pointer near, a small number, a short string.
+// Objects of 48 bytes: a type pointer, a count, a pointer into the heap, a small number, a short
+// string, zero.
 inline void FillPointers(Rng& rng, std::span<std::byte> out) {
   const uint64_t heap = 0x7f3a12000000u + (rng.Below(1 << 12) << 12);
   for (size_t at = 0; at + 8 <= out.size(); at += 8) {
@@ -64,7 +65,7 @@ inline void FillPointers(Rng& rng, std::span<std::byte> out) {
         word = rng.Below(100000);
         break;
       case 4:
-        word = 0x006e6f6974616c65u;  // "elation", a string of the program's
+        word = 0x006e6f6974616c65u;  // the string "elation"
         break;
       default:
         break;

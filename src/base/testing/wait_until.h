@@ -1,7 +1,7 @@
-// WaitUntil: a test waits for another thread, but never for ever.
+// WaitUntil: waits in a test for another thread, with a deadline.
 //
-// The predicate is evaluated again and again; the processor is yielded between two evaluations.
-// A test that waits asserts the result, so that a missed deadline fails with the condition's name:
+// Evaluates the predicate again and again and yields the processor in between. A test must assert
+// the result, so that a missed deadline fails with a message:
 //
 //   EXPECT_TRUE(WaitUntil([&] { return store.in_flight() > 0; })) << "nothing was submitted";
 #ifndef UZSWAP_BASE_TESTING_WAIT_UNTIL_H_
@@ -12,7 +12,7 @@
 
 namespace uzswap {
 
-// True as soon as `predicate` holds; false if it does not hold when the deadline has passed.
+// Returns true as soon as `predicate` is true. Returns false if it is still false at the deadline.
 template <typename Predicate>
 [[nodiscard]] bool WaitUntil(Predicate&& predicate,
                              std::chrono::milliseconds deadline = std::chrono::seconds(30)) {
