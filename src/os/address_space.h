@@ -1,7 +1,9 @@
-// AddressSpace: what the pager asks about the program's mappings; a seam like UserFaultPort.
+// AddressSpace: the pager's queries about the program's mappings, as an interface.
 //
-// LinuxAddressSpace reads /proc/self; the fake in os/fake_user_fault.h answers from its own
-// table. One thread at a time (the pager's lock), but for Present: it keeps no state, so any
+//   LinuxAddressSpace   reads /proc/self
+//   FakeUserFault       answers from its own table (os/testing/fake_user_fault.h)
+//
+// One thread at a time (the pager's lock). Present is the exception: it keeps no state, so any
 // thread of the same descriptor table may call it. Nothing allocates.
 #ifndef UZSWAP_OS_ADDRESS_SPACE_H_
 #define UZSWAP_OS_ADDRESS_SPACE_H_
@@ -16,13 +18,13 @@ namespace uzswap::os {
 
 class AddressSpace {
  public:
-  // The mapping that holds `address`; false if there is none.
+  // Finds the mapping that contains `address`. False if there is none.
   virtual bool Find(uint64_t address, MapsEntry* entry) = 0;
-  // For a walk upwards, begun at address 0: the first mapping that ends beyond `address`;
-  // false if there is none. Sees each mapping as it was when the walk reached it, and whether
-  // a fork wipes it.
+  // One step of a walk to higher addresses, which starts with address 0. Finds the first mapping
+  // that ends above `address`. False if there is none. An entry has the state of the mapping when
+  // the walk reached it. It also tells whether fork wipes the mapping (MapsEntry::wiped).
   virtual bool FindOnward(uint64_t address, MapsEntry* entry) = 0;
-  // As PagemapReader::Present.
+  // See PagemapReader::Present.
   virtual Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                                  uint64_t* walked) = 0;
 
@@ -30,13 +32,13 @@ class AddressSpace {
   ~AddressSpace() = default;
 };
 
-// The runs of present pages of a range, one after the other.
+// Iterates over the runs of present pages of a range.
 class PresentWalk {
  public:
   PresentWalk(AddressSpace& space, uint64_t start, uint64_t end)
       : space_(space), at_(start), end_(end) {}
 
-  // False after the last run, and where the kernel cannot tell any more: then failed().
+  // False after the last run, and when the scan fails. failed() tells which.
   bool Next(PresentRun* run) {
     while (next_ == count_) {
       if (at_ >= end_ || failed_) return false;
@@ -76,7 +78,7 @@ class LinuxAddressSpace final : public AddressSpace {
     pagemap_.Close();
   }
 
-  // In a forked child, see ProcFile.
+  // For a forked child, see ProcFile::Forget.
   void Forget() {
     maps_.Forget();
     detailed_.Forget();

@@ -1,28 +1,30 @@
-// BackingFile: the open file or block device that cold pages are written to.
+// BackingFile: the open file or block device that old pages are written to.
 //
-//   path given           what is opened
-//   a directory          an unlinked file in it (O_TMPFILE, or created and unlinked at once)
-//   nothing there        a new file of mode 0600, which stays
-//   an empty file        that file
-//   a block device       the device, exclusively: refused while mounted or otherwise in use
-//   anything else        refused with EEXIST: no content is ever overwritten
+//   path                     what is opened
+//   a directory              an unlinked file in it (O_TMPFILE, or created and then unlinked)
+//   a path without a file    a new file of mode 0600, which is not deleted
+//   an empty file            that file
+//   a block device           the device, exclusively: fails if it is mounted or otherwise in use
+//   a file with content      fails with EEXIST: existing content is never overwritten
+//   anything else            fails with EINVAL
 //
-// A named file has one writer: it is locked (flock) from Open until nobody has the open file any
-// more, a forked child included. Who comes second gets EBUSY, as with a device, and may have an
-// unlinked file in the same folder instead: OpenBeside.
+// A named file has one writer. It is locked (flock) from Open until the last process that has the
+// open file closes it, forked children included. A second process gets EBUSY, as with a device. It
+// can use an unlinked file in the same directory instead: OpenBeside.
 //
 //   writer ── Open ──> description A (flock, read and write)
-//                          ^ OthersRead(): does anybody else hold a read lock?
+//                          ^ OthersRead(): does another description hold a read lock?
 //   reader ── OpenForReading ──> description B ── ShareLock(): read lock on byte 0
-//             (another descriptor table)           until the last process with B is gone
+//             (another descriptor table)           until the last process closes B
 //
-// The read lock is of the open file description, not of the process: a forked child keeps it
-// after its parent has ended, and a killed one gives it up without having to say so.
+// The read lock belongs to the open file description, not to the process. A forked child keeps it
+// after its parent has ended. The kernel releases it when the last holder is killed.
 //
-// O_DIRECT is used where the file system allows it with 4 KiB alignment: the page cache would
-// keep a second copy of what was evicted, and charge it to the very budget we defend.
+// O_DIRECT is used if the file system supports it with 4 KiB alignment. Without it the page cache
+// keeps a second copy of the pages that were written back, and a cgroup charges that copy to the
+// program.
 //
-// The descriptor lives in the descriptor table of the thread that opened it. No heap.
+// The descriptor is in the descriptor table of the thread that opened it. No heap.
 #ifndef UZSWAP_OS_BACKING_FILE_H_
 #define UZSWAP_OS_BACKING_FILE_H_
 
@@ -41,27 +43,29 @@ class BackingFile {
   BackingFile& operator=(BackingFile&& other) noexcept;
   ~BackingFile();
 
-  // `allow_direct` false leaves O_DIRECT away.
-  // EBUSY: a device in use, or a named file that another process writes to.
+  // `allow_direct` false: O_DIRECT is not used.
+  // EBUSY: the device is in use, or another process writes to the named file.
   static Result<BackingFile> Open(const char* path, bool allow_direct = true);
-  // An unlinked file in the folder of `path`, which must be absolute: for who comes second to a
-  // named file, or finds it not empty.
+  // Opens an unlinked file in the directory of `path`, which must be absolute. For a process that
+  // finds the named file in use or not empty.
   static Result<BackingFile> OpenBeside(const char* path, bool allow_direct = true);
-  // Opens again, for reading only, what the thread `fd_owner_task` of this process has open as
-  // `fd`. Give direct() of the original, so that both see the same bytes.
+  // Opens the file again, for reading only, that the thread `fd_owner_task` of this process has
+  // open as `fd`. Pass direct() of the original as `allow_direct`, so that both see the same bytes.
   static Result<BackingFile> OpenForReading(int fd_owner_task, int fd, bool allow_direct = true);
-  // Takes over a descriptor of this thread's table, as after fork. Not open when `fd` is not.
+  // Takes ownership of a descriptor of this thread's table, for use after fork. The result is not
+  // open if `fd` is not.
   static BackingFile AdoptFd(int fd);
 
   [[nodiscard]] static bool IsDevice(const char* path);
-  // Did Open fail because somebody else has, or has written to, what is at the path?
+  // True if Open failed because another process uses the path or has written to it.
   [[nodiscard]] static bool IsTaken(const Error& error);
-  // The descriptor is in another table: leaves it alone.
+  // For a thread whose descriptor table is another one: forgets the descriptor without closing it.
   void Forget() { fd_ = -1; }
 
-  // For a reader: tells the writer, until every process has closed this open file.
+  // For a reader: takes the read lock. It lasts until every process has closed this open file.
   [[nodiscard]] Result<void> ShareLock();
-  // For the writer: whether anybody else has it open with ShareLock. True when in doubt.
+  // For the writer: true if another open file holds the read lock of ShareLock, or if that cannot
+  // be found out.
   [[nodiscard]] bool OthersRead() const;
 
   [[nodiscard]] int fd() const { return fd_; }
@@ -70,7 +74,7 @@ class BackingFile {
   // Bytes of a device; UINT64_MAX for a file.
   [[nodiscard]] uint64_t capacity() const { return capacity_; }
 
-  // As IoPort has them.
+  // See IoPort.
   [[nodiscard]] int64_t Read(uint64_t offset, std::span<std::byte> to) const;
   [[nodiscard]] int Write(uint64_t offset, std::span<const std::byte> from) const;  // errno or 0
   void Discard(uint64_t offset, uint64_t length) const;
@@ -88,7 +92,7 @@ class BackingFile {
   uint64_t capacity_ = UINT64_MAX;
 };
 
-// How often a call that the kernel asks to have repeated is repeated.
+// How often a call is repeated that failed with EINTR or EAGAIN.
 inline constexpr uint32_t kIoAttemptsMax = 16;
 
 }  // namespace uzswap::os

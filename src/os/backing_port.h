@@ -1,8 +1,8 @@
-// BackingPort: the port for a path: io_uring, or ordinary writes where io_uring is forbidden.
+// BackingPort: opens a path and chooses the port for it: io_uring if possible, else pwrite(2).
 //
-// Open tells why a path will not do. Where io_uring is refused (seccomp in containers,
-// kernel.io_uring_disabled, an old kernel) ThreadPort serves: the thread that writes back waits for
-// each write.
+// Open fails with the reason why the path cannot be used. If the kernel refuses io_uring (seccomp
+// in containers, kernel.io_uring_disabled, an old kernel) ThreadPort is used: the thread that
+// writes back waits for each write.
 #ifndef UZSWAP_OS_BACKING_PORT_H_
 #define UZSWAP_OS_BACKING_PORT_H_
 
@@ -20,17 +20,18 @@ class BackingPort {
   BackingPort(const BackingPort&) = delete;
   BackingPort& operator=(const BackingPort&) = delete;
 
-  // Once. Fails with what is wrong with the path, never because of io_uring. A named file that is
-  // another process's already has an unlinked one beside it; a device serves one process.
+  // May be called once. Fails if the path cannot be used, never because of io_uring. If another
+  // process uses the named file, an unlinked file in the same directory is used. A device can be
+  // used by one process only.
   Result<void> Open(const char* path, uint32_t depth = kDefaultDepth, bool allow_direct = true);
-  // In a freshly forked child, whose descriptor table is new: reads come from `file` from now on,
-  // and nothing is written. `file` may be not open; then every read fails.
+  // For a forked child, which has a new descriptor table: reads use `file` from now on, and nothing
+  // is written. If `file` is not open, every read fails.
   void BecomeReader(BackingFile file);
 
   // Requires: open.
   [[nodiscard]] IoPort& port() { return *port_; }
   [[nodiscard]] const BackingFile& file() const { return file_; }
-  // Why io_uring does not serve; 0 if it does.
+  // The errno with which io_uring was refused; 0 if it is used.
   [[nodiscard]] int uring_error() const { return uring_error_; }
 
  private:

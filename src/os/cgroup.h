@@ -1,15 +1,15 @@
-// The memory limits of the cgroup this process lives in, versions 1 and 2.
+// The memory limits of the cgroup of this process, versions 1 and 2.
 //
-//   /proc/self/cgroup      0::/app          4:memory:/docker/abc         where we are
-//   /proc/self/mountinfo   cgroup2 at ...   cgroup,memory at ...         where that is visible
+//   /proc/self/cgroup      0::/app          4:memory:/docker/abc         the path of the cgroup
+//   /proc/self/mountinfo   cgroup2 at ...   cgroup,memory at ...         where it is mounted
 //
-//   mount point / ... / parent / ours      every level up to the mount point bounds us:
-//     v2  memory.max, memory.high          the smallest counts
-//     v1  memory.limit_in_bytes, and hierarchical_memory_limit of memory.stat, which also
-//         knows the levels above what a container can see
+//   mount point / ... / parent / own       the limits of all levels up to the mount point apply:
+//     v2  memory.max, memory.high          the smallest is effective
+//     v1  memory.limit_in_bytes, and hierarchical_memory_limit of memory.stat, which includes
+//         the levels above what a container can see
 //
-// Both versions may be mounted at once; what each says is taken into account. Allocates: for
-// tools, not for the engine.
+// Both versions may be mounted at once; then both are read. Allocates: only for tools, not for the
+// engine.
 #ifndef UZSWAP_OS_CGROUP_H_
 #define UZSWAP_OS_CGROUP_H_
 
@@ -22,14 +22,14 @@ namespace uzswap::os {
 
 struct CgroupLimit {
   Bytes bytes{};
-  std::string file;  // which file said so
+  std::string file;  // the file that has the limit
 };
 
-// Every limit found, in no order; empty when nothing bounds us. `root` stands in front of all
-// paths, so that tests can lay out a tree of their own.
+// Every limit found, in no order. Empty if there is no limit. `root` is prepended to all paths, so
+// that tests can use their own file tree.
 std::vector<CgroupLimit> FindCgroupLimits(const std::string& root = "");
 
-// The smallest of `limits`, or null.
+// The smallest of `limits`; nullptr if there are none.
 const CgroupLimit* Tightest(const std::vector<CgroupLimit>& limits);
 
 }  // namespace uzswap::os

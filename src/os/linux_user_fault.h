@@ -1,9 +1,12 @@
-// LinuxUserFault: a userfaultfd(2) context as a UserFaultPort, and the drain that goes with it.
+// LinuxUserFault: a userfaultfd(2) as a UserFaultPort.
 //
-// The context hears missing pages of user and kernel mode, unmap, remap and remove events. It
-// must be opened and used by threads that share one descriptor table (the engine's own), which
-// the program never sees. Closing it while faults wait would hand out zero pages, so it is
-// closed only by the end of the process (or by tests that know better).
+//   Events::kAll    for the program's mappings and the staging frames: missing-page faults of user
+//                   and kernel mode, and unmap, remap and remove events
+//   Events::kNone   for the release window: no events
+//
+// It must be opened and used by threads that share one descriptor table: the engine's, which the
+// program cannot see. If it is closed while faults wait, the waiting threads get zero pages. So
+// only the end of the process closes it (and tests in which no thread waits).
 #ifndef UZSWAP_OS_LINUX_USER_FAULT_H_
 #define UZSWAP_OS_LINUX_USER_FAULT_H_
 
@@ -20,12 +23,12 @@ class LinuxUserFault final : public UserFaultPort {
 
   enum class Events : uint8_t { kAll, kNone };
 
-  // By the system call, or by /dev/userfaultfd where only that is allowed. Fails with the
-  // errno of what was tried last; EOPNOTSUPP when the kernel lacks MOVE (before 6.8).
+  // Uses the system call, or /dev/userfaultfd if only that is allowed. Fails with the errno of
+  // OpenUserfaultfd, or with EOPNOTSUPP if the kernel has no UFFDIO_MOVE (before Linux 6.8).
   Result<void> Open(Events events);
-  // Requires: no thread waits for a page of this context.
+  // Requires: no thread waits for a page of this userfaultfd.
   void Close();
-  // In a forked child: the descriptor belonged to a table that stayed with the parent.
+  // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
   [[nodiscard]] bool open() const { return descriptor_ >= 0; }
 

@@ -1,16 +1,16 @@
-// Mapping: private anonymous memory of our own, fenced by guard pages.
+// Mapping: private anonymous memory of uzswap, with guard pages on both sides.
 //
 //      +-------+---------------------------+-------+
 //      | guard |  size() bytes, read/write | guard |
 //      +-------+---------------------------+-------+
 //
-// The guards keep the kernel from merging our areas with the program's (adjacent anonymous
-// mappings become one VMA), so that the pager can tell them apart, and turn an overrun into
-// a crash. Memory is taken from the kernel on first touch only: reserving much is cheap.
-// Never from the heap: inside a foreign process the heap belongs to the program.
+// The kernel merges adjacent anonymous mappings into one VMA. The guards prevent that uzswap's
+// mappings are merged with the program's, so that the pager can tell them apart. An access beyond
+// the end hits a guard and crashes. The kernel allocates memory at the first touch only, so a large
+// reservation is cheap. The heap is not used: it belongs to the program.
 //
-// Every Mapping is entered in a process-wide list of own ranges (IsOwnRange), which the
-// pager consults before it adopts anything. Any thread may call these.
+// Every Mapping is in a process-wide list of own ranges (IsOwnRange). The pager checks that list
+// before it adopts a mapping. Any thread may call these functions.
 #ifndef UZSWAP_OS_MAPPING_H_
 #define UZSWAP_OS_MAPPING_H_
 
@@ -23,11 +23,11 @@
 
 namespace uzswap::os {
 
-// What an own range is used for. Decides which statistic its memory is part of.
+// What an own range is used for. It decides which statistic counts the memory.
 enum class MappingPurpose : uint8_t {
   kMetadata,    // tables, buffers and stacks of uzswap
   kPageFrames,  // frames that hold pages of the program: the pool's arena, the staging frames
-  kNotOurs,     // left alone, but not allocated by uzswap: the C library's data
+  kNotOurs,     // not allocated by uzswap, but must not be adopted: data of the C library
 };
 
 class Mapping {
@@ -37,8 +37,8 @@ class Mapping {
   Mapping& operator=(Mapping&& other) noexcept;
   ~Mapping();
 
-  // `size` is rounded up to pages; `alignment` is a power of two of at least a page.
-  // Fails with the errno of mmap.
+  // `size` is rounded up to pages. `alignment` is a power of two, at least one page.
+  // Fails with the errno of mmap, and with ENOMEM if there are kOwnRangesMax own ranges.
   static Result<Mapping> Create(Bytes size, const char* what, size_t alignment = kPageSize,
                                 MappingPurpose purpose = MappingPurpose::kMetadata);
 
@@ -46,12 +46,12 @@ class Mapping {
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return data_ == nullptr; }
 
-  // Gives the memory of a page-aligned part back to the kernel; it reads as zero afterwards.
+  // Releases the memory of a page-aligned part to the kernel. The part reads as zero afterwards.
   void Discard(size_t offset, size_t length);
-  // Makes a page-aligned part inaccessible or accessible again.
+  // Makes a page-aligned part inaccessible, or accessible again.
   void Protect(size_t offset, size_t length, bool accessible);
-  // Asks the kernel never to back this with huge pages, which would populate neighbours of what
-  // was touched. A kernel without huge pages has nothing to forbid.
+  // Asks the kernel not to use huge pages here: they would populate pages next to the touched one.
+  // A kernel without huge pages ignores it.
   void ForbidHugePages();
 
  private:
@@ -61,7 +61,7 @@ class Mapping {
   size_t outer_size_ = 0;
 };
 
-// True if [start, start + length) touches a Mapping (guards included).
+// True if [start, start + length) overlaps an own range (guards included).
 bool IsOwnRange(uint64_t start, uint64_t length);
 
 struct OwnRange {
@@ -70,19 +70,19 @@ struct OwnRange {
   MappingPurpose purpose = MappingPurpose::kMetadata;
 };
 
-// The own range with the lowest start at or above `address`. For a walk upwards, which sees every
-// range that exists during the whole walk, whatever else is created or removed meanwhile.
+// The own range with the lowest start at or above `address`. For a walk to higher addresses: it
+// finds every range that exists during the whole walk, even if others are created or removed.
 std::optional<OwnRange> NextOwnRange(uint64_t address);
 
-// Enters a range that is ours, or that must be left alone, without being a Mapping: the data
-// of our own library. Its purpose is kNotOurs. Fails with ENOMEM when the list is full.
+// Adds a range to the list that is not a Mapping but must not be adopted: the data of uzswap's
+// library and of the C library. Its purpose is kNotOurs. Fails with ENOMEM if the list is full.
 Result<void> NoteOwnRange(uint64_t start, uint64_t end);
 
-// Makes the pages of a range of the program's present and its own, as if each had been written
-// to (MADV_POPULATE_WRITE). Whatever refuses is left as it is.
+// Populates the pages of a range of the program and breaks COW, as a write to each page would do
+// (MADV_POPULATE_WRITE). Pages for which the kernel refuses it stay unchanged.
 void PopulateWrite(uint64_t start, uint64_t length);
 
-// How many Mappings may exist at once; Create fails with ENOMEM beyond it.
+// The largest number of own ranges at one time. Create fails with ENOMEM above it.
 inline constexpr int kOwnRangesMax = 4096;
 
 }  // namespace uzswap::os

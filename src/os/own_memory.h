@@ -1,16 +1,17 @@
 // OwnMemory: how much of uzswap's own memory is present.
 //
-// Every Mapping has a purpose (os/mapping.h). This sums the present pages of all own ranges of
-// one purpose, page by page as the kernel reports them (PAGEMAP_SCAN), so a table that reserves
-// gigabytes and has touched three pages counts as three pages.
+// Every Mapping has a purpose (os/mapping.h). PresentOwnBytes adds up the present pages of all own
+// ranges of one purpose, as the kernel reports them (PAGEMAP_SCAN). A table that reserves gigabytes
+// and has touched three pages counts as three pages.
 //
-// All these mappings are private and anonymous: the kernel counts their pages in RssAnon too. The
-// sum can be larger than their part of RssAnon: a page that was read but never written maps the
-// kernel's zero page, which is present and takes up no memory, and a swapped page counts here too.
-// What the kernel allocates because of them (page tables, VMAs) is in neither figure.
+// All these mappings are private and anonymous, so the kernel counts their pages in RssAnon too.
+// The sum can be larger than their part of RssAnon for two reasons. A page that was read but never
+// written maps the kernel's zero page, which is present and uses no memory. A page that the kernel
+// swapped out counts here too. Neither figure includes memory that the kernel allocates for the
+// mappings (page tables, VMAs).
 //
-// Costs one walk over the page tables of these ranges. Any thread of the descriptor table that
-// `space` was opened in; nothing allocates.
+// Costs one walk over the page tables of these ranges. Any thread of the descriptor table in which
+// `space` was opened may call it. Nothing allocates.
 #ifndef UZSWAP_OS_OWN_MEMORY_H_
 #define UZSWAP_OS_OWN_MEMORY_H_
 
@@ -20,7 +21,7 @@
 
 namespace uzswap::os {
 
-// A range that the kernel refuses to scan counts as nothing.
+// A range that the kernel refuses to scan counts as zero bytes.
 Bytes PresentOwnBytes(AddressSpace& space, MappingPurpose purpose);
 
 }  // namespace uzswap::os

@@ -1,13 +1,13 @@
-// Probes: what this machine offers, asked of the running kernel and never of a version number.
+// Probes: what the running kernel supports. It is tested by calls, never by the version number.
 //
 //   userfaultfd(2)        needs CAP_SYS_PTRACE or vm.unprivileged_userfaultfd = 1
-//   /dev/userfaultfd      needs permission on the file only (6.1)
-//   features              one handshake on a throw-away context (UFFDIO_API tells them all)
+//   /dev/userfaultfd      needs only permission for the file (6.1)
+//   features              UFFDIO_API on a temporary userfaultfd returns all features
 //   PAGEMAP_SCAN          one empty scan
 //
-// Containers often forbid the system call with a seccomp filter: that looks like EPERM or like
-// a kernel without it (ENOSYS), so the surroundings are collected too, for the message.
-// Nothing stays open. Any thread may call these; they allocate nothing.
+// Containers often forbid the system call with a seccomp filter. It then fails with EPERM, or with
+// ENOSYS as on a kernel without userfaultfd. UffdSurroundings has the facts that tell these cases
+// apart, for the message. Nothing stays open. Any thread may call these; they do not allocate.
 #ifndef UZSWAP_OS_PROBE_H_
 #define UZSWAP_OS_PROBE_H_
 
@@ -26,14 +26,14 @@ inline constexpr uint64_t kUffdFeaturesNeeded =
     abi::kUffdFeatureMove | abi::kUffdFeatureEventRemap | abi::kUffdFeatureEventRemove |
     abi::kUffdFeatureEventUnmap;
 
-// Opens a context that serves faults of user and kernel mode: by the system call, failing that
-// through the device. Fails with the errno of the system call.
+// Opens a userfaultfd that serves faults of user and kernel mode. Uses the system call; if that
+// fails, the device. Fails with the errno of the system call.
 Result<int> OpenUserfaultfd(int flags);
 
 struct UffdProbe {
   int call_errno = 0;     // 0: the system call works
   int device_errno = 0;   // 0: the device works
-  uint64_t features = 0;  // when either works
+  uint64_t features = 0;  // if one of them works
 
   [[nodiscard]] bool reachable() const { return call_errno == 0 || device_errno == 0; }
   [[nodiscard]] bool sufficient() const {
@@ -42,17 +42,17 @@ struct UffdProbe {
 };
 UffdProbe ProbeUserfaultfd();
 
-// Why userfaultfd may be out of reach.
+// Why userfaultfd may be unavailable.
 struct UffdSurroundings {
-  std::optional<uint64_t> sysctl;  // vm.unprivileged_userfaultfd; nothing: kernel built without
+  std::optional<uint64_t> sysctl;  // vm.unprivileged_userfaultfd; empty: the kernel has none
   bool device_exists = false;
-  bool seccomp_filter = false;  // some filter is active in this process
+  bool seccomp_filter = false;  // a filter is active in this process
 };
 UffdSurroundings LookAroundUserfaultfd();
 
 bool ProbePagemapScan();
 
-// All the machine's memory; what `uname -r` says.
+// The total memory of the machine, and the output of `uname -r`.
 Bytes MachineMemory();
 using KernelRelease = TextLine<65>;
 KernelRelease ReadKernelRelease();

@@ -1,11 +1,11 @@
-// ProcessIdentity: which process, beyond its number.
+// ProcessIdentity: identifies a process. The pid alone is not enough.
 //
-//   pid            reused by the kernel as soon as a process is reaped
-//   start_time     clock ticks since boot, field 22 of /proc/PID/stat: tells reuse apart
-//   pid_namespace  inode of /proc/PID/ns/pid: a pid means something only inside one
+//   pid            the kernel may use it again as soon as the process is reaped
+//   start_time     clock ticks since boot, field 22 of /proc/PID/stat: differs if the pid is reused
+//   pid_namespace  inode of /proc/PID/ns/pid: a pid is valid only in its namespace
 //
-// Raw system calls only; any thread of any process may call these. Where /proc is not mounted
-// start_time and pid_namespace are 0 and liveness falls back to asking for the pid alone.
+// Only raw system calls. Any thread of any process may call these. If /proc is not mounted,
+// start_time and pid_namespace are 0, and Probe checks the pid only.
 #ifndef UZSWAP_OS_PROCESS_IDENTITY_H_
 #define UZSWAP_OS_PROCESS_IDENTITY_H_
 
@@ -28,16 +28,16 @@ ProcessIdentity OwnIdentity();
 enum class Liveness : uint8_t {
   kAlive,
   kDead,     // no such process, a zombie, or another one with this pid
-  kUnknown,  // it lives in another pid namespace: its pid says nothing here
+  kUnknown,  // it is in another pid namespace, where the pid has another meaning
 };
 
-// `own_namespace` is OwnIdentity().pid_namespace, which a caller asking often keeps.
+// `own_namespace` is OwnIdentity().pid_namespace. A caller of many probes reads it once.
 Liveness Probe(const ProcessIdentity& process, uint64_t own_namespace);
 
-// What /proc/PID/stat says. Nothing if the text is not of that form. The command name in it may
-// hold blanks and brackets.
+// Fields of /proc/PID/stat. ParseProcessStat returns nothing if the text has another format. The
+// command name in the text may contain blanks and parentheses.
 struct ProcessStat {
-  char state = '?';  // of the first thread: 'Z' also when only that one has ended
+  char state = '?';  // of the first thread; 'Z' also if only that thread has ended
   uint64_t threads = 0;
   uint64_t start_time = 0;
 };

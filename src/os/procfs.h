@@ -1,13 +1,14 @@
-// procfs: what a process reads about itself, without the C library's streams or locale.
+// procfs: what a process reads about itself, without the C library's streams and locale.
 //
-//   AnonymousBytes   resident anonymous memory, from statm (resident less file and shmem)
-//   MapsReader       the mappings, one after the other, from maps
+//   MemoryReader     resident anonymous memory, from statm (resident minus file and shmem)
+//   ShareReader      the process's share of it, from smaps_rollup
+//   MapsReader       the mappings, one after the other, from maps or smaps
 //   PagemapReader    which pages of a range are present, by PAGEMAP_SCAN
-//   TaskReader       thread numbers; ThreadDescriptor: where glibc keeps a thread's descriptor
+//   TaskReader       thread ids, from task
 //
-// The files are opened by the calling thread in its own descriptor table and stay open; a
-// reader belongs to one thread at a time. Buffers are members: nothing is allocated. The
-// texts are parsed by hand: sscanf and isspace read tables that may lie on the program's heap.
+// The calling thread opens the files in its own descriptor table, and they stay open. One thread at
+// a time may use a reader. Buffers are members; nothing is allocated. The text is not parsed with
+// sscanf and isspace because these read locale tables that may be on the program's heap.
 #ifndef UZSWAP_OS_PROCFS_H_
 #define UZSWAP_OS_PROCFS_H_
 
@@ -20,7 +21,7 @@
 
 namespace uzswap::os {
 
-// A descriptor that closes itself, opened by path for reading.
+// A file opened for reading. The destructor closes it.
 class ProcFile {
  public:
   ProcFile() = default;
@@ -30,7 +31,7 @@ class ProcFile {
 
   Result<void> Open(const char* path);
   void Close();
-  // In a forked child: the descriptor belonged to a table that stayed with the parent.
+  // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
 
@@ -43,7 +44,7 @@ class MemoryReader {
   Result<void> Open() { return file_.Open("/proc/self/statm"); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  // Resident anonymous memory of the process as the kernel counts it (RssAnon).
+  // The resident anonymous memory of the process (RssAnon).
   [[nodiscard]] Bytes AnonymousBytes() const;
 
  private:
@@ -57,14 +58,14 @@ struct MapsEntry {
   bool writable = false;
   bool executable = false;
   bool shared = false;
-  bool anonymous = false;  // no file behind it (inode 0)
-  bool stack = false;      // the main thread's
+  bool anonymous = false;  // no file (inode 0)
+  bool stack = false;      // the stack of the main thread
   bool kernel = false;     // [vvar], [vdso], [vsyscall]
-  bool wiped = false;      // reads as zero after fork (MADV_WIPEONFORK); detailed reader only
+  bool wiped = false;      // zero after fork (MADV_WIPEONFORK); known after OpenDetailed only
 };
 
-// The process's share of its anonymous memory: pages shared with a forked relative count in
-// part. Costs a walk over all pages. Nothing on failure.
+// The process's share of its anonymous memory (PSS): a page that n processes share after fork
+// counts 1/n. Costs a walk over all pages. AnonymousShare returns nothing on failure.
 class ShareReader {
  public:
   Result<void> Open() { return file_.Open("/proc/self/smaps_rollup"); }
@@ -79,16 +80,16 @@ class ShareReader {
 class MapsReader {
  public:
   Result<void> Open() { return Begin("/proc/self/maps", false); }
-  // Reads smaps instead, which knows more and costs a walk over all pages.
+  // Reads smaps instead of maps. It has more fields and costs a walk over all pages.
   Result<void> OpenDetailed() { return Begin("/proc/self/smaps", true); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  // The mapping that holds `address` now, but for what only its name tells (`stack`, `kernel`).
-  // One question where the kernel answers it (Linux 6.11), otherwise a walk, which ends any other.
+  // Finds the mapping that contains `address` now. `stack` and `kernel` are not set because they
+  // need the name. One ioctl since Linux 6.11; before that a walk, which ends any other walk.
   bool Find(uint64_t address, MapsEntry* entry);
-  // Starts over with the state of now.
+  // Starts a new walk.
   void Rewind();
-  // False at the end. Mappings may change while they are read: a snapshot line by line.
+  // False at the end. Mappings may change during a walk; each entry is consistent.
   bool Next(MapsEntry* entry);
 
  private:
@@ -104,7 +105,7 @@ class MapsReader {
   bool detailed_ = false;
 };
 
-// One line of /proc/PID/maps; false if it is not one. Exposed for its tests.
+// Parses one line of /proc/PID/maps. False if the line has another format. Public for tests.
 bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry);
 
 struct PresentRun {
@@ -117,8 +118,9 @@ class PagemapReader {
   Result<void> Open();
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  // Finds the runs of present (or kernel-swapped) pages in [start, end), at most `capacity`.
-  // `*walked` is where the search stopped: continue there. Fails with the errno of the scan.
+  // Finds the runs of pages in [start, end) that are present or swapped by the kernel, at most
+  // `capacity` runs. `*walked` is where the scan stopped; continue there. Fails with the errno of
+  // PAGEMAP_SCAN.
   Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                          uint64_t* walked) const;
 
@@ -131,7 +133,7 @@ class TaskReader {
   Result<void> Open();
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  // Calls `visit(context, thread number)` for each thread of the process.
+  // Calls `visit(context, thread id)` for each thread of the process.
   void ForEach(void (*visit)(void* context, uint32_t thread), void* context);
 
  private:
@@ -139,15 +141,15 @@ class TaskReader {
   alignas(8) char buffer_[4096];
 };
 
-// An address inside the descriptor (struct pthread) of a thread made by the C library: the head
-// of its robust list, which the kernel knows. 0 for threads that have none.
+// An address inside the descriptor (struct pthread) of a thread of the C library. It is the head of
+// the thread's robust list, which the kernel knows. 0 for threads without a robust list.
 uint64_t ThreadDescriptorHint(uint32_t thread);
 
-// True if a thread of this process sleeps in futex(2): it waits for a lock. False whenever that
-// is not certain.
+// True if a thread of this process sleeps in futex(2), so it probably waits for a lock. False if
+// that is not certain.
 bool SleepsInFutex(uint32_t thread);
 
-// The processor a thread of this process ran on last; -1 if it is gone.
+// The processor on which a thread of this process ran last. -1 if the thread has ended.
 int ProcessorOfThread(uint32_t thread);
 
 }  // namespace uzswap::os

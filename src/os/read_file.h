@@ -1,7 +1,7 @@
-// ReadSmallFile: a file of /proc, /sys or a cgroup into a buffer of the caller, in one go.
+// ReadSmallFile: reads a file of /proc, /sys or a cgroup into the caller's buffer.
 //
-// Raw open, read and close: no stdio, no allocation, no locale. Any thread may call it. A file
-// longer than the buffer is cut off there, which the caller sees by size() == buffer size.
+// Only open, read and close: no stdio, no allocation, no locale. Any thread may call it. A file
+// that is longer than the buffer is cut off. The caller sees it by size() == buffer size.
 #ifndef UZSWAP_OS_READ_FILE_H_
 #define UZSWAP_OS_READ_FILE_H_
 

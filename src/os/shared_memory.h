@@ -1,13 +1,13 @@
-// SharedMemory: memory that several processes see, zeroed at the start.
+// SharedMemory: memory that several processes map. It is zero at the start.
 //
-//   creator    memfd, sized once, sealed against shrinking and growing: a process that maps
-//              it can never meet SIGBUS. Keeps the descriptor, so that others find it as
-//              /proc/PID/fd/N for as long as it lives.
-//   others     OpenPath: map it, close the descriptor again
+//   creator    a memfd with a fixed size, sealed against shrinking and growing, so that no access
+//              raises SIGBUS. The creator keeps the descriptor, so that other processes can open
+//              /proc/PID/fd/N while the creator runs.
+//   others     OpenPath: maps it and closes the descriptor
 //   private    no descriptor; shared with children by fork only
 //
-// Pages are taken from the kernel on first touch (a read takes one too). Any thread may call
-// these; the object itself is for one thread.
+// The kernel allocates a page at its first touch, also by a read. Any thread may call the static
+// functions. An object belongs to one thread.
 #ifndef UZSWAP_OS_SHARED_MEMORY_H_
 #define UZSWAP_OS_SHARED_MEMORY_H_
 
@@ -27,13 +27,13 @@ class SharedMemory {
 
   static Result<SharedMemory> Create(const char* name, Bytes size);
   static Result<SharedMemory> CreatePrivate(Bytes size);
-  // Fails with EPROTO when the file is not a sealed one of exactly `size` (it is not ours, or
-  // of another version).
+  // Fails with EPROTO if the file is not sealed or has another size: it is not uzswap's, or of
+  // another version.
   static Result<SharedMemory> OpenPath(const char* path, Bytes size);
 
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] size_t size() const { return size_; }
-  // The creator's descriptor, -1 otherwise.
+  // The descriptor of the creator. -1 in other processes.
   [[nodiscard]] int descriptor() const { return descriptor_; }
 
  private:

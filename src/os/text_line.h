@@ -1,7 +1,7 @@
-// TextLine: a short text built on the stack, for paths and messages where printf may not be
-// used (it locks, allocates and reads the locale of the program that hosts us).
+// TextLine: builds a short text on the stack, for paths and messages. printf is not used because it
+// takes locks, allocates and reads the program's locale.
 //
-// What does not fit is cut off. c_str() is always terminated.
+// Text that does not fit is cut off. c_str() always ends with a zero byte.
 #ifndef UZSWAP_OS_TEXT_LINE_H_
 #define UZSWAP_OS_TEXT_LINE_H_
 

@@ -1,9 +1,9 @@
-// ThreadPort: writes by ordinary calls, on the thread that waits for them. See os/io_port.h.
+// ThreadPort: writes with pwrite(2) in the thread that waits for the write. See os/io_port.h.
 //
 //   Submit -> queue -> Reap(wait) writes the oldest request and returns it
 //
-// For machines that forbid io_uring. The port starts no thread: a thread inside a foreign program
-// needs a stack and a descriptor table of the engine. Reap without `wait` writes nothing.
+// For machines that forbid io_uring. The port starts no thread: a thread in the program needs a
+// stack and a descriptor table from the engine. Reap without `wait` writes nothing.
 #ifndef UZSWAP_OS_THREAD_PORT_H_
 #define UZSWAP_OS_THREAD_PORT_H_
 
@@ -35,7 +35,7 @@ class ThreadPort final : public IoPort {
   const BackingFile* file_ = nullptr;
   uint32_t depth_ = 0;
   uint32_t in_flight_ = 0;
-  // First in, first out, through IoRequest::next.
+  // The queue, linked by IoRequest::next. First in, first out.
   IoRequest* head_ = nullptr;
   IoRequest* tail_ = nullptr;
 };

@@ -1,23 +1,23 @@
-// The binary interface of userfaultfd(2) and of PAGEMAP_SCAN, as the running kernel speaks it.
+// The binary interface of userfaultfd(2), of PAGEMAP_SCAN and of PROCMAP_QUERY.
 //
-// Distributions ship the header of the kernel they were built with (Debian 12's is 6.1, which
-// knows neither MOVE nor WP_ASYNC nor PAGEMAP_SCAN), while the kernel below may be any. So the
-// interface is written down here from its documentation, under our own names; whether the
-// running kernel has a feature is asked at run time (os/probe.h), never at compile time.
+// The kernel headers of a distribution may be older than the running kernel. Debian 12 has those of
+// Linux 6.1, without MOVE, WP_ASYNC and PAGEMAP_SCAN. So the interface is declared here from its
+// documentation, with our own names. Whether the running kernel has a feature is tested at run time
+// (os/probe.h), never at compile time.
 //
-//   a context        fd = userfaultfd(flags)            or ioctl(/dev/userfaultfd, kUffdioNew)
-//   its handshake    kUffdioApi    once per context; unknown features: EINVAL, struct zeroed
+//   open             fd = userfaultfd(flags)            or ioctl(/dev/userfaultfd, kUffdioNew)
+//   handshake        kUffdioApi, once per userfaultfd; unknown features: EINVAL, struct zeroed
 //   ranges           kUffdioRegister, kUffdioUnregister
-//   resolving        kUffdioCopy, kUffdioZeropage, kUffdioMove, kUffdioContinue, kUffdioPoison,
+//   resolve faults   kUffdioCopy, kUffdioZeropage, kUffdioMove, kUffdioContinue, kUffdioPoison,
 //                    kUffdioWriteProtect, kUffdioWake
-//   hearing          read() gives UffdMessage structures, as many as fit
+//   messages         read() returns as many UffdMessage structures as fit
 //
 //     UffdMessage   | event | pad 7 bytes | union of 24 bytes, one member per event |
 //                     8-bit                 page fault, fork, remap, remove / unmap
 //
-// The last signed member of each resolving structure is the kernel's answer: bytes done, or a
-// negative errno when it stopped in the middle (the call itself then fails as well; 0 and
-// -EAGAIN both mean that nothing was done). Plain data: any thread may use it.
+// The last signed member of each structure that resolves faults is the kernel's answer: the bytes
+// done, or a negative errno. If the call stopped in the middle it fails, and the member has the
+// bytes done. 0 and -EAGAIN both mean that nothing was done. Plain data: any thread may use it.
 #ifndef UZSWAP_OS_UFFD_ABI_H_
 #define UZSWAP_OS_UFFD_ABI_H_
 
@@ -34,11 +34,11 @@ inline constexpr long kSysUserfaultfd = 323;
 #elif defined(__aarch64__) || (defined(__riscv) && __riscv_xlen == 64)
 inline constexpr long kSysUserfaultfd = 282;
 #else
-#error "uzswap knows the number of userfaultfd(2) on x86-64, arm64 and riscv64 only"
+#error "uzswap has the number of userfaultfd(2) for x86-64, arm64 and riscv64 only"
 #endif
 
-// Flag of the call: serve faults of user mode only. With it no privilege is needed, but a
-// system call that meets a missing page fails with EFAULT.
+// Flag of the call: serve faults of user mode only. It needs no privilege, but a system call that
+// accesses a missing page fails with EFAULT.
 inline constexpr int kUffdUserModeOnly = 1;
 
 inline constexpr uint64_t kUffdApi = 0xAA;
@@ -64,8 +64,8 @@ inline constexpr uint64_t kUffdFeatureMove = uint64_t{1} << 16;           // 6.8
 
 struct UffdioApi {
   uint64_t api;       // in: kUffdApi
-  uint64_t features;  // in: wanted; out: all the kernel has
-  uint64_t ioctls;    // out: set of 1 << number
+  uint64_t features;  // in: requested; out: all features of the kernel
+  uint64_t ioctls;    // out: bit set of 1 << number
 };
 
 struct UffdioRange {
@@ -103,7 +103,7 @@ struct UffdioZeropage {
 };
 
 inline constexpr uint64_t kUffdMoveModeDontWake = uint64_t{1} << 0;
-// Holes of the source are passed over instead of ending the call with ENOENT.
+// The call skips holes of the source instead of failing with ENOENT.
 inline constexpr uint64_t kUffdMoveModeAllowSourceHoles = uint64_t{1} << 1;
 
 struct UffdioMove {
@@ -139,7 +139,7 @@ struct UffdioPoison {
   int64_t updated;  // out
 };
 
-// Numbers of the calls, for the sets in UffdioApi::ioctls and UffdioRegister::ioctls.
+// Numbers of the calls, for the bit sets in UffdioApi::ioctls and UffdioRegister::ioctls.
 inline constexpr unsigned kUffdioRegisterNumber = 0x00;
 inline constexpr unsigned kUffdioUnregisterNumber = 0x01;
 inline constexpr unsigned kUffdioWakeNumber = 0x02;
@@ -154,7 +154,7 @@ inline constexpr unsigned kUffdioApiNumber = 0x3F;
 inline constexpr unsigned long kUffdioNew = _IO(0xAA, 0x00);  // on /dev/userfaultfd
 inline constexpr unsigned long kUffdioApi = _IOWR(0xAA, kUffdioApiNumber, UffdioApi);
 inline constexpr unsigned long kUffdioRegister = _IOWR(0xAA, kUffdioRegisterNumber, UffdioRegister);
-// Two calls that only pass data in carry the reading direction by an old mistake.
+// These two calls only pass data in. The kernel defines them with _IOR by mistake.
 inline constexpr unsigned long kUffdioUnregister = _IOR(0xAA, kUffdioUnregisterNumber, UffdioRange);
 inline constexpr unsigned long kUffdioWake = _IOR(0xAA, kUffdioWakeNumber, UffdioRange);
 inline constexpr unsigned long kUffdioCopy = _IOWR(0xAA, kUffdioCopyNumber, UffdioCopy);
@@ -208,7 +208,7 @@ struct UffdMessage {
   };
 };
 
-// PAGEMAP_SCAN, on /proc/PID/pagemap (6.7): runs of pages by category.
+// PAGEMAP_SCAN, on /proc/PID/pagemap (Linux 6.7): finds runs of pages by category.
 inline constexpr uint64_t kPageIsWpAllowed = uint64_t{1} << 0;
 inline constexpr uint64_t kPageIsWritten = uint64_t{1} << 1;
 inline constexpr uint64_t kPageIsFile = uint64_t{1} << 2;
@@ -232,13 +232,13 @@ struct PagemapScan {
   uint64_t flags;
   uint64_t start;
   uint64_t end;
-  uint64_t walk_end;  // out: where the walk stopped
+  uint64_t walk_end;  // out: where the scan stopped
   uint64_t vector;    // address of an array of PagemapRegion, or 0
   uint64_t vector_length;
-  uint64_t pages_max;            // 0: no bound
-  uint64_t category_inverted;    // categories whose sense is turned before matching
-  uint64_t category_mask;        // all of these
-  uint64_t category_anyof_mask;  // at least one of these
+  uint64_t pages_max;            // 0: no limit
+  uint64_t category_inverted;    // categories that are inverted before matching
+  uint64_t category_mask;        // a page must have all of these
+  uint64_t category_anyof_mask;  // a page must have at least one of these
   uint64_t return_mask;
 };
 
@@ -259,12 +259,13 @@ static_assert(sizeof(UffdMessage) == 32 && offsetof(UffdMessage, pagefault) == 8
 static_assert(offsetof(UffdMessage, remap) == 8 && offsetof(UffdMessage::Remap, length) == 16);
 static_assert(offsetof(UffdMessage::Pagefault, thread_id) == 16);
 static_assert(sizeof(PagemapRegion) == 24);
-// What the kernel tells about the mapping of one address, through /proc/PID/maps (Linux 6.11).
+
+// PROCMAP_QUERY, on /proc/PID/maps (Linux 6.11): finds the mapping of one address.
 struct ProcmapQuery {
   uint64_t size;  // in: sizeof(ProcmapQuery)
   uint64_t query_flags;
   uint64_t query_address;
-  uint64_t start;  // out, as all up to `minor`
+  uint64_t start;  // out, like all members up to `minor`
   uint64_t end;
   uint64_t flags;
   uint64_t page_size;
@@ -272,7 +273,7 @@ struct ProcmapQuery {
   uint64_t inode;
   uint32_t major;
   uint32_t minor;
-  uint32_t name_size;  // 0: no name is wanted
+  uint32_t name_size;  // 0: do not return the name
   uint32_t build_id_size;
   uint64_t name_address;
   uint64_t build_id_address;

@@ -1,12 +1,12 @@
-// UringPort: writes through io_uring, single reads through pread. See os/io_port.h for the face.
+// UringPort: writes with io_uring, single reads with pread. See os/io_port.h for the interface.
 //
 //   Submit   -> submission ring -> kernel -> completion ring -> Reap
-//   ReadMany -> a ring of its own, for one caller at a time; who comes second reads one by one
+//   ReadMany -> its own ring, for one caller at a time; a second caller reads one by one
 //
-// The ring has room for exactly depth() requests, so neither side can overflow. Buffers are
-// registered if the limit on locked memory allows it; otherwise writes name plain memory.
-// Init fails with EPERM or ENOSYS where io_uring is forbidden (seccomp, io_uring_disabled):
-// the owner then takes a ThreadPort.
+// The ring has room for exactly depth() requests, so neither queue can overflow. Buffers are
+// registered if the limit on locked memory allows it; otherwise writes use unregistered memory.
+// Init fails with EPERM or ENOSYS if io_uring is forbidden (seccomp, io_uring_disabled). The owner
+// then uses a ThreadPort.
 #ifndef UZSWAP_OS_URING_PORT_H_
 #define UZSWAP_OS_URING_PORT_H_
 
@@ -24,11 +24,12 @@ class UringPort final : public IoPort {
   UringPort() = default;
   ~UringPort();
 
-  // `file` must outlive the port. Once, or again after Close.
+  // `file` must outlive the port. May be called once, and again after Close.
   Result<void> Init(const BackingFile& file, uint32_t depth);
-  // Requires: nothing in flight.
+  // Requires: no request is in flight.
   void Close();
-  // In a freshly forked child: the ring is the parent's, and its descriptor is not in our table.
+  // For a forked child: the ring belongs to the parent, and its descriptor is in the parent's
+  // table.
   void Forget();
 
   [[nodiscard]] const char* name() const override { return "io_uring"; }

@@ -1,4 +1,4 @@
-// UserFaultPort: the seam between the pager and userfaultfd(2).
+// UserFaultPort: the interface between the pager and userfaultfd(2).
 //
 //      program thread            kernel                      pager
 //      touches a missing page -> queues a message  -------->  Read()
@@ -7,14 +7,14 @@
 //      munmap, mremap,        -> queues an event   -------->  Read()
 //      madvise (sleeps until the event is read)
 //
-// One port is one context. Both the program's adopted mappings and the swap cache's slots are
-// registered with it, so that every Move, in either direction, is refused with kRetry while an
-// event waits to be read. That is what keeps us from taking a page out of a mapping that has
-// just replaced the one we knew (docs/decisions/0001-one-context.md).
+// One port is one userfaultfd. Both the program's adopted mappings and the staging frames are
+// registered with it. So every Move, in either direction, is refused with kRetry while an event
+// waits to be read. This ensures that the pager does not isolate a page of a mapping that has just
+// replaced the mapping it knows (docs/decisions/0001-one-context.md).
 //
 // Two implementations: LinuxUserFault (os/linux_user_fault.h) and FakeUserFault
-// (os/fake_user_fault.h), a small address space without a kernel, for stepping the pager's
-// protocol in every order. All calls may come from any thread; none allocates.
+// (os/testing/fake_user_fault.h). The fake is a small address space without a kernel. Tests step
+// the pager's protocol with it in every order. Any thread may call these; none allocates.
 #ifndef UZSWAP_OS_USER_FAULT_PORT_H_
 #define UZSWAP_OS_USER_FAULT_PORT_H_
 
@@ -29,9 +29,9 @@ namespace uzswap::os {
 struct UserFaultEvent {
   enum class Kind : uint8_t {
     kPageFault,  // start: the address; thread, write
-    kUnmap,      // [start, end) is gone
-    kRemap,      // [start, end) now begins at target
-    kRemove,     // the program discards the content of [start, end); it may not be gone yet
+    kUnmap,      // [start, end) is unmapped
+    kRemap,      // [start, end) was moved and now begins at target
+    kRemove,     // the program discards the content of [start, end); the pages may still be there
   };
   Kind kind = Kind::kPageFault;
   bool write = false;
@@ -41,43 +41,43 @@ struct UserFaultEvent {
   uint64_t target = 0;
 };
 
-// What the kernel answered. Every value is an ordinary outcome.
+// The answer of the kernel. Every value is a normal outcome.
 enum class PortOutcome : uint8_t {
   kDone,
-  kRetry,     // EAGAIN: an event waits to be read; read it, then try again
+  kRetry,     // EAGAIN: an event waits to be read, or the call stopped in the middle; read, retry
   kExists,    // EEXIST: the destination has a page already
-  kGone,      // ENOENT, ESRCH: no page at the source, or no such mapping any more
+  kGone,      // ENOENT, ESRCH: the source has no page, or the mapping does not exist any more
   kBusy,      // EBUSY: the page is pinned, or shared with a forked child
-  kRefused,   // EINVAL: the mapping's protection or lock does not allow it, or the range is not one
-              // of whole pages in one mapping. EFAULT: the source page is poisoned.
+  kRefused,   // EINVAL: the mapping's protection or lock does not allow it, or the range is not
+              // whole pages of one mapping. EFAULT: the source page is poisoned.
   kNoMemory,  // ENOMEM
 };
 
 struct PortResult {
   PortOutcome outcome = PortOutcome::kDone;
-  uint64_t done_bytes = 0;  // whole pages finished before the outcome
+  uint64_t done_bytes = 0;  // whole pages that were done before the outcome
 };
 
 class UserFaultPort {
  public:
-  // Takes messages that wait, faults first; 0 when there are none. Never sleeps.
+  // Reads queued messages, faults first. Returns 0 if there are none. Never sleeps.
   virtual size_t Read(std::span<UserFaultEvent> events) = 0;
-  // Sleeps until a message waits or `timeout_ms` is over (-1: for ever).
+  // Sleeps until a message is queued or `timeout_ms` has passed (-1: no timeout).
   virtual void WaitReadable(int timeout_ms) = 0;
 
-  // Moves whole pages, nothing copied. Wakes threads that wait for the destination.
+  // Moves whole pages without copying. Wakes threads that wait for the destination.
   virtual PortResult Move(uint64_t destination, uint64_t source, uint64_t length) = 0;
-  // Supplies whole pages with copies of `source` (engine memory). Wakes as Move does.
+  // Populates whole pages with copies of `source` (engine memory). Wakes as Move does.
   virtual PortResult Copy(uint64_t destination, const void* source, uint64_t length) = 0;
-  // Supplies the shared zero page.
+  // Populates a page with the shared zero page.
   virtual PortResult Zero(uint64_t destination) = 0;
-  // Supplies a page that raises SIGBUS at every touch, until it is discarded or unmapped: for
-  // content that is lost. kRefused where the kernel cannot (before Linux 6.6).
+  // Poisons a page whose content is lost: every touch raises SIGBUS until the page is discarded or
+  // unmapped. kRefused if the kernel cannot do it (before Linux 6.6).
   virtual PortResult Poison(uint64_t destination) = 0;
-  // Wakes threads that wait for pages in the range, without supplying any.
+  // Wakes threads that wait for pages in the range, without populating any.
   virtual void Wake(uint64_t start, uint64_t length) = 0;
 
-  // From here on missing pages of the range are ours to supply.
+  // After this call the port's user must populate the missing pages of the range.
   virtual Result<void> Register(uint64_t start, uint64_t length) = 0;
 
  protected:

@@ -1,9 +1,10 @@
-// VirtualArray<T>: a table with a fixed bound, zero-filled, that costs only what is touched.
+// VirtualArray<T>: an array with a fixed capacity. It is zero at the start and uses memory only for
+// the pages that were touched.
 //
-// Reserves address space for `capacity` elements in a Mapping; the kernel supplies zero pages
-// on first touch. Elements never move, so references stay valid for the array's life, and
-// there is nothing to grow on a path where allocation is forbidden. T must be usable when
-// all its bytes are zero, and is neither constructed nor destroyed.
+// Reserves address space for `capacity` elements in a Mapping. The kernel populates zero pages at
+// the first touch. Elements never move, so references stay valid for the array's lifetime. The
+// array never grows, so paths that must not allocate can use it. An element of zero bytes must be a
+// valid T. Elements are neither constructed nor destroyed.
 #ifndef UZSWAP_OS_VIRTUAL_ARRAY_H_
 #define UZSWAP_OS_VIRTUAL_ARRAY_H_
 
