@@ -1,15 +1,19 @@
-// FakeIoPort: a device of memory for tests, which fails on order. See os/io_port.h.
+// FakeIoPort: a device in memory for tests, with fault injection. See os/io_port.h.
 //
-// Every call is numbered from 1 (writes when they are submitted, reads when they are made).
-// A fault strikes one call, or every call from one on:
+// Every call has a number from 1 (a write at its Submit, a read at its Read). A fault is injected
+// into one call, or into all calls from one on:
 //
-//   kError        fails with an errno             kShortWrite  half lands, then the errno
-//   kTruncated    a read finds the end of file    kFlippedBit  succeeds, one bit at rest differs
-//   kVanished     ENODEV, now and ever after      kTorn        succeeds, but nothing was written
+//   kError        fails with an errno             kShortWrite  half is written, then the errno
+//   kTruncated    a read is at the end of file    kFlippedBit  succeeds, one stored bit is flipped
+//   kVanished     ENODEV in all later calls       kTorn        succeeds, but nothing was written
 //
-// Writes complete in order of submission, or, while Hold is on, not before Release: so a test
-// steps every race by hand. A latency can be set instead; it is waited for in Reap.
-// Any thread may call; one mutex guards all.
+// Writes complete in order of submission. While Hold is on they complete only after Release, so
+// that a test can step every race. A test can also set a latency, for which Reap waits. Any thread
+// may call; one mutex guards the state.
+//
+// Size: its data members are one value each of the queue, the planned fault and the counters, and
+// 9 of its methods are those of IoPort. Parts would share the one lock, and a test uses them
+// together.
 #ifndef UZSWAP_OS_TESTING_FAKE_IO_PORT_H_
 #define UZSWAP_OS_TESTING_FAKE_IO_PORT_H_
 
@@ -38,17 +42,17 @@ class FakeIoPort final : public IoPort {
 
   Result<void> Init(uint64_t capacity, uint32_t depth);
 
-  // Strikes call number `call` (from 1), and all after it if `sticky`.
+  // Injects a fault into call number `call` (from 1), and into all later calls if `sticky`.
   void Plan(IoFault fault, uint64_t call, int error = 5 /* EIO */, bool sticky = false);
-  void Heal();  // no fault from now on; a vanished device is back
+  void Heal();  // no faults from now on; a vanished device works again
   [[nodiscard]] uint64_t calls();
 
   void Hold();
-  // Lets `count` held writes complete; turns Hold off when asked for all.
+  // Lets `count` held writes complete. UINT32_MAX turns Hold off.
   void Release(uint32_t count = UINT32_MAX);
   void SetLatency(uint64_t nanoseconds) { latency_ns_ = nanoseconds; }
 
-  // What is at rest, for tests that damage it.
+  // The stored bytes, for tests that damage them.
   [[nodiscard]] std::span<std::byte> bytes() const { return {memory_.data(), memory_.size()}; }
   [[nodiscard]] uint64_t bytes_written() const { return bytes_written_; }
   [[nodiscard]] uint64_t writes() const { return writes_; }
@@ -81,7 +85,7 @@ class FakeIoPort final : public IoPort {
   uint64_t fault_call_ UZ_GUARDED_BY(mutex_) = 0;
   int fault_error_ UZ_GUARDED_BY(mutex_) = 0;
   bool fault_sticky_ UZ_GUARDED_BY(mutex_) = false;
-  // Completions allowed; bumped by Release, waited for by Reap.
+  // The number of completions allowed. Release increases it and Reap waits for it.
   std::atomic<uint32_t> allowed_{UINT32_MAX};
   std::atomic<uint64_t> latency_ns_{0};
   std::atomic<uint64_t> bytes_written_{0};

@@ -1,29 +1,33 @@
-// FakeUserFault: a program's address space without a kernel, for stepping the pager by hand.
+// FakeUserFault: a simulated address space of a program, so that a test can step the pager.
 //
 //   the pager's side     UserFaultPort and AddressSpace, with the kernel's answers
 //   the program's side   threads that touch pages and change mappings, one step at a time
 //
-// What is modelled (Linux 6.18, by its source and by experiment):
-//   - faults are read before events; a thread has one fault at a time, and waking it takes the
-//     fault out of the queue if nobody has read it yet
-//   - while a change of mappings is announced, Move, Copy and Zero answer kRetry; the
-//     announcement is withdrawn when the thread has run again after its event was read
-//   - a Copy across the border of an area answers kGone
+// The model (Linux 6.18, by its source and by experiment):
+//   - Faults are read before events. A thread has one fault at a time. Waking the thread removes
+//     its fault from the queue if it was not read yet.
+//   - While a change of mappings is announced, Move, Copy and Zero answer kRetry. The announcement
+//     ends when the thread has run again after its event was read.
+//   - A Copy across the border of an area answers kGone.
 //   - kExists, kGone, kBusy (pinned, shared with a child), kRefused (protection, lock, border of
-//     an area); a call that stops in the middle answers kRetry with done_bytes > 0
-//   - mremap reports the unmapping of what lay at its target, then the move, then the unmapping
-//     of its source; growing in place reports nothing
+//     an area). A call that stops in the middle answers kRetry with done_bytes > 0.
+//   - mremap reports the unmap of the old mapping at its target, then the move, then the unmap of
+//     its source. Growing in place reports nothing.
 //
-// A change goes through steps, each taken by a call to Step:
+// A change has several steps. Each call of Step does one:
 //
-//   Begin...      [announced; mappings are changed already, but for a discard]
+//   Begin...      [announced; the mappings are already changed, except for a discard]
 //   kToQueue   -> kUnread  -> (the pager reads) -> kToSettle -> next event, or kToZap, or kOver
 //
-// So that every order of program, kernel and pager can be forced. Touches never sleep: a thread
-// that must wait says kWaiting, and is asked again after the pager worked. The ...Blocking forms
-// are for tests with real threads.
+// So a test can force every order of program, kernel and pager. Touches never sleep: a thread that
+// must wait gets kWaiting, and the test repeats the touch after the pager has worked. The
+// ...Blocking forms are for tests with real threads.
 //
-// One lock guards all; any thread may call anything. For tests only: it allocates.
+// One lock guards all. Any thread may call any method. For tests only: it allocates.
+//
+// Size: it models one address space as both sides see it. 11 methods are those of UserFaultPort
+// and AddressSpace. The others are a system call, an injection or a query each, or a private step.
+// They all change the same memory, queues and announcements under one lock.
 #ifndef UZSWAP_OS_TESTING_FAKE_USER_FAULT_H_
 #define UZSWAP_OS_TESTING_FAKE_USER_FAULT_H_
 
@@ -72,9 +76,9 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   UserFaultPort& release_port() { return release_port_; }
 
   // --- Injection ---
-  // Call number `nth` of this kind from now on (1: the next) answers `outcome` and does nothing;
-  // a Move or a Copy first does `done_pages` of its pages. Calls answered kRetry because of an
-  // event count, but keep that answer.
+  // Call number `nth` of this kind from now on (1: the next) answers `outcome` and does nothing.
+  // A Move or a Copy first does `done_pages` of its pages. A call that answers kRetry because of an
+  // event counts too, but its answer is not changed.
   void Inject(Call call, uint64_t nth, PortOutcome outcome, uint64_t done_pages = 0)
       UZ_EXCLUDES(mutex_);
   // A Move (kRelease: through release_port()) moves `reported` pages and then `unreported` more
@@ -86,28 +90,28 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   [[nodiscard]] uint64_t calls(Call call) UZ_EXCLUDES(mutex_);
 
   // --- The program: mappings without an announcement ---
-  // Requires: nothing is mapped there.
+  // Requires: no mapping is there.
   void Map(uint64_t start, uint64_t length, FakeProtection protection = {}) UZ_EXCLUDES(mutex_);
   void Protect(uint64_t start, uint64_t length, FakeProtection protection) UZ_EXCLUDES(mutex_);
-  // mremap that finds room behind the mapping. Requires: there is room.
+  // mremap that grows the mapping in place. Requires: the range above the mapping is free.
   void GrowInPlace(uint64_t end, uint64_t new_end) UZ_EXCLUDES(mutex_);
   void SetPinned(uint64_t address, bool pinned) UZ_EXCLUDES(mutex_);
 
   // --- The program: changes of mappings, step by step ---
   ChangeId BeginUnmap(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
-  // mmap(MAP_FIXED): what was there is unmapped, the new mapping is there at once.
+  // mmap(MAP_FIXED): the old mapping is unmapped, the new mapping exists at once.
   ChangeId BeginReplace(uint64_t start, uint64_t length, FakeProtection protection = {})
       UZ_EXCLUDES(mutex_);
-  // mremap to `target`, replacing what is there. `keep_source` is MREMAP_DONTUNMAP.
+  // mremap to `target`, which replaces the mapping there. `keep_source` is MREMAP_DONTUNMAP.
   // Requires: the source is one mapping, or a part of one.
   ChangeId BeginRemap(uint64_t start, uint64_t length, uint64_t new_length, uint64_t target,
                       bool keep_source = false) UZ_EXCLUDES(mutex_);
   // madvise(MADV_DONTNEED). Requires: no hole in the range.
   ChangeId BeginDiscard(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
   [[nodiscard]] ChangeState StateOf(ChangeId change) UZ_EXCLUDES(mutex_);
-  // Takes the next step. False if the pager must read first, or the change is over.
+  // Does the next step. False if the pager must read first, or the change is over.
   bool Step(ChangeId change) UZ_EXCLUDES(mutex_);
-  // No change is announced.
+  // True if no change is announced.
   [[nodiscard]] bool Quiet() UZ_EXCLUDES(mutex_);
 
   // --- The program: threads ---
@@ -125,12 +129,12 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   void Interrupt();
 
   // --- Fork ---
-  // In a process made by fork(2): registrations, messages, waiting threads and announced changes
-  // stayed with the parent; every page is shared with it.
+  // For a forked child: it has no registrations, messages, waiting threads and announced changes of
+  // the parent, and shares every page with the parent.
   void BecomeChild() UZ_EXCLUDES(mutex_);
   void NoteForked() UZ_EXCLUDES(mutex_);
 
-  // --- Looking ---
+  // --- State, for assertions ---
   [[nodiscard]] bool IsPresent(uint64_t address) UZ_EXCLUDES(mutex_);
   [[nodiscard]] bool IsPoisoned(uint64_t address) UZ_EXCLUDES(mutex_);
   [[nodiscard]] bool IsMapped(uint64_t address) UZ_EXCLUDES(mutex_);
@@ -166,7 +170,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   struct Change {
     std::deque<UserFaultEvent> events;  // announced, not queued yet
     ChangeState state = ChangeState::kOver;
-    // For a discard: the part whose event was sent, and what comes after it.
+    // For a discard: the part whose event was sent, and the part after it.
     uint64_t zap_start = 0;
     uint64_t zap_end = 0;
     uint64_t discard_at = 0;
@@ -188,13 +192,13 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
     uint64_t unreported_pages = 0;
   };
 
-  // The injected outcome for this call, if any.
+  // Counts the call. Returns its injection, or nullptr.
   const Injection* Count(Call call) UZ_REQUIRES(mutex_);
   PortResult MoveLocked(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
   PortResult MoveAs(const Injection& injection, int userfaultfd, uint64_t destination,
                     uint64_t source, uint64_t length) UZ_REQUIRES(mutex_);
-  // Wakes nobody.
+  // Wakes no thread.
   PortResult MovePages(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
   PortOutcome MayMove(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
@@ -205,10 +209,10 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
       UZ_REQUIRES(mutex_);
   void WakeLocked(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
   void Notify();
-  // Sleeps until the generation is another than `seen`. Ends the test after the deadline.
+  // Sleeps until the generation differs from `seen`. Ends the test after the deadline.
   void AwaitNotify(uint32_t seen, uint64_t deadline_ns);
 
-  // Unmaps, and notes the events it causes.
+  // Unmaps, and adds the events of the unmap to `change`.
   void UnmapLocked(uint64_t start, uint64_t end, Change& change) UZ_REQUIRES(mutex_);
   void ContinueDiscard(Change& change) UZ_REQUIRES(mutex_);
   ChangeId Announce(Change change) UZ_REQUIRES(mutex_);
@@ -227,7 +231,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   uint64_t calls_[kCalls] UZ_GUARDED_BY(mutex_) = {};
   std::vector<Injection> injections_[kCalls] UZ_GUARDED_BY(mutex_);
 
-  // Bumped (release) whenever a sleeper of any kind may have something to do.
+  // Incremented (release) whenever a sleeping thread may have work to do.
   std::atomic<uint32_t> generation_{0};
   std::atomic<bool> interrupted_{false};
 };

@@ -6,13 +6,13 @@
 //      Read(), port().Copy(...)                                -> wakes the thread
 //      Await(1)        <-  the value, or the signal
 //
-// The stories of os/testing/user_fault_stories.h are written against this interface once, and run
-// in both worlds. The real world has real threads. It never sleeps to synchronise: it waits for a
-// state of the kernel (a readable descriptor, the count of unread faults in /proc/self/fdinfo, a
-// thread that sleeps in the wait for an event), and each wait has a deadline that fails the test.
-// A FaultWorld belongs to one thread.
+// The stories of os/testing/user_fault_stories.h use this interface and run in both worlds. The
+// real world has real threads. It never sleeps to synchronise. It waits for a state of the kernel
+// (a readable descriptor, the number of unread faults in /proc/self/fdinfo, a thread that waits
+// until its event is read). Each wait has a deadline that fails the test. A FaultWorld belongs to
+// one thread.
 //
-// Addresses are the same in both worlds: [kWorldStart, kWorldEnd), where nothing else is mapped.
+// Addresses are the same in both worlds: [kWorldStart, kWorldEnd). Nothing else is mapped there.
 #ifndef UZSWAP_OS_TESTING_FAULT_WORLD_H_
 #define UZSWAP_OS_TESTING_FAULT_WORLD_H_
 
@@ -41,7 +41,7 @@ struct MappingChange {
     kReplace,          // mmap(range, MAP_FIXED)
     kRemap,            // mremap(range -> [target, target + new_length), MREMAP_FIXED)
     kRemapKeepSource,  // the same with MREMAP_DONTUNMAP; new_length is the old one
-    kResizeInPlace,    // mremap(range, new_length) that does not move
+    kResizeInPlace,    // mremap(range, new_length) without a move
     kDontNeed,         // madvise(range, MADV_DONTNEED)
     kFree,             // madvise(range, MADV_FREE)
     kRemove,           // madvise(range, MADV_REMOVE)
@@ -54,8 +54,8 @@ struct MappingChange {
 
 struct ThreadEnd {
   enum class How : uint8_t {
-    kNot,     // it still runs, or sleeps
-    kDone,    // value: of a load, the word; of a change, its errno, or 0
+    kNot,     // it has not ended: it runs or sleeps
+    kDone,    // value: the word of a load; the errno of a change, or 0
     kSegv,    // SIGSEGV
     kSigbus,  // SIGBUS
   };
@@ -68,14 +68,14 @@ class FaultWorld {
  public:
   virtual ~FaultWorld() = default;
 
-  // Why there cannot be such a world on this machine; nullptr if there is one now.
+  // Returns why this machine cannot run this world, or nullptr.
   virtual const char* Start() = 0;
 
   virtual UserFaultPort& port() = 0;
   // A second userfaultfd, without events.
   virtual UserFaultPort& release_port() = 0;
   virtual AddressSpace& space() = 0;
-  // Memory of the engine, registered with port(). It is unmapped after the world has ended.
+  // Maps memory of the engine and registers it with port(). It is unmapped after the world ends.
   uint64_t MakeFrames(uint64_t pages);
 
   // --- Set-up, by the test's thread ---
@@ -85,7 +85,7 @@ class FaultWorld {
   virtual void StoreNow(uint64_t address, uint64_t value) = 0;
   // Loads from a page. Requires: the access needs no message.
   virtual void LoadNow(uint64_t address) = 0;
-  // Pins the page for input or output of a device. False: this machine has no way to do it.
+  // Pins the page, as for input or output of a device. False if this machine cannot do it.
   virtual bool Pin(uint64_t address) = 0;
   virtual void Unpin() = 0;
   // fork(2); the child ends at once.
@@ -95,16 +95,16 @@ class FaultWorld {
   virtual void BeginLoad(uint32_t thread, uint64_t address) = 0;
   virtual void BeginStore(uint32_t thread, uint64_t address, uint64_t value) = 0;
   virtual void BeginChange(uint32_t thread, const MappingChange& change) = 0;
-  // How the thread ended, without waiting for it.
+  // How the thread ended. Does not wait.
   virtual ThreadEnd Look(uint32_t thread) = 0;
-  // Waits until the thread has ended what it began.
+  // Waits until the thread has ended its current action.
   virtual ThreadEnd Await(uint32_t thread) = 0;
-  // Waits until the thread's change has an event in the queue that nobody has read.
+  // Waits until the queue has an unread event of the thread's change.
   // Requires: no unread event of another thread, unless this is the change's first event.
   virtual void AwaitEvent(uint32_t thread) = 0;
-  // Waits until `count` fault messages are in the queue that nobody has read.
+  // Waits until the queue has `count` unread fault messages.
   virtual void AwaitUnreadFaults(size_t count) = 0;
-  // As port().Read, with the world's numbers of threads.
+  // As port().Read, but with the thread numbers of this world.
   virtual std::vector<UserFaultEvent> Read(size_t most) = 0;
 
   // The word at the start of a present page.

@@ -1,5 +1,5 @@
-// What can go wrong with a device, for tests that let it happen at every call: see
-// os/fake_io_port.h.
+// The failures of a device, for tests that inject each of them into every call. See
+// os/testing/fake_io_port.h.
 #ifndef UZSWAP_OS_TESTING_IO_STORIES_H_
 #define UZSWAP_OS_TESTING_IO_STORIES_H_
 
@@ -32,8 +32,9 @@ inline constexpr IoStory kIoStories[] = {
     {"vanished", IoFault::kVanished, ENODEV, true},
 };
 
-// The call that is to fail after `call`: each of the first ones, then with a stride. With
-// UZSWAP_TEST_EVERY_CALL in the environment each one, which takes minutes.
+// The next call after `call` into which a test injects a failure: every call up to `first_ones`,
+// then every `stride`-th. With UZSWAP_TEST_EVERY_CALL in the environment every call, which takes
+// minutes.
 inline uint64_t NextFailingCall(uint64_t call, uint64_t first_ones, uint64_t stride) {
   static const bool every = getenv("UZSWAP_TEST_EVERY_CALL") != nullptr;
   return every || call < first_ones ? call + 1 : call + stride;

@@ -1,7 +1,7 @@
-// TempDirectory: a folder of a test's own, gone with all that is in it.
+// TempDirectory: a directory of a test. The destructor deletes it and its content.
 //
-// Below TMPDIR or /var/tmp: unlike /tmp, that is a disk almost everywhere, and what direct
-// input and output do is seen only there.
+// It is in TMPDIR or in /var/tmp, which is on a disk on most systems. /tmp often is not, and direct
+// I/O can be tested on a disk only.
 #ifndef UZSWAP_OS_TESTING_TEMP_DIRECTORY_H_
 #define UZSWAP_OS_TESTING_TEMP_DIRECTORY_H_
 
