@@ -27,7 +27,7 @@ constexpr const char* kTemplate = "/.uzswap-XXXXXX";
 
 bool Repeatable(int error) { return error == EINTR || error == EAGAIN; }
 
-// For file systems that do not know O_TMPFILE.
+// For file systems without O_TMPFILE.
 Result<int> CreateUnlinked(const char* directory) {
   char path[kPathMax];
   const size_t length = strlen(directory);
@@ -55,12 +55,13 @@ Result<int> OpenInDirectory(const char* directory) {
   return CreateUnlinked(directory);
 }
 
-// Of the open file, so that it lasts until the last process that inherited it is gone.
+// The lock belongs to the open file, so it lasts until the last process that inherited it has
+// ended.
 Result<int> LockForWriting(int fd) {
   if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
   const int error = errno;
   close(fd);
-  if (error == EWOULDBLOCK) return Error{EBUSY, "the backing file is another process's"};
+  if (error == EWOULDBLOCK) return Error{EBUSY, "the backing file is used by another process"};
   return Error{error, "locking the backing file"};
 }
 
@@ -82,7 +83,7 @@ Result<int> OpenPath(const char* path) {
   return S_ISREG(status.st_mode) ? LockForWriting(fd) : Result<int>(fd);
 }
 
-// A read lock on the first byte, which nothing else locks.
+// A lock on the first byte. No other code locks a byte range of this file.
 struct flock ReadersByte(short type) {
   struct flock lock = {};
   lock.l_type = type;
@@ -145,8 +146,8 @@ Result<BackingFile> BackingFile::OpenForReading(int fd_owner_task, int fd, bool 
   path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(fd_owner_task));
   path.Text("/fd/").Decimal(static_cast<uint64_t>(fd));
   BackingFile file;
-  // Not open(2) of the C library: this runs in the program's thread, in the middle of fork, where
-  // a thread must not end because somebody cancelled it.
+  // Not open() of the C library, which is a cancellation point: this runs in the program's thread
+  // during fork, where the thread must not be cancelled.
   file.fd_ = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0));
   if (file.fd_ < 0) return Error{errno, "opening the backing file again"};
   if (Result<void> measured = file.Measure(); !measured.ok()) return measured.error();
@@ -160,7 +161,7 @@ BackingFile BackingFile::AdoptFd(int fd) {
   BackingFile file;
   file.fd_ = fd;
   file.direct_ = (flags & O_DIRECT) != 0;
-  // What its opener could measure can be measured; a file of unknown size has no bound.
+  // Measure succeeded when the file was opened. If it fails here, the file has no size limit.
   static_cast<void>(file.Measure());
   return file;
 }
@@ -187,8 +188,7 @@ Result<void> BackingFile::Measure() {
   return {};
 }
 
-// Asked of what is open and locked: between stat and open somebody may have put something else
-// there.
+// Checks the open and locked file: between stat and open another process may have replaced it.
 Result<void> BackingFile::RequireEmpty() const {
   struct stat status = {};
   if (fstat(fd_, &status) != 0) return Error{errno, "fstat of the backing file"};
@@ -223,7 +223,7 @@ int64_t BackingFile::Read(uint64_t offset, std::span<std::byte> to) const {
     } else {
       ++attempt;
     }
-    // Direct reads that stop off the alignment stop at the end of the file.
+    // A direct read whose length is not aligned has reached the end of the file.
     if (got % kIoAlignment != 0) break;
   }
   return static_cast<int64_t>(got);
@@ -245,7 +245,7 @@ int BackingFile::Write(uint64_t offset, std::span<const std::byte> from) const {
 }
 
 void BackingFile::Discard(uint64_t offset, uint64_t length) const {
-  // A hint: where holes cannot be made the space is simply used again.
+  // A hint: if the file system cannot make holes, the space is used again later.
   if (is_device_) {
     uint64_t range[2] = {offset, length};
     static_cast<void>(ioctl(fd_, BLKDISCARD, range));

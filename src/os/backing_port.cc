@@ -7,7 +7,7 @@ namespace uzswap::os {
 Result<void> BackingPort::Open(const char* path, uint32_t depth, bool allow_direct) {
   UZ_CHECK(port_ == nullptr);
   Result<BackingFile> file = BackingFile::Open(path, allow_direct);
-  // A tree of processes shares the path, not the file.
+  // The processes of a tree share the path, but each has its own file.
   if (!file.ok() && BackingFile::IsTaken(file.error()) && !BackingFile::IsDevice(path)) {
     file = BackingFile::OpenBeside(path, allow_direct);
   }

@@ -12,8 +12,8 @@
 namespace uzswap::os {
 namespace {
 
-// Version 1 writes "no limit" as the largest page-aligned number, and older kernels as others
-// nearby; no machine has 2^60 bytes.
+// Version 1 writes "no limit" as the largest page-aligned number. Older kernels write other numbers
+// of that size. No machine has 2^60 bytes.
 constexpr uint64_t kUnlimited = uint64_t{1} << 60;
 
 std::string ReadWholeFile(const std::string& path) {
@@ -66,10 +66,10 @@ std::string Unescape(std::string_view text) {
 
 struct Mount {
   std::string point;
-  std::string root;  // the part of the hierarchy that is mounted there
+  std::string root;  // the part of the hierarchy that is mounted
 };
 
-// The mount of a version: `type` of the file system and an option it must have.
+// Finds the mount of a version by the `type` of its file system and an option it must have.
 std::optional<Mount> FindMount(std::string_view mountinfo, std::string_view type,
                                std::string_view option) {
   for (const std::string_view line : Split(mountinfo, '\n')) {
@@ -84,7 +84,7 @@ std::optional<Mount> FindMount(std::string_view mountinfo, std::string_view type
   return std::nullopt;
 }
 
-// Our path in the hierarchy of `controller`; the empty one stands for version 2.
+// The path of this process's cgroup in the hierarchy of `controller`. "" is version 2.
 std::optional<std::string> FindPath(std::string_view cgroups, std::string_view controller) {
   for (const std::string_view line : Split(cgroups, '\n')) {
     const size_t first = line.find(':');
@@ -98,8 +98,8 @@ std::optional<std::string> FindPath(std::string_view cgroups, std::string_view c
   return std::nullopt;
 }
 
-// Our path below the mount point. A path that is not below what is mounted belongs to a
-// namespace we cannot see: then the mount point is the closest we get.
+// The path of the cgroup below the mount point. If the path is not in the mounted part, it belongs
+// to a namespace that is not visible here. Then the mount point itself is used.
 std::string BelowMount(const std::string& path, const Mount& mount) {
   if (path.find("/..") != std::string::npos) return "";
   if (mount.root == "/") return path == "/" ? "" : path;
@@ -112,7 +112,7 @@ void AddNumber(const std::string& file, std::string_view text, std::vector<Cgrou
   if (bytes && *bytes < kUnlimited) limits.push_back({Bytes(*bytes), file});
 }
 
-// Reads `names` at every level from ours up to the mount point.
+// Reads the files `names` at every level from the process's cgroup up to the mount point.
 void WalkUp(const std::string& root, const Mount& mount, std::string below,
             std::initializer_list<const char*> names, std::vector<CgroupLimit>& limits) {
   while (true) {
@@ -134,7 +134,7 @@ void AddHierarchical(const std::string& root, const std::string& file,
   if (found == std::string::npos) return;
   std::vector<CgroupLimit> above;
   AddNumber(file, std::string_view(text).substr(found + kLabel.size()), above);
-  // Mostly it repeats what a level we can see says.
+  // It usually repeats the limit of a visible level.
   const CgroupLimit* seen = Tightest(limits);
   if (!above.empty() && (seen == nullptr || above[0].bytes < seen->bytes)) {
     limits.push_back(above[0]);

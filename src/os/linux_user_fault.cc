@@ -18,8 +18,8 @@ namespace {
 
 constexpr size_t kMessagesPerRead = 16;
 
-// syscall() and not the C library's wrappers: those are cancellation points, which look into
-// the thread's descriptor, and the engine's threads have none worth the name.
+// syscall() is used because the C library's wrappers are cancellation points. These read the
+// thread's descriptor, and that of the engine's threads is all zeroes (os/thread.h).
 int Ioctl(int descriptor, unsigned long request, void* argument) {
   return static_cast<int>(syscall(SYS_ioctl, descriptor, request, argument));
 }
@@ -41,7 +41,7 @@ PortOutcome OutcomeOf(int error) {
     case ENOMEM:
       return PortOutcome::kNoMemory;
     default:
-      PanicOperands(__FILE__, __LINE__, "userfaultfd answered an unknown errno",
+      PanicOperands(__FILE__, __LINE__, "userfaultfd returned an unknown errno",
                     static_cast<uint64_t>(error), 0);
   }
 }
@@ -79,7 +79,7 @@ UserFaultEvent Translate(const abi::UffdMessage& message) {
     case abi::UffdEvent::kFork:
       break;
   }
-  PanicOperands(__FILE__, __LINE__, "userfaultfd sent an event we did not ask for",
+  PanicOperands(__FILE__, __LINE__, "userfaultfd sent an event that was not requested",
                 static_cast<uint64_t>(message.event), 0);
 }
 
@@ -127,7 +127,7 @@ size_t LinuxUserFault::Read(std::span<UserFaultEvent> events) {
 void LinuxUserFault::WaitReadable(int timeout_ms) {
   pollfd poll_descriptor{descriptor_, POLLIN, 0};
   timespec timeout{timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
-  // An interrupted sleep is as good as one that ended: the caller reads and sleeps again.
+  // An interrupted sleep needs no retry: the caller reads and sleeps again.
   syscall(SYS_ppoll, &poll_descriptor, 1, timeout_ms < 0 ? nullptr : &timeout, nullptr, 0);
 }
 
@@ -157,7 +157,7 @@ PortResult LinuxUserFault::Poison(uint64_t destination) {
 
 void LinuxUserFault::Wake(uint64_t start, uint64_t length) {
   abi::UffdioRange range{start, length};
-  // A range whose mapping has gone has nobody left to wake.
+  // Failure is ignored: if the mapping is gone, no thread waits there.
   Ioctl(descriptor_, abi::kUffdioWake, &range);
 }
 

@@ -89,7 +89,7 @@ void Mapping::Protect(size_t offset, size_t length, bool accessible) {
 }
 
 void Mapping::ForbidHugePages() {
-  // EINVAL: built without huge pages, so there is nothing to forbid.
+  // EINVAL: the kernel was built without huge pages.
   if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);
 }
 

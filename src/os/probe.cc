@@ -22,8 +22,8 @@ int OpenByCall(int flags) {
   return fd < 0 ? -errno : static_cast<int>(fd);
 }
 
-// syscall() and not the C library's open and close: those are cancellation points, which look
-// into the thread's descriptor, and the engine's threads have none worth the name.
+// syscall() is used because open and close of the C library are cancellation points. These read the
+// thread's descriptor, and that of the engine's threads is all zeroes (os/thread.h).
 int OpenByDevice(int flags) {
   const long device = syscall(SYS_openat, AT_FDCWD, kDevice, O_RDWR | O_CLOEXEC, 0);
   if (device < 0) return -errno;
@@ -33,7 +33,7 @@ int OpenByDevice(int flags) {
   return fd < 0 ? -failure : static_cast<int>(fd);
 }
 
-// Every feature the kernel has; asking for none makes it name all. Closes `fd`.
+// Returns all features of the kernel. A handshake that requests none returns all. Closes `fd`.
 uint64_t AskFeatures(int fd) {
   abi::UffdioApi api = {abi::kUffdApi, 0, 0};
   const bool answered = ioctl(fd, abi::kUffdioApi, &api) == 0;

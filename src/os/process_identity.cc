@@ -18,7 +18,7 @@ constexpr int kStateField = 3;
 constexpr int kThreadsField = 20;
 constexpr int kStartTimeField = 22;
 
-// The text from `fields` blanks on; empty when there are fewer.
+// The text after the first `fields` blanks. Empty if there are fewer blanks.
 std::string_view SkipFields(std::string_view text, int fields) {
   for (; fields > 0; --fields) {
     const size_t blank = text.find(' ');
@@ -39,7 +39,7 @@ std::optional<ProcessStat> StatOf(const char* path) {
   return ParseProcessStat(text.value());
 }
 
-// EPERM means that it exists and is not ours.
+// EPERM: the process exists and belongs to another user.
 bool PidExists(uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0 || errno != ESRCH; }
 
 }  // namespace
@@ -75,10 +75,8 @@ Liveness Probe(const ProcessIdentity& process, uint64_t own_namespace) {
   TextLine<64> path;
   path.Text("/proc/").Decimal(process.pid).Text("/stat");
   const std::optional<ProcessStat> stat = StatOf(path.c_str());
-  // It went between the two questions, or its /proc is closed to us (hidepid): then kill()
-  // has the last word.
-  // It went between the two questions, or its /proc is closed to us (hidepid): then the pid
-  // has the last word.
+  // The process ended between the two checks, or its /proc is not readable (hidepid). Then only the
+  // pid is checked.
   if (!stat) return PidExists(process.pid) ? Liveness::kAlive : Liveness::kDead;
   const bool same = stat->start_time == process.start_time;
   const bool ended = (stat->state == 'Z' && stat->threads <= 1) || stat->state == 'X';

@@ -14,7 +14,7 @@
 namespace uzswap::os {
 namespace {
 
-// A cursor over a text that need not end with a zero.
+// A cursor over a text, which does not need a zero byte at its end.
 class Scanner {
  public:
   Scanner(const char* text, size_t length) : at_(text), end_(text + length) {}
@@ -310,7 +310,7 @@ int ProcessorOfThread(uint32_t thread) {
   char text[512];
   const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
   if (got <= 0) return -1;
-  // Fields are counted from the closing parenthesis of the name, which may hold anything.
+  // Fields are counted from the last closing parenthesis: the name may contain any character.
   const char* name_end = static_cast<const char*>(memrchr(text, ')', static_cast<size_t>(got)));
   if (name_end == nullptr) return -1;
   Scanner scanner(name_end + 1, static_cast<size_t>(text + got - name_end - 1));

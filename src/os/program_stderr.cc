@@ -14,13 +14,13 @@
 namespace uzswap::os {
 namespace {
 
-// A new open file: its flags are not those of the program's own descriptor.
+// Opens a new file description, so that `more_flags` do not change the program's descriptor.
 long OpenStderr(int more_flags) {
   return syscall(SYS_openat, AT_FDCWD, "/proc/self/fd/2",
                  O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC | more_flags, 0);
 }
 
-// write(2), but a pipe without readers raises no SIGPIPE: the line is not the program's.
+// write(2) without SIGPIPE for a pipe without readers: the program did not write the line.
 long WriteWithoutSignal(long file, const char* text, size_t length) {
   const uint64_t pipe_signal = uint64_t{1} << (SIGPIPE - 1);
   uint64_t before = 0;
@@ -48,7 +48,7 @@ void WriteToProgramStderr(std::string_view line) {
 bool TryWriteToProgramStderr(std::string_view line) {
   const long opened = OpenStderr(O_NONBLOCK);
   if (opened < 0) return false;
-  // Up to PIPE_BUF bytes go into a pipe whole or not at all, see pipe(7).
+  // A write of up to PIPE_BUF bytes to a pipe is atomic, see pipe(7).
   const size_t length = std::min<size_t>(line.size(), PIPE_BUF);
   const long written = WriteWithoutSignal(opened, line.data(), length);
   syscall(SYS_close, opened);

@@ -67,9 +67,9 @@ Result<SharedMemory> SharedMemory::OpenPath(const char* path, Bytes size) {
   struct stat status = {};
   const bool ours = fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) == rounded &&
                     (fcntl(fd, F_GET_SEALS) & kSeals) == kSeals;
-  Result<SharedMemory> memory = ours
-                                    ? Map(fd, rounded, MAP_SHARED)
-                                    : Result<SharedMemory>(Error{EPROTO, "not a session's memory"});
+  Result<SharedMemory> memory =
+      ours ? Map(fd, rounded, MAP_SHARED)
+           : Result<SharedMemory>(Error{EPROTO, "not the shared memory of a session"});
   close(fd);
   return memory;
 }

@@ -22,7 +22,7 @@ namespace uzswap::os {
 namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
-// glibc's surplus for libraries that use initial-exec thread-locals is far below this.
+// glibc's reserve for initial-exec thread-locals of libraries is much smaller than this.
 constexpr size_t kStaticTlsBytes = 64 << 10;
 constexpr size_t kDescriptorBytes = 16 << 10;
 constexpr size_t kCanaryOffset = 0x28;
@@ -37,17 +37,17 @@ struct Start {
   int keep = -1;
 };
 
-// Thread memory is never given back: a service thread ends with the process.
+// Thread memory is never released: a service thread ends with the process.
 struct ThreadMemory {
   Mapping mapping;
   Start start;
 };
 alignas(ThreadMemory) std::byte g_threads[kThreadsMax][sizeof(ThreadMemory)];
-// Taken before the thread exists: a new thread may start another at once.
+// An entry is taken before the thread exists, because a new thread may start another at once.
 std::atomic<int> g_thread_count{0};
 
-// clone copied the program's table: holding its pipes open would hide their end from the readers
-// on the other side.
+// clone copied the program's descriptor table. If its pipes stayed open here, their readers would
+// never see the end of the file.
 void EmptyTable(int keep) {
   if (keep >= 0 && keep != kKeptDescriptor) syscall(SYS_dup3, keep, kKeptDescriptor, O_CLOEXEC);
   syscall(SYS_close_range, 0u, static_cast<unsigned>(kKeptDescriptor - 1), 0u);
@@ -84,7 +84,7 @@ Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorT
   Result<Mapping> made =
       Mapping::Create(Bytes(kStackBytes + kStaticTlsBytes + kDescriptorBytes), "a thread's stack");
   if (!made.ok()) return made.error();
-  // Relaxed: a number of one's own is all that is asked for.
+  // Relaxed: only the uniqueness of the number matters.
   const int index = g_thread_count.fetch_add(1, std::memory_order_relaxed);
   if (index >= kThreadsMax) return Error{EAGAIN, "too many service threads"};
   auto* memory = new (g_threads[index]) ThreadMemory;
@@ -96,7 +96,7 @@ Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorT
   void* stack_top = memory->mapping.data() + kStackBytes;
   void* pointer = ThreadPointerOf(memory->mapping);
 
-  // Sixty-four bits of ones: the C library's sigset functions would spare its own signals.
+  // All 64 bits: the C library's sigset functions would leave out its own signals.
   const uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));

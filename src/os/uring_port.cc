@@ -33,7 +33,7 @@ Result<void> UringPort::Init(const BackingFile& file, uint32_t depth) {
   file_ = &file;
   depth_ = depth;
   MutexLock lock(read_mutex_);
-  // Without it reads go one by one.
+  // If this fails, ReadMany reads one by one.
   has_read_ring_ = io_uring_queue_init(kReadDepth, &read_ring_, IORING_SETUP_CLAMP) == 0;
   return {};
 }
@@ -82,7 +82,7 @@ bool UringPort::Submit(IoRequest& request) {
 
 void UringPort::Enter(IoRequest& request) {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-  UZ_CHECK(entry != nullptr);  // the ring holds depth_ and every Enter submits
+  UZ_CHECK(entry != nullptr);  // the ring has depth_ entries and every Enter submits
   std::byte* const data = request.data + request.written;
   const uint32_t length = request.length - request.written;
   const uint64_t offset = request.offset + request.written;
@@ -97,8 +97,8 @@ void UringPort::Enter(IoRequest& request) {
   for (uint32_t i = 0; i < kIoAttemptsMax && result < 0 && Repeatable(-result); ++i) {
     result = io_uring_submit(&ring_);
   }
-  // What stays in the submission ring would be submitted by the next call, when its owner has
-  // long been told of the failure. Every entry is therefore taken by the kernel or fatal.
+  // An entry that stays in the submission ring would be submitted by the next call, after its owner
+  // was told that it failed. So the kernel must take every entry.
   UZ_CHECK(result >= 0);
 }
 
@@ -141,7 +141,7 @@ void UringPort::ReadMany(std::span<IoRead> reads) {
       const size_t count = SubmitReads(reads.first(std::min<size_t>(reads.size(), kReadDepth)));
       if (count == 0) break;
       ReapReads(count);
-      // What was cut short is finished, or fails for good, by an ordinary call.
+      // pread completes a short read, or fails.
       for (IoRead& read : reads.first(count)) {
         if (read.got != static_cast<int64_t>(read.to.size())) read.got = Read(read.offset, read.to);
       }
@@ -152,11 +152,11 @@ void UringPort::ReadMany(std::span<IoRead> reads) {
   for (IoRead& read : reads) read.got = Read(read.offset, read.to);
 }
 
-// Returns how many the kernel took.
+// Returns how many reads the kernel took.
 size_t UringPort::SubmitReads(std::span<IoRead> reads) {
   for (IoRead& read : reads) {
     io_uring_sqe* entry = io_uring_get_sqe(&read_ring_);
-    UZ_CHECK(entry != nullptr);  // all that was entered before has been taken
+    UZ_CHECK(entry != nullptr);  // the kernel took all earlier entries
     io_uring_prep_read(entry, file_->fd(), read.to.data(), static_cast<unsigned>(read.to.size()),
                        read.offset);
     io_uring_sqe_set_data(entry, &read);
@@ -168,7 +168,8 @@ size_t UringPort::SubmitReads(std::span<IoRead> reads) {
     if (result > 0) {
       taken += static_cast<size_t>(result);
     } else {
-      // An entry that stays in the ring would be submitted by the next call, with a dead buffer.
+      // An entry that stays in the ring would be submitted by the next call, with an invalid
+      // buffer.
       UZ_CHECK((result == 0 || Repeatable(-result)) && ++attempt < kIoAttemptsMax);
     }
   }
