@@ -38,7 +38,7 @@ class ReclaimPort {
 
   // Is this process managed: pager and storage running?
   virtual bool active() = 0;
-  // Makes it so. False: it cannot be; the program was told.
+  // Makes the process managed. False: that failed, and the user was informed.
   virtual bool Activate() = 0;
 
   // --- Requires for all that follows: active ---

@@ -1,5 +1,5 @@
-// What the program does to its mappings against what the pager is doing with the pages, in each
-// order that the kernel's steps allow.
+// Changes of the program's mappings against what the pager does with the pages, in each order that
+// the kernel's steps allow.
 #include <gtest/gtest.h>
 
 #include "pager/testing/pager_world.h"
@@ -13,7 +13,7 @@ using ChangeId = PagerWorld::ChangeId;
 using ChangeState = os::FakeUserFault::ChangeState;
 
 // Where a page may be when the program changes its mapping.
-enum class Where { kUntracked, kResident, kCached, kInFlight, kCompressed, kSameFilled };
+enum class Where { kUntracked, kResident, kStaged, kInFlight, kCompressed, kSameFilled };
 
 class PagerEvent : public testing::TestWithParam<Where> {
  protected:
@@ -216,7 +216,7 @@ TEST_P(PagerEvent, RemapTakesThePagesAlong) {
 
 TEST_P(PagerEvent, RemapThatGrowsOnItsWay) {
   EXPECT_TRUE(world_.Finish(world_.BeginRemap(0, kPages, 3 * kPages, 100)));
-  EXPECT_TRUE(world_.Write(100 + 2 * kPages, std::byte{6}));  // told by no event
+  EXPECT_TRUE(world_.Write(100 + 2 * kPages, std::byte{6}));  // no event reports it
   EXPECT_TRUE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(100 + 3 * kPages - 1)));
 }
 
@@ -270,7 +270,7 @@ std::string NameOf(const testing::TestParamInfo<Where>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Wherever, PagerEvent,
-                         testing::Values(Where::kUntracked, Where::kResident, Where::kCached,
+                         testing::Values(Where::kUntracked, Where::kResident, Where::kStaged,
                                          Where::kInFlight, Where::kCompressed, Where::kSameFilled),
                          NameOf);
 

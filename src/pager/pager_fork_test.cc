@@ -1,5 +1,5 @@
-// Fork: the keeper freezes the pager, a real fork(2) copies everything, the parent goes on and the
-// child rebuilds. What the child checks, it tells by its exit status.
+// Fork: the daemon freezes the pager, a real fork(2) copies everything, the parent continues and
+// the child rebuilds. The child reports by its exit status.
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -92,7 +92,7 @@ TEST_P(PagerMoves, GivingBackWhatDoesNotCompress) {
   EXPECT_TRUE(world_.fake.IsPresent(PagerWorld::At(20)));
 }
 
-TEST_P(PagerMoves, Draining) {
+TEST_P(PagerMoves, Releasing) {
   world_.TakePages(0, kPages);
   world_.CompressAll();
   Inject(Call::kRelease, kPages);

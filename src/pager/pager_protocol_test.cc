@@ -1,5 +1,5 @@
-// A page between program, swap cache and pool: faults against taking and compressing, in both
-// orders, one step at a time. After each test every byte is compared, and nothing may be left.
+// A page between program, staging frames and pool: faults against isolation and stores, in both
+// orders, one step at a time. After each test every byte is compared, and nothing may be left over.
 #include <gtest/gtest.h>
 
 #include "pager/testing/pager_world.h"
@@ -160,7 +160,7 @@ TEST_F(PagerProtocol, TouchedAfterTheCompressorWon) {
 
 // --- what cannot be stored ---
 
-TEST_F(PagerProtocol, AnIncompressiblePageIsGivenBackAndLeftAlone) {
+TEST_F(PagerProtocol, AnIncompressiblePageReturnsAndIsLeftAlone) {
   world_.MapAndAdopt(0, 1);
   world_.Fill(0, 1, PageKind::kRandom, 3);
   world_.TakePages(0, 1);
@@ -171,7 +171,7 @@ TEST_F(PagerProtocol, AnIncompressiblePageIsGivenBackAndLeftAlone) {
   EXPECT_EQ(count(counts_.reject_compress_poor), 1u);
 }
 
-TEST_F(PagerProtocol, AnIncompressiblePageThatCannotBeGivenBackStaysCached) {
+TEST_F(PagerProtocol, AnIncompressiblePageThatCannotReturnStaysStaged) {
   world_.MapAndAdopt(0, 1);
   world_.Fill(0, 1, PageKind::kRandom, 3);
   world_.TakePages(0, 1);
@@ -192,7 +192,7 @@ TEST_F(PagerProtocol, AnIncompressiblePageTouchedInFlight) {
   EXPECT_EQ(count(counts_.lost_races), 1u);
 }
 
-TEST(PagerProtocolPool, AFullPoolKeepsPagesCached) {
+TEST(PagerProtocolPool, AFullPoolKeepsPagesStaged) {
   PagerWorld world({.frames = 32, .pool_frames = 2});
   world.MapAndAdopt(0, 32);
   world.Fill(0, 32, PageKind::kMixed, 5);  // larger than half a page each: one in a pool frame
@@ -203,7 +203,7 @@ TEST(PagerProtocolPool, AFullPoolKeepsPagesCached) {
   EXPECT_TRUE(world.ReadEverything()) << world.failure();
 }
 
-TEST(PagerProtocolPool, AFullSwapCacheStopsTaking) {
+TEST(PagerProtocolPool, IsolationStopsWithoutEmptyFrames) {
   PagerWorld world({.frames = 8});
   world.MapAndAdopt(0, 32);
   world.Fill(0, 32, PageKind::kText, 5);
@@ -218,7 +218,7 @@ TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
   world.MapAndAdopt(0, 128);
   for (uint64_t page = 0; page < 128; ++page) {  // far more than there is room for
     world.Fill(page, 1, PageKind::kText, 5 + page);
-    world.pager.Isolate(0);  // a keeper comes by: faults may try again
+    world.pager.Isolate(0);  // the daemon comes by: faults may try again
   }
   EXPECT_GT(world.statistics.direct_reclaims.Get(), 0u);
   EXPECT_GT(world.statistics.zswpout.Get(), 0u);
@@ -312,9 +312,9 @@ TEST_F(PagerProtocol, PinnedResidentPagesAreNotTaken) {
   EXPECT_EQ(world_.StateOf(2), PageState::kResident);
 }
 
-// --- draining ---
+// --- releasing frames ---
 
-TEST_F(PagerProtocol, DrainGivesSpentFramesBack) {
+TEST_F(PagerProtocol, ReleaseGivesFramesBack) {
   Begin(16);
   world_.TakePages(0, 16);
   world_.CompressAll();
@@ -325,12 +325,12 @@ TEST_F(PagerProtocol, DrainGivesSpentFramesBack) {
   EXPECT_EQ(world_.pager.ReleaseFrames(1), 0u);
 }
 
-TEST_F(PagerProtocol, DrainWhileACompressorReadsAFrame) {
+TEST_F(PagerProtocol, ReleaseWhileAStoreReadsAFrame) {
   Begin(4);
   world_.TakePages(0, 4);
   Batch batch;
   PagerTestPeer::BeginBatch(world_.pager, 2, &batch);
-  EXPECT_TRUE(world_.Write(0, std::byte{5}));  // the frame is nobody's, and still read
+  EXPECT_TRUE(world_.Write(0, std::byte{5}));  // the frame has no owner, and is still read
   EXPECT_EQ(world_.pager.ReleaseFrames(10), 0u);
   PagerTestPeer::StoreBatch(world_.pager, world_.context, &batch);
   PagerTestPeer::FinishBatch(world_.pager, batch);

@@ -1,9 +1,11 @@
-// Readahead: recognises threads that walk through memory, to bring pages ahead of them.
+// Readahead: recognises threads that scan memory, and says how many pages a fault should bring.
 //
-// A fault at the address where an earlier run ended, or a little beyond it, continues that
-// stream, and its window doubles; any other fault takes over the stream that has been silent
-// longest, with a window of one page. So a random fault never brings a neighbour along, and a scan
-// soon moves kWindowMax pages for the price of one fault. Not synchronised.
+//     stream  next ----> end of the last run; a fault here, or a few pages on, continues the stream
+//             window     1, 2, 4, .. kWindowMax pages: doubles with every fault that continues it
+//
+// Any other fault takes over the stream that was not used for the longest time, with a window of one
+// page. So a random fault brings no neighbour, and a scan soon gets kWindowMax pages for one fault.
+// Not synchronised: the owner's lock guards it.
 #ifndef UZSWAP_PAGER_READAHEAD_H_
 #define UZSWAP_PAGER_READAHEAD_H_
 
@@ -16,7 +18,7 @@ class Readahead {
  public:
   static constexpr size_t kWindowMax = 32;
 
-  // How many pages to supply for a fault at `address`.
+  // How many pages to bring for a fault at `address`.
   size_t Window(uint64_t address) {
     ++clock_;
     Stream* oldest = &streams_[0];
@@ -33,7 +35,7 @@ class Readahead {
     *oldest = {address, 1, clock_};
     return 1;
   }
-  // The run that Window() was asked for ended at `end`: a fault there continues it.
+  // The run for which Window() was called ended at `end`: a fault there continues the stream.
   void NoteEnd(uint64_t end) { current_->next = end; }
 
  private:

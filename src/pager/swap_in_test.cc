@@ -91,7 +91,7 @@ TEST_F(SwapInTest, ASlotThatIsFreedAtAnyTimeLeavesNothing) {
   }
 }
 
-// The slot has a new owner before the read ends: what was read is nobody's.
+// The slot has a new owner before the read ends: what was read has no owner.
 TEST_F(SwapInTest, ASlotThatIsUsedAgainWhileItIsReadIsReadAgain) {
   const SwapSlot slot = slots_[0];
   swap_in_.Request(slot);

@@ -27,7 +27,7 @@
 
 namespace uzswap {
 
-// Told when a swap slot is freed: its content is nobody's from here on.
+// Called when a swap slot is freed: its content has no owner from here on.
 class SlotObserver {
  public:
   virtual void SlotFreed(SwapSlot slot) = 0;
@@ -63,7 +63,7 @@ class PageContents final : public PageTable::Observer, public PageDiscarder {
   void NoteVanished(PageIndex index);
   // Staged -> Resident: moved back, the frame is Empty.
   void NoteReturned(PageIndex index);
-  // Staged or InFlight -> Resident: copied, the frame is ToFree or nobody's.
+  // Staged or InFlight -> Resident: copied, the frame is ToFree or has no owner.
   void NoteCopiedBack(PageIndex index);
   // Untracked, Compressed or SameFilled -> Resident: populated by a copy or the zero page.
   void NotePopulated(PageIndex index);

@@ -1,15 +1,15 @@
-// Watermarks: the marks between which reclaim works, and how often memory must be looked at.
+// Watermarks: between which amounts of memory reclaim works, and how often usage must be measured.
 //
 //   0                 adopt                          target        limit
 //   |------------------|------------------------------|--------------|
-//        plain memory     mappings in care, growing     reserve: for growth that nobody
-//                                                       announces between two looks
+//     plain memory       mappings are registered        reserve, for growth between two
+//                        with userfaultfd               measurements that no event reports
 //
-//   headroom = target - (what the tree of processes holds). Below zero pages must go.
+//   headroom = target - (what the tree of processes holds). Below zero pages must be swapped out.
 //
-// The kernel does not tell of new mappings, so between two looks a program can grow by what it
-// can touch in that time: the interval follows from the headroom and the fastest growth seen.
-// Pure arithmetic: any thread.
+// The kernel does not report new mappings. Between two measurements a program can grow by what it
+// can touch in that time. So the interval follows from the headroom and from the fastest growth
+// that was seen. Pure arithmetic: any thread.
 #ifndef UZSWAP_RECLAIM_WATERMARKS_H_
 #define UZSWAP_RECLAIM_WATERMARKS_H_
 
@@ -24,17 +24,19 @@ namespace uzswap {
 struct Watermarks {
   Bytes limit;
   Bytes target;         // what reclaim aims at
-  Bytes adopt;          // usage at which mappings are taken into care
-  PageCount frames;     // capacity of the swap cache
-  size_t inactive = 0;  // pages that wait, uncompressed, for a second chance
-  // Room that is kept for the faults to come, in pages: below low the keeper makes room, up to
-  // high. A fault that finds less than minus `overdraft` compresses pages itself.
+  Bytes adopt;          // usage at which mappings are registered
+  PageCount frames;     // number of staging frames
+  size_t inactive = 0;  // pages that stay staged, for a second chance
+  // Headroom in pages that is kept for faults to come. Below room_low the reclaim daemon works
+  // until there is room_high. A fault that finds less than minus `overdraft` has pages stored
+  // first.
   int64_t room_low = 0;
   int64_t room_high = 0;
   int64_t overdraft = 0;
 };
 
-// A thread first-touches at 2.4 to 2.7 GB/s on the project's kind of machine, and there are two.
+// A thread touches new memory at 2.4 to 2.7 GB/s on the project's kind of machine, and there are
+// two processors.
 inline constexpr uint64_t kGrowthBytesPerMs = 6 << 20;
 inline constexpr uint64_t kIntervalMinNs = 500'000;
 inline constexpr uint64_t kIntervalMaxNs = 50'000'000;
@@ -42,28 +44,29 @@ inline constexpr uint64_t kIntervalMaxNs = 50'000'000;
 constexpr Watermarks WatermarksFor(Bytes limit) {
   constexpr uint64_t kMiB = 1 << 20;
   const uint64_t raw = limit.raw();
-  Watermarks levels;
-  levels.limit = limit;
-  levels.target = Bytes(raw - std::min(raw / 16, 2 * kMiB + raw / 128));
-  levels.adopt = Bytes(raw - std::max(raw / 4, std::min(raw / 2, 24 * kMiB)));
+  Watermarks marks;
+  marks.limit = limit;
+  marks.target = Bytes(raw - std::min(raw / 16, 2 * kMiB + raw / 128));
+  marks.adopt = Bytes(raw - std::max(raw / 4, std::min(raw / 2, 24 * kMiB)));
   const uint64_t pages = raw >> kPageShift;
-  levels.frames = PageCount(std::clamp<uint64_t>(pages / 4, 1024, 1 << 20));
-  levels.inactive = std::clamp<uint64_t>(pages / 24, 64, 1 << 14);
-  levels.room_low = static_cast<int64_t>(std::clamp<uint64_t>(pages / 256, 32, 1024));
-  levels.room_high = 2 * levels.room_low;
-  levels.overdraft = static_cast<int64_t>((raw - levels.target.raw()) >> kPageShift) / 4;
-  return levels;
+  marks.frames = PageCount(std::clamp<uint64_t>(pages / 4, 1024, 1 << 20));
+  marks.inactive = std::clamp<uint64_t>(pages / 24, 64, 1 << 14);
+  marks.room_low = static_cast<int64_t>(std::clamp<uint64_t>(pages / 256, 32, 1024));
+  marks.room_high = 2 * marks.room_low;
+  marks.overdraft = static_cast<int64_t>((raw - marks.target.raw()) >> kPageShift) / 4;
+  return marks;
 }
 
-// How long the next look may wait when `headroom_bytes` are left (negative: none).
+// How long the next measurement can wait if `headroom_bytes` are left (negative: none).
 constexpr uint64_t PollIntervalNs(int64_t headroom_bytes) {
   if (headroom_bytes <= 0) return kIntervalMinNs;
   const uint64_t ns = static_cast<uint64_t>(headroom_bytes) * 1'000 / kGrowthBytesPerMs * 1'000;
   return std::clamp(ns, kIntervalMinNs, kIntervalMaxNs);
 }
 
-// Pages that may still be taken from the kernel before something must go. The keeper sets it
-// at each look; the pager counts down in between. Any thread; a hint that orders nothing.
+// Pages that can still be taken from the kernel before pages must be swapped out. The usage meter
+// sets it at each measurement; the pager counts down in between. Any thread. The value orders
+// nothing.
 class Headroom {
  public:
   void Set(int64_t pages) { pages_.store(pages, std::memory_order_relaxed); }

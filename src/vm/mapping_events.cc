@@ -46,7 +46,7 @@ void MappingEvents::Apply(const UserFaultEvent& event) {
 }
 
 // An answer other than kRetry proves that every change was reported: no unmap event is pending,
-// and displaced pages of which no event told have gone with their mapping.
+// and displaced pages that no event mentioned have gone with their mapping.
 void MappingEvents::SettleLateEvents() {
   if (!parts_.port->TakeQuietProof()) return;
   pending_.Clear();

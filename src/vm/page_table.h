@@ -9,7 +9,7 @@
 // page does not depend on its address: a remap changes the start of the range and nothing else,
 // and a fork changes nothing. An extent is larger than its range, so that a heap grows in place.
 // When the range outgrows it, the entries move to a larger extent (amortised, like a vector) and
-// the observer is told the new indices.
+// the observer gets the new indices.
 //
 // Invariants: ranges are sorted, not empty and do not overlap; extents do not overlap; entries
 // outside ranges are all zero; resident_pages() is the number of entries in state Resident.
@@ -54,7 +54,7 @@ class PageTable {
   static constexpr size_t kRangesMax = 60000;           // below vm.max_map_count
   static constexpr size_t kPagesMax = size_t{1} << 28;  // a tebibyte of program memory
 
-  // Told when the entry of a page moves from one index to another, before the call ends.
+  // Called when the entry of a page moves from one index to another, before the call ends.
   class Observer {
    public:
     virtual void EntryMoved(PageIndex from, PageIndex to, const PageEntry& entry) = 0;

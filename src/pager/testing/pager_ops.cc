@@ -12,8 +12,8 @@ const char* NameOf(PagerOpKind kind) {
   static constexpr const char* kNames[kPagerOpKinds] = {
       "kRead",       "kWrite",       "kFill",       "kRunThreads", "kServePass",   "kMap",
       "kAdopt",      "kUnmap",       "kReplace",    "kRemap",      "kGrow",        "kDiscard",
-      "kStepChange", "kTake",        "kBeginBatch", "kStoreBatch", "kFinishBatch", "kCompress",
-      "kDrain",      "kSetHeadroom", "kProtect",    "kPin",        "kRefuse",      "kPinResident",
+      "kStepChange", "kIsolate",     "kBeginBatch", "kStoreBatch", "kFinishBatch", "kCompress",
+      "kRelease",    "kSetHeadroom", "kProtect",    "kPin",        "kRefuse",      "kPinResident",
       "kWriteBack",  "kEndWrites",   "kBeginRead",  "kDoRead",     "kDeviceError"};
   return kNames[static_cast<int>(kind)];
 }
@@ -97,7 +97,7 @@ void PagerHistory::RunThreads() {
 }
 
 // The sweep is long where nothing can be taken, and tells nothing.
-void PagerHistory::Take(size_t want) {
+void PagerHistory::Isolate(size_t want) {
   const uint64_t resident = world_.pager.TakeSnapshot().resident.raw();
   if (resident > 8) world_.pager.Isolate(want < resident - 8 ? want : resident - 8);
 }
@@ -270,8 +270,8 @@ void PagerHistory::Perform(const PagerOp& op) {
       return Discard(op);
     case PagerOpKind::kStepChange:
       return StepChange(op.a);
-    case PagerOpKind::kTake:
-      return Take(count);
+    case PagerOpKind::kIsolate:
+      return Isolate(count);
     case PagerOpKind::kBeginBatch:
       if (batches_.size() == kBatchesMax) return;
       PagerTestPeer::BeginBatch(world_.pager, count, &batches_.emplace_back().batch);
@@ -284,7 +284,7 @@ void PagerHistory::Perform(const PagerOp& op) {
     case PagerOpKind::kCompress:
       world_.pager.StoreOldest(world_.context, count);
       return;
-    case PagerOpKind::kDrain:
+    case PagerOpKind::kRelease:
       world_.pager.ReleaseFrames(count);
       return;
     case PagerOpKind::kSetHeadroom:

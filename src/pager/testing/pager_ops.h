@@ -27,12 +27,12 @@ enum class PagerOpKind : uint8_t {
   kGrow,
   kDiscard,
   kStepChange,
-  kTake,
+  kIsolate,
   kBeginBatch,
   kStoreBatch,
   kFinishBatch,
   kCompress,
-  kDrain,
+  kRelease,
   kSetHeadroom,
   kProtect,
   kPin,
@@ -89,7 +89,7 @@ class PagerHistory {
 
   void Start(uint32_t number, uint64_t page, bool write, std::byte value);
   void RunThreads();
-  void Take(size_t want);
+  void Isolate(size_t want);
   void Map(uint64_t page, uint64_t pages);
   void Remap(const PagerOp& op);
   void Grow(const PagerOp& op);

@@ -64,7 +64,7 @@ bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t addr
       memcpy(page, pager.reclaimer_.frames().data(entry->frame()), kPageSize);
       return true;
     case PageState::kCompressed:
-      // Twice, as the pager does. A poisoned page is nobody's content; who compares it finds out.
+      // Twice, as the pager does. A poisoned page has no content, which the comparison shows.
       for (int i = 0; i < 2; ++i) {
         const LoadedPage loaded = pager.parts_.store->Load(
             context, entry->slot(), PageBytes(page, kPageSize), LoadFrom::kAnywhere);
@@ -148,7 +148,7 @@ Pager::Parts PagerWorld::MakeParts() {
   parts.page_poisoned = [](void* self, uint64_t address, int) {
     auto* world = static_cast<PagerWorld*>(self);
     world->poisoned_.push_back((address - kBase) >> kPageShift);
-    // Whoever dies of it must not die before it was told.
+    // The program must not be killed by it before it was reported.
     if (world->fake.IsPoisoned(address)) world->Fail("a poisoned page was reported too late");
   };
   parts.relief_comes = [](void* world) { return static_cast<PagerWorld*>(world)->relief_comes; };

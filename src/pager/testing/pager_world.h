@@ -194,7 +194,7 @@ class PagerWorld {
   PageStore store;
   Pager pager;
   CacheContext context;       // the reclaim daemon's
-  bool relief_comes = false;  // what the pager is told
+  bool relief_comes = false;  // what relief_comes answers
 
  private:
   struct Discard {
