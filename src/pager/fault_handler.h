@@ -1,16 +1,17 @@
 // FaultHandler: answers one page fault.
 //
-//   state of the page        answer                                                    kernel call
-//   Resident                 it was answered already, or the program discarded it      ZEROPAGE,
-//   wake Staged                   moved back, with the frames behind it for a scan          MOVE
-//   InFlight                 copied from the frame that is being compressed            COPY
-//   Untracked                the zero page; zeroes if it is written to                 ZEROPAGE,
-//   COPY Compressed, SameFilled   decompressed or filled, with neighbours for a scan        COPY
-//   not registered           a mapping that grew is adopted, or the thread looks again -
+//   state of the page        answer                                                 kernel call
+//   Resident                 it was answered before, or the program discarded it    ZEROPAGE
+//   Staged                   moved back, with adjacent frames for a scan            MOVE
+//   InFlight                 copied from the frame that is being compressed         COPY
+//   Untracked                the zero page; zeroes if it is written to              ZEROPAGE, COPY
+//   Compressed, SameFilled   decompressed or filled, with neighbours for a scan     COPY
+//   not registered           a mapping that grew is adopted, or the thread is woken
 //
 // Resolve() does bounded work and never waits: not for a device, not for memory, not for a
-// compression. What it would have to wait for is its answer, and the caller waits without the
-// lock. So it works from a message loop, and from a SIGBUS handler in the faulting thread.
+// compression. If it would have to wait, it answers what for (Resolution), and the caller waits
+// without the lock. So it works from a message loop, and from a SIGBUS handler in the faulting
+// thread.
 //
 // All calls under the owner's lock. A ThreadContext belongs to one thread at a time. Nothing
 // allocates after Init. Ends the process if the content of a page would become uncertain.

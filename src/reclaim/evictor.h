@@ -1,9 +1,8 @@
 // Evictor: victims -> staging -> store -> release.
 //
-//    VictimPolicy          PageMover             StoreSink               PageMover
-//    which pages  --Isolate--> staging  --BeginStore, Store, FinishStore--> ToFree
-//    --ReleaseFrames-->
-//                              frames        (Store without the lock)                     kernel
+//   VictimPolicy      PageMover        StoreSink (without the lock)        PageMover
+//   which pages --> Isolate --> Staged --> BeginStore, Store, FinishStore --> ToFree
+//                                                                    --> ReleaseFrames --> kernel
 //
 // Pages wait in the staging frames, oldest first, so that a page that is touched again costs a move
 // and no decompression. One caller can isolate while another stores: a StoreBatch is begun and
