@@ -3,9 +3,9 @@
 //     stream  next ----> end of the last run; a fault here, or a few pages on, continues the stream
 //             window     1, 2, 4, .. kWindowMax pages: doubles with every fault that continues it
 //
-// Any other fault takes over the stream that was not used for the longest time, with a window of one
-// page. So a random fault brings no neighbour, and a scan soon gets kWindowMax pages for one fault.
-// Not synchronised: the owner's lock guards it.
+// Any other fault takes over the stream that was not used for the longest time, with a window of
+// one page. So a random fault brings no neighbour, and a scan soon gets kWindowMax pages for one
+// fault. Not synchronised: the owner's lock guards it.
 #ifndef UZSWAP_PAGER_READAHEAD_H_
 #define UZSWAP_PAGER_READAHEAD_H_
 
