@@ -18,7 +18,7 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
 PagerOp RandomOp(Rng& rng) {
   static constexpr PagerOpKind kOften[] = {
       PagerOpKind::kRead,       PagerOpKind::kWrite, PagerOpKind::kWrite,
-      PagerOpKind::kServePass,  PagerOpKind::kTake,  PagerOpKind::kFill,
+      PagerOpKind::kServePass,  PagerOpKind::kIsolate,  PagerOpKind::kFill,
       PagerOpKind::kStepChange, PagerOpKind::kAdopt, PagerOpKind::kCompress};
   const auto kind = rng.OneIn(2) ? kOften[rng.Below(std::size(kOften))]
                                  : static_cast<PagerOpKind>(rng.Below(kPagerOpKinds));
