@@ -17,9 +17,9 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
 // Touches and steps come more often than the rest: a history should get somewhere.
 PagerOp RandomOp(Rng& rng) {
   static constexpr PagerOpKind kOften[] = {
-      PagerOpKind::kRead,       PagerOpKind::kWrite, PagerOpKind::kWrite,
-      PagerOpKind::kServePass,  PagerOpKind::kIsolate,  PagerOpKind::kFill,
-      PagerOpKind::kStepChange, PagerOpKind::kAdopt, PagerOpKind::kCompress};
+      PagerOpKind::kRead,       PagerOpKind::kWrite,   PagerOpKind::kWrite,
+      PagerOpKind::kServePass,  PagerOpKind::kIsolate, PagerOpKind::kFill,
+      PagerOpKind::kStepChange, PagerOpKind::kAdopt,   PagerOpKind::kCompress};
   const auto kind = rng.OneIn(2) ? kOften[rng.Below(std::size(kOften))]
                                  : static_cast<PagerOpKind>(rng.Below(kPagerOpKinds));
   return {kind, static_cast<uint16_t>(rng.Next()), static_cast<uint16_t>(rng.Next())};
