@@ -28,7 +28,7 @@ void LiveReclaimPort::UpdateStorage() {
   publisher_.Publish(cache, storage().writeback().counters(),
                      backing != nullptr ? &backing->counters() : nullptr, statistics());
   if (publisher_.PoolDue(NowNs())) {
-    statistics().compressed_bytes.Set(storage().pool().Snapshot().object_bytes);
+    statistics().compressed_bytes.Set(storage().ObjectBytes().raw());
   }
   if (bounds_.Due(NowNs())) ShareBounds();
   AskForDensity();
@@ -60,8 +60,8 @@ void LiveReclaimPort::ShareFileBound(const Options& options) {
 
 void LiveReclaimPort::AskForDensity() {
   if (storage().writes()) return;
-  const std::optional<Bytes> target = bounds_.DensityTarget(
-      storage().store().PoolBytes(), parts_.member->session().options().limit);
+  const std::optional<Bytes> target =
+      bounds_.DensityTarget(storage().store().PoolBytes(), parts_.member->session().limit());
   if (target) storage().writeback().Ask(target->raw());
 }
 
@@ -118,7 +118,7 @@ WriterState LiveReclaimPort::writer() {
 }
 
 void LiveReclaimPort::WarnOverLimit(Bytes tree) {
-  parts_.notices->OverLimit(tree, parts_.member->session().options().limit);
+  parts_.notices->OverLimit(tree, parts_.member->session().limit());
 }
 
 bool LiveReclaimPort::Adopt(uint64_t start, uint64_t end) {

@@ -77,7 +77,7 @@ Result<Session> Session::FromEnvironment(const char* const* environment) {
 Options Session::options() const {
   const internal::SessionHeader& header = layout().header;
   Options options;
-  options.limit = Bytes(header.limit_bytes);
+  options.limit = limit();
   options.codec = static_cast<CodecId>(header.codec);
   options.pool = static_cast<PoolKind>(header.pool);
   options.pool_limit = Bytes(header.pool_limit_bytes);
@@ -89,6 +89,8 @@ Options Session::options() const {
   memcpy(options.backing, header.backing, sizeof(options.backing) - 1);
   return options;
 }
+
+Bytes Session::limit() const { return Bytes(layout().header.limit_bytes); }
 
 Session::Path Session::path() const {
   UZ_CHECK_GE(memory_.descriptor(), 0);

@@ -124,6 +124,8 @@ class Session {
   static Result<Session> FromEnvironment(const char* const* environment);
 
   [[nodiscard]] Options options() const;
+  // options().limit, without a copy of the rest: for what is asked at every step of reclaim.
+  [[nodiscard]] Bytes limit() const;
   // Where children find it. Requires: made by Create.
   using Path = os::TextLine<64>;
   [[nodiscard]] Path path() const;

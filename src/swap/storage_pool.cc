@@ -26,16 +26,20 @@ TrimResult StoragePool::Trim() {
   return result;
 }
 
-// Compaction pays when frames hold an eighth more than the objects in them.
-void StoragePool::CompactSparseFrames(TrimResult& result) {
+Bytes StoragePool::ObjectBytes() {
   const uint64_t now = os::MonotonicNanoseconds();
   if (now - counted_ns_ >= kCountEveryNs) {
     counted_ns_ = now;
     object_bytes_ = Bytes(pool().Snapshot().object_bytes);
   }
+  return object_bytes_;
+}
+
+// Compaction pays when frames hold an eighth more than the objects in them.
+void StoragePool::CompactSparseFrames(TrimResult& result) {
   const Bytes used = ToBytes(arena_.frames_in_use());
   const Bytes slack = ToBytes(PageCount(kIdleFrames));
-  if (used.raw() <= object_bytes_.raw() / 8 * 9 + slack.raw()) return;
+  if (used.raw() <= ObjectBytes().raw() / 8 * 9 + slack.raw()) return;
   const CompactOutcome compacted = pool().CompactStep(kCompactFrames);
   result.objects_moved = compacted.objects_moved;
   result.frames_freed = compacted.frames_freed;

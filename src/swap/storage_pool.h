@@ -48,6 +48,9 @@ class StoragePool {
   }
   FrameArena& arena() { return arena_; }
 
+  // The bytes of all objects, at most kCountEveryNs old. The thread that calls Trim.
+  Bytes ObjectBytes();
+
   // A bounded amount of work: up to kCompactFrames frames are compacted. Never waits.
   TrimResult Trim();
 

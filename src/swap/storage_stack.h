@@ -65,6 +65,8 @@ class StorageStack {
   PageStore& store() { return store_; }
   CompressedCache& cache() { return cache_; }
   Pool& pool() { return pool_.pool(); }
+  // As StoragePool::ObjectBytes.
+  [[nodiscard]] Bytes ObjectBytes() { return pool_.ObjectBytes(); }
   FrameArena& arena() { return pool_.arena(); }
   Writeback& writeback() { return writeback_; }
   // nullptr: none was asked for, or it cannot be used.
