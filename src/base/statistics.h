@@ -79,6 +79,7 @@ namespace uzswap {
   X(poisoned_pages, kSum, "pages that could not be read back: a touch raises SIGBUS")            \
   X(direct_reclaims, kSum, "faults that had to compress pages because no frame was free")        \
   X(limit_exceeded, kSum, "times memory usage exceeded the limit")                               \
+  X(working_set_protected, kSum, "measurements that spared the last resident pages")             \
   /* Events and process life. */                                                                 \
   X(unmap_events, kSum, "munmap, and what implies it, in registered mappings")                   \
   X(remap_events, kSum, "mremap of registered mappings")                                         \

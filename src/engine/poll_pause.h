@@ -5,8 +5,13 @@
 //                                                      └─> at least 2 ms; 10 ms for a small process
 //                                                          that is not managed
 //
+//   reclaim makes no progress, quiet at this look ──> at least 10 ms
+//
 // A process is quiet while it neither faults nor grows. It is looked at less often then, but never
-// so seldom that it could outgrow the headroom in between. Plain arithmetic; one thread.
+// so seldom that it could outgrow the headroom in between. When
+// reclaim makes no progress, the limit is exceeded already, and a look finds that out anew by a
+// sweep over the page table: an idle process leaves the processor to those that run. Plain
+// arithmetic; one thread.
 #ifndef UZSWAP_ENGINE_POLL_PAUSE_H_
 #define UZSWAP_ENGINE_POLL_PAUSE_H_
 
@@ -23,16 +28,25 @@ class PollPause {
   static constexpr int kQuietLooks = 100;
   static constexpr uint64_t kQuietNs = 2'000'000;
   static constexpr uint64_t kSmallQuietNs = 10'000'000;
+  static constexpr uint64_t kFruitlessQuietNs = 10'000'000;
 
-  // `faults` and `resident_bytes` as counted now; `small`: an unmanaged process of few pages.
-  uint64_t Next(int64_t headroom_pages, uint64_t faults, uint64_t resident_bytes, bool small) {
-    const uint64_t interval = PollIntervalNs(headroom_pages * static_cast<int64_t>(kPageSize));
-    const bool quiet = faults == faults_ && resident_bytes == resident_bytes_;
+  struct Look {
+    int64_t headroom_pages;
+    uint64_t faults;  // as counted now
+    uint64_t resident_bytes;
+    bool small = false;      // an unmanaged process of few pages
+    bool fruitless = false;  // reclaim has made no progress for a while
+  };
+
+  uint64_t Next(const Look& look) {
+    const uint64_t interval = PollIntervalNs(look.headroom_pages * static_cast<int64_t>(kPageSize));
+    const bool quiet = look.faults == faults_ && look.resident_bytes == resident_bytes_;
     quiet_looks_ = quiet ? quiet_looks_ + 1 : 0;
-    faults_ = faults;
-    resident_bytes_ = resident_bytes;
+    faults_ = look.faults;
+    resident_bytes_ = look.resident_bytes;
+    if (quiet && look.fruitless) return std::max(interval, kFruitlessQuietNs);
     if (quiet_looks_ <= kQuietLooks) return interval;
-    return std::max(interval, small ? kSmallQuietNs : kQuietNs);
+    return std::max(interval, look.small ? kSmallQuietNs : kQuietNs);
   }
 
  private:

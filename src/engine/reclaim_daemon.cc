@@ -19,7 +19,9 @@ ReclaimDaemon::Step ReclaimDaemon::Run() {
   const Statistics& counts = port_->statistics();
   const uint64_t resident = counts.resident_bytes.Get();
   const bool small = !port_->active() && resident < 4 * kActivePagesMin * kPageSize;
-  return {outcome, pause_.Next(headroom_->Get(), counts.faults.Get(), resident, small)};
+  const bool fruitless = fruitless_ > kFruitlessMax;
+  return {outcome,
+          pause_.Next({headroom_->Get(), counts.faults.Get(), resident, small, fruitless})};
 }
 
 ReclaimOutcome ReclaimDaemon::Work() {
@@ -31,7 +33,8 @@ ReclaimOutcome ReclaimDaemon::Work() {
     if (!BeActive(&why)) return why;
   }
   ScanIfGrown();
-  return MustMakeRoom() ? MakeRoom() : ReclaimOutcome::kEnoughRoom;
+  if (MustMakeRoom()) return MakeRoom();
+  return usage_.spared ? SpareWorkingSet() : ReclaimOutcome::kEnoughRoom;
 }
 
 bool ReclaimDaemon::BeActive(ReclaimOutcome* why) {
@@ -72,7 +75,7 @@ bool ReclaimDaemon::MustMakeRoom() {
   const int64_t room = headroom_->Get();
   if (room >= watermarks_.room_high || usage_.minor) making_room_ = false;
   if (room < watermarks_.room_low && !usage_.minor) making_room_ = true;
-  if (!making_room_) fruitless_ = 0;
+  if (!making_room_ && !usage_.spared) fruitless_ = 0;
   return making_room_;
 }
 
@@ -102,6 +105,11 @@ ReclaimOutcome ReclaimDaemon::MakeRoom() {
   }
   port_->BreakCow(kBatch);
   return NoteFruitless(writer);
+}
+
+ReclaimOutcome ReclaimDaemon::SpareWorkingSet() {
+  if (port_->MarkDead() > 0) return ReclaimOutcome::kTreeShrank;
+  return NoteFruitless(port_->writer());
 }
 
 ReclaimOutcome ReclaimDaemon::NoteFruitless(const WriterState& writer) {

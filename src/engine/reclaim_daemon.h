@@ -9,6 +9,7 @@
 //    |       `activate
 //    |  publish statistics, share the bounds of the storage
 //    |  scan the mappings if unregistered memory grew by 64 pages, or every 500 ms
+//    |  only the working set is left (watermarks.h) ── as without progress, see below
 //    |  headroom above room_high, or a minor process ───────────────────────> kEnoughRoom
 //    |  (between room_low and room_high: as in the last step)
 //    |  trim the pool; isolate; store the oldest; release frames
@@ -82,6 +83,8 @@ class ReclaimDaemon {
   void ScanIfGrown();
   bool MustMakeRoom();
   ReclaimOutcome MakeRoom();
+  // Usage is above the target, and nothing more is reclaimed.
+  ReclaimOutcome SpareWorkingSet();
   // Reclaim found nothing that it could do.
   ReclaimOutcome NoteFruitless(const WriterState& writer);
 

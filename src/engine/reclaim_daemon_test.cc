@@ -199,6 +199,23 @@ TEST_F(ReclaimDaemonTest, WarnsAfterEnoughStepsWithoutProgress) {
   EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax + 1);
 }
 
+// The headroom is that of the working set, so nothing is reclaimed, but the limit is exceeded.
+TEST_F(ReclaimDaemonTest, WarnsWhileTheWorkingSetIsSpared) {
+  BeSettled(kLimit + Bytes(kMiB));
+  port_.usage.headroom_pages = kMarks.room_high;
+  port_.usage.spared = true;
+  EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
+  EXPECT_EQ(port_.TakeCalls(), (Calls{"storage", "mark dead"}));
+  EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax);
+  EXPECT_TRUE(port_.Called("warn 65"));
+  port_.dead = 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kTreeShrank);
+  port_.dead = 0;
+  port_.usage.headroom_pages = kMarks.room_low - 1;
+  port_.storable = 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+}
+
 TEST_F(ReclaimDaemonTest, AWriterThatCanWriteGetsMoreTime) {
   BeSettled(kLimit + Bytes(kMiB));
   port_.writer_state.can_write = true;
@@ -277,18 +294,21 @@ TEST(PollPause, FollowsTheHeadroomAndGrowsForAQuietProcess) {
   constexpr int64_t kRoom = 1536;  // 6 MiB: a millisecond
   uint64_t faults = 0;
   for (int i = 0; i < 300; ++i) {
-    EXPECT_EQ(pause.Next(kRoom, ++faults, 100, false), 1'000'000u) << "faults " << i;
+    EXPECT_EQ(pause.Next({kRoom, ++faults, 100, false}), 1'000'000u) << "faults " << i;
   }
   for (int i = 0; i < PollPause::kQuietLooks; ++i) {
-    EXPECT_EQ(pause.Next(kRoom, faults, 100, false), 1'000'000u) << "quiet " << i;
+    EXPECT_EQ(pause.Next({kRoom, faults, 100, false}), 1'000'000u) << "quiet " << i;
   }
-  EXPECT_EQ(pause.Next(kRoom, faults, 100, false), PollPause::kQuietNs);
-  EXPECT_EQ(pause.Next(kRoom, faults, 100, true), PollPause::kSmallQuietNs);
+  EXPECT_EQ(pause.Next({kRoom, faults, 100, false}), PollPause::kQuietNs);
+  EXPECT_EQ(pause.Next({kRoom, faults, 100, true}), PollPause::kSmallQuietNs);
   // A longer interval stays.
-  EXPECT_EQ(pause.Next(int64_t{1} << 30, faults, 100, false), kIntervalMaxNs);
+  EXPECT_EQ(pause.Next({int64_t{1} << 30, faults, 100, false}), kIntervalMaxNs);
   // Growth ends the quiet.
-  EXPECT_EQ(pause.Next(kRoom, faults, 101, false), 1'000'000u);
-  EXPECT_EQ(pause.Next(-5, faults, 101, false), kIntervalMinNs);
+  EXPECT_EQ(pause.Next({kRoom, faults, 101, false}), 1'000'000u);
+  EXPECT_EQ(pause.Next({-5, faults, 101, false}), kIntervalMinNs);
+  // Without progress an idle process is looked at seldom at once, a busy one as always.
+  EXPECT_EQ(pause.Next({-5, faults, 101, false, true}), PollPause::kFruitlessQuietNs);
+  EXPECT_EQ(pause.Next({-5, ++faults, 101, false, true}), kIntervalMinNs);
 }
 
 }  // namespace

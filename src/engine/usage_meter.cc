@@ -12,11 +12,11 @@ Bytes Difference(Bytes from, Bytes what) { return from > what ? from - what : By
 }  // namespace
 
 void UsageMeter::Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
-                      Bytes target) {
+                      const Watermarks& watermarks) {
   readers_ = &readers;
   member_ = &member;
   headroom_ = &headroom;
-  target_ = target;
+  watermarks_ = watermarks;
 }
 
 Usage UsageMeter::Measure() {
@@ -30,11 +30,25 @@ Usage UsageMeter::Measure() {
   counts.pool_total_size_peak.RaiseTo(pool.raw());
   usage.own = WithoutShared(usage.anonymous);
   usage.tree = member_->Publish(usage.own, pool);
-  usage.headroom_pages = ToPages(target_) - ToPages(usage.tree);
+  usage.headroom_pages = ToPages(watermarks_.target) - ToPages(usage.tree);
+  SpareWorkingSet(pool, &usage);
   headroom_->Set(usage.headroom_pages);
   // Less than half of the mean: the others hold the memory, and have the work.
   usage.minor = usage.own.raw() * member_->session().LiveCount() * 2 < usage.tree.raw();
   return usage;
+}
+
+void UsageMeter::SpareWorkingSet(Bytes pool, Usage* usage) {
+  Session& session = member_->session();
+  Statistics& counts = member_->statistics();
+  const Bytes others = pool + Bytes(counts.metadata_bytes.Get());
+  const Bytes working_set = Difference(usage->own, others);
+  const Bytes least = WorkingSetMin(watermarks_.limit, session.LiveCount());
+  const int64_t missing = ToPages(least) - ToPages(working_set);
+  if (missing <= usage->headroom_pages) return;
+  usage->spared = true;
+  usage->headroom_pages = missing;
+  counts.working_set_protected.Add();
 }
 
 void UsageMeter::MeasureMetadata() {

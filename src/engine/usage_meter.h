@@ -55,6 +55,7 @@ struct Usage {
   Bytes tree;                  // of all processes
   int64_t headroom_pages = 0;  // target - tree; negative: pages must go
   bool minor = false;          // this process holds much less than the others
+  bool spared = false;         // headroom is for the working set: usage is above the target
 };
 
 class UsageMeter {
@@ -63,7 +64,8 @@ class UsageMeter {
   static constexpr Bytes kSharedMin{1 << 20};
 
   // All must outlive the meter.
-  void Init(UsageReaders& readers, SessionMember& member, Headroom& headroom, Bytes target);
+  void Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
+            const Watermarks& watermarks);
 
   // Measures, and publishes to the session record, the statistics and the headroom.
   Usage Measure();
@@ -78,11 +80,13 @@ class UsageMeter {
 
  private:
   Bytes WithoutShared(Bytes anonymous);
+  // Leaves a small working set resident (watermarks.h).
+  void SpareWorkingSet(Bytes pool, Usage* usage);
 
   UsageReaders* readers_ = nullptr;
   SessionMember* member_ = nullptr;
   Headroom* headroom_ = nullptr;
-  Bytes target_;
+  Watermarks watermarks_;
   // Relaxed: set by forks, cleared by the daemon; it orders nothing.
   std::atomic<bool> sharing_{false};
   uint64_t share_read_ns_ = 0;

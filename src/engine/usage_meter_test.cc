@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
 
+int64_t PagesTo(Bytes bytes) { return static_cast<int64_t>(PagesWithin(bytes).raw()); }
+
 class FakeReaders final : public UsageReaders {
  public:
   Bytes AnonymousBytes() override { return anonymous; }
@@ -35,10 +37,10 @@ class UsageMeterTest : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_TRUE(member_.Join(NewPrivateSession(), "a test").ok());
-    meter_.Init(readers_, member_, headroom_, kTarget);
+    meter_.Init(readers_, member_, headroom_, kMarks);
   }
 
-  static constexpr Bytes kTarget{60 * kMiB};
+  static constexpr Watermarks kMarks = WatermarksFor(Bytes(64 * kMiB));
   FakeReaders readers_;
   SessionMember member_;
   Headroom headroom_;
@@ -51,7 +53,7 @@ TEST_F(UsageMeterTest, MeasuresAndPublishes) {
   EXPECT_EQ(usage.anonymous, Bytes(10 * kMiB));
   EXPECT_EQ(usage.own, Bytes(10 * kMiB));
   EXPECT_EQ(usage.tree, Bytes(10 * kMiB));
-  EXPECT_EQ(usage.headroom_pages, static_cast<int64_t>(50 * kMiB / kPageSize));
+  EXPECT_EQ(usage.headroom_pages, PagesTo(kMarks.target - Bytes(10 * kMiB)));
   EXPECT_EQ(headroom_.Get(), usage.headroom_pages);
   EXPECT_FALSE(usage.minor);
   // The pool's frames are anonymous memory: published beside the usage, not added to it.
@@ -61,7 +63,7 @@ TEST_F(UsageMeterTest, MeasuresAndPublishes) {
   EXPECT_EQ(member_.statistics().pool_total_size.Get(), 3 * kMiB);
 
   readers_.anonymous = Bytes(70 * kMiB);
-  EXPECT_EQ(meter_.Measure().headroom_pages, -static_cast<int64_t>(10 * kMiB / kPageSize));
+  EXPECT_EQ(meter_.Measure().headroom_pages, -PagesTo(Bytes(70 * kMiB) - kMarks.target));
   readers_.anonymous = Bytes(1 * kMiB);
   readers_.pool = Bytes(0);
   EXPECT_EQ(meter_.Measure().tree, Bytes(1 * kMiB));
@@ -98,6 +100,43 @@ TEST_F(UsageMeterTest, TheShareIsAskedForOnlyWhileSomethingIsShared) {
   readers_.anonymous = Bytes(11 * kMiB);
   EXPECT_EQ(meter_.Measure().own, Bytes(9 * kMiB));
   EXPECT_TRUE(meter_.sharing());
+}
+
+// A limit of 64 MiB: a working set of 4 MiB.
+TEST_F(UsageMeterTest, SparesTheWorkingSet) {
+  struct Case {
+    const char* what;
+    Bytes anonymous;
+    Bytes pool;
+    Bytes metadata;
+    bool spared;
+    int64_t headroom;
+  };
+  const int64_t target = PagesTo(kMarks.target);
+  const int64_t over = target - PagesTo(Bytes(70 * kMiB));
+  const Case cases[] = {
+      {"no pool", Bytes(70 * kMiB), Bytes(), Bytes(), false, over},
+      {"more must go than is spared", Bytes(70 * kMiB), Bytes(50 * kMiB), Bytes(), false, over},
+      {"less", Bytes(70 * kMiB), Bytes(65 * kMiB), Bytes(), true, -PagesTo(Bytes(kMiB))},
+      {"short of it", Bytes(70 * kMiB), Bytes(68 * kMiB), Bytes(), true, PagesTo(Bytes(2 * kMiB))},
+      {"short of it, with tables", Bytes(70 * kMiB), Bytes(60 * kMiB), Bytes(8 * kMiB), true,
+       PagesTo(Bytes(2 * kMiB))},
+      {"below the target", Bytes(50 * kMiB), Bytes(50 * kMiB), Bytes(), false,
+       target - PagesTo(Bytes(50 * kMiB))},
+  };
+  for (const Case& c : cases) {
+    readers_.anonymous = c.anonymous;
+    readers_.pool = c.pool;
+    readers_.metadata = c.metadata;
+    meter_.MeasureMetadata();
+    const uint64_t before = member_.statistics().working_set_protected.Get();
+    const Usage usage = meter_.Measure();
+    EXPECT_EQ(usage.spared, c.spared) << c.what;
+    EXPECT_EQ(usage.headroom_pages, c.headroom) << c.what;
+    EXPECT_EQ(headroom_.Get(), usage.headroom_pages) << c.what;
+    const uint64_t times = member_.statistics().working_set_protected.Get() - before;
+    EXPECT_EQ(times, c.spared ? 1u : 0u) << c.what;
+  }
 }
 
 TEST_F(UsageMeterTest, SharingEndsBelowAMebibyte) {

@@ -7,6 +7,11 @@
 //
 //   headroom = target - (what the tree of processes holds). Below zero pages must be swapped out.
 //
+// Swapping out a page frees less than it holds, because its compressed copy stays in the pool. When
+// pools and tables alone are most of the limit, the limit cannot be kept, and swapping out the rest
+// only makes each access a fault (thrashing). So each process keeps a small working set resident:
+// the headroom of a process is never less than what it is short of WorkingSetMin.
+//
 // The kernel does not report new mappings. Between two measurements a program can grow by what it
 // can touch in that time. So the interval follows from the headroom and from the fastest growth
 // that was seen. Pure arithmetic: any thread.
@@ -55,6 +60,14 @@ constexpr Watermarks WatermarksFor(Bytes limit) {
   marks.room_high = 2 * marks.room_low;
   marks.overdraft = static_cast<int64_t>((raw - marks.target.raw()) >> kPageShift) / 4;
   return marks;
+}
+
+// What each of `processes` keeps resident: 4 MiB, or a 32nd of the limit together if that is more,
+// but never more than a quarter of the limit together.
+constexpr Bytes WorkingSetMin(Bytes limit, uint64_t processes) {
+  constexpr uint64_t kEach = 4 << 20;
+  const uint64_t share = limit.raw() / std::max<uint64_t>(processes, 1);
+  return Bytes(std::min(share / 4, std::max(share / 32, kEach)));
 }
 
 // How long the next measurement can wait if `headroom_bytes` are left (negative: none).

@@ -32,6 +32,20 @@ TEST(Watermarks, TheOverdraftStaysWithinTheReserve) {
   }
 }
 
+TEST(WorkingSetMin, IsFourMebibytesWithinBounds) {
+  struct Case {
+    uint64_t limit_mib;
+    uint64_t processes;
+    uint64_t each_mib;
+  };
+  const Case cases[] = {{8, 1, 2},  {16, 1, 4},   {32, 1, 4},  {32, 4, 2},
+                        {64, 0, 4}, {512, 1, 16}, {512, 4, 4}, {512, 64, 2}};
+  for (const Case& c : cases) {
+    EXPECT_EQ(WorkingSetMin(Bytes(c.limit_mib * kMiB), c.processes), Bytes(c.each_mib * kMiB))
+        << c.limit_mib << " MiB, " << c.processes;
+  }
+}
+
 TEST(PollInterval, GrowsWithTheHeadroomWithinItsBounds) {
   EXPECT_EQ(PollIntervalNs(-1), kIntervalMinNs);
   EXPECT_EQ(PollIntervalNs(0), kIntervalMinNs);
