@@ -55,6 +55,14 @@ function(uz_group group target)
   add_dependencies(${group} ${target})
 endfunction()
 
+# Half of the time to compile a test is GoogleTest's header: it is compiled once for all tests. Line
+# tables are enough to debug a test, and what is tested has all of its own. An executable, because
+# the options of position-independent code must be those of the tests.
+add_executable(uz_test_headers ${CMAKE_SOURCE_DIR}/cmake/test_headers.cc)
+target_link_libraries(uz_test_headers PRIVATE GTest::gtest GTest::gtest_main)
+target_compile_options(uz_test_headers PRIVATE -g1)
+target_precompile_headers(uz_test_headers PRIVATE <gtest/gtest.h>)
+
 # uz_test(NAME SOURCES a_test.cc ... DEPS lib ... LABELS l ... [TIMEOUT s]): one test program.
 # Labels: unit, concurrency (run under the thread sanitizer too), uffd (needs userfaultfd),
 # system (whole programs).
@@ -72,6 +80,8 @@ function(uz_test name)
     target_link_libraries(${name} PRIVATE uz_${dep})
   endforeach()
   target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main Threads::Threads)
+  target_compile_options(${name} PRIVATE -g1)
+  target_precompile_headers(${name} REUSE_FROM uz_test_headers)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
   foreach(label ${ARG_LABELS})

@@ -26,7 +26,7 @@ Result<void> Engine::Start(Session session, const char* program_name,
 
 void Engine::Wire() {
   const Watermarks watermarks = WatermarksFor(member_.session().options().limit);
-  paging_.Init(member_, notices_, waker_, watermarks);
+  paging_.Init(member_, notices_, waker_, meter_, watermarks);
   meter_.Init(readers_, member_, paging_.headroom(), watermarks);
   reclaim_port_.Init({.member = &member_,
                       .notices = &notices_,

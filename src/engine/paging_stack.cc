@@ -6,10 +6,11 @@
 namespace uzswap {
 
 void PagingStack::Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
-                       const Watermarks& watermarks) {
+                       UsageMeter& meter, const Watermarks& watermarks) {
   member_ = &member;
   notices_ = &notices;
   waker_ = &waker;
+  meter_ = &meter;
   watermarks_ = watermarks;
 }
 
@@ -30,6 +31,7 @@ Pager::Parts PagingStack::MakeParts() {
   parts.watermarks = watermarks_;
   parts.callback_argument = this;
   parts.wake_daemon = [](void* self) { static_cast<PagingStack*>(self)->waker_->Wake(); };
+  parts.refresh_headroom = [](void* self) { static_cast<PagingStack*>(self)->meter_->Refresh(); };
   parts.page_poisoned = [](void* self, uint64_t address, int error) {
     static_cast<PagingStack*>(self)->notices_->PoisonedPage(address, error);
   };

@@ -29,6 +29,7 @@
 #include "engine/daemon_waker.h"
 #include "engine/notices.h"
 #include "engine/session_member.h"
+#include "engine/usage_meter.h"
 #include "os/address_space.h"
 #include "os/linux_user_fault.h"
 #include "pager/pager.h"
@@ -40,7 +41,7 @@ namespace uzswap {
 class PagingStack {
  public:
   // All must outlive the stack.
-  void Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
+  void Init(SessionMember& member, Notices& notices, DaemonWaker& waker, UsageMeter& meter,
             const Watermarks& watermarks);
   // The files of /proc, while they can still be opened: later the program may have changed its root
   // or given up its rights.
@@ -79,6 +80,7 @@ class PagingStack {
   SessionMember* member_ = nullptr;
   Notices* notices_ = nullptr;
   DaemonWaker* waker_ = nullptr;
+  UsageMeter* meter_ = nullptr;
   Watermarks watermarks_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault user_fault_;

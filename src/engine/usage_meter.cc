@@ -32,10 +32,25 @@ Usage UsageMeter::Measure() {
   usage.tree = member_->Publish(usage.own, pool);
   usage.headroom_pages = ToPages(watermarks_.target) - ToPages(usage.tree);
   SpareWorkingSet(pool, &usage);
+  measured_bytes_.store(usage.anonymous.raw(), std::memory_order_relaxed);
+  measured_headroom_.store(usage.headroom_pages, std::memory_order_relaxed);
+  measured_ns_.store(readers_->NowNs(), std::memory_order_relaxed);
   headroom_->Set(usage.headroom_pages);
   // Less than half of the mean: the others hold the memory, and have the work.
   usage.minor = usage.own.raw() * member_->session().LiveCount() * 2 < usage.tree.raw();
   return usage;
+}
+
+// Measured against the last measurement, not against the present headroom: what faults took from
+// that since is in RssAnon.
+void UsageMeter::Refresh() {
+  const uint64_t now = readers_->NowNs();
+  if (now - measured_ns_.load(std::memory_order_relaxed) < kStaleNs) return;
+  measured_ns_.store(now, std::memory_order_relaxed);
+  const int64_t growth = ToPages(readers_->AnonymousBytes()) -
+                         ToPages(Bytes(measured_bytes_.load(std::memory_order_relaxed)));
+  headroom_->Set(measured_headroom_.load(std::memory_order_relaxed) - growth);
+  member_->statistics().late_measurements.Add();
 }
 
 void UsageMeter::SpareWorkingSet(Bytes pool, Usage* usage) {

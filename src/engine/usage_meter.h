@@ -17,7 +17,12 @@
 //
 //   sharing:  no ──NoteFork──> yes ──share below 1 MiB──> no
 //
-// NoteFork: the forking thread. All else: the reclaim daemon.
+// The daemon can be late: other programs have the processors, and meanwhile the program grows where
+// nothing is registered. So the thread that serves faults refreshes the headroom, by the growth of
+// RssAnon alone, when the last measurement is more than 2 ms old. The faults then do the work
+// of the daemon (direct reclaim), and the program grows no faster than pages are stored.
+//
+// NoteFork: the forking thread. Refresh: the pager thread. All else: the reclaim daemon.
 #ifndef UZSWAP_ENGINE_USAGE_METER_H_
 #define UZSWAP_ENGINE_USAGE_METER_H_
 
@@ -62,6 +67,7 @@ class UsageMeter {
  public:
   static constexpr uint64_t kShareEveryNs = 20'000'000;
   static constexpr Bytes kSharedMin{1 << 20};
+  static constexpr uint64_t kStaleNs = 2'000'000;
 
   // All must outlive the meter.
   void Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
@@ -69,6 +75,8 @@ class UsageMeter {
 
   // Measures, and publishes to the session record, the statistics and the headroom.
   Usage Measure();
+  // Corrects the headroom for the growth since the last measurement, if that is old.
+  void Refresh();
   // The metadata alone, into the statistics: at longer intervals, because it costs more.
   void MeasureMetadata();
 
@@ -89,6 +97,11 @@ class UsageMeter {
   Watermarks watermarks_;
   // Relaxed: set by forks, cleared by the daemon; it orders nothing.
   std::atomic<bool> sharing_{false};
+  // The last measurement or refresh, for the pager thread. Relaxed: one that mixes two measurements
+  // is off by the growth between them, until the next.
+  std::atomic<uint64_t> measured_ns_{0};
+  std::atomic<uint64_t> measured_bytes_{0};
+  std::atomic<int64_t> measured_headroom_{0};
   uint64_t share_read_ns_ = 0;
   Bytes shared_;  // subtracted since then
 };

@@ -102,6 +102,26 @@ TEST_F(UsageMeterTest, TheShareIsAskedForOnlyWhileSomethingIsShared) {
   EXPECT_TRUE(meter_.sharing());
 }
 
+TEST_F(UsageMeterTest, RefreshesTheHeadroomByTheGrowthSinceAnOldMeasurement) {
+  const int64_t measured = meter_.Measure().headroom_pages;
+  readers_.anonymous = Bytes(13 * kMiB);
+  readers_.now_ns += UsageMeter::kStaleNs - 1;
+  meter_.Refresh();
+  EXPECT_EQ(headroom_.Get(), measured) << "the measurement was fresh";
+  headroom_.Take(5);  // faults: they are in RssAnon too
+  readers_.now_ns += 1;
+  meter_.Refresh();
+  EXPECT_EQ(headroom_.Get(), measured - PagesTo(Bytes(3 * kMiB)));
+  EXPECT_EQ(member_.statistics().late_measurements.Get(), 1u);
+  readers_.anonymous = Bytes(14 * kMiB);
+  meter_.Refresh();
+  EXPECT_EQ(headroom_.Get(), measured - PagesTo(Bytes(3 * kMiB))) << "a refresh counts as one";
+  readers_.now_ns += UsageMeter::kStaleNs;
+  readers_.anonymous = Bytes(9 * kMiB);
+  meter_.Refresh();
+  EXPECT_EQ(headroom_.Get(), measured + PagesTo(Bytes(1 * kMiB)));
+}
+
 // A limit of 64 MiB: a working set of 4 MiB.
 TEST_F(UsageMeterTest, SparesTheWorkingSet) {
   struct Case {

@@ -42,7 +42,7 @@ enum class [[nodiscard]] Resolution : uint8_t{
     kNeedsMemory,   // wait until memory comes free
     kNeedsEvent,    // an event is pending: read it
     kNeedsRead,     // SwapIn has a request for the page: read it
-    kNeedsReclaim,  // store staged pages first, once
+    kNeedsReclaim,  // store staged pages first
 };
 
 // What a thread needs to answer faults.
@@ -51,9 +51,9 @@ struct ThreadContext {
   Result<void> Init(CompressedCache& compressed_cache);
 
   CacheContext cache;
-  os::Mapping scratch;     // Readahead::kWindowMax pages
-  bool reclaimed = false;  // pages were stored for this fault: do not ask for it again
-  bool may_wait = true;    // false: answer even beyond the limit, nobody can free memory now
+  os::Mapping scratch;         // Readahead::kWindowMax pages
+  uint8_t reclaim_rounds = 0;  // how often pages were stored for this fault
+  bool may_wait = true;        // false: answer even beyond the limit, nobody can free memory now
 };
 
 class FaultHandler {

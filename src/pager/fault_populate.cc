@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pager/fault_handler.h"
+#include "pager/fault_queue.h"
 
 namespace uzswap {
 
@@ -57,15 +58,18 @@ Resolution FaultHandler::PopulateZero(const Fault& fault) {
   return Resolution::kResolved;
 }
 
-// Beyond the overdraft a fault helps to reclaim, once. Far beyond it the fault waits while the
-// writer is about to free memory.
+// Beyond the overdraft a fault helps to reclaim, once. Far beyond it the daemon is behind: the
+// fault helps until that is made up for, in bounded rounds, and then waits if the writer is about
+// to free memory.
 Resolution FaultHandler::RoomFor(const Fault& fault) {
   const int64_t headroom = parts_.headroom->Get();
   if (headroom >= -parts_.overdraft || !fault.thread.may_wait) return Resolution::kResolved;
   const bool reclaim_gains = parts_.reclaimer->evictor().StoringGains();
-  if (!fault.thread.reclaimed && reclaim_gains) return Resolution::kNeedsReclaim;
-  const bool wait = headroom < -2 * parts_.overdraft && parts_.relief_comes != nullptr &&
-                    parts_.relief_comes(parts_.callback_argument);
+  const bool far = headroom < -2 * parts_.overdraft;
+  const int rounds_max = far ? FaultQueue::kReclaimRoundsMax : 1;
+  if (fault.thread.reclaim_rounds < rounds_max && reclaim_gains) return Resolution::kNeedsReclaim;
+  const bool wait =
+      far && parts_.relief_comes != nullptr && parts_.relief_comes(parts_.callback_argument);
   return wait ? Resolution::kNeedsMemory : Resolution::kResolved;
 }
 

@@ -23,14 +23,16 @@ namespace uzswap {
 
 struct ParkedFault {
   os::UserFaultEvent fault;
-  uint64_t read_ns = 0;    // when it was read
-  bool reclaimed = false;  // pages were stored for it since it last waited for memory
+  uint64_t read_ns = 0;  // when it was read
+  // How often pages were stored for it since it last waited for memory.
+  uint8_t reclaim_rounds = 0;
 };
 
 class FaultQueue {
  public:
   static constexpr size_t kParkedMax = 1 << 16;
   static constexpr size_t kReadBatch = 16;
+  static constexpr uint8_t kReclaimRoundsMax = 16;
 
   // Once. Fails with the errno of mmap.
   Result<void> Init() {
@@ -95,9 +97,13 @@ class FaultQueue {
     }
     return false;
   }
-  // Pages were stored for all that wait now.
-  void MarkReclaimed() {
-    for (size_t i = 0; i < count_; ++i) parked_[i].reclaimed = true;
+  // Pages were stored for all that wait now, or (`exhausted`) there were none to store.
+  void NoteReclaim(bool exhausted) {
+    for (size_t i = 0; i < count_; ++i) {
+      uint8_t& rounds = parked_[i].reclaim_rounds;
+      if (rounds < kReclaimRoundsMax) ++rounds;
+      if (exhausted) rounds = kReclaimRoundsMax;
+    }
   }
   // In a forked child: the threads that wait stayed behind.
   void Clear() { count_ = 0; }

@@ -85,14 +85,14 @@ TEST_F(FaultQueueTest, APassKeepsTheOrderOfWhatItKeeps) {
 TEST_F(FaultQueueTest, WhatAPassChangesInAFaultIsKept) {
   port_.Fault(1);
   ASSERT_TRUE(queue_.Read(port_, 0, &messages_));
-  queue_.MarkReclaimed();
+  queue_.NoteReclaim(false);
   for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
-    EXPECT_TRUE(parked->reclaimed);
-    parked->reclaimed = false;
+    EXPECT_EQ(parked->reclaim_rounds, 1);
+    parked->reclaim_rounds = 0;
     pass.Keep();
   }
   for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
-    EXPECT_FALSE(parked->reclaimed);
+    EXPECT_EQ(parked->reclaim_rounds, 0);
   }
 }
 

@@ -70,6 +70,8 @@ class Pager final {
     // Callbacks with `callback_argument`. None may block.
     // The reclaim daemon should store pages.
     void (*wake_daemon)(void* argument) = nullptr;
+    // Messages were read. Sets the headroom anew if the daemon has not for a while. May be null.
+    void (*refresh_headroom)(void* argument) = nullptr;
     // See FaultHandler::Parts.
     void (*page_poisoned)(void* argument, uint64_t address, int error) = nullptr;
     bool (*relief_comes)(void* argument) = nullptr;

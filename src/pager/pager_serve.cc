@@ -63,6 +63,9 @@ size_t Pager::ReadMessages() {
 Resolution Pager::ServeLocked(uint32_t* last_thread) {
   while (true) {
     const size_t read = ReadMessages();
+    if (read != 0 && parts_.refresh_headroom != nullptr) {
+      parts_.refresh_headroom(parts_.callback_argument);
+    }
     Resolution needs = Resolution::kResolved;
     swap_in_.BeginPass();
     for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
@@ -82,14 +85,14 @@ Resolution Pager::ServeLocked(uint32_t* last_thread) {
 
 Resolution Pager::Answer(ParkedFault* parked) {
   const UserFaultEvent& fault = parked->fault;
-  serving_.reclaimed = parked->reclaimed;
+  serving_.reclaim_rounds = parked->reclaim_rounds;
   const Resolution answer =
       handler_.Resolve(fault.start, fault.write ? Access::kWrite : Access::kRead, serving_);
   if (answer == Resolution::kResolved) {
     parts_.statistics->faults.Add();
     parts_.statistics->fault_ns.Record(os::MonotonicNanoseconds() - parked->read_ns);
   } else if (answer == Resolution::kNeedsMemory) {
-    parked->reclaimed = false;  // after the wait it helps again
+    parked->reclaim_rounds = 0;  // after the wait it helps again
   }
   return answer;
 }
@@ -122,7 +125,7 @@ bool Pager::BeginWork(Resolution pass, Work* work) {
       evictor.Isolate(kIsolateBatch);
     }
     evictor.BeginStore(kReclaimForFault * faults, &work->stores);
-    queue_.MarkReclaimed();
+    queue_.NoteReclaim(work->stores.count == 0);
     working_ = true;
   } else {
     // Nothing is read ahead while a fault waits or a thread forks.
