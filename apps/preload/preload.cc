@@ -24,23 +24,22 @@ using uzswap::Engine;
 alignas(Engine) std::byte g_engine_memory[sizeof(Engine)];
 Engine* g_engine = nullptr;
 
-constexpr int kRefusedStatus = 125;
-
 void Prepare() { g_engine->PrepareFork(); }
 void Parent() { g_engine->ParentAfterFork(); }
 void Child() { g_engine->ChildAfterFork(); }
 
 void LastWords(const char* line, uint64_t length) { g_engine->LastWords({line, length}); }
 
-[[noreturn]] void Refuse(const char* what, uzswap::Error error) {
+// There is no session that could carry the line to the runner. The program runs as without uzswap.
+void ReportNoSession(uzswap::Error error) {
   uzswap::os::TextLine<256> line;
-  line.Text("uzswap: ").Text(what).Text(": ").Text(error.what);
+  line.Text("uzswap: this program runs without uzswap and its memory is not limited: ");
+  line.Text(error.what);
   if (error.errno_value != 0) {
     line.Text(" (errno ").Decimal(static_cast<uint64_t>(error.errno_value)).Text(")");
   }
-  line.Text("\n");
+  line.Text("\n  fix: give it /proc and the user of `uzswap run`, or unset LD_PRELOAD for it\n");
   uzswap::os::WriteToProgramStderr(line.view());
-  _exit(kRefusedStatus);
 }
 
 uint64_t DefaultStackBytes() {
@@ -57,7 +56,10 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
     return;
   }
   uzswap::Result<uzswap::Session> session = uzswap::Session::FromEnvironment(environment);
-  if (!session.ok()) Refuse("no session to join", session.error());
+  if (!session.ok()) {
+    ReportNoSession(session.error());
+    return;
+  }
 
   const char* name = argument_count > 0 && arguments[0] != nullptr ? arguments[0] : "?";
   if (const char* slash = strrchr(name, '/')) name = slash + 1;
@@ -65,7 +67,11 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
   uzswap::SetPanicHook(LastWords);
   const uzswap::Result<void> started =
       g_engine->Start(std::move(session).value(), name, DefaultStackBytes());
-  if (!started.ok()) Refuse("the engine cannot start", started.error());
+  // Without a daemon nothing is managed, and a fork has nothing to hold still.
+  if (!started.ok()) {
+    g_engine->ReportUnwatched(started.error());
+    return;
+  }
   pthread_atfork(Prepare, Parent, Child);
 }
 

@@ -16,9 +16,9 @@ Result<void> Engine::Start(Session session, const char* program_name,
                            uint64_t default_stack_bytes) {
   notices_.Init(member_, os::TryWriteToProgramStderr);
   scanner_.SetDefaultStackBytes(default_stack_bytes);
-  Result<void> done = fork_roots_.Find();
+  Result<void> done = member_.Join(std::move(session), program_name);
   if (!done.ok()) return done;
-  done = member_.Join(std::move(session), program_name);
+  done = fork_roots_.Find();
   if (!done.ok()) return done;
   Wire();
   return os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn, kDaemonName);
@@ -43,13 +43,29 @@ void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   os::PreferThisThread();
   const Result<void> opened = engine->OpenProc();
-  if (!opened.ok()) engine->GiveUp("/proc cannot be read", opened.error());
+  if (!opened.ok()) {
+    if (engine->paging_.active()) engine->GiveUp("/proc cannot be read", opened.error());
+    engine->ServeForksOnly(opened.error());
+  }
   if (engine->forked_) engine->BecomeChild();
   engine->fork_.NoteDaemonReady();
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns);
+  }
+}
+
+// Its children may have what it lacks.
+void Engine::ServeForksOnly(Error error) {
+  constexpr uint64_t kPauseNs = 1'000'000'000;  // requests wake it
+  if (forked_) member_.JoinAsChild();
+  forked_ = false;
+  notices_.Unwatched(error);
+  fork_.NoteDaemonReady();
+  while (true) {
+    fork_.Serve();
+    waker_.Sleep(kPauseNs);
   }
 }
 
@@ -75,7 +91,12 @@ void Engine::GiveUp(const char* what, Error error) {
   PanicOperands(__FILE__, __LINE__, what, static_cast<uint64_t>(error.errno_value), 0);
 }
 
+void Engine::PrepareFork() {
+  if (!no_daemon_) fork_.Prepare();
+}
+
 void Engine::ParentAfterFork() {
+  if (no_daemon_) return;
   member_.statistics().forks.Add();
   meter_.NoteFork();
   paging_.CloseForChild();
@@ -83,6 +104,7 @@ void Engine::ParentAfterFork() {
 }
 
 void Engine::ChildAfterFork() {
+  if (no_daemon_) return;
   forked_ = true;
   os::ForgetServiceThreads();
   paging_.ForgetInChild();
@@ -93,7 +115,13 @@ void Engine::ChildAfterFork() {
   fork_.ChildAfter();
   const Result<void> started = os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn,
                                                       kDaemonName, paging_.descriptor_for_child());
-  if (!started.ok()) GiveUp("a forked child cannot be served", started.error());
+  if (!started.ok()) {
+    if (paging_.active()) GiveUp("a forked child cannot be served", started.error());
+    no_daemon_ = true;
+    member_.JoinAsChild();
+    notices_.Unwatched(started.error());
+    return;
+  }
   // Before the daemon is ready the child must not touch anything that is registered.
   if (paging_.active()) fork_.AwaitDaemon();
   paging_.CloseForChild();

@@ -4,6 +4,13 @@
 //               the daemon looks at the process's       the daemon reclaims, the pager thread
 //               memory; nothing is registered           serves faults, the writer writes back
 //
+// A process that is only watched can lose what the daemon needs: after chroot a forked child has no
+// /proc, and under a limit of threads it has no daemon. Then it runs unwatched, and the user is
+// told once. Nothing of its memory is anywhere else, so nothing is wrong.
+//
+//   unwatched   no /proc:    the daemon serves forks only
+//               no daemon:   the fork calls do nothing
+//
 //   SessionMember ── this process in the tree's session      Notices ──── lines for the user
 //   UsageMeter ───── what it holds                           ReclaimDaemon ── what to do about it
 //   PagingStack ──── pager and storage, once active          RangeScanner ─── what to register
@@ -14,10 +21,10 @@
 // that uses a descriptor happens on them. Program threads enter through Start, LastWords and the
 // three fork calls only.
 //
-// Size: thirteen members, because it is composition only: every one is a part that it wires.
+// Size: fourteen members, because it is composition only: nearly every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
-// When the engine cannot continue it aborts the process: the program's memory would be wrong.
+// When an active engine cannot continue it aborts the process: the program's memory would be wrong.
 #ifndef UZSWAP_ENGINE_ENGINE_H_
 #define UZSWAP_ENGINE_ENGINE_H_
 
@@ -47,14 +54,18 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // Joins the session and starts the reclaim daemon. `default_stack_bytes` is what the C library
-  // gives a new thread. Once, before the program runs.
+  // gives a new thread. Once, before the program runs. If it fails nothing runs, and the program is
+  // as it was.
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
+
+  // Start failed: the process runs without an engine, and the user is told once in a tree.
+  void ReportUnwatched(Error error) { notices_.Unwatched(error); }
 
   // The line of a panic. Any thread; never blocks.
   void LastWords(std::string_view line) { notices_.LastWords(line); }
 
   // From fork handlers, in the forking thread.
-  void PrepareFork() { fork_.Prepare(); }
+  void PrepareFork();
   void ParentAfterFork();
   void ChildAfterFork();
 
@@ -67,6 +78,8 @@ class Engine {
   void Wire();
   Result<void> OpenProc();
   void BecomeChild();
+  // Requires: not active.
+  [[noreturn]] void ServeForksOnly(Error error);
   [[noreturn]] void GiveUp(const char* what, Error error);
 
   SessionMember member_;
@@ -81,7 +94,8 @@ class Engine {
   ForkRoots fork_roots_;
   LiveForkPort fork_port_;
   ForkCoordinator fork_;
-  bool forked_ = false;  // in a new child, until its daemon has taken over
+  bool forked_ = false;     // in a new child, until its daemon has taken over
+  bool no_daemon_ = false;  // set by the only thread of a new child
 };
 
 }  // namespace uzswap

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@ enum Verdict : int {
   kNotWatching,
   kChildWasWrong,
   kForkNotCounted,
+  kNotPrepared,
+  kNotReported,
 };
 
 alignas(Engine) std::byte g_memory[sizeof(Engine)];
@@ -144,6 +147,59 @@ TEST_F(EngineTest, AnUnmanagedProcessForksAsWell) {
                 if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
               }
               return g_engine->member().statistics().forks.Get() == 20 ? kRight : kForkNotCounted;
+            }),
+            kRight);
+}
+
+// A child forks, which needs an engine that answers, and so does its child.
+bool ForksTwoDeep() {
+  const pid_t child = fork();
+  if (child == 0) {
+    const pid_t grandchild = fork();
+    if (grandchild == 0) _exit(kRight);
+    int status = -1;
+    _exit(waitpid(grandchild, &status, 0) == grandchild && status == 0 ? kRight : kChildWasWrong);
+  }
+  int status = -1;
+  return waitpid(child, &status, 0) == child && status == 0;
+}
+
+bool ReportedUnwatched() { return !g_engine->member().session().TakeWarning(Warning::kUnwatched); }
+
+TEST_F(EngineTest, WithoutProcAChildRunsUnwatched) {
+  if (geteuid() != 0) GTEST_SKIP() << "chroot needs root";
+  static char folder[] = "/tmp/uzswap-engine-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  EXPECT_EQ(VerdictOf([]() -> int {
+              if (!StartEngine(Bytes(uint64_t{4} << 30))) return kNotStarted;
+              if (chroot(folder) != 0 || chdir("/") != 0) return kNotPrepared;
+              for (int i = 0; i < 20; ++i) {
+                if (!ForksTwoDeep()) return kChildWasWrong;
+              }
+              if (!ReportedUnwatched()) return kNotReported;
+              return g_engine->member().statistics().forks.Get() == 20 ? kRight : kForkNotCounted;
+            }),
+            kRight);
+  EXPECT_EQ(rmdir(folder), 0);
+}
+
+// The limit leaves room for the child and none for a thread of it. Its own fork fails without
+// uzswap too.
+TEST_F(EngineTest, WithoutADaemonAChildRunsUnwatched) {
+  if (geteuid() != 0) GTEST_SKIP() << "an unused user needs root";
+  EXPECT_EQ(VerdictOf([]() -> int {
+              constexpr uid_t kUnusedUser = 54'321;
+              if (!StartEngine(Bytes(uint64_t{4} << 30))) return kNotStarted;
+              const rlimit limit{2, 2};
+              const bool limited = setrlimit(RLIMIT_NPROC, &limit) == 0;
+              if (!limited || setuid(kUnusedUser) != 0) return kNotPrepared;
+              for (int i = 0; i < 20; ++i) {
+                const pid_t child = fork();
+                if (child == 0) _exit(fork() < 0 ? kRight : kChildWasWrong);
+                int status = -1;
+                if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
+              }
+              return ReportedUnwatched() ? kRight : kNotReported;
             }),
             kRight);
 }

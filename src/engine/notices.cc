@@ -73,6 +73,18 @@ void Notices::Refused(Error error) {
   Say(line.view(), Importance::kWhileThereIsRoom);
 }
 
+void Notices::Unwatched(Error error) {
+  if (!member_->session().TakeWarning(Warning::kUnwatched)) return;
+  Line line;
+  line.Text("uzswap: a process of ").Text(member_->name());
+  line.Text(" cannot be watched and its memory is not limited");
+  AppendError(line, error);
+  line.Text(
+      "\n  fix: it needs /proc in its root directory, one more thread, and a place among 512 "
+      "processes\n");
+  Say(line.view(), Importance::kAlways);
+}
+
 void Notices::Backing(BackingTrouble trouble, Error error) {
   if (!member_->session().TakeWarning(Warning::kBacking)) return;
   const TroubleText text = TextOf(trouble);

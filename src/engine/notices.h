@@ -48,6 +48,8 @@ class Notices {
   void OverLimit(Bytes tree, Bytes limit);
   // This process runs unmanaged.
   void Refused(Error error);
+  // This process has no reclaim daemon that could watch it. Said for the first of the tree.
+  void Unwatched(Error error);
   void Backing(BackingTrouble trouble, Error error);
   // `error` is the errno of the read, 0 if the data that was read is damaged.
   void PoisonedPage(uint64_t address, int error);

@@ -53,6 +53,14 @@ TEST_F(NoticesTest, Texts) {
        [](Notices& n) {
          n.Refused({1, "userfaultfd"});
        }},
+      {"uzswap: a process of redis cannot be watched and its memory is not limited: open of a file "
+       "of "
+       "/proc (errno 2)\n"
+       "  fix: it needs /proc in its root directory, one more thread, and a place among 512 "
+       "processes\n",
+       [](Notices& n) {
+         n.Unwatched({2, "open of a file of /proc"});
+       }},
       {"uzswap: the backing store cannot be used: open of the folder (errno 13); cold pages stay "
        "compressed in memory\n  fix: check the path given to --backing\n",
        [](Notices& n) {

@@ -76,6 +76,7 @@ enum class Warning : uint32_t {
   kOverLimit = 0,  // usage exceeds the limit
   kTableFull = 1,  // more processes than records
   kBacking = 2,    // nothing can be written to the backing store
+  kUnwatched = 3,  // a process without a reclaim daemon
 };
 
 // What became of a line for the user.
