@@ -55,12 +55,17 @@ function(uz_group group target)
   add_dependencies(${group} ${target})
 endfunction()
 
-# Half of the time to compile a test is GoogleTest's header: it is compiled once for all tests. Line
-# tables are enough to debug a test, and what is tested has all of its own. An executable, because
-# the options of position-independent code must be those of the tests.
+# Half of the time to compile a test is GoogleTest's header: it is compiled once for all tests. Test
+# code has line tables only, and is not optimised without sanitizers (with them it would be too slow
+# to run); what is tested is built as always. An executable, because the options of
+# position-independent code must be those of the tests.
+set(UZSWAP_TEST_OPTIONS -g1)
+if(UZSWAP_SANITIZE STREQUAL "")
+  list(APPEND UZSWAP_TEST_OPTIONS -O0)
+endif()
 add_executable(uz_test_headers ${CMAKE_SOURCE_DIR}/cmake/test_headers.cc)
 target_link_libraries(uz_test_headers PRIVATE GTest::gtest GTest::gtest_main)
-target_compile_options(uz_test_headers PRIVATE -g1)
+target_compile_options(uz_test_headers PRIVATE ${UZSWAP_TEST_OPTIONS})
 target_precompile_headers(uz_test_headers PRIVATE <gtest/gtest.h>)
 
 # uz_test(NAME SOURCES a_test.cc ... DEPS lib ... LABELS l ... [TIMEOUT s]): one test program.
@@ -80,7 +85,7 @@ function(uz_test name)
     target_link_libraries(${name} PRIVATE uz_${dep})
   endforeach()
   target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main Threads::Threads)
-  target_compile_options(${name} PRIVATE -g1)
+  target_compile_options(${name} PRIVATE ${UZSWAP_TEST_OPTIONS})
   target_precompile_headers(${name} REUSE_FROM uz_test_headers)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
