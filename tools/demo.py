@@ -4,7 +4,7 @@
 A Python program fills dictionaries with the package texts of this machine. It needs about one and
 a half times the limit. It runs without a limit, then under the limit without
 uzswap, then under the limit with it. The status is 0 only if the kernel killed the second run,
-the third one finished with the digest of the first, and it kept the limit as harness.py tells.
+the third one finished with the digest of the first, and it kept the limit as harness.py says.
 Where memory cgroups cannot be used, the kernel kills no run: there the second run has to be seen
 above the limit, and the third below it.
 """
@@ -63,7 +63,7 @@ def bar(held: int, stage: Stage) -> str:
 
 
 def watch(stage: Stage) -> harness.Client | None:
-    """Draws how much memory the run holds while it goes on; on a terminal only."""
+    """Draws how much memory the program holds while it runs; on a terminal only."""
     if not TERMINAL:
         return None
 

@@ -26,7 +26,7 @@ enum class LockRank : uint8_t {
   kCacheArea = 35,        // EntryIndex: the tree of one area of the compressed cache
   kCacheShard = 40,       // EntryLeaf: 64 entries of the compressed cache
   kEntriesInFlight = 45,  // EntriesInFlight: free list, serials; EntryIndex: free nodes and leaves
-  kFrameLru = 60,         // ZsmallocPool: one compaction at a time
+  kPoolCompaction = 60,   // ZsmallocPool: one compaction at a time
   kPoolSetup = 65,        // ZsmallocPool: first use of a shard
   kPoolClass = 70,        // pools: one shard of zbud, one size class of a shard of zsmalloc
   kHandleTable = 80,      // IndexPool: free indices of a shard; ZspageTable: free blocks

@@ -216,7 +216,7 @@ class InvalidateSteps : public Operation {
   bool found_ = false;
 };
 
-// The child must find the entry as the parent left it, and be able to go on working.
+// The child must find the entry as the parent left it, and be able to continue.
 int ForkAndLook(CacheFixture& fixture) {
   TestPage before;
   const LoadOutcome expected =

@@ -148,7 +148,7 @@ TEST_F(ReclaimDaemonTest, IsolatesWhenFewAreStagedOrThereIsNoHeadroom) {
   }
 }
 
-TEST_F(ReclaimDaemonTest, WhatFollowsWhenNothingWasGained) {
+TEST_F(ReclaimDaemonTest, WhatFollowsWhenNothingWasSaved) {
   struct Case {
     const char* what;
     uint32_t dead;

@@ -49,7 +49,7 @@ TEST(SessionMember, AFullTableRefusesANewProcess) {
   EXPECT_STREQ(joined.error().what, "the session's table of processes is full");
 }
 
-// The child tells what it saw by its exit status.
+// The child reports what it saw by its exit status.
 TEST(SessionMember, AChildBeyondTheTableCountsForItself) {
   Session session = NewPrivateSession();
   FillTable(session, kProcessRecords - 1);

@@ -167,7 +167,7 @@ TEST_F(UsageMeterTest, SharingEndsBelowAMebibyte) {
   const Case cases[] = {
       {Bytes(9 * kMiB), true},   {Bytes(9 * kMiB + 1), false},
       {Bytes(10 * kMiB), false}, {Bytes(12 * kMiB), false},  // the process shrank during the walk
-      {std::nullopt, false},                                 // the kernel does not tell
+      {std::nullopt, false},                                 // the kernel reports nothing
   };
   for (const Case& c : cases) {
     meter_.ResetInChild();
@@ -188,7 +188,7 @@ TEST_F(UsageMeterTest, AChildAsksAtOnce) {
   EXPECT_EQ(readers_.share_reads, 2);
 }
 
-// Two processes of one tree. The child tells what it saw by its exit status.
+// Two processes of one tree. The child reports what it saw by its exit status.
 TEST_F(UsageMeterTest, AProcessThatHoldsLittleIsMinor) {
   EXPECT_EQ(meter_.Measure().tree, Bytes(10 * kMiB));
   for (const bool minor : {true, false}) {

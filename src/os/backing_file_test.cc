@@ -45,7 +45,7 @@ nlink_t NamesOf(const BackingFile& file) {
   return status.st_nlink;
 }
 
-// A child that ends when it is told to. Until then it holds what the parent had open.
+// A child that ends on request. Until then it holds what the parent had open.
 class Child {
  public:
   Child() {
@@ -119,7 +119,7 @@ TEST(BackingFileTest, ANamedFileHasOneWriter) {
   const Block block;
   ASSERT_EQ(first.Write(0, block.bytes), 0);
   EXPECT_EQ(BackingFile::Open(path.c_str()).error().errno_value, EBUSY)
-      << "that it is taken is told before that it is full";
+      << "that it is in use is reported before that it is full";
   first = BackingFile();
   EXPECT_EQ(BackingFile::Open(path.c_str()).error().errno_value, EEXIST);
 }

@@ -200,7 +200,7 @@ TEST(PagemapReader, RunsOfPresentPages) {
   EXPECT_EQ(runs[0].start, memory.start());
   EXPECT_EQ(runs[0].end, memory.start() + 3 * kPageSize);
   EXPECT_EQ(runs[3].start, memory.end() - kPageSize);
-  // With room for two the search stops, and goes on where it stopped.
+  // With room for two the search stops, and continues where it stopped.
   found = pagemap.Present(memory.start(), memory.end(), runs, 2, &walked);
   ASSERT_TRUE(found.ok());
   ASSERT_EQ(found.value(), 2u);

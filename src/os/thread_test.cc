@@ -102,7 +102,7 @@ TEST(ServiceThreadTest, StandsApartFromTheProgram) {
   close(report.probe);
 }
 
-// The program's C library must go on believing that it is alone.
+// The program's C library must still believe that it is alone.
 TEST(ServiceThreadTest, IsNotCountedByTheCLibrary) {
   static Report report;
   ASSERT_TRUE(__libc_single_threaded);

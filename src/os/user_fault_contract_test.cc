@@ -1,5 +1,5 @@
-// The contract of UserFaultPort: the stories of os/testing/user_fault_stories.h, told to the fake
-// and to the running kernel. Needs userfaultfd for the second half, and says so if it is missing.
+// The contract of UserFaultPort: the stories of os/testing/user_fault_stories.h, run with the fake
+// and with the running kernel. Needs userfaultfd for the second half, and says so if it is missing.
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>

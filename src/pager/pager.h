@@ -144,7 +144,8 @@ class Pager final {
   struct Work {
     SwapIn::Batch reads;
     Evictor::StoreBatch stores;
-    bool reclaim = false;  // store, and release frames; else read
+    StoreSink* sink = nullptr;  // where they go; any thread may use it
+    bool reclaim = false;       // store, and release frames; else read
   };
 
   static constexpr int kAdoptTries = 16;

@@ -158,7 +158,7 @@ TEST_F(PagerDevice, MoreFaultsThanCanBeReadAtOnce) {
 }
 
 // Two mappings lie side by side in one region; what is ahead of the walk is in the other one.
-TEST_F(PagerDevice, ARunThatMeetsABorderIsSuppliedUpToIt) {
+TEST_F(PagerDevice, ARunThatMeetsABorderIsPopulatedUpToIt) {
   world.MapAndAdopt(0, 8);
   world.MapAndAdopt(8, 8);
   world.Fill(0, 16, PageKind::kText, 7);
@@ -170,7 +170,7 @@ TEST_F(PagerDevice, ARunThatMeetsABorderIsSuppliedUpToIt) {
 }
 
 // A copy that an event refuses does not use up what was read.
-TEST_F(PagerDevice, AnEventBetweenReadAndSupplyCostsNoSecondRead) {
+TEST_F(PagerDevice, AnEventBetweenReadAndPopulateCostsNoSecondRead) {
   PutOnDevice(3);  // nothing is ahead of the last page
   world.MapAndAdopt(100, 4);
   ASSERT_EQ(world.TryRead(1, 2), Access::kWaiting);
@@ -290,6 +290,35 @@ TEST_F(PagerDevice, AFaultThatHelpsToReclaimHoldsNobodyUp) {
   EXPECT_EQ(world.statistics.direct_reclaims.Get(), 1u);
   EXPECT_EQ(world.StateOf(1), PageState::kCompressed);
   EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+// The daemon is late: one fault stores until the room is no longer far exceeded, or nothing is
+// left.
+TEST_F(PagerDevice, AFaultFarBeyondTheRoomStoresInSeveralRounds) {
+  world.MapAndAdopt(0, 60);
+  world.MapAndAdopt(100, 2);
+  world.Fill(0, 60, PageKind::kText, 7);
+  world.TakePages(0, 40);
+  world.headroom.Set(-1000);
+  ASSERT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kWaiting);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kDone);
+  const uint64_t rounds = world.statistics.direct_reclaims.Get();
+  EXPECT_GE(rounds, 40u / 16 + 1);
+  EXPECT_LE(rounds, uint64_t{FaultQueue::kReclaimRoundsMax});
+  EXPECT_GE(world.statistics.zswpout.Get(), 40u);
+  EXPECT_TRUE(world.Check()) << world.failure();
+}
+
+TEST_F(PagerDevice, ReadingMessagesRefreshesTheHeadroom) {
+  world.MapAndAdopt(0, 1);
+  const int before = world.refreshes;
+  ASSERT_EQ(world.TryWrite(1, 0, std::byte{1}), Access::kWaiting);
+  EXPECT_TRUE(world.Pump());
+  EXPECT_GT(world.refreshes, before);
+  const int after = world.refreshes;
+  EXPECT_TRUE(world.Pump());
+  EXPECT_EQ(world.refreshes, after) << "without messages there is nothing new";
 }
 
 TEST_F(PagerDevice, AFaultFarBeyondTheRoomWaitsWhileReliefComes) {

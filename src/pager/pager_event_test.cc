@@ -75,7 +75,7 @@ TEST_P(PagerEvent, DiscardGivesZeroes) {
   for (uint64_t page = 0; page < kPages; ++page) EXPECT_TRUE(world_.Read(page));
 }
 
-TEST_P(PagerEvent, TakingWhileADiscardIsAnnounced) {
+TEST_P(PagerEvent, IsolationWhileADiscardIsAnnounced) {
   const ChangeId discard = world_.BeginDiscard(0, kPages);
   const size_t cached = world_.pager.TakeSnapshot().staged;
   TakeWhatIsThere();  // refused
@@ -87,7 +87,7 @@ TEST_P(PagerEvent, TakingWhileADiscardIsAnnounced) {
 }
 
 // The event is read, the program has not discarded yet: what is there must not be kept.
-TEST_P(PagerEvent, TakingBetweenTheEventAndTheZap) {
+TEST_P(PagerEvent, IsolationBetweenTheEventAndTheZap) {
   const ChangeId discard = world_.BeginDiscard(0, kPages);
   EXPECT_TRUE(world_.Step(discard));
   world_.Pump();
@@ -154,7 +154,7 @@ TEST_P(PagerEvent, FaultOnAnUnmappedPageIsLetGo) {
 }
 
 // The new mapping is there while the pager still believes in the old one.
-TEST_P(PagerEvent, AReplacedMappingIsNeverTaken) {
+TEST_P(PagerEvent, AReplacedMappingIsNeverIsolated) {
   const ChangeId replace = world_.BeginReplace(0, kPages);
   for (uint64_t page = 0; page < kPages; ++page) {
     EXPECT_EQ(world_.TryWrite(2, page, std::byte{4}), Access::kDone);  // not registered
@@ -175,7 +175,7 @@ TEST_P(PagerEvent, AReplacedMappingIsNeverTaken) {
 
 TEST_P(PagerEvent, AdoptedAgainBeforeTheUnmapIsRead) {
   const ChangeId replace = world_.BeginReplace(0, kPages);
-  world_.Adopt(0, kPages);  // still taken for the old one: nothing to add
+  world_.Adopt(0, kPages);  // still known as the old one: nothing to add
   EXPECT_FALSE(world_.fake.IsRegistered(PagerWorld::At(0)));
   EXPECT_TRUE(world_.Finish(replace));
   EXPECT_TRUE(world_.Adopt(0, kPages));

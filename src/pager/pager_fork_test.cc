@@ -42,7 +42,7 @@ class PagerFork : public testing::TestWithParam<bool> {
     world_.pager.RescueFrozen(thread, lock_wait);
   }
 
-  // In the child: rebuild, compare, go on living, compare again.
+  // In the child: rebuild, compare, continue to run, compare again.
   [[noreturn]] void LiveAsChild() {
     const Result<void> rebuilt = world_.BecomeChild();
     if (!rebuilt.ok()) Report("not rebuilt");
@@ -98,7 +98,7 @@ TEST_P(PagerFork, ChildAndParentBothKeepEveryByte) {
   GoOnAsParent();
 }
 
-TEST_P(PagerFork, NothingIsTakenWhileFrozen) {
+TEST_P(PagerFork, NothingIsIsolatedWhileFrozen) {
   Freeze();
   EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(0)), Residence::kSwappedOut);
   EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(20)), Residence::kInProgram);

@@ -65,7 +65,7 @@ struct Case {
   uint64_t done_pages = 0;
 };
 
-TEST(PagerInjectionUnreported, AtEveryMoveTheProgramGoesOn) {
+TEST(PagerInjectionUnreported, AtEveryMoveTheProgramContinues) {
   for (const Call call : {Call::kMove, Call::kRelease}) {
     const uint64_t calls = CallsOf(call);
     ASSERT_GT(calls, 0u);
@@ -81,7 +81,7 @@ TEST(PagerInjectionUnreported, AtEveryMoveTheProgramGoesOn) {
 
 class PagerInjection : public testing::TestWithParam<Case> {};
 
-TEST_P(PagerInjection, AtEveryCallTheProgramGoesOn) {
+TEST_P(PagerInjection, AtEveryCallTheProgramContinues) {
   const Case refused = GetParam();
   const uint64_t calls = CallsOf(refused.call) + 4;
   ASSERT_GT(calls, 5u);
@@ -126,10 +126,10 @@ TEST(PagerInjectionDeath, WhatCannotBeRightEndsTheProcess) {
           {
             std::string failure;
             const bool right = LiveWith(bad.call, nth, bad.outcome, 0, &failure);
-            fprintf(stderr, "uzswap: %s\n", right ? "went on" : failure.c_str());
+            fprintf(stderr, "uzswap: %s\n", right ? "continued" : failure.c_str());
             _exit(right ? 0 : 1);
           },
-          ended, "uzswap: .*(went on|again|moved nor copied|was not empty)")
+          ended, "uzswap: .*(continued|again|moved nor copied|was not empty)")
           << static_cast<int>(bad.call) << " at " << nth;
     }
   }

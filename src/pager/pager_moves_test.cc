@@ -47,7 +47,7 @@ class PagerMoves : public testing::TestWithParam<Answer> {
   uint64_t unreported_seen_ = 0;
 };
 
-TEST_P(PagerMoves, Taking) {
+TEST_P(PagerMoves, Isolation) {
   MakeAllCold();
   Inject(Call::kMove, kPages);
   EXPECT_EQ(world_.pager.Isolate(kPages), kPages);
@@ -105,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(ReportedAndNot, PagerMoves,
                                          Answer{2, 2}, Answer{7, 1}));
 
 // A frame that was full before is no page that was moved.
-TEST(PagerMovesDeath, AFullFrameIsNotTakenForAMovedPage) {
+TEST(PagerMovesDeath, AFullFrameIsNotMistakenForAMovedPage) {
   testing::FLAGS_gtest_death_test_style = "fast";
   EXPECT_DEATH(
       {

@@ -64,15 +64,15 @@ TEST_F(PagerProtocol, FirstTouchGivesZeroes) {
   EXPECT_EQ(count(counts_.faults_zero), 2u);
 }
 
-// --- fault against taking ---
+// --- fault against isolation ---
 
-TEST_F(PagerProtocol, TouchedBeforeItIsTaken) {
+TEST_F(PagerProtocol, TouchedBeforeItIsIsolated) {
   Begin(1);
   EXPECT_EQ(world_.TryWrite(1, 0, std::byte{5}), Access::kDone);
   world_.TakePages(0, 1);
 }
 
-TEST_F(PagerProtocol, TouchedAfterItWasTaken) {
+TEST_F(PagerProtocol, TouchedAfterItWasIsolated) {
   Begin(1);
   world_.TakePages(0, 1);
   EXPECT_EQ(world_.TryWrite(1, 0, std::byte{5}), Access::kWaiting);
@@ -93,7 +93,7 @@ TEST_F(PagerProtocol, TwoThreadsFaultOnOnePage) {
   EXPECT_EQ(count(counts_.faults_spurious), 1u);
 }
 
-TEST_F(PagerProtocol, TakenAgainWhileTheSecondFaultWaits) {
+TEST_F(PagerProtocol, IsolatedAgainWhileTheSecondFaultWaits) {
   Begin(1);
   world_.TakePages(0, 1);
   EXPECT_EQ(world_.TryRead(1, 0), Access::kWaiting);
@@ -132,7 +132,7 @@ TEST_F(PagerProtocol, TouchedAfterTheObjectWasStoredButNotNoted) {
   EXPECT_EQ(world_.pool.Snapshot().objects, 0u);
 }
 
-TEST_F(PagerProtocol, TouchedAndTakenAgainWhileTheFirstCompressorStillReads) {
+TEST_F(PagerProtocol, TouchedAndIsolatedAgainWhileTheFirstCompressorStillReads) {
   Begin(1);
   world_.TakePages(0, 1);
   Batch first;
@@ -212,7 +212,7 @@ TEST(PagerProtocolPool, IsolationStopsWithoutEmptyFrames) {
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
-// The page just supplied must not be gone again before its thread has run.
+// The page just populated must not be gone again before its thread has run.
 TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
   PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0});
   world.MapAndAdopt(0, 128);
@@ -226,7 +226,7 @@ TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
   EXPECT_TRUE(world.ReadEverything()) << world.failure();
 }
 
-TEST(PagerProtocolPool, FaultsBeyondTheLimitGoOnWhenNothingCompresses) {
+TEST(PagerProtocolPool, FaultsBeyondTheLimitContinueWhenNothingCompresses) {
   PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0});
   world.MapAndAdopt(0, 400);
   world.Fill(0, 400, PageKind::kRandom, 5);
@@ -235,7 +235,7 @@ TEST(PagerProtocolPool, FaultsBeyondTheLimitGoOnWhenNothingCompresses) {
 
 // --- pages the kernel refuses ---
 
-TEST_F(PagerProtocol, APinnedPageIsNotTaken) {
+TEST_F(PagerProtocol, APinnedPageIsNotIsolated) {
   Begin(2);
   world_.fake.SetPinned(PagerWorld::At(0), true);
   PagerTestPeer::AimAt(world_.pager, PagerWorld::At(0));
@@ -245,7 +245,7 @@ TEST_F(PagerProtocol, APinnedPageIsNotTaken) {
   EXPECT_EQ(count(counts_.busy_pages), 1u);
 }
 
-TEST_F(PagerProtocol, ALockedMappingIsNotTakenAndServedByCopies) {
+TEST_F(PagerProtocol, ALockedMappingIsNotIsolatedAndServedByCopies) {
   Begin(4);
   world_.TakePages(0, 2);
   world_.fake.Protect(PagerWorld::At(0), 4 << kPageShift, {.locked = true});
@@ -267,7 +267,7 @@ TEST_F(PagerProtocol, AReadOnlyMappingIsServedByCopies) {
 }
 
 // One region of ours may span several mappings of the kernel's, and no call reaches across.
-TEST_F(PagerProtocol, PagesBeforeABorderAreTaken) {
+TEST_F(PagerProtocol, PagesBeforeABorderAreIsolated) {
   Begin(8);
   world_.Map(8, 8);
   ASSERT_TRUE(world_.Adopt(8, 8));
@@ -300,7 +300,7 @@ TEST_F(PagerProtocol, AWalkBringsPagesAhead) {
   EXPECT_GT(count(counts_.readahead_pages), 16u);
 }
 
-TEST_F(PagerProtocol, PinnedResidentPagesAreNotTaken) {
+TEST_F(PagerProtocol, PinnedResidentPagesAreNotIsolated) {
   Begin(4);
   world_.pager.PinResident({PagerWorld::At(1), PagerWorld::At(3)});
   for (uint64_t page = 0; page < 4; ++page) {

@@ -119,6 +119,7 @@ bool Pager::BeginWork(Resolution pass, Work* work) {
   *work = Work();
   if (pass == Resolution::kNeedsReclaim) {
     work->reclaim = true;
+    work->sink = &reclaimer_.sink();
     const size_t faults = queue_.count();
     parts_.statistics->direct_reclaims.Add(faults);
     if (reclaimer_.frames().staged_count() == 0 && !evictor.last_sweep_failed()) {
@@ -137,9 +138,7 @@ bool Pager::BeginWork(Resolution pass, Work* work) {
 
 void Pager::DoWork(Work* work) {
   if (work->reclaim) {
-    PageStoreSink sink;
-    sink.Attach(parts_.store);
-    Evictor::Store(sink, work_context_, &work->stores);
+    Evictor::Store(*work->sink, work_context_, &work->stores);
   } else {
     swap_in_.Read(work_context_, &work->reads);
   }

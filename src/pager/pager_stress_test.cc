@@ -1,6 +1,6 @@
-// Real threads over the fake kernel, for the thread sanitizer: one serves, one takes, compresses,
-// adopts and drains, one writes back, and two are the program, which knows what every byte of its
-// pages must be. Bounded by the number of operations, never by time.
+// Real threads over the fake kernel, for the thread sanitizer: one serves, one adopts, isolates,
+// compresses and releases, one writes back, and two are the program, which knows what every byte of
+// its pages must be. Bounded by the number of operations, never by time.
 #include <atomic>
 #include <cstdlib>
 #include <gtest/gtest.h>

@@ -111,7 +111,7 @@ TEST_F(SwapInTest, ASlotThatIsUsedAgainWhileItIsReadIsReadAgain) {
   EXPECT_TRUE(Holds(0));
 }
 
-TEST_F(SwapInTest, AReadThatFailsTwiceIsTold) {
+TEST_F(SwapInTest, AReadThatFailsTwiceIsReported) {
   world_.device.Plan(os::IoFault::kError, world_.device.calls() + 1, EIO, true);
   swap_in_.Request(slots_[1]);
   EXPECT_EQ(ReadAll(), 1u);

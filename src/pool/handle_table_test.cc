@@ -36,7 +36,7 @@ TEST_F(HandleTableTest, GivesOutEveryIndexButZeroOnce) {
   EXPECT_EQ(*seen.begin(), 1u);
 }
 
-TEST_F(HandleTableTest, AStaleHandleIsTold) {
+TEST_F(HandleTableTest, AStaleHandleIsReported) {
   const Handle handle = Make();
   ASSERT_EQ(table_.Retire(handle), RetireOutcome::kRetired);
   EXPECT_EQ(table_.Retire(handle), RetireOutcome::kDoubleFree);

@@ -230,7 +230,7 @@ class ZsmallocPool final : public HandlePool {
   Group* groups_ = nullptr;  // kShards * kGroupsInShard; built one shard at a time
   std::atomic<bool> shard_built_[kShards] = {};
   Mutex build_mutex_{LockRank::kPoolSetup};
-  Mutex compact_mutex_{LockRank::kFrameLru};
+  Mutex compact_mutex_{LockRank::kPoolCompaction};
   uint32_t compact_class_ UZ_GUARDED_BY(compact_mutex_) = 0;
   // Stamp of the oldest zspage of each group; UINT64_MAX if there is none. These are hints. They
   // lie together so that one sweep finds the oldest of all.

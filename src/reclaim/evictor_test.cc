@@ -22,7 +22,7 @@ TEST(Evictor, IsolatesAdjacentVictimsInOneMove) {
   EXPECT_EQ(rig.statistics.pages_taken.Get(), 8u);
 }
 
-TEST(Evictor, GoesOnAfterAMoveThatEndedEarly) {
+TEST(Evictor, ContinuesAfterAMoveThatEndedEarly) {
   ReclaimRig rig(32);
   rig.mover.Then(PortOutcome::kBusy, 3);
   EXPECT_EQ(rig.evictor.Isolate(8), 8u);
@@ -156,7 +156,7 @@ TEST(Evictor, AnIncompressiblePageThatCannotReturnStaysStaged) {
   EXPECT_EQ(rig.StateOf(0), PageState::kStaged);
 }
 
-TEST(Evictor, ManyIncompressiblePagesInARowSayThatStoringGainsNothing) {
+TEST(Evictor, ManyIncompressiblePagesInARowSayThatStoringSavesNothing) {
   ReclaimRig rig(400, 400);
   for (int i = 0; i < 257; ++i) {
     ASSERT_TRUE(rig.evictor.StoringGains()) << i;

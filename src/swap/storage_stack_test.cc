@@ -616,7 +616,7 @@ TEST(StorageStackThreads, ManyThreadsStoreWhileTheWriterShrinksThePool) {
   rig.stack.cache().Audit();
 }
 
-// A forked child that tells how it ended. It is killed when it takes too long.
+// A forked child that reports how it ended. It is killed when it takes too long.
 class ForkedChild {
  public:
   template <typename Body>

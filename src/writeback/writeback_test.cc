@@ -209,7 +209,7 @@ TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
     // One at a time, when the writer waits for it.
     if (rig.store.in_flight() > 0) rig.port.Release(1);
     return false;
-  })) << "the writer goes on cleaning";
+  })) << "the writer continues to clean";
   EXPECT_LE(rig.store.counters().cleaned_segments.Get(), cleaned + 2);
   EXPECT_GT(rig.store.segments().held_bytes(), rig.store.segments().live_bytes() * 12 / 10)
       << "there was more to clean";

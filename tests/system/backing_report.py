@@ -37,7 +37,7 @@ def folder(wish: str) -> Path:
     """A folder on a disk: a cgroup is charged for what lies in memory."""
     path = Path("/var/tmp" if wish == "auto" else wish).resolve()
     if file_system_of(path) in MEMORY_FILE_SYSTEMS:
-        harness.skip(f"{path} is memory: nothing would be gained by writing there")
+        harness.skip(f"{path} is memory: nothing would be saved by writing there")
     return path
 
 

@@ -108,7 +108,7 @@ def truncated(folder: Path) -> str:
 
 
 def survived(folder: Path) -> str:
-    """A program that handles SIGBUS goes on: each page is right or poisoned, none is wrong."""
+    """A program that handles SIGBUS continues: each page is right or poisoned, none is wrong."""
     program = str(harness.bin_folder() / "survivor")
     end = after_harm(folder, flip_bits, [program, str(BOUNDS.mib)])
     require(end.status == 0, end.tell())
@@ -131,7 +131,7 @@ def expect_warning(end: End, text: str) -> None:
 
 
 def full_medium(folder: Path) -> str:
-    """The file system is full: pages stay in memory, and none is lost."""
+    """The file system is full: pages stay in memory, and none is poisoned."""
     with mounted_memory(folder, 8) as place:
         options = BOUNDS.options(place)
         with live(folder, options, "fill", "check", "rewrite", "check") as it:

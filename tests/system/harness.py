@@ -33,7 +33,7 @@ MIB = 1 << 20
 SKIP = 77  # what ctest takes for "skipped"
 HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymous memory
 DEADLINE_S = 300.0
-END_S = 60.0  # for processes that have been killed or told to end
+END_S = 60.0  # for processes that have been killed or asked to end
 
 # --- the limit, as the README promises it ---
 # Growth is watched, not intercepted. Between two looks of the reclaim daemon a program can touch
@@ -230,7 +230,7 @@ class Cgroup:
         return int(words[words.index(key) + 1]) if key in words else 0
 
     def peak(self) -> int:
-        """All memory ever charged at once, file cache included; 0 where not told."""
+        """All memory ever charged at once, file cache included; 0 where not reported."""
         name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
         words = read_words(self.path / name)
         return int(words[0]) if words else 0
@@ -425,8 +425,8 @@ def meanwhile(pause: float, work: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def migrating() -> Iterator[dict[str, int]]:
-    """Has the kernel compact its memory again and again until the block ends, and tells how many
-    pages it gave another place meanwhile."""
+    """Has the kernel compact its memory again and again until the block ends, and reports how
+    many pages it gave another place meanwhile."""
     if not os.access(COMPACT, os.W_OK):
         skip(f"{COMPACT} can be written to by root only")
     before = migrated_pages()
@@ -442,7 +442,7 @@ class Problem(Exception):
 
 
 class ClientFailed(Exception):
-    """The client of a command could not go on; tells how the command fared."""
+    """The client of a command could not continue; reports what became of the command."""
 
     def __init__(self, oom_kills: int, details: str) -> None:
         super().__init__(details)
@@ -570,7 +570,7 @@ def allowed_usually(limit: int) -> int:
 
 
 def limit_problem(result: Run, limit: int) -> str | None:
-    """How the run broke its limit, or None; the rules are told where TOLERANCE is."""
+    """How the run broke its limit, or None; the rules are described at TOLERANCE."""
     usually, ever = allowed_usually(limit), limit + HEADROOM
     peak = f"peak {result.anon_peak / MIB:.1f} MiB"
     if result.anon_peak > ever:
@@ -593,7 +593,7 @@ def figure_of(stats: Mapping[str, object], name: str) -> int:
 
 
 def read_stats(path: Path) -> dict[str, object]:
-    """What uzswap tells at the moment; nothing before its first report."""
+    """What uzswap reports at the moment; nothing before its first report."""
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "workloads"))
 import corpus  # noqa: E402
 
 # Holds what it has until it has used so much processor time: on a loaded machine, where the
-# sampler gets fewer looks a second, it holds it longer.
+# sampler takes fewer samples a second, it holds it longer.
 HOLD = (
     "import time; x = bytearray(b'x') * (%d << 20); end = time.process_time() + 0.2\n"
     "while time.process_time() < end: pass\n"
@@ -95,7 +95,7 @@ class HarnessTest(unittest.TestCase):
         self.assertTrue(result.timed_out)
         self.assertLess(time.monotonic() - start, 60)
 
-    def test_being_told_to_end_leaves_nothing_behind(self) -> None:
+    def test_a_request_to_end_leaves_nothing_behind(self) -> None:
         script = (
             "import harness; print('here', flush=True);"
             "harness.run(['/bin/sleep', '600'], harness.find_hierarchy())"

@@ -97,7 +97,7 @@ def prepare_tables(scene: Scene) -> list[str]:
 
 def prepare_node(scene: Scene) -> list[str]:
     scene.write_corpus(12)
-    # Node sizes its heap by the cgroup's limit unless told: the runs must be alike.
+    # Node sizes its heap by the cgroup's limit unless it is given: the runs must be alike.
     return ["node", "--max-old-space-size=2048", str(WORKLOADS / "objects.js"), str(scene.corpus)]
 
 
@@ -112,7 +112,7 @@ def churn_command(scene: Scene, without: str) -> list[str]:
     seconds = "8" if scene.size <= 1 else "60"
     memory = str(round(160 * scene.size)) + "M"
     program = str(harness.bin_folder() / "churn")
-    # What it prints tells the operations done: only the verdict is to be compared.
+    # Its output names the operations done: only the verdict is to be compared.
     script = (
         'set -o pipefail; "$0" --seconds "$1" --memory "$2" --without "$3" --folder . --verbose'
         ' | tee churn.log | sed -n "s/^ok .*/ok/p"'

@@ -129,7 +129,7 @@ FakeUserFault::ChangeId FakeUserFault::BeginDiscard(uint64_t start, uint64_t len
 }
 
 // The part of a discard that lies in the next area. An area that is not registered is discarded
-// at once: nobody is told, and the kernel's locks keep a registration out until it is done.
+// at once: no event reports it, and the kernel's locks keep a registration out until it is done.
 void FakeUserFault::ContinueDiscard(Change& change) {
   while (change.discard_at < change.discard_end) {
     const FakeArea* area = memory_.AreaFrom(change.discard_at);

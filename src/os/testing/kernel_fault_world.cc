@@ -94,7 +94,7 @@ bool Apply(const MappingChange& change) {
   return false;
 }
 
-// A thread of the program. It does what it is told, one thing at a time.
+// A thread of the program. It does what the test requests, one thing at a time.
 class ProgramThread {
  public:
   ProgramThread() : thread_([this] { Run(); }) {}
@@ -221,7 +221,7 @@ class KernelFaultWorld final : public FaultWorld {
                         flags | MAP_FIXED_NOREPLACE, file, 0);
     if (file >= 0) close(file);
     ASSERT_EQ(mapped, PointerTo(range.start)) << strerror(errno);
-    // A kernel with large folios would supply neighbours of what is touched.
+    // A kernel with large folios would populate the neighbours of a touched page.
     if (protection.anonymous) {
       ASSERT_EQ(madvise(mapped, range.size().raw(), MADV_NOHUGEPAGE), 0);
     }
@@ -282,7 +282,7 @@ class KernelFaultWorld final : public FaultWorld {
   }
   void AwaitEvent(uint32_t thread) override {
     // A thread whose event was just read may still be where it slept: then only the descriptor
-    // tells. Before its first event only its place tells, for others may have queued theirs.
+    // shows it. Before its first event only its place does, for others may have queued theirs.
     AwaitThat("an event of a change", [&] {
       return events_read_[thread - 1] ? UnreadFaults() == 0 && IsReadable()
                                       : WaitsForReader(thread);

@@ -158,7 +158,7 @@ void MoveTakesTheZeroPageToo(FaultWorld& world) {
   ExpectResult(world.port().Zero(PageAddress(11)), kDone, 1, "zero");
   EXPECT_EQ(world.Peek(PageAddress(10)), 0u);
   ASSERT_TRUE(world.port().Register(PageAddress(0), kPageSize).ok());
-  ExpectResult(MovePages(world, 0, 11, 1), kDone, 1, "supplied by a call");
+  ExpectResult(MovePages(world, 0, 11, 1), kDone, 1, "populated by a call");
   EXPECT_TRUE(IsPresent(world, PageAddress(0)));
 }
 
@@ -215,7 +215,7 @@ void CopyServesMappingsThatCannotGivePages(FaultWorld& world) {
   EXPECT_EQ(world.Peek(PageAddress(2)), WordOf(2));
 }
 
-void ZeroSuppliesAPageOfZeroes(FaultWorld& world) {
+void ZeroPopulatesAPageOfZeroes(FaultWorld& world) {
   MapMissing(world, 0, 2);
   ExpectResult(world.port().Zero(PageAddress(0)), kDone, 1, "zero");
   EXPECT_EQ(world.Peek(PageAddress(0)), 0u);
@@ -321,7 +321,7 @@ std::vector<UserFaultStory> UserFaultCallStories() {
       UZ_STORY(CopyStopsAtAPage),
       UZ_STORY(CopyNeedsOneRegisteredMapping),
       UZ_STORY(CopyServesMappingsThatCannotGivePages),
-      UZ_STORY(ZeroSuppliesAPageOfZeroes),
+      UZ_STORY(ZeroPopulatesAPageOfZeroes),
       UZ_STORY(PoisonRaisesSigbusAtEveryTouch),
       UZ_STORY(PoisonTakesThePlaceOfAPage),
       UZ_STORY(PoisonGoesWhenThePageIsDiscarded),

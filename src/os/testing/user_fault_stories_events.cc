@@ -42,7 +42,7 @@ void UnmapIsAnnouncedUntilItsEventWasRead(FaultWorld& world) {
   MapRegistered(world, 0, 4);
   world.BeginChange(1, {Kind::kUnmap, Pages(1, 3)});
   world.AwaitEvent(1);
-  EXPECT_FALSE(IsMapped(world, 1)) << "gone before anybody is told";
+  EXPECT_FALSE(IsMapped(world, 1)) << "gone before it is reported";
   EXPECT_TRUE(IsMapped(world, 0));
   EXPECT_TRUE(IsMapped(world, 3));
   ExpectRefusedWhileAnnounced(world, true);
@@ -134,7 +134,7 @@ void RemapIsTwoEventsInThisOrder(FaultWorld& world) {
   world.BeginChange(1, {Kind::kRemap, Pages(0, 2), PageAddress(10), BytesOfPages(2)});
   world.AwaitEvent(1);
   EXPECT_FALSE(IsMapped(world, 0));
-  EXPECT_EQ(world.Peek(PageAddress(11)), WordOf(1)) << "moved before anybody is told";
+  EXPECT_EQ(world.Peek(PageAddress(11)), WordOf(1)) << "moved before it is reported";
   ExpectRefusedWhileAnnounced(world, true);
   ExpectEvent(world, Event::kRemap, Pages(0, 2), PageAddress(10));
   world.AwaitEvent(1);
@@ -178,7 +178,7 @@ void RemapOntoAMappingUnmapsThatFirst(FaultWorld& world) {
   EXPECT_EQ(world.Peek(PageAddress(12)), WordOf(12));
 }
 
-void RemapThatGrowsTellsTheOldLength(FaultWorld& world) {
+void RemapThatGrowsReportsTheOldLength(FaultWorld& world) {
   MapRegistered(world, 0, 2);
   world.BeginChange(1, {Kind::kRemap, Pages(0, 2), PageAddress(10), BytesOfPages(4)});
   world.AwaitEvent(1);
@@ -312,7 +312,7 @@ void MadviseRemoveIsRefusedForAnonymousMemory(FaultWorld& world) {
   EXPECT_EQ(world.Peek(PageAddress(0)), WordOf(0));
 }
 
-// A page supplied between the event and the end of the discard lives or goes; here, after it.
+// A page populated between the event and the end of the discard stays or goes. Here: after it.
 void AFaultReadBeforeTheEventWaitsForIt(FaultWorld& world) {
   MapMissing(world, 0, 2);
   world.BeginLoad(2, PageAddress(0));
@@ -348,8 +348,8 @@ void FaultsAreReadBeforeEarlierEvents(FaultWorld& world) {
   EXPECT_EQ(world.Await(2).how, How::kDone);
 }
 
-// An unmap wakes nobody; a thread that waits in what was unmapped must be woken to learn of it.
-void AThreadThatWaitsInAnUnmappedRangeIsToldByWake(FaultWorld& world) {
+// An unmap wakes nobody. A thread that waits in the unmapped range ends only after a wake.
+void AThreadThatWaitsInAnUnmappedRangeNeedsAWake(FaultWorld& world) {
   MapMissing(world, 0, 2);
   world.BeginLoad(2, PageAddress(0));
   world.AwaitUnreadFaults(1);
@@ -428,7 +428,7 @@ std::vector<UserFaultStory> UserFaultEventStories() {
       UZ_STORY(RemapIsTwoEventsInThisOrder),
       UZ_STORY(RemapOfAPartLeavesTheRest),
       UZ_STORY(RemapOntoAMappingUnmapsThatFirst),
-      UZ_STORY(RemapThatGrowsTellsTheOldLength),
+      UZ_STORY(RemapThatGrowsReportsTheOldLength),
       UZ_STORY(RemapThatKeepsItsSourceIsOneEvent),
       UZ_STORY(RemapOfAnUnregisteredMappingIsNoEvent),
       UZ_STORY(AFaultAfterARemapHasTheNewAddress),
@@ -441,7 +441,7 @@ std::vector<UserFaultStory> UserFaultEventStories() {
       UZ_STORY(MadviseRemoveIsRefusedForAnonymousMemory),
       UZ_STORY(AFaultReadBeforeTheEventWaitsForIt),
       UZ_STORY(FaultsAreReadBeforeEarlierEvents),
-      UZ_STORY(AThreadThatWaitsInAnUnmappedRangeIsToldByWake),
+      UZ_STORY(AThreadThatWaitsInAnUnmappedRangeNeedsAWake),
       UZ_STORY(EventsOfTwoThreadsAreReadInTheirOrder),
       UZ_STORY(AnEventMayBeReadAfterItsRangeIsInUseAgain),
   };

@@ -9,7 +9,7 @@ namespace {
 using enum PortOutcome;
 using How = ThreadEnd::How;
 
-void AFaultTellsWhoTouchedWhatAndHow(FaultWorld& world) {
+void AFaultReportsWhoTouchedWhatAndHow(FaultWorld& world) {
   MapMissing(world, 0, 3);
   world.BeginLoad(1, PageAddress(0) + 0x128);
   world.AwaitUnreadFaults(1);
@@ -220,7 +220,7 @@ void AnUnregisteredMappingSendsNoMessage(FaultWorld& world) {
 
 std::vector<UserFaultStory> UserFaultFaultStories() {
   return {
-      UZ_STORY(AFaultTellsWhoTouchedWhatAndHow),
+      UZ_STORY(AFaultReportsWhoTouchedWhatAndHow),
       UZ_STORY(FaultsComeInTheirOrderAndAsManyAsAskedFor),
       UZ_STORY(TwoThreadsOnOnePageAreTwoMessagesAndOneWakes),
       UZ_STORY(AFaultServedBeforeItWasReadIsNeverRead),

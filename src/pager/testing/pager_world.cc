@@ -151,6 +151,7 @@ Pager::Parts PagerWorld::MakeParts() {
     // The program must not be killed by it before it was reported.
     if (world->fake.IsPoisoned(address)) world->Fail("a poisoned page was reported too late");
   };
+  parts.refresh_headroom = [](void* world) { ++static_cast<PagerWorld*>(world)->refreshes; };
   parts.relief_comes = [](void* world) { return static_cast<PagerWorld*>(world)->relief_comes; };
   return parts;
 }

@@ -64,7 +64,7 @@ class PagerTestPeer {
   static bool Adopt(Pager& pager, uint64_t start, uint64_t end);
   static PageState StateOf(Pager& pager, uint64_t address);
   static bool IsRegistered(Pager& pager, uint64_t address);
-  // The content that the pager would supply. False for a page whose entry says Resident.
+  // The content that the pager would populate. False for a page whose entry says Resident.
   static bool ContentOf(Pager& pager, CacheContext& context, uint64_t address, std::byte* page);
   // Makes the page as old as can be and puts the clock's hand on it.
   static void AimAt(Pager& pager, uint64_t address);
@@ -195,6 +195,7 @@ class PagerWorld {
   Pager pager;
   CacheContext context;       // the reclaim daemon's
   bool relief_comes = false;  // what relief_comes answers
+  int refreshes = 0;          // calls of refresh_headroom
 
  private:
   struct Discard {

@@ -9,9 +9,9 @@
 // page should hold and whose content it holds, with the history of the page, and exits with 1.
 // If no operation ends within the hang time, it prints what each thread does and aborts: this is
 // the deadline of every wait in the churn. With the same seed each thread draws the same
-// operations; their interleaving depends on the machine. --sabotage changes pages without telling
-// the model, and the churn must find them. With CHURN_ABORT in the environment every failure
-// aborts, for a core dump.
+// operations; their interleaving depends on the machine. --sabotage changes pages and does not
+// report it to the model: the churn must find them. With CHURN_ABORT in the environment every
+// failure aborts, for a core dump.
 #include <getopt.h>
 #include <time.h>
 #include <unistd.h>

@@ -35,7 +35,7 @@ struct Options {
   std::string only;     // a comma-separated list of operations, all when empty
   std::string without;  // left out
   bool verbose = false;
-  bool sabotage = false;  // changes pages without telling the model: the churn must find it
+  bool sabotage = false;  // changes pages without a report to the model: it must be found
 };
 
 class Worker;

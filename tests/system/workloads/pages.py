@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds pages whose content it can tell at any time, and does with them what it is told.
+"""Holds pages whose content it knows at any time, and does with them what the steps request.
 
     pages.py MIB [--random BYTES] [--marker TEXT] STEP...
 
@@ -10,7 +10,7 @@ zeroes. A page that is not what it has to be ends the program with status 3. Ste
     check            reads every page
     rewrite          writes every page with the next version
     halve            discards every other page
-    wait             says "waiting" and goes on with the next line of standard input
+    wait             says "waiting" and continues with the next line of standard input
     fork             a child checks what it inherited while the parent rewrites; both must succeed
     generations      a child checks and forks another one that does, three deep
     daemon FILE      the parent ends; a grandchild checks, and writes its status to FILE
