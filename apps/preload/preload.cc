@@ -6,7 +6,6 @@
 // session nor a limit.
 #include <pthread.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <new>
@@ -69,7 +68,7 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
       g_engine->Start(std::move(session).value(), name, DefaultStackBytes());
   // Without a daemon nothing is managed, and a fork has nothing to hold still.
   if (!started.ok()) {
-    g_engine->ReportUnwatched(started.error());
+    g_engine->RunUnwatched("the engine cannot start", started.error());
     return;
   }
   pthread_atfork(Prepare, Parent, Child);

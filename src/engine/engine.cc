@@ -44,8 +44,8 @@ void Engine::DaemonMain(void* self) {
   os::PreferThisThread();
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
-    if (engine->paging_.active()) engine->GiveUp("/proc cannot be read", opened.error());
-    engine->ServeForksOnly(opened.error());
+    engine->RunUnwatched("/proc cannot be read", opened.error());
+    engine->ServeForksOnly();
   }
   if (engine->forked_) engine->BecomeChild();
   engine->fork_.NoteDaemonReady();
@@ -56,12 +56,16 @@ void Engine::DaemonMain(void* self) {
   }
 }
 
-// Its children may have what it lacks.
-void Engine::ServeForksOnly(Error error) {
-  constexpr uint64_t kPauseNs = 1'000'000'000;  // requests wake it
+void Engine::RunUnwatched(const char* what, Error error) {
+  if (paging_.active()) GiveUp(what, error);
   if (forked_) member_.JoinAsChild();
   forked_ = false;
   notices_.Unwatched(error);
+}
+
+// Its children may have what it lacks.
+void Engine::ServeForksOnly() {
+  constexpr uint64_t kPauseNs = 1'000'000'000;  // requests wake it
   fork_.NoteDaemonReady();
   while (true) {
     fork_.Serve();
@@ -116,10 +120,8 @@ void Engine::ChildAfterFork() {
   const Result<void> started = os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn,
                                                       kDaemonName, paging_.descriptor_for_child());
   if (!started.ok()) {
-    if (paging_.active()) GiveUp("a forked child cannot be served", started.error());
     no_daemon_ = true;
-    member_.JoinAsChild();
-    notices_.Unwatched(started.error());
+    RunUnwatched("a forked child cannot be served", started.error());
     return;
   }
   // Before the daemon is ready the child must not touch anything that is registered.

@@ -58,8 +58,9 @@ class Engine {
   // as it was.
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
 
-  // Start failed: the process runs without an engine, and the user is told once in a tree.
-  void ReportUnwatched(Error error) { notices_.Unwatched(error); }
+  // The process has no daemon that could watch it, or Start failed: the user is told once in a
+  // tree. An active process cannot do without, and is ended: `what` says what is missing.
+  void RunUnwatched(const char* what, Error error);
 
   // The line of a panic. Any thread; never blocks.
   void LastWords(std::string_view line) { notices_.LastWords(line); }
@@ -79,7 +80,7 @@ class Engine {
   Result<void> OpenProc();
   void BecomeChild();
   // Requires: not active.
-  [[noreturn]] void ServeForksOnly(Error error);
+  [[noreturn]] void ServeForksOnly();
   [[noreturn]] void GiveUp(const char* what, Error error);
 
   SessionMember member_;

@@ -47,6 +47,11 @@ bool StartEngine(Bytes limit) {
                         [] { g_engine->ChildAfterFork(); }) == 0;
 }
 
+bool EndsRight(pid_t child) {
+  int status = -1;
+  return waitpid(child, &status, 0) == child && status == 0;
+}
+
 // Runs `body` in a process of its own, which must end by itself before the deadline.
 int VerdictOf(int (*body)()) {
   const pid_t child = fork();
@@ -129,8 +134,7 @@ TEST_F(EngineTest, AForkedChildHasEveryByteToo) {
                 _exit(IsWhole(words) ? kRight : kWrongByte);
               }
               if (!IsWhole(words)) return kWrongByte;
-              int status = -1;
-              if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
+              if (!EndsRight(child)) return kChildWasWrong;
               if (!IsWhole(words)) return kWrongByte;
               return g_engine->member().statistics().forks.Get() == 1 ? kRight : kForkNotCounted;
             }),
@@ -143,8 +147,7 @@ TEST_F(EngineTest, AnUnmanagedProcessForksAsWell) {
               for (int i = 0; i < 20; ++i) {
                 const pid_t child = fork();
                 if (child == 0) _exit(kRight);
-                int status = -1;
-                if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
+                if (!EndsRight(child)) return kChildWasWrong;
               }
               return g_engine->member().statistics().forks.Get() == 20 ? kRight : kForkNotCounted;
             }),
@@ -157,11 +160,9 @@ bool ForksTwoDeep() {
   if (child == 0) {
     const pid_t grandchild = fork();
     if (grandchild == 0) _exit(kRight);
-    int status = -1;
-    _exit(waitpid(grandchild, &status, 0) == grandchild && status == 0 ? kRight : kChildWasWrong);
+    _exit(EndsRight(grandchild) ? kRight : kChildWasWrong);
   }
-  int status = -1;
-  return waitpid(child, &status, 0) == child && status == 0;
+  return EndsRight(child);
 }
 
 bool ReportedUnwatched() { return !g_engine->member().session().TakeWarning(Warning::kUnwatched); }
@@ -196,8 +197,7 @@ TEST_F(EngineTest, WithoutADaemonAChildRunsUnwatched) {
               for (int i = 0; i < 20; ++i) {
                 const pid_t child = fork();
                 if (child == 0) _exit(fork() < 0 ? kRight : kChildWasWrong);
-                int status = -1;
-                if (waitpid(child, &status, 0) != child || status != 0) return kChildWasWrong;
+                if (!EndsRight(child)) return kChildWasWrong;
               }
               return ReportedUnwatched() ? kRight : kNotReported;
             }),

@@ -54,8 +54,7 @@ TEST_F(NoticesTest, Texts) {
          n.Refused({1, "userfaultfd"});
        }},
       {"uzswap: a process of redis cannot be watched and its memory is not limited: open of a file "
-       "of "
-       "/proc (errno 2)\n"
+       "of /proc (errno 2)\n"
        "  fix: it needs /proc in its root directory, one more thread, and a place among 512 "
        "processes\n",
        [](Notices& n) {

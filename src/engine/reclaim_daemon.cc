@@ -34,7 +34,7 @@ ReclaimOutcome ReclaimDaemon::Work() {
   }
   ScanIfGrown();
   if (MustMakeRoom()) return MakeRoom();
-  return usage_.spared ? SpareWorkingSet() : ReclaimOutcome::kEnoughRoom;
+  return usage_.spared ? WithoutProgress() : ReclaimOutcome::kEnoughRoom;
 }
 
 bool ReclaimDaemon::BeActive(ReclaimOutcome* why) {
@@ -96,6 +96,10 @@ ReclaimOutcome ReclaimDaemon::MakeRoom() {
     fruitless_ = 0;
     return ReclaimOutcome::kProgress;
   }
+  return WithoutProgress();
+}
+
+ReclaimOutcome ReclaimDaemon::WithoutProgress() {
   if (port_->MarkDead() > 0) return ReclaimOutcome::kTreeShrank;
   const WriterState writer = port_->writer();
   // What the writer needs is time.
@@ -103,16 +107,8 @@ ReclaimOutcome ReclaimDaemon::MakeRoom() {
     fruitless_ = 0;
     return ReclaimOutcome::kWriterBusy;
   }
-  port_->BreakCow(kBatch);
-  return NoteFruitless(writer);
-}
-
-ReclaimOutcome ReclaimDaemon::SpareWorkingSet() {
-  if (port_->MarkDead() > 0) return ReclaimOutcome::kTreeShrank;
-  return NoteFruitless(port_->writer());
-}
-
-ReclaimOutcome ReclaimDaemon::NoteFruitless(const WriterState& writer) {
+  // A spared working set is not isolated, so nothing needs to be made movable.
+  if (making_room_) port_->BreakCow(kBatch);
   const int patience = writer.can_write ? kWriterPatience : 1;
   if (++fruitless_ <= kFruitlessMax * patience) return ReclaimOutcome::kNoProgress;
   if (usage_.tree <= watermarks_.limit) return ReclaimOutcome::kNoProgress;

@@ -83,10 +83,8 @@ class ReclaimDaemon {
   void ScanIfGrown();
   bool MustMakeRoom();
   ReclaimOutcome MakeRoom();
-  // Usage is above the target, and nothing more is reclaimed.
-  ReclaimOutcome SpareWorkingSet();
-  // Reclaim found nothing that it could do.
-  ReclaimOutcome NoteFruitless(const WriterState& writer);
+  // Nothing was gained: because of what, and since when?
+  ReclaimOutcome WithoutProgress();
 
   ReclaimPort* port_ = nullptr;
   Headroom* headroom_ = nullptr;

@@ -211,6 +211,8 @@ TEST_F(ReclaimDaemonTest, WarnsWhileTheWorkingSetIsSpared) {
   port_.dead = 1;
   EXPECT_EQ(Step(), ReclaimOutcome::kTreeShrank);
   port_.dead = 0;
+  port_.writer_state.shrinking = true;
+  EXPECT_EQ(Step(), ReclaimOutcome::kWriterBusy);
   port_.usage.headroom_pages = kMarks.room_low - 1;
   port_.storable = 1;
   EXPECT_EQ(Step(), ReclaimOutcome::kProgress);

@@ -32,8 +32,7 @@ Usage UsageMeter::Measure() {
   usage.tree = member_->Publish(usage.own, pool);
   usage.headroom_pages = ToPages(watermarks_.target) - ToPages(usage.tree);
   SpareWorkingSet(pool, &usage);
-  measured_bytes_.store(usage.anonymous.raw(), std::memory_order_relaxed);
-  measured_headroom_.store(usage.headroom_pages, std::memory_order_relaxed);
+  full_at_pages_.store(ToPages(usage.anonymous) + usage.headroom_pages, std::memory_order_relaxed);
   measured_ns_.store(readers_->NowNs(), std::memory_order_relaxed);
   headroom_->Set(usage.headroom_pages);
   // Less than half of the mean: the others hold the memory, and have the work.
@@ -47,9 +46,8 @@ void UsageMeter::Refresh() {
   const uint64_t now = readers_->NowNs();
   if (now - measured_ns_.load(std::memory_order_relaxed) < kStaleNs) return;
   measured_ns_.store(now, std::memory_order_relaxed);
-  const int64_t growth = ToPages(readers_->AnonymousBytes()) -
-                         ToPages(Bytes(measured_bytes_.load(std::memory_order_relaxed)));
-  headroom_->Set(measured_headroom_.load(std::memory_order_relaxed) - growth);
+  headroom_->Set(full_at_pages_.load(std::memory_order_relaxed) -
+                 ToPages(readers_->AnonymousBytes()));
   member_->statistics().late_measurements.Add();
 }
 

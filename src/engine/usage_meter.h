@@ -97,11 +97,9 @@ class UsageMeter {
   Watermarks watermarks_;
   // Relaxed: set by forks, cleared by the daemon; it orders nothing.
   std::atomic<bool> sharing_{false};
-  // The last measurement or refresh, for the pager thread. Relaxed: one that mixes two measurements
-  // is off by the growth between them, until the next.
+  // The last measurement or refresh, for the pager thread. Relaxed: each is of use by itself.
   std::atomic<uint64_t> measured_ns_{0};
-  std::atomic<uint64_t> measured_bytes_{0};
-  std::atomic<int64_t> measured_headroom_{0};
+  std::atomic<int64_t> full_at_pages_{0};  // RssAnon at which there is no headroom left
   uint64_t share_read_ns_ = 0;
   Bytes shared_;  // subtracted since then
 };

@@ -32,6 +32,15 @@ class PagerDevice : public testing::Test {
     ASSERT_EQ(OnDisk(), pages);
     ASSERT_EQ(world.pool.Snapshot().objects, 0u);
   }
+  // A thread writes to page 100 while `staged` of `pages` pages are staged, and waits.
+  void FaultBeyondTheRoom(uint64_t pages, uint64_t staged, int64_t headroom) {
+    world.MapAndAdopt(0, pages);
+    world.MapAndAdopt(100, 1);
+    world.Fill(0, pages, PageKind::kText, 7);
+    world.TakePages(0, staged);
+    world.headroom.Set(headroom);
+    ASSERT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kWaiting);
+  }
   uint64_t OnDisk() {
     CacheCounters sum;
     world.cache.Count(sum);
@@ -268,12 +277,7 @@ TEST_F(PagerDevice, AKernelThatCannotRaiseSigbusEndsTheProgram) {
 
 // Beyond the overdraft a fault waits until pages are stored, without the lock.
 TEST_F(PagerDevice, AFaultThatHelpsToReclaimHoldsNobodyUp) {
-  world.MapAndAdopt(0, 20);
-  world.MapAndAdopt(100, 1);
-  world.Fill(0, 20, PageKind::kText, 7);
-  world.TakePages(0, 4);
-  world.headroom.Set(-20);
-  ASSERT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kWaiting);
+  FaultBeyondTheRoom(20, 4, -20);
   Peer::Work work;
   bool has_work = false;
   EXPECT_FALSE(Peer::BeginPass(world.pager, &work, &has_work));
@@ -295,12 +299,7 @@ TEST_F(PagerDevice, AFaultThatHelpsToReclaimHoldsNobodyUp) {
 // The daemon is late: one fault stores until the room is no longer far exceeded, or nothing is
 // left.
 TEST_F(PagerDevice, AFaultFarBeyondTheRoomStoresInSeveralRounds) {
-  world.MapAndAdopt(0, 60);
-  world.MapAndAdopt(100, 2);
-  world.Fill(0, 60, PageKind::kText, 7);
-  world.TakePages(0, 40);
-  world.headroom.Set(-1000);
-  ASSERT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kWaiting);
+  FaultBeyondTheRoom(60, 40, -1000);
   EXPECT_TRUE(world.Pump());
   EXPECT_EQ(world.TryWrite(1, 100, std::byte{1}), Access::kDone);
   const uint64_t rounds = world.statistics.direct_reclaims.Get();
