@@ -18,8 +18,8 @@ from backing_rig import BOUNDS, Bounds, Live, expect_right, require
 from harness import MIB
 
 DEVICE_MIB = 96
-HALF = Bounds(mib=32)
-SMALL = Bounds(mib=40)
+HALF = Bounds(mib=24)
+SMALL = Bounds(mib=28)
 
 
 def call(*command: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from harness import MIB
 
 SPACE_LEFT_MOST = 1.15
 # Parent and child need their pages at once, and a child cannot write any out.
-FORKING = Bounds(limit=32 * MIB, pool=4 * MIB, mib=36)
+FORKING = Bounds(limit=28 * MIB, pool=4 * MIB, mib=28)
 SMALLER = Bounds(limit=48 * MIB, pool=8 * MIB, mib=24)
 POOL_TOLERANCE = 1.1
 POOL_SLACK = 2 * MIB

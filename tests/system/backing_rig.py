@@ -30,9 +30,9 @@ DEADLINE_S = 90.0
 class Bounds:
     """The program's size, the limit, and the limit of the pool: both smaller than the program."""
 
-    limit: int = 32 * MIB
-    pool: int = 5 * MIB
-    mib: int = 64
+    limit: int = 24 * MIB
+    pool: int = 4 * MIB
+    mib: int = 44
 
     def options(self, backing: Path | str) -> list[str]:
         return ["--backing", str(backing), "--pool-limit", str(self.pool)]

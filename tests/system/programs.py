@@ -3,6 +3,7 @@
 
     programs.py NAME [--percent 80 65] [--size 0.5] [--full] [--options '--codec zstd']
     programs.py NAME --percent 40 --backing FOLDER|auto [--pool-percent 10]
+    programs.py NAME --percent 65 --backing-percent 40
     programs.py NAME --percent 40 --migrate
     programs.py --list
 
@@ -20,7 +21,8 @@ Once, at the smallest percentage, the same cgroup without uzswap must kill the p
 the comparison proves nothing. Times are printed, and no test depends on them.
 
 With --backing, a share of the need bounds the pool, and the coldest pages go to a file. How
-efficiently they were written is printed and checked too (backing_report.py).
+efficiently they were written is printed and checked too (backing_report.py). --backing-percent adds
+runs of this kind to runs without a file, and compares both with the same run without uzswap.
 
 With --migrate the kernel compacts its memory during the whole run, so that pages migrate while the
 program and the engine use them. This takes a processor, so the limit is not checked then. The
@@ -375,10 +377,10 @@ def compare_limited(
     return found + backing_report.problems_of(result.stats, file_most, steady=program.bounded)
 
 
-def compare(name: str, percents: list[int], size: float, wishes: Wishes) -> list[str]:
+def compare(name: str, plan: list[tuple[int, Wishes]], size: float, migrate: bool) -> list[str]:
     hierarchy = harness.require_machine()
     program = PROGRAMS[name]
-    if wishes.migrate:
+    if migrate:
         program = replace(program, bounded=False, killed_without=False)
     found: list[str] = []
     with harness.scratch_folder() as folder:
@@ -389,14 +391,26 @@ def compare(name: str, percents: list[int], size: float, wishes: Wishes) -> list
         need = reference.anon_peak
         print(f"{name}: needs {need / MIB:.1f} MiB, {reference.seconds:.1f} s", flush=True)
         if program.killed_without:
-            limit = need * min(percents) // 100
+            limit = need * min(percent for percent, _ in plan) // 100
             found += check_kill(program, scene, hierarchy, limit)
         if not harness.have_uzswap():
             harness.skip("there is no uzswap program yet")
-        for percent in percents:
+        for percent, wishes in plan:
             problems = compare_limited(program, scene, hierarchy, reference, percent, wishes)
             found += [f"{percent} %: {one}" for one in problems]
     return found
+
+
+def plan_of(arguments: argparse.Namespace) -> list[tuple[int, Wishes]]:
+    """The limited runs: percentages of the need, each with its options."""
+    plain = Wishes(arguments.options.split(), migrate=arguments.migrate)
+    backed = plain
+    if arguments.backing or arguments.backing_percent:
+        folder = backing_report.folder(arguments.backing or "auto")
+        backed = replace(plain, backing=folder, pool_percent=arguments.pool_percent)
+    first = backed if arguments.backing else plain
+    plan = [(percent, first) for percent in arguments.percent]
+    return plan + [(percent, backed) for percent in arguments.backing_percent]
 
 
 def main() -> int:
@@ -407,6 +421,9 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="several times larger")
     parser.add_argument("--options", default="", help="more options for uzswap run")
     parser.add_argument("--backing", help="a folder for the coldest pages; auto is /var/tmp")
+    parser.add_argument(
+        "--backing-percent", type=int, nargs="+", default=[], help="more runs, with --backing"
+    )
     parser.add_argument("--pool-percent", type=int, default=10, help="of the need, with --backing")
     parser.add_argument("--migrate", action="store_true", help="while the kernel moves its pages")
     parser.add_argument("--list", action="store_true")
@@ -418,12 +435,8 @@ def main() -> int:
     for needed in ("node", "redis-server", "redis-benchmark", "g++-12"):
         if shutil.which(needed) is None:
             harness.fail(f"{needed} is not installed: scripts/install-deps")
-    backing = backing_report.folder(arguments.backing) if arguments.backing else None
-    wishes = Wishes(
-        arguments.options.split(), backing, arguments.pool_percent, arguments.migrate
-    )
     size = PROGRAMS[arguments.name].full_size if arguments.full else arguments.size
-    found = compare(arguments.name, arguments.percent, size, wishes)
+    found = compare(arguments.name, plan_of(arguments), size, arguments.migrate)
     for problem in found:
         print(f"FAILED: {arguments.name}: {problem}")
     return 1 if found else 0
