@@ -24,6 +24,7 @@ struct RawOptions {
   std::string backing_size;
   std::string write_limit;
   bool encrypt = false;
+  std::string engine = "sibling";
   std::string stats;
   bool summary = false;
 };
@@ -67,6 +68,11 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
       ->envname(kPoolVariable)
       ->type_name("NAME");
   DescribeBacking(run, raw);
+  run.add_option("--engine", raw.engine,
+                 "sibling (a process beside each program) or threads (inside of it); default"
+                 " sibling, threads where it is not possible")
+      ->envname(kEngineVariable)
+      ->type_name("NAME");
   run.add_option("--stats", raw.stats, "write statistics as JSON, live and at the end")
       ->envname("UZSWAP_STATS")
       ->type_name("FILE");
@@ -117,11 +123,16 @@ Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std
   if (!codec) return Usage("--codec: '" + raw.codec + "' is not known", "--codec lz4 or zstd");
   const std::optional<PoolKind> pool = PoolKindByName(raw.pool);
   if (!pool) return Usage("--pool: '" + raw.pool + "' is not known", "--pool zsmalloc or zbud");
+  const std::optional<EngineHome> engine = EngineHomeByName(raw.engine);
+  if (!engine) {
+    return Usage("--engine: '" + raw.engine + "' is not known", "--engine sibling or threads");
+  }
 
   RunRequest request;
   if (run.get_option("--limit")->count() > 0) request.limit = raw.limit;
   request.codec = *codec;
   request.pool = *pool;
+  request.engine = *engine;
   request.backing = ToBackingRequest(raw, run);
   if (!raw.stats.empty()) request.stats = raw.stats;
   request.summary = raw.summary;

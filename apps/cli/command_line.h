@@ -25,6 +25,7 @@ struct RunRequest {
   std::optional<std::string> limit;
   CodecId codec = CodecId::kLz4;
   PoolKind pool = PoolKind::kZsmalloc;
+  EngineHome engine = EngineHome::kSibling;
   BackingRequest backing;
   std::optional<std::string> stats;
   bool summary = false;

@@ -103,7 +103,7 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
     for (const char* ours :
          {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
           kPoolLimitVariable, kBackingVariable, kBackingSizeVariable, kWriteLimitVariable,
-          kEncryptVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
+          kEncryptVariable, kEngineVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
       replaced = replaced || Names(entry, ours);
     }
     if (!replaced) result.emplace_back(entry);
@@ -128,6 +128,7 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   set_bytes(kBackingSizeVariable, options.backing_size);
   set_bytes(kWriteLimitVariable, options.write_limit, PeriodSuffix(options.write_period_s));
   if (options.encrypt) set(kEncryptVariable, "1");
+  if (options.engine != EngineHome::kSibling) set(kEngineVariable, Name(options.engine));
   return result;
 }
 

@@ -57,6 +57,7 @@ std::string ToJson(const Report& report) {
   json["uzswap"] = kVersion;
   json["command"] = report.command;
   json["limit"] = report.options.limit.raw();
+  json["engine"] = Name(report.options.engine);
   json["codec"] = Name(report.options.codec);
   json["pool"] = Name(report.options.pool);
   AddBacking(report.options, json);

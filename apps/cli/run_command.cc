@@ -31,6 +31,9 @@ namespace {
 constexpr int kSweepMs = 1000;
 constexpr int kEmptyAttempts = 40;
 constexpr int kEmptyPauseMs = 5;
+// An engine frees the memory of its program at its end, which takes a while on a busy machine.
+constexpr int kEngineAttempts = 5000;
+constexpr int kEnginePauseMs = 1;
 
 void Say(const std::string& text) {
   // If standard error is closed, the error cannot be reported.
@@ -79,6 +82,7 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
   auto options = DecideBacking(request.backing, {decided.limit, request.codec, request.pool});
   if (const Refusal* refusal = RefusalOf(options)) return *refusal;
   prepared.options = std::get<Options>(options);
+  prepared.options.engine = request.engine;
 
   const char* search_path = getenv("PATH");
   auto program =
@@ -124,6 +128,17 @@ std::optional<siginfo_t> PollEnd(pid_t child) {
   }
 }
 
+// Processes that were orphaned in the tree, the engines' among them, are the runner's children. All
+// but `child` are reaped that have ended.
+void ReapOrphans(pid_t child) {
+  while (true) {
+    siginfo_t info = {};
+    const int look = WEXITED | WNOHANG | WNOWAIT;
+    if (waitid(P_ALL, 0, &info, look) != 0 || info.si_pid == 0 || info.si_pid == child) return;
+    waitid(P_PID, static_cast<id_t>(info.si_pid), nullptr, WEXITED | WNOHANG);
+  }
+}
+
 siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const StatsFile* stats) {
   const bool live = stats != nullptr && stats->live();
   while (true) {
@@ -131,10 +146,18 @@ siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const 
     if (poll(&ready, 1, kSweepMs) > 0) {
       if (!signals.Relay(child)) continue;
       if (const auto ended = PollEnd(child)) return *ended;
+      ReapOrphans(child);
       continue;
     }
     watch.Sweep();
     if (live) WriteStats(*stats, watch.MakeReport(true));
+  }
+}
+
+// The engine of a process that has ended ends a moment later, and counts until then.
+void AwaitEngines(const Session& session) {
+  for (int i = 0; i < kEngineAttempts && session.EndingCount() != 0; ++i) {
+    poll(nullptr, 0, kEnginePauseMs);
   }
 }
 
@@ -172,6 +195,7 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   }
   Session& session = made.value();
   MakeSessionReachable();
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (const std::string& note : prepared.notes) Say("uzswap: " + note + "\n");
 
   Watch watch(session, request.command);
@@ -181,6 +205,9 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   const auto launched = Launch(prepared.program, request.command, environment, signals);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
   const End end = ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get()));
+  AwaitEngines(session);
+  // Not left to the first process of a container, which may not reap.
+  ReapOrphans(0);
   watch.Sweep();
   if (prepared.backing) LeaveEmpty(*prepared.backing, session);
   if (prepared.stats || request.summary) {

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "os/program_watch.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -20,8 +21,8 @@ class DaemonWaker {
     // Relaxed: the daemon takes a lock, or reads with acquire, before it looks at anything.
     if (woken_.exchange(1, std::memory_order_relaxed) == 0) os::FutexWake(&woken_, 1);
   }
-  void Sleep(uint64_t ns) {
-    if (woken_.load(std::memory_order_relaxed) == 0) os::FutexWait(&woken_, 0, ns);
+  void Sleep(uint64_t ns, os::ProgramWatch& watch) {
+    if (woken_.load(std::memory_order_relaxed) == 0) watch.Wait(woken_, 0, ns);
     woken_.store(0, std::memory_order_relaxed);
   }
   // In a forked child. Requires: the only thread.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "os/program.h"
 #include "os/program_stderr.h"
 #include "os/thread.h"
 
@@ -16,17 +17,40 @@ Result<void> Engine::Start(Session session, const char* program_name,
                            uint64_t default_stack_bytes) {
   notices_.Init(member_, os::TryWriteToProgramStderr);
   scanner_.SetDefaultStackBytes(default_stack_bytes);
+  os::NoteProgram();
   Result<void> done = member_.Join(std::move(session), program_name);
   if (!done.ok()) return done;
   done = fork_roots_.Find();
   if (!done.ok()) return done;
   Wire();
-  return os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn, kDaemonName);
+  return StartDaemon(-1);
+}
+
+Result<void> Engine::StartDaemon(int keep) {
+  const bool beside = member_.session().options().engine == EngineHome::kSibling;
+  if (beside) {
+    const Result<uint32_t> started =
+        os::StartServiceThread(DaemonMain, this, os::ServiceHome::kSibling, kDaemonName, keep);
+    if (started.ok()) {
+      member_.SetEngine(started.value());
+      return {};
+    }
+    member_.statistics().sibling_refusals.Add();
+  }
+  const Result<uint32_t> started =
+      os::StartServiceThread(DaemonMain, this, os::ServiceHome::kProgram, kDaemonName, keep);
+  if (!started.ok()) return started.error();
+  return {};
+}
+
+void Engine::LastWords(std::string_view line) {
+  notices_.LastWords(line);
+  os::KillProgram();
 }
 
 void Engine::Wire() {
   const Watermarks watermarks = WatermarksFor(member_.session().options().limit);
-  paging_.Init(member_, notices_, waker_, meter_, watermarks);
+  paging_.Init(member_, notices_, waker_, meter_, scanner_.tasks(), watermarks);
   meter_.Init(readers_, member_, paging_.headroom(), watermarks);
   reclaim_port_.Init({.member = &member_,
                       .notices = &notices_,
@@ -34,17 +58,24 @@ void Engine::Wire() {
                       .meter = &meter_,
                       .scanner = &scanner_});
   daemon_.Init(reclaim_port_, paging_.headroom(), watermarks);
-  fork_port_.Init({.member = &member_, .paging = &paging_, .scanner = &scanner_, .waker = &waker_});
+  fork_port_.Init({.member = &member_,
+                   .paging = &paging_,
+                   .scanner = &scanner_,
+                   .waker = &waker_,
+                   .watch = &watch_});
   fork_.Init(fork_port_, fork_roots_);
 }
 
 // The daemon of a new process and of a forked child alike: its descriptor table is empty.
 void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
+  engine->watch_.Open();
   os::PreferThisThread();
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
-    engine->RunUnwatched("/proc cannot be read", opened.error());
+    // Or the program has ended already.
+    if (engine->watch_.GoneNow()) os::EndProcess();
+    engine->RunUnwatched("/proc cannot be read", opened.error(), engine->paging_.AdoptForChild());
     engine->ServeForksOnly();
   }
   if (engine->forked_) engine->BecomeChild();
@@ -52,13 +83,17 @@ void Engine::DaemonMain(void* self) {
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
-    if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns);
+    if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
+    os::EndWithProgram(engine->watch_);
   }
 }
 
-void Engine::RunUnwatched(const char* what, Error error) {
-  if (paging_.active()) GiveUp(what, error);
-  if (forked_) member_.JoinAsChild();
+void Engine::RunUnwatched(const char* what, Error error, os::BackingFile file) {
+  if (paging_.active()) {
+    if (!forked_) GiveUp(what, error);
+    const Result<void> restored = paging_.RestoreInChild(std::move(file));
+    if (!restored.ok()) GiveUp(restored.error().what, error);
+  }
   forked_ = false;
   notices_.Unwatched(error);
 }
@@ -69,7 +104,8 @@ void Engine::ServeForksOnly() {
   fork_.NoteDaemonReady();
   while (true) {
     fork_.Serve();
-    waker_.Sleep(kPauseNs);
+    waker_.Sleep(kPauseNs, watch_);
+    os::EndWithProgram(watch_);
   }
 }
 
@@ -83,12 +119,15 @@ Result<void> Engine::OpenProc() {
 }
 
 void Engine::BecomeChild() {
+  if (paging_.active()) {
+    reclaim_port_.ResetInChild();
+    const Result<void> done = paging_.BecomeChild();
+    if (!done.ok()) {
+      RunUnwatched("a forked child cannot be served", done.error(), paging_.AdoptForChild());
+      ServeForksOnly();
+    }
+  }
   forked_ = false;
-  member_.JoinAsChild();
-  if (!paging_.active()) return;
-  reclaim_port_.ResetInChild();
-  const Result<void> done = paging_.BecomeChild();
-  if (!done.ok()) GiveUp("a forked child cannot be served", done.error());
 }
 
 void Engine::GiveUp(const char* what, Error error) {
@@ -110,22 +149,26 @@ void Engine::ParentAfterFork() {
 void Engine::ChildAfterFork() {
   if (no_daemon_) return;
   forked_ = true;
+  os::NoteProgram();
   os::ForgetServiceThreads();
   paging_.ForgetInChild();
   readers_.ForgetInChild();
   scanner_.Forget();
   meter_.ResetInChild();
   waker_.ResetInChild();
+  watch_.Forget();
   fork_.ChildAfter();
-  const Result<void> started = os::StartServiceThread(DaemonMain, this, os::DescriptorTable::kOwn,
-                                                      kDaemonName, paging_.descriptor_for_child());
+  member_.JoinAsChild();
+  // The daemon changes it if it cannot serve.
+  const bool active = paging_.active();
+  const Result<void> started = StartDaemon(paging_.descriptor_for_child());
   if (!started.ok()) {
     no_daemon_ = true;
-    RunUnwatched("a forked child cannot be served", started.error());
+    RunUnwatched("a forked child cannot be served", started.error(), paging_.TakeForChild());
     return;
   }
   // Before the daemon is ready the child must not touch anything that is registered.
-  if (paging_.active()) fork_.AwaitDaemon();
+  if (active) fork_.AwaitDaemon();
   paging_.CloseForChild();
 }
 

@@ -4,9 +4,9 @@
 //               the daemon looks at the process's       the daemon reclaims, the pager thread
 //               memory; nothing is registered           serves faults, the writer writes back
 //
-// A process that is only watched can lose what the daemon needs: after chroot a forked child has no
-// /proc, and under a limit of threads it has no daemon. Then it runs unwatched, and the user is
-// told once. Nothing of its memory is anywhere else, so nothing is wrong.
+// A forked child may not have what the engine needs: after chroot it has no /proc, after setuid no
+// permission, under a limit of processes no engine. If it has to, it first gets all pages back that
+// are swapped out. Then it runs unwatched, and the user is told once.
 //
 //   unwatched   no /proc:    the daemon serves forks only
 //               no daemon:   the fork calls do nothing
@@ -17,11 +17,19 @@
 //   ForkCoordinator  holds all of it still during fork       ForkRoots ────── what a child needs
 //
 // The daemon's loop: serve requests of forking threads, one step of reclaim, sleep. All engine
-// threads are service threads (os/thread.h) with one descriptor table of their own; everything
-// that uses a descriptor happens on them. Program threads enter through Start, LastWords and the
-// three fork calls only.
+// threads are service threads (os/thread.h) in one process of their own, which shares the program's
+// memory: what the program gives up or loses, they keep. Where the kernel does not permit that, or
+// with `--engine threads`, they are in the program's process. Either way they have a descriptor
+// table of their own; everything that uses a descriptor happens on them. Program threads enter
+// through Start, LastWords and the three fork calls only.
 //
-// Size: fourteen members, because it is composition only: nearly every one is a part that it wires.
+//   program ──Start──> NoteProgram, claim a record ──clone──> engine process: DaemonMain ...
+//           ──fork───> child: the same
+//           ──exit, exec──> ProgramWatch::Gone ──> the engine process ends
+//
+// When the engine process fails, it kills the program: what is swapped out would read as zeroes.
+//
+// Size: fifteen members, because it is composition only: nearly every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When an active engine cannot continue it aborts the process: the program's memory would be wrong.
@@ -44,6 +52,7 @@
 #include "engine/reclaim_daemon.h"
 #include "engine/session_member.h"
 #include "engine/usage_meter.h"
+#include "os/program_watch.h"
 
 namespace uzswap {
 
@@ -59,11 +68,12 @@ class Engine {
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
 
   // The process has no daemon that could watch it, or Start failed: the user is told once in a
-  // tree. An active process cannot do without, and is ended: `what` says what is missing.
-  void RunUnwatched(const char* what, Error error);
+  // tree. A forked child of an active process gets all its pages back first, from `file` what is on
+  // disk; if that fails it is ended, and `what` says what is missing.
+  void RunUnwatched(const char* what, Error error, os::BackingFile file = {});
 
-  // The line of a panic. Any thread; never blocks.
-  void LastWords(std::string_view line) { notices_.LastWords(line); }
+  // The line of a panic. Any thread; never blocks. Ends the program, if that is another process.
+  void LastWords(std::string_view line);
 
   // From fork handlers, in the forking thread.
   void PrepareFork();
@@ -77,6 +87,8 @@ class Engine {
   static void DaemonMain(void* self);
 
   void Wire();
+  // Returns when the daemon's process or thread exists. `keep`: see os/thread.h.
+  Result<void> StartDaemon(int keep);
   Result<void> OpenProc();
   void BecomeChild();
   // Requires: not active.
@@ -95,6 +107,7 @@ class Engine {
   ForkRoots fork_roots_;
   LiveForkPort fork_port_;
   ForkCoordinator fork_;
+  os::ProgramWatch watch_;
   bool forked_ = false;     // in a new child, until its daemon has taken over
   bool no_daemon_ = false;  // set by the only thread of a new child
 };

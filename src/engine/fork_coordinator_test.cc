@@ -93,9 +93,10 @@ class Daemon {
  public:
   Daemon(ForkCoordinator& fork, FakeForkPort& port)
       : thread_([this, &fork, &port] {
+          os::ProgramWatch watch;
           while (!stop_.load()) {
             fork.Serve();
-            port.waker.Sleep(1'000'000);
+            port.waker.Sleep(1'000'000, watch);
           }
         }),
         port_(port) {}
@@ -274,7 +275,8 @@ TEST(DaemonWaker, AWakeBeforeTheSleepIsKept) {
   waker.Wake();
   constexpr uint64_t kLong = uint64_t{60} * 1'000'000'000;
   const uint64_t before = os::MonotonicNanoseconds();
-  waker.Sleep(kLong);
+  os::ProgramWatch watch;
+  waker.Sleep(kLong, watch);
   EXPECT_LT(os::MonotonicNanoseconds() - before, kLong / 2);
 }
 

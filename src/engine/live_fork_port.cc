@@ -1,6 +1,6 @@
 #include "engine/live_fork_port.h"
 
-#include "os/procfs.h"
+#include "os/program_watch.h"
 
 namespace uzswap {
 
@@ -15,8 +15,10 @@ void LiveForkPort::Freeze() {
 }
 
 void LiveForkPort::Rescue(uint32_t thread) {
+  // The forking thread may have been killed.
+  os::EndWithProgram(*parts_.watch);
   if (!active()) return;
-  parts_.paging->pager().RescueFrozen(thread, os::SleepsInFutex(thread));
+  parts_.paging->pager().RescueFrozen(thread, parts_.scanner->tasks().SleepsInFutex(thread));
 }
 
 void LiveForkPort::Thaw() {

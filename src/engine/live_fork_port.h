@@ -23,6 +23,7 @@ class LiveForkPort final : public ForkPort {
     PagingStack* paging = nullptr;
     RangeScanner* scanner = nullptr;
     DaemonWaker* waker = nullptr;
+    os::ProgramWatch* watch = nullptr;
   };
   void Init(const Parts& parts) { parts_ = parts; }
 

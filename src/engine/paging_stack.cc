@@ -6,11 +6,13 @@
 namespace uzswap {
 
 void PagingStack::Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
-                       UsageMeter& meter, const Watermarks& watermarks) {
+                       UsageMeter& meter, const os::TaskReader& tasks,
+                       const Watermarks& watermarks) {
   member_ = &member;
   notices_ = &notices;
   waker_ = &waker;
   meter_ = &meter;
+  tasks_ = &tasks;
   watermarks_ = watermarks;
 }
 
@@ -62,28 +64,54 @@ Result<void> PagingStack::Activate() {
 }
 
 void PagingStack::ForgetInChild() {
+  storage_is_child_ = pager_is_rebuilt_ = false;
   pager_.ResetAfterFork();
   user_fault_.Forget();
   release_fault_.Forget();
   address_space_.Forget();
 }
 
-Result<void> PagingStack::BecomeChild() {
+os::BackingFile PagingStack::AdoptForChild() const {
   const bool has_file = for_child_ && for_child_->is_open();
-  storage_.BecomeChild(has_file ? os::BackingFile::AdoptFd(os::kKeptDescriptor)
-                                : os::BackingFile());
+  return has_file ? os::BackingFile::AdoptFd(os::kKeptDescriptor) : os::BackingFile();
+}
+
+Result<void> PagingStack::BecomeChild() {
   Result<void> done = OpenUserFaults();
   if (!done.ok()) return done;
+  storage_.BecomeChild(AdoptForChild());
+  storage_is_child_ = true;
   done = pager_.RebuildInChild(MakeParts());
   if (!done.ok()) return done;
+  pager_is_rebuilt_ = true;
   return StartServing();
 }
 
-Result<void> PagingStack::StartServing() {
+Result<void> PagingStack::RestoreInChild(os::BackingFile file) {
+  // Closing them ends the registration of every range.
+  user_fault_.Close();
+  release_fault_.Close();
+  if (!storage_is_child_) storage_.BecomeChild(std::move(file));
+  Pager::Parts parts = MakeParts();
+  parts.port = &direct_;
+  parts.release_port = &direct_;
   const Result<void> done =
-      os::StartServiceThread(PagerMain, this, os::DescriptorTable::kShared, "uzswap-pager");
+      pager_is_rebuilt_ ? pager_.RestoreAll(parts) : pager_.RestoreInChild(parts);
   if (!done.ok()) return done;
-  return os::StartServiceThread(WriterMain, this, os::DescriptorTable::kShared, "uzswap-writer");
+  storage_.Trim();
+  active_ = false;
+  return {};
+}
+
+// The pager's thread is the last: if it cannot be started, nothing serves, and RestoreInChild can
+// follow.
+Result<void> PagingStack::StartServing() {
+  Result<uint32_t> done =
+      os::StartServiceThread(WriterMain, this, os::ServiceHome::kCaller, "uzswap-writer");
+  if (!done.ok()) return done.error();
+  done = os::StartServiceThread(PagerMain, this, os::ServiceHome::kCaller, "uzswap-pager");
+  if (!done.ok()) return done.error();
+  return {};
 }
 
 // The fault handler belongs on the processor of the thread that faults: waking another one costs
@@ -98,7 +126,7 @@ void PagingStack::PagerMain(void* self) {
     const uint32_t thread = stack->pager_.ServeOnce(-1);
     if (thread == 0 || ++since < kFaultsBetweenLooks) continue;
     since = 0;
-    const int now = os::ProcessorOfThread(thread);
+    const int now = stack->tasks_->ProcessorOf(thread);
     if (now < 0 || now == processor) continue;
     processor = now;
     os::PinToProcessor(processor);

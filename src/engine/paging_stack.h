@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: thirteen members, because it is composition only: every one is a part that it wires.
+// Size: seventeen members, because it is composition only: every one is a part that it wires.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
@@ -24,6 +24,7 @@
 #define UZSWAP_ENGINE_PAGING_STACK_H_
 
 #include <optional>
+#include <utility>
 
 #include "base/result.h"
 #include "engine/daemon_waker.h"
@@ -31,7 +32,9 @@
 #include "engine/session_member.h"
 #include "engine/usage_meter.h"
 #include "os/address_space.h"
+#include "os/direct_port.h"
 #include "os/linux_user_fault.h"
+#include "os/procfs.h"
 #include "pager/pager.h"
 #include "reclaim/watermarks.h"
 #include "swap/storage_stack.h"
@@ -42,7 +45,7 @@ class PagingStack {
  public:
   // All must outlive the stack.
   void Init(SessionMember& member, Notices& notices, DaemonWaker& waker, UsageMeter& meter,
-            const Watermarks& watermarks);
+            const os::TaskReader& tasks, const Watermarks& watermarks);
   // The files of /proc, while they can still be opened: later the program may have changed its root
   // or given up its rights.
   Result<void> OpenProc() { return address_space_.Open(); }
@@ -59,8 +62,16 @@ class PagingStack {
   [[nodiscard]] int descriptor_for_child() const { return for_child_ ? for_child_->fd() : -1; }
   // In the child, before any engine thread: descriptors and locks stayed with the parent.
   void ForgetInChild();
-  // In the child, by its daemon. Requires: active.
+  // In the child, by its daemon. Requires: active. On failure nothing is served, and RestoreInChild
+  // can follow.
   Result<void> BecomeChild();
+  // In the child, before the program runs: all its pages are in its memory again, and it is not
+  // active any more. `file`: see OpenForChild. If it fails the child must end. Requires: active.
+  Result<void> RestoreInChild(os::BackingFile file);
+  // By the child's only thread: for RestoreInChild.
+  os::BackingFile TakeForChild() { return for_child_ ? std::move(*for_child_) : os::BackingFile(); }
+  // By the child's daemon, in whose table the file is kept.
+  [[nodiscard]] os::BackingFile AdoptForChild() const;
 
   // --- For the engine's ports ---
   Pager& pager() { return pager_; }
@@ -81,16 +92,20 @@ class PagingStack {
   Notices* notices_ = nullptr;
   DaemonWaker* waker_ = nullptr;
   UsageMeter* meter_ = nullptr;
+  const os::TaskReader* tasks_ = nullptr;
   Watermarks watermarks_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault user_fault_;
   os::LinuxUserFault release_fault_;
+  os::DirectPort direct_;
   Headroom headroom_;
   StorageStack storage_;
   Pager pager_;
   CacheContext daemon_context_;
   std::optional<os::BackingFile> for_child_;  // while a thread forks
   bool active_ = false;
+  bool storage_is_child_ = false;  // in a child, while it becomes one
+  bool pager_is_rebuilt_ = false;
 };
 
 }  // namespace uzswap

@@ -70,6 +70,7 @@ class RangeScanner {
 
   // The threads of the last Scan or RefreshThreads: addresses inside their descriptors.
   void RefreshThreads();
+  [[nodiscard]] const os::TaskReader& tasks() const { return tasks_; }
   [[nodiscard]] size_t thread_count() const { return thread_count_; }
   [[nodiscard]] const uint64_t* thread_hints() const { return threads_; }
 

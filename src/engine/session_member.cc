@@ -14,6 +14,10 @@ Result<void> SessionMember::Join(Session session, const char* program_name) {
 
 void SessionMember::JoinAsChild() { record_ = session_->Claim(name_); }
 
+void SessionMember::SetEngine(uint32_t pid) {
+  if (record_) session_->SetEngine(*record_, os::IdentityOfPid(pid));
+}
+
 Bytes SessionMember::Publish(Bytes usage, Bytes pool) {
   return record_ ? record_->Publish(usage, pool) : session_->TreeUsage() + usage;
 }

@@ -10,8 +10,9 @@
 // same: it counts into private statistics that nobody reads, and adds its usage to the tree's
 // total for its own decisions only.
 //
-// Join: before any other thread of the engine. JoinAsChild and Publish: the reclaim daemon.
-// Everything else: any thread.
+// Join, JoinAsChild, SetEngine: the program's thread that starts the engine, before the program can
+// exec: an engine process that has outlived its program would mark the record of the next one dead.
+// Publish: the reclaim daemon. Everything else: any thread.
 #ifndef UZSWAP_ENGINE_SESSION_MEMBER_H_
 #define UZSWAP_ENGINE_SESSION_MEMBER_H_
 
@@ -32,6 +33,8 @@ class SessionMember {
   Result<void> Join(Session session, const char* program_name);
   // In a forked child: the record that was inherited is the parent's.
   void JoinAsChild();
+  // The engine is in the process `pid`. Requires: joined.
+  void SetEngine(uint32_t pid);
 
   // Requires: joined. The following too.
   Session& session() { return *session_; }

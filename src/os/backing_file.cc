@@ -101,6 +101,8 @@ BackingFile& BackingFile::operator=(BackingFile&& other) noexcept {
   std::swap(direct_, other.direct_);
   std::swap(is_device_, other.is_device_);
   std::swap(capacity_, other.capacity_);
+  std::swap(device_number_, other.device_number_);
+  std::swap(inode_, other.inode_);
   return *this;
 }
 
@@ -143,7 +145,8 @@ bool BackingFile::IsTaken(const Error& error) {
 
 Result<BackingFile> BackingFile::OpenForReading(int fd_owner_task, int fd, bool allow_direct) {
   TextLine<64> path;
-  path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(fd_owner_task));
+  // A thread has a folder in /proc that the list of processes does not show.
+  path.Text("/proc/").Decimal(static_cast<uint64_t>(fd_owner_task));
   path.Text("/fd/").Decimal(static_cast<uint64_t>(fd));
   BackingFile file;
   // Not open() of the C library, which is a cancellation point: this runs in the program's thread
@@ -180,6 +183,8 @@ bool BackingFile::OthersRead() const {
 Result<void> BackingFile::Measure() {
   struct stat status = {};
   if (fstat(fd_, &status) != 0) return Error{errno, "fstat of the backing file"};
+  device_number_ = status.st_dev;
+  inode_ = status.st_ino;
   is_device_ = S_ISBLK(status.st_mode);
   if (!is_device_) return {};
   uint64_t bytes = 0;

@@ -49,8 +49,10 @@ class BackingFile {
   // Opens an unlinked file in the directory of `path`, which must be absolute. For a process that
   // finds the named file in use or not empty.
   static Result<BackingFile> OpenBeside(const char* path, bool allow_direct = true);
-  // Opens the file again, for reading only, that the thread `fd_owner_task` of this process has
-  // open as `fd`. Pass direct() of the original as `allow_direct`, so that both see the same bytes.
+  // Opens the file again, for reading only, that the thread `fd_owner_task` of this process or of
+  // its sibling has open as `fd`. Pass direct() of the original as `allow_direct`, so that both see
+  // the same bytes. The caller checks IsSameFile: a /proc of another PID namespace has other
+  // threads.
   static Result<BackingFile> OpenForReading(int fd_owner_task, int fd, bool allow_direct = true);
   // Takes ownership of a descriptor of this thread's table, for use after fork. The result is not
   // open if `fd` is not.
@@ -71,6 +73,9 @@ class BackingFile {
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   [[nodiscard]] bool direct() const { return direct_; }
+  [[nodiscard]] bool IsSameFile(const BackingFile& other) const {
+    return device_number_ == other.device_number_ && inode_ == other.inode_;
+  }
   // Bytes of a device; UINT64_MAX for a file.
   [[nodiscard]] uint64_t capacity() const { return capacity_; }
 
@@ -90,6 +95,8 @@ class BackingFile {
   bool direct_ = false;
   bool is_device_ = false;
   uint64_t capacity_ = UINT64_MAX;
+  uint64_t device_number_ = 0;
+  uint64_t inode_ = 0;
 };
 
 // How often a call is repeated that failed with EINTR or EAGAIN.

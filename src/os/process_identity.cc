@@ -67,6 +67,19 @@ ProcessIdentity OwnIdentity() {
   return identity;
 }
 
+ProcessIdentity IdentityOfPid(uint32_t pid) {
+  ProcessIdentity identity;
+  identity.pid = pid;
+  TextLine<64> path;
+  path.Text("/proc/").Decimal(pid).Text("/stat");
+  if (const std::optional<ProcessStat> stat = StatOf(path.c_str())) {
+    identity.start_time = stat->start_time;
+  }
+  struct stat inode = {};
+  if (stat("/proc/self/ns/pid", &inode) == 0) identity.pid_namespace = inode.st_ino;
+  return identity;
+}
+
 Liveness Probe(const ProcessIdentity& process, uint64_t own_namespace) {
   if (process.pid_namespace != own_namespace) return Liveness::kUnknown;
   if (!PidExists(process.pid)) return Liveness::kDead;

@@ -24,6 +24,8 @@ struct ProcessIdentity {
 };
 
 ProcessIdentity OwnIdentity();
+// Of a process in the caller's PID namespace.
+ProcessIdentity IdentityOfPid(uint32_t pid);
 
 enum class Liveness : uint8_t {
   kAlive,

@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "os/program.h"
+#include "os/text_line.h"
 #include "os/uffd_abi.h"
 
 namespace uzswap::os {
@@ -59,20 +61,11 @@ class Scanner {
   const char* end_;
 };
 
-// "/proc/self/task/<thread>/<leaf>"
-void TaskPath(uint32_t thread, const char* leaf, char* path) {
-  char* at = path;
-  for (const char* c = "/proc/self/task/"; *c != '\0'; ++c) *at++ = *c;
-  char digits[10];
-  int count = 0;
-  do {
-    digits[count++] = static_cast<char>('0' + thread % 10);
-    thread /= 10;
-  } while (thread != 0);
-  while (count > 0) *at++ = digits[--count];
-  *at++ = '/';
-  for (const char* c = leaf; *c != '\0'; ++c) *at++ = *c;
-  *at = '\0';
+// "<thread>/<leaf>"
+TextLine<32> TaskPath(uint32_t thread, const char* leaf) {
+  TextLine<32> path;
+  path.Decimal(thread).Text("/").Text(leaf);
+  return path;
 }
 
 }  // namespace
@@ -85,6 +78,19 @@ Result<void> ProcFile::Open(const char* path) {
   if (opened < 0) return Error{errno, path};
   descriptor_ = static_cast<int>(opened);
   return {};
+}
+
+Result<void> ProcFile::OpenAt(const ProcFile& folder, const char* path) {
+  UZ_CHECK_LT(descriptor_, 0);
+  const long opened = syscall(SYS_openat, folder.descriptor_, path, O_RDONLY | O_CLOEXEC, 0);
+  if (opened < 0) return Error{errno, "a file of /proc"};
+  descriptor_ = static_cast<int>(opened);
+  return {};
+}
+
+void ProcFile::Adopt(int descriptor) {
+  UZ_CHECK_LT(descriptor_, 0);
+  descriptor_ = descriptor;
 }
 
 void ProcFile::Close() {
@@ -258,7 +264,12 @@ Result<size_t> PagemapReader::Present(uint64_t start, uint64_t end, PresentRun* 
   return static_cast<size_t>(got);
 }
 
-Result<void> TaskReader::Open() { return file_.Open("/proc/self/task"); }
+Result<void> TaskReader::Open() {
+  const Result<void> opened = file_.Open(ProgramPath("task").c_str());
+  // The path is on the stack.
+  if (!opened.ok()) return Error{opened.error().errno_value, "/proc/PID/task"};
+  return {};
+}
 
 void TaskReader::ForEach(void (*visit)(void* context, uint32_t thread), void* context) {
   struct DirectoryEntry {  // what getdents64 writes
@@ -289,11 +300,9 @@ uint64_t ThreadDescriptorHint(uint32_t thread) {
   return head;
 }
 
-bool SleepsInFutex(uint32_t thread) {
-  char path[64];
-  TaskPath(thread, "syscall", path);
+bool TaskReader::SleepsInFutex(uint32_t thread) const {
   ProcFile file;
-  if (!file.Open(path).ok()) return false;
+  if (!file.OpenAt(file_, TaskPath(thread, "syscall").c_str()).ok()) return false;
   char text[32];
   const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
   if (got <= 0) return false;
@@ -302,11 +311,9 @@ bool SleepsInFutex(uint32_t thread) {
   return scanner.Decimal(&number) && number == SYS_futex;
 }
 
-int ProcessorOfThread(uint32_t thread) {
-  char path[64];
-  TaskPath(thread, "stat", path);
+int TaskReader::ProcessorOf(uint32_t thread) const {
   ProcFile file;
-  if (!file.Open(path).ok()) return -1;
+  if (!file.OpenAt(file_, TaskPath(thread, "stat").c_str()).ok()) return -1;
   char text[512];
   const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
   if (got <= 0) return -1;

@@ -30,6 +30,10 @@ class ProcFile {
   ProcFile& operator=(const ProcFile&) = delete;
 
   Result<void> Open(const char* path);
+  // A file below the open directory `folder`.
+  Result<void> OpenAt(const ProcFile& folder, const char* path);
+  // Takes ownership of an open descriptor.
+  void Adopt(int descriptor);
   void Close();
   // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
@@ -128,13 +132,24 @@ class PagemapReader {
   ProcFile file_;
 };
 
+// The threads of the program, which may be another process (os/program.h).
 class TaskReader {
  public:
   Result<void> Open();
+  // Instead of Open, with a descriptor of the folder.
+  void Adopt(int descriptor) { file_.Adopt(descriptor); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  // Calls `visit(context, thread id)` for each thread of the process.
+  // Calls `visit(context, thread id)` for each thread of the program.
   void ForEach(void (*visit)(void* context, uint32_t thread), void* context);
+
+  // The following may be called by several threads of one descriptor table.
+
+  // True if the thread sleeps in futex(2), so it probably waits for a lock. False if that is not
+  // certain.
+  [[nodiscard]] bool SleepsInFutex(uint32_t thread) const;
+  // The processor on which the thread ran last. -1 if the thread has ended.
+  [[nodiscard]] int ProcessorOf(uint32_t thread) const;
 
  private:
   ProcFile file_;
@@ -144,13 +159,6 @@ class TaskReader {
 // An address inside the descriptor (struct pthread) of a thread of the C library. It is the head of
 // the thread's robust list, which the kernel knows. 0 for threads without a robust list.
 uint64_t ThreadDescriptorHint(uint32_t thread);
-
-// True if a thread of this process sleeps in futex(2), so it probably waits for a lock. False if
-// that is not certain.
-bool SleepsInFutex(uint32_t thread);
-
-// The processor on which a thread of this process ran last. -1 if the thread has ended.
-int ProcessorOfThread(uint32_t thread);
 
 }  // namespace uzswap::os
 

@@ -236,13 +236,15 @@ TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {
   const auto handle = static_cast<uint64_t>(other.native_handle());
   EXPECT_GE(hint, handle);
   EXPECT_LT(hint, handle + kPageSize);
-  EXPECT_GE(ProcessorOfThread(number), 0);
+  EXPECT_GE(tasks.ProcessorOf(number), 0);
   stop.set_value();
   other.join();
 }
 
-TEST(ProcessorOfThread, NobodyThere) {
-  EXPECT_EQ(ProcessorOfThread(0x7fffffff), -1);
+TEST(TaskReader, NobodyThere) {
+  TaskReader tasks;
+  ASSERT_TRUE(tasks.Open().ok());
+  EXPECT_EQ(tasks.ProcessorOf(0x7fffffff), -1);
   EXPECT_EQ(ThreadDescriptorHint(0x7fffffff), 0u);
 }
 

@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <ctime>
 
+#include "os/program.h"
+
 namespace uzswap::os {
 namespace {
 
 // Opens a new file description, so that `more_flags` do not change the program's descriptor.
 long OpenStderr(int more_flags) {
-  return syscall(SYS_openat, AT_FDCWD, "/proc/self/fd/2",
+  return syscall(SYS_openat, AT_FDCWD, ProgramPath("fd/2").c_str(),
                  O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC | more_flags, 0);
 }
 

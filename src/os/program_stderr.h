@@ -1,8 +1,8 @@
 // Writes to the program's standard error, from any thread.
 //
-// A service thread has its own descriptor table without the program's streams. But /proc/self/fd
-// has the descriptors of the main thread, whichever thread reads it. The file is opened for one
-// line and then closed. Nothing allocates.
+// A service thread has its own descriptor table without the program's streams. But /proc/PID/fd of
+// the program has them, whoever reads it (os/program.h). The file is opened for one line and then
+// closed. Nothing allocates.
 //
 //   WriteToProgramStderr      may block as any write; must not be called with a lock held
 //   TryWriteToProgramStderr   never waits for a reader; a line that does not fit is not written

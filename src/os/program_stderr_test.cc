@@ -54,7 +54,7 @@ TEST_F(ProgramStderr, IsReachedFromAServiceThread) {
     FutexWake(&g_written, 1);
     while (true) FutexWait(&g_written, 1, 1'000'000'000);
   };
-  ASSERT_TRUE(StartServiceThread(body, nullptr, DescriptorTable::kOwn, "writer").ok());
+  ASSERT_TRUE(StartServiceThread(body, nullptr, ServiceHome::kProgram, "writer").ok());
   const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
   while (g_written.load(std::memory_order_acquire) == 0) {
     ASSERT_LT(MonotonicNanoseconds(), deadline) << "the service thread has not written";

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,15 +14,19 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <initializer_list>
 #include <new>
 #include <utility>
 
 #include "os/mapping.h"
+#include "os/program.h"
 
 namespace uzswap::os {
 namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
+// The process between the program and a sibling runs at the lower end of the sibling's stack.
+constexpr size_t kParentStackBytes = 64 << 10;
 // glibc's reserve for initial-exec thread-locals of libraries is much smaller than this.
 constexpr size_t kStaticTlsBytes = 64 << 10;
 constexpr size_t kDescriptorBytes = 16 << 10;
@@ -32,9 +37,13 @@ constexpr int kThreadsMax = 16;
 struct Start {
   void (*body)(void*) = nullptr;
   void* argument = nullptr;
-  DescriptorTable table = DescriptorTable::kOwn;
+  ServiceHome home = ServiceHome::kProgram;
   const char* name = nullptr;
   int keep = -1;
+  std::byte* stack = nullptr;
+  void* thread_pointer = nullptr;
+  int sibling = 0;  // its process id
+  int error = 0;    // of the clone that makes it
 };
 
 // Thread memory is never released: a service thread ends with the process.
@@ -58,12 +67,85 @@ void EmptyTable(int keep) {
   syscall(SYS_dup3, 0, 2, 0);
 }
 
+// The program's handlers must not run here, and its files must not be held open. The limits that
+// stop the program, for instance of processor time, do not apply as long as that is permitted.
+void LeaveProgram() {
+  struct KernelSigaction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)();
+    uint64_t mask;
+  };
+  const KernelSigaction standard{};
+  for (int signal = 1; signal <= 64; ++signal) {
+    syscall(SYS_rt_sigaction, signal, &standard, nullptr, sizeof(standard.mask));
+  }
+  syscall(SYS_setsid);
+  for (const auto resource : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA}) {
+    rlimit limit{};
+    if (syscall(SYS_prlimit64, 0, resource, nullptr, &limit) != 0) continue;
+    limit.rlim_cur = limit.rlim_max;
+    syscall(SYS_prlimit64, 0, resource, &limit, nullptr);
+  }
+}
+
 int Enter(void* raw) {
   const Start& start = *static_cast<Start*>(raw);
-  if (start.table == DescriptorTable::kOwn) EmptyTable(start.keep);
+  if (start.home == ServiceHome::kSibling) {
+    LeaveProgram();
+    PanicOnFault();
+  }
+  if (OutsideProgram()) UnblockFaults();
+  if (start.home != ServiceHome::kCaller) EmptyTable(start.keep);
   syscall(SYS_prctl, PR_SET_NAME, start.name, 0, 0, 0);
   start.body(start.argument);
   return 0;
+}
+
+int CloneAsChild(Start& start) {
+  constexpr int kFlags = CLONE_VM | CLONE_SETTLS | CLONE_UNTRACED;
+  start.sibling = clone(Enter, start.stack + kStackBytes, kFlags, &start, nullptr,
+                        start.thread_pointer, nullptr);
+  return start.sibling < 0 ? errno : 0;
+}
+
+// The program's child for a moment. It makes the sibling and ends, so the sibling is no child of
+// the program. Exit signal 0: the program gets no SIGCHLD, and wait does not report it.
+int BecomeParent(void* raw) {
+  auto& start = *static_cast<Start*>(raw);
+  start.error = CloneAsChild(start);
+  syscall(SYS_exit_group, 0);
+  return 0;
+}
+
+// The first process of a PID namespace and a subreaper get the children of processes that end.
+// Their sibling stays their own child: with exit signal 0 wait does not report it.
+bool GetsOrphans() {
+  int subreaper = 0;
+  syscall(SYS_prctl, PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0);
+  return subreaper != 0 || syscall(SYS_getpid) == 1;
+}
+
+// Untraced: a debugger of the program, or strace -f, does not attach to it.
+int CloneSibling(Start& start) {
+  if (GetsOrphans()) return CloneAsChild(start);
+  constexpr int kFlags = CLONE_VM | CLONE_VFORK | CLONE_SETTLS | CLONE_UNTRACED;
+  const int parent = clone(BecomeParent, start.stack + kParentStackBytes, kFlags, &start, nullptr,
+                           start.thread_pointer, nullptr);
+  if (parent < 0) return errno;
+  long reaped = 0;
+  do {
+    reaped = syscall(SYS_wait4, parent, nullptr, __WALL, nullptr);
+  } while (reaped < 0 && errno == EINTR);
+  return start.error;
+}
+
+int CloneThread(Start& start) {
+  int flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
+  if (start.home == ServiceHome::kCaller) flags |= CLONE_FILES;
+  const int made = clone(Enter, start.stack + kStackBytes, flags, &start, nullptr,
+                         start.thread_pointer, nullptr);
+  return made < 0 ? errno : 0;
 }
 
 void* ThreadPointerOf(const Mapping& mapping) {
@@ -79,8 +161,8 @@ void* ThreadPointerOf(const Mapping& mapping) {
 
 }  // namespace
 
-Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorTable table,
-                                const char* name, int keep) {
+Result<uint32_t> StartServiceThread(void (*body)(void*), void* argument, ServiceHome home,
+                                    const char* name, int keep) {
   Result<Mapping> made =
       Mapping::Create(Bytes(kStackBytes + kStaticTlsBytes + kDescriptorBytes), "a thread's stack");
   if (!made.ok()) return made.error();
@@ -89,25 +171,22 @@ Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorT
   if (index >= kThreadsMax) return Error{EAGAIN, "too many service threads"};
   auto* memory = new (g_threads[index]) ThreadMemory;
   memory->mapping = std::move(made).value();
-  memory->start = {body, argument, table, name, keep};
-
-  int flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
-  if (table == DescriptorTable::kShared) flags |= CLONE_FILES;
-  void* stack_top = memory->mapping.data() + kStackBytes;
-  void* pointer = ThreadPointerOf(memory->mapping);
+  memory->start = {
+      body, argument, home, name, keep, memory->mapping.data(), ThreadPointerOf(memory->mapping),
+      0,    0};
 
   // All 64 bits: the C library's sigset functions would leave out its own signals.
   const uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
-  const int made_thread = clone(Enter, stack_top, flags, &memory->start, nullptr, pointer, nullptr);
-  const int error = errno;
+  const int error =
+      home == ServiceHome::kSibling ? CloneSibling(memory->start) : CloneThread(memory->start);
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
-  if (made_thread < 0) {
+  if (error != 0) {
     memory->mapping = Mapping();
     return Error{error, "clone of a service thread"};
   }
-  return {};
+  return static_cast<uint32_t>(memory->start.sibling);
 }
 
 void ForgetServiceThreads() {

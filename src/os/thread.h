@@ -1,12 +1,21 @@
-// Service threads: threads of uzswap that the program and its C library do not know.
+// Service threads: tasks of uzswap that the program and its C library do not know.
 //
-//   StartServiceThread   clone(2) with the program's memory and signal dispositions, but with its
-//                        own descriptor table, or that of the calling service thread
+//   StartServiceThread   clone(2) with the program's memory
+//
+//      home       process                 descriptors    signals, root, user, filters, limits
+//      kSibling   one of its own          own table      own: copied from the program
+//      kProgram   the program's           own table      the program's
+//      kCaller    that of the caller, which is a service thread: everything is shared with it
 //
 //      +-------+-----------------+------------------------+------------+-------+
 //      | guard | stack           | static TLS, all zeroes | descriptor | guard |
 //      +-------+-----------------+------------------------+------------+-------+
 //                                                         ^ thread pointer
+//
+// A sibling is not in the program's thread group. So the program's exit, exec, chroot, setuid and
+// seccomp filters do not reach it, the program does not see it in /proc/self/task, and wait does
+// not report it. It must end itself when the program ends or execs (os/program_watch.h). Its parent
+// is a process that has ended, so it is reparented as the children of a daemon are.
 //
 // pthread_create is not used. It allocates on the program's heap. It also makes the C library of a
 // single-threaded program switch to locks and atomics, which makes that program slower.
@@ -14,7 +23,6 @@
 // The thread pointer of a service thread points to zeroes; only the stack protector's canary is
 // copied. So a service thread may use uzswap's initial-exec thread-locals and syscall(2). It must
 // not use any other part of the C library that has per-thread state. All signals are blocked in it.
-// It ends with the process.
 //
 // fork does not copy service threads. The child starts its own.
 #ifndef UZSWAP_OS_THREAD_H_
@@ -26,16 +34,19 @@
 
 namespace uzswap::os {
 
-enum class DescriptorTable : uint8_t {
-  kOwn,     // a new table, empty or with one descriptor of the caller
-  kShared,  // the caller's table; the caller must be a service thread
+enum class ServiceHome : uint8_t {
+  kSibling,  // a new process
+  kProgram,  // the program's process
+  kCaller,   // the caller's process; the caller must be a service thread
 };
 
-// `body(argument)` must not return before the process ends. `name` has at most 15 characters.
-// With kOwn, the caller's descriptor `keep` is open in the new table as kKeptDescriptor.
+// `body(argument)` must not return before the process ends. `name` has at most 15 characters. With
+// kSibling and kProgram the descriptor table is new and empty, except that the caller's descriptor
+// `keep` is open in it as kKeptDescriptor. With kSibling the caller waits until the process exists;
+// Returns the id of the new process, or 0 without one.
 inline constexpr int kKeptDescriptor = 3;
-Result<void> StartServiceThread(void (*body)(void*), void* argument, DescriptorTable table,
-                                const char* name, int keep = -1);
+Result<uint32_t> StartServiceThread(void (*body)(void*), void* argument, ServiceHome home,
+                                    const char* name, int keep = -1);
 
 // For a forked child, which has the memory of the parent's service threads but not the threads.
 // Frees their entries for the child's own service threads. Requires: the caller is the only thread.

@@ -87,7 +87,7 @@ TEST(ServiceThreadTest, StandsApartFromTheProgram) {
   static Report report;
   report.probe = open("/dev/null", O_RDONLY);
   t_mine = 7;
-  ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
+  ASSERT_TRUE(StartServiceThread(Look, &report, ServiceHome::kProgram, "uzswap-test").ok());
   ASSERT_TRUE(Await(report)) << "the service thread has not reported";
   EXPECT_EQ(report.error_of_probe, EBADF);
   EXPECT_TRUE(report.streams_are_open);
@@ -106,7 +106,7 @@ TEST(ServiceThreadTest, StandsApartFromTheProgram) {
 TEST(ServiceThreadTest, IsNotCountedByTheCLibrary) {
   static Report report;
   ASSERT_TRUE(__libc_single_threaded);
-  ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
+  ASSERT_TRUE(StartServiceThread(Look, &report, ServiceHome::kProgram, "uzswap-test").ok());
   ASSERT_TRUE(Await(report)) << "the service thread has not reported";
   EXPECT_TRUE(__libc_single_threaded);
 }
@@ -120,7 +120,7 @@ void StartAnother(void* raw) {
   auto& pair = *static_cast<Pair*>(raw);
   pair.inner.probe = static_cast<int>(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0));
   const bool started =
-      StartServiceThread(Look, &pair.inner, DescriptorTable::kShared, "uzswap-two").ok();
+      StartServiceThread(Look, &pair.inner, ServiceHome::kCaller, "uzswap-two").ok();
   pair.outer.error_of_probe = started ? 0 : 1;
   Finish(pair.outer);
 }
@@ -128,7 +128,7 @@ void StartAnother(void* raw) {
 TEST(ServiceThreadTest, TwoShareATableIfAsked) {
   static Pair pair;
   const std::vector<bool> before = OpenDescriptors();
-  ASSERT_TRUE(StartServiceThread(StartAnother, &pair, DescriptorTable::kOwn, "uzswap-one").ok());
+  ASSERT_TRUE(StartServiceThread(StartAnother, &pair, ServiceHome::kProgram, "uzswap-one").ok());
   ASSERT_TRUE(Await(pair.outer)) << "the first thread has not reported";
   ASSERT_EQ(pair.outer.error_of_probe, 0);
   ASSERT_TRUE(Await(pair.inner)) << "the second thread has not reported";
@@ -141,7 +141,7 @@ TEST(ServiceThreadTest, TheProgramsSignalMaskIsAsBefore) {
   static Report report;
   sigset_t before;
   pthread_sigmask(SIG_SETMASK, nullptr, &before);
-  ASSERT_TRUE(StartServiceThread(Look, &report, DescriptorTable::kOwn, "uzswap-test").ok());
+  ASSERT_TRUE(StartServiceThread(Look, &report, ServiceHome::kProgram, "uzswap-test").ok());
   sigset_t after;
   pthread_sigmask(SIG_SETMASK, nullptr, &after);
   for (int signal = 1; signal < 32; ++signal) {

@@ -26,8 +26,8 @@
 // so the holder of the lock knows the address space as it is. docs/design/races.md has each pair of
 // racers with its winner.
 //
-// Size: thirty methods, because it is the face of three kinds of callers (the pager thread, the
-// reclaim daemon, fork handlers); most forward to a part under the lock.
+// Size: thirty-three methods, because it is the face of three kinds of callers (the pager thread,
+// the reclaim daemon, fork handlers); most forward to a part under the lock.
 //
 // If the kernel refuses something so that the content of a page would become uncertain, the pager
 // ends the process. It never continues with a wrong byte.
@@ -133,6 +133,12 @@ class Pager final {
   // In the child, with ports of its own: registers frames and ranges again, and drops what the
   // child does not have. Ends the child if a page was touched too early: it read zeroes.
   Result<void> RebuildInChild(const Parts& parts) UZ_EXCLUDES(mutex_);
+  // The same for a child that cannot be served, with ports that write directly (os/direct_port.h):
+  // all its pages are in its memory again, and the pager is not used any more. Fails if a page
+  // cannot be read or written; the child must end then. Requires: no thread of the program runs.
+  Result<void> RestoreInChild(const Parts& parts) UZ_EXCLUDES(mutex_);
+  // The second half of it, after RebuildInChild with ports that were closed since.
+  Result<void> RestoreAll(const Parts& parts) UZ_EXCLUDES(mutex_);
 
   // Checks everything against everything. Costly.
   void Audit() UZ_EXCLUDES(mutex_);
@@ -168,6 +174,7 @@ class Pager final {
   void ServeWhileFrozen() UZ_REQUIRES(mutex_);
   void ApplyDeferred() UZ_REQUIRES(mutex_);
   Residence Locate(uint64_t address) UZ_REQUIRES(mutex_);
+  Result<void> RestorePage(PageIndex index, uint64_t address) UZ_REQUIRES(mutex_);
 
   Mutex mutex_{LockRank::kPager};
   Parts parts_;

@@ -98,6 +98,15 @@ ParsedBound ParseBackingSize(std::string_view text) {
   return {nullptr, size.bytes};
 }
 
+const char* Name(EngineHome home) { return home == EngineHome::kSibling ? "sibling" : "threads"; }
+
+std::optional<EngineHome> EngineHomeByName(std::string_view name) {
+  for (const EngineHome home : {EngineHome::kSibling, EngineHome::kThreads}) {
+    if (name == Name(home)) return home;
+  }
+  return std::nullopt;
+}
+
 ParsedBound ParseWriteLimit(std::string_view text) {
   const size_t slash = text.find('/');
   const bool has_period = slash != std::string_view::npos;
@@ -165,6 +174,11 @@ EnvironmentOptions OptionsFromEnvironment(const char* const* environment) {
     const std::optional<PoolKind> pool = PoolKindByName(*text);
     if (!pool) return {result.options, kPoolVariable};
     result.options.pool = *pool;
+  }
+  if (const auto text = FindVariable(environment, kEngineVariable)) {
+    const std::optional<EngineHome> engine = EngineHomeByName(*text);
+    if (!engine) return {result.options, kEngineVariable};
+    result.options.engine = *engine;
   }
   result.bad_variable = TakeBackingVariables(environment, result.options);
   return result;

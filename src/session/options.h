@@ -6,7 +6,7 @@
 //     UZSWAP_LIMIT=200M              UZSWAP_CODEC=lz4|zstd    UZSWAP_POOL=zsmalloc|zbud
 //     UZSWAP_POOL_LIMIT=40M|20%
 //     UZSWAP_BACKING=/var/tmp        UZSWAP_BACKING_SIZE=4G   UZSWAP_BACKING_WRITE_LIMIT=10G/d
-//     UZSWAP_ENCRYPT=1
+//     UZSWAP_ENCRYPT=1               UZSWAP_ENGINE=sibling|threads
 //
 //       limit ├───────────────────────────────────────────────┤ resident + pools + tables
 //  pool_limit ├─────────┤ pools; colder pages are written to ──> backing ├───────┤ backing_size
@@ -34,6 +34,14 @@ namespace uzswap {
 // With the terminating zero. Longer paths are refused with a message.
 inline constexpr size_t kBackingPathMax = 1024;
 
+// Where the threads of the engine are.
+enum class EngineHome : uint8_t {
+  kSibling,  // in a process of their own beside each program; threads where this is not possible
+  kThreads,  // in the program
+};
+const char* Name(EngineHome home);
+std::optional<EngineHome> EngineHomeByName(std::string_view name);
+
 struct Options {
   Bytes limit{};  // of the whole tree of processes; zero: none was given
   CodecId codec = CodecId::kLz4;
@@ -43,6 +51,7 @@ struct Options {
   Bytes write_limit{};   // bytes written in each write_period_s; zero: no limit
   uint32_t write_period_s = 0;
   bool encrypt = false;
+  EngineHome engine = EngineHome::kSibling;
   char backing[kBackingPathMax] = {};  // absolute path; empty: none
 };
 
@@ -61,6 +70,7 @@ inline constexpr char kBackingVariable[] = "UZSWAP_BACKING";
 inline constexpr char kBackingSizeVariable[] = "UZSWAP_BACKING_SIZE";
 inline constexpr char kWriteLimitVariable[] = "UZSWAP_BACKING_WRITE_LIMIT";
 inline constexpr char kEncryptVariable[] = "UZSWAP_ENCRYPT";
+inline constexpr char kEngineVariable[] = "UZSWAP_ENGINE";
 inline constexpr char kSessionVariable[] = "UZSWAP_SESSION";
 
 // A limit that was parsed. `error` says why it was refused, as the end of a sentence:

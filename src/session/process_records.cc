@@ -66,6 +66,15 @@ os::ProcessIdentity IdentityOf(const RecordEntry& entry, uint64_t word) {
           entry.pid_namespace.load(std::memory_order_relaxed)};
 }
 
+// Nothing if the engine is in the program.
+std::optional<os::ProcessIdentity> EngineOf(const RecordEntry& entry) {
+  // Acquire pairs with the release in SetEngine: the start time is seen.
+  const auto pid = static_cast<uint32_t>(entry.engine_pid.load(std::memory_order_acquire));
+  if (pid == 0) return std::nullopt;
+  return os::ProcessIdentity{pid, entry.engine_start_time.load(std::memory_order_relaxed),
+                             entry.pid_namespace.load(std::memory_order_relaxed)};
+}
+
 }  // namespace
 
 Statistics& ProcessRecord::statistics() const { return layout_->statistics[index_].figures; }
@@ -119,6 +128,8 @@ void Session::MarkFormerRecord(const os::ProcessIdentity& self) {
     if (!word || PidOf(*word) != self.pid) continue;
     RecordEntry& entry = layout().records[i];
     if (entry.pid_namespace.load(std::memory_order_relaxed) != self.pid_namespace) continue;
+    const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
+    if (engine && os::Probe(*engine, self.pid_namespace) == os::Liveness::kAlive) continue;
     ChangeWord(entry, *word, WithState(*word, RecordState::kDead));
   }
 }
@@ -144,6 +155,7 @@ std::optional<ProcessRecord> Session::ClaimAs(const os::ProcessIdentity& self,
   RecordEntry& entry = layout().records[*index];
   entry.start_time.store(self.start_time, std::memory_order_relaxed);
   entry.pid_namespace.store(self.pid_namespace, std::memory_order_relaxed);
+  entry.engine_pid.store(0, std::memory_order_relaxed);
   StoreName(entry, name);
   word = WithState(word, RecordState::kLive);
   // Release: a process that sees the record live also sees whose it is.
@@ -159,6 +171,13 @@ void Session::Retire(const ProcessRecord& record) {
   // figures. Failure means that another process has marked it dead already.
   entry.word.compare_exchange_strong(expected, WithState(record.word_, RecordState::kDead),
                                      std::memory_order_release, std::memory_order_relaxed);
+}
+
+void Session::SetEngine(const ProcessRecord& record, const os::ProcessIdentity& engine) {
+  RecordEntry& entry = layout().records[record.index_];
+  entry.engine_start_time.store(engine.start_time, std::memory_order_relaxed);
+  // Release pairs with the acquire in EngineOf.
+  entry.engine_pid.store(engine.pid, std::memory_order_release);
 }
 
 Bytes Session::TreeUsage() const { return Bytes(SumOfLive(layout(), &RecordEntry::usage_bytes)); }
@@ -177,15 +196,30 @@ uint32_t Session::LiveCount() const {
   return count;
 }
 
+uint32_t Session::EndingCount() const {
+  const uint64_t own_namespace = os::OwnIdentity().pid_namespace;
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
+    const RecordEntry& entry = layout().records[i];
+    if (!word) continue;
+    const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
+    if (!engine || os::Probe(*engine, own_namespace) != os::Liveness::kAlive) continue;
+    const os::ProcessIdentity program = IdentityOf(entry, *word);
+    if (os::Probe(program, own_namespace) == os::Liveness::kDead) ++count;
+  }
+  return count;
+}
+
 uint32_t Session::MarkDead() {
   const uint64_t own_namespace = os::OwnIdentity().pid_namespace;
   uint32_t marked = 0;
   for (uint32_t i = 0; i < RecordsUsed(); ++i) {
     const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
     RecordEntry& entry = layout().records[i];
-    if (!word || os::Probe(IdentityOf(entry, *word), own_namespace) != os::Liveness::kDead) {
-      continue;
-    }
+    if (!word) continue;
+    const os::ProcessIdentity counted = EngineOf(entry).value_or(IdentityOf(entry, *word));
+    if (os::Probe(counted, own_namespace) != os::Liveness::kDead) continue;
     if (ChangeWord(entry, *word, WithState(*word, RecordState::kDead))) ++marked;
   }
   return marked;

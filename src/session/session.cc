@@ -33,6 +33,7 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
   header.write_limit_bytes = options.write_limit.raw();
   header.write_period_s = options.write_period_s;
   header.encrypt = options.encrypt ? 1 : 0;
+  header.engine_home = static_cast<uint32_t>(options.engine);
   memcpy(header.backing, options.backing, sizeof(header.backing));
   return session;
 }
@@ -85,6 +86,7 @@ Options Session::options() const {
   options.write_limit = Bytes(header.write_limit_bytes);
   options.write_period_s = header.write_period_s;
   options.encrypt = header.encrypt != 0;
+  options.engine = static_cast<EngineHome>(header.engine_home);
   // The last byte stays zero even if another process has damaged the shared memory.
   memcpy(options.backing, header.backing, sizeof(options.backing) - 1);
   return options;

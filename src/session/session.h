@@ -5,11 +5,11 @@
 //                     └── ...            a forked child inherits the mapping
 //
 //   +--------------------+-------------------------------+--------------------------------+
-//   | header             | 512 process records, a cache  | 512 x Statistics               |
-//   |  magic, options    | line each                     |  (memory is allocated when a   |
+//   | header             | 512 process records           | 512 x Statistics               |
+//   |  magic, options    |                               |  (memory is allocated when a   |
 //   |  peaks of the tree |  word  start  namespace       |   record is used)              |
 //   |  warnings given    |  usage_bytes  pool_bytes      |                                |
-//   |  figures of ended  |  name                         |                                |
+//   |  figures of ended  |  name  engine                 |                                |
 //   |  processes         |                               |                                |
 //   +--------------------+-------------------------------+--------------------------------+
 //
@@ -36,9 +36,12 @@
 // the table is full. If a process is killed in the middle of a claim or a fold (microseconds), its
 // record can not be used again, and counts for nothing.
 //
+// The engine can be in a process of its own (os/thread.h), which ends a moment after the program
+// and counts until then. So a record with an engine is live as long as its engine.
+//
 // A process may claim twice: exec starts a new program under the old pid. Claim marks the former
-// record dead. A forked child calls Claim for itself. It must not use the record of its parent,
-// whose ProcessRecord it has inherited.
+// record dead, unless its engine is still there. A forked child calls Claim for itself. It must not
+// use the record of its parent, whose ProcessRecord it has inherited.
 //
 // Session has more methods than other classes, because all of them work on one mapping: the
 // options, the table (process_records.cc), the warnings and the messages of the tree.
@@ -46,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 35 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 37 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -136,14 +139,19 @@ class Session {
   std::optional<ProcessRecord> Claim(std::string_view program_name);
   // The process ends: its usage no longer counts. Requires: `record` is the caller's.
   void Retire(const ProcessRecord& record);
+  // The record's figures come from `engine` and its threads from now on. Requires: `record` is the
+  // caller's.
+  void SetEngine(const ProcessRecord& record, const os::ProcessIdentity& engine);
 
-  // Sums over the live records. Costs one cache line for each process.
+  // Sums over the live records. Costs two cache lines for each process.
   [[nodiscard]] Bytes TreeUsage() const;
   [[nodiscard]] Bytes TreePool() const;
   [[nodiscard]] Bytes TreeUsagePeak() const;
   [[nodiscard]] Bytes TreePoolPeak() const;
   // Live processes now; processes since the session began; claims that found no record.
   [[nodiscard]] uint32_t LiveCount() const;
+  // Live processes that have ended, but not their engines.
+  [[nodiscard]] uint32_t EndingCount() const;
   [[nodiscard]] uint64_t ClaimCount() const;
   [[nodiscard]] uint64_t RefusedClaims() const;
 

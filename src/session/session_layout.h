@@ -21,7 +21,7 @@ namespace uzswap::internal {
 
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Increment it with every change of this file, of Statistics, of CodecId or of PoolKind.
-inline constexpr uint32_t kSessionVersion = 6;
+inline constexpr uint32_t kSessionVersion = 7;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.
@@ -39,14 +39,18 @@ static_assert(GenerationOf(MakeWord(5, RecordState::kFree, 7)) == 5);
 static_assert(MakeWord(0, RecordState::kFree, 0) == 0);
 
 struct alignas(kCacheLineSize) RecordEntry {
-  std::atomic<uint64_t> word;
+  std::atomic<uint64_t> word;  // the program's pid
   std::atomic<uint64_t> start_time;
   std::atomic<uint64_t> pid_namespace;
   RelaxedCounter usage_bytes;
   RelaxedCounter pool_bytes;
   std::atomic<uint64_t> name[kNameWords];  // zero-padded text
+  // The process with the engine, which counts into the record until it has ended. Zero: the
+  // engine is in the program.
+  std::atomic<uint64_t> engine_pid;
+  std::atomic<uint64_t> engine_start_time;
 };
-static_assert(sizeof(RecordEntry) == kCacheLineSize);
+static_assert(sizeof(RecordEntry) == 2 * kCacheLineSize);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 // One line that the runner prints for a process, on the standard error that both share. Taken by
@@ -70,6 +74,7 @@ struct SessionHeader {
   uint64_t write_limit_bytes;
   uint32_t write_period_s;
   uint32_t encrypt;
+  uint32_t engine_home;
   char backing[kBackingPathMax];
   uint32_t has_runner;  // a runner prints the messages
 

@@ -36,6 +36,7 @@ constexpr Options kOptions{Bytes(200 << 20),
                            Bytes(uint64_t{10} << 30),
                            86400,
                            true,
+                           EngineHome::kThreads,
                            "/var/tmp"};
 
 Session NewSession() {

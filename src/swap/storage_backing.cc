@@ -63,6 +63,7 @@ os::BackingFile StorageBacking::OpenForChild() {
       static_cast<int>(owner_thread_), port_.file().fd(), port_.file().direct());
   if (!file.ok()) return {};
   os::BackingFile opened = std::move(file).value();
+  if (!opened.IsSameFile(port_.file())) return {};
   // Without the lock the parent may reuse what the child reads: no page is better than a wrong one.
   if (!opened.ShareLock().ok()) return {};
   return opened;

@@ -210,7 +210,8 @@ TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
     if (rig.store.in_flight() > 0) rig.port.Release(1);
     return false;
   })) << "the writer continues to clean";
-  EXPECT_LE(rig.store.counters().cleaned_segments.Get(), cleaned + 2);
+  // What was in flight may complete before the writer runs: at most one segment for each request.
+  EXPECT_LE(rig.store.counters().cleaned_segments.Get(), cleaned + rig.port.depth());
   EXPECT_GT(rig.store.segments().held_bytes(), rig.store.segments().live_bytes() * 12 / 10)
       << "there was more to clean";
   rig.port.Release();
