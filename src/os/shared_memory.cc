@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "os/text_line.h"
+
 namespace uzswap::os {
 namespace {
 
@@ -72,6 +74,22 @@ Result<SharedMemory> SharedMemory::OpenPath(const char* path, Bytes size) {
            : Result<SharedMemory>(Error{EPROTO, "not the shared memory of a session"});
   close(fd);
   return memory;
+}
+
+// A write lease is granted only if no other open file of this inode can be written to. A mapping
+// keeps the open file that it was made from. The file that memfd_create returned does not count.
+OtherUsers SharedMemory::FindOtherUsers() const {
+  if (descriptor_ < 0) return OtherUsers::kUnknown;
+  TextLine<64> path;
+  path.Text("/proc/self/fd/").Decimal(static_cast<uint64_t>(descriptor_));
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return OtherUsers::kUnknown;
+  OtherUsers users = OtherUsers::kNone;
+  if (fcntl(fd, F_SETLEASE, F_WRLCK) != 0) {
+    users = errno == EAGAIN ? OtherUsers::kSome : OtherUsers::kUnknown;
+  }
+  close(fd);  // ends the lease
+  return users;
 }
 
 }  // namespace uzswap::os

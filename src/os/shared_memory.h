@@ -12,11 +12,14 @@
 #define UZSWAP_OS_SHARED_MEMORY_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/result.h"
 #include "base/units.h"
 
 namespace uzswap::os {
+
+enum class OtherUsers : uint8_t { kNone, kSome, kUnknown };
 
 class SharedMemory {
  public:
@@ -35,6 +38,9 @@ class SharedMemory {
   [[nodiscard]] size_t size() const { return size_; }
   // The descriptor of the creator. -1 in other processes.
   [[nodiscard]] int descriptor() const { return descriptor_; }
+  // For the creator, and processes that it forked: does a process that used OpenPath, or a child
+  // that it forked, still map the memory? kUnknown: not the creator's, or the kernel does not tell.
+  [[nodiscard]] OtherUsers FindOtherUsers() const;
 
  private:
   static Result<SharedMemory> Map(int descriptor, size_t size, int flags);

@@ -123,6 +123,19 @@ std::string_view Session::MessageAt(uint32_t index) const {
   return {message.text, std::min<size_t>(length, kMessageBytes)};
 }
 
+void Session::SetBroker(const BrokerAddress& address) {
+  layout().header.broker = address;
+  layout().header.has_broker = 1;
+}
+
+std::optional<BrokerAddress> Session::broker() const {
+  const internal::SessionHeader& header = layout().header;
+  if (header.has_broker == 0) return std::nullopt;
+  return header.broker;
+}
+
+BrokerCounters& Session::broker_counters() const { return layout().header.broker_counters; }
+
 WearAccount* Session::wear_account() const { return &layout().header.wear; }
 
 bool Session::TakeWarning(Warning warning) {

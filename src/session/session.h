@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 37 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 42 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -66,6 +66,7 @@
 #include "os/process_identity.h"
 #include "os/shared_memory.h"
 #include "os/text_line.h"
+#include "session/broker_record.h"
 #include "session/options.h"
 
 namespace uzswap {
@@ -181,6 +182,17 @@ class Session {
   // For the runner: calls visit(std::string_view) for each line that was not visited yet.
   template <typename Visitor>
   void TakeMessages(Visitor&& visit);
+
+  // For the runner, before the memory is shared: where the broker of the run listens.
+  void SetBroker(const BrokerAddress& address);
+  // Nothing if the run has no broker. The broker may have ended.
+  [[nodiscard]] std::optional<BrokerAddress> broker() const;
+  [[nodiscard]] BrokerCounters& broker_counters() const;
+  // For the runner and the broker: whether other processes map the memory. This sees a forked child
+  // before it claims a record, and does not see a process between exec and Open.
+  [[nodiscard]] os::OtherUsers FindOtherUsers() const { return memory_.FindOtherUsers(); }
+  // The descriptor behind path(). Requires: made by Create.
+  [[nodiscard]] int descriptor() const { return memory_.descriptor(); }
 
   static constexpr uint32_t kMessages = 16;
   static constexpr uint32_t kMessageBytes = 504;

@@ -15,13 +15,15 @@
 #include "base/statistics.h"
 #include "base/units.h"
 #include "base/wear_account.h"
+#include "session/broker_record.h"
 #include "session/session.h"
 
 namespace uzswap::internal {
 
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
-// Increment it with every change of this file, of Statistics, of CodecId or of PoolKind.
-inline constexpr uint32_t kSessionVersion = 7;
+// Increment it with every change of this file, of Statistics, of CodecId, of PoolKind or of
+// session/broker_record.h.
+inline constexpr uint32_t kSessionVersion = 8;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.
@@ -77,6 +79,8 @@ struct SessionHeader {
   uint32_t engine_home;
   char backing[kBackingPathMax];
   uint32_t has_runner;  // a runner prints the messages
+  uint32_t has_broker;  // the address below is set
+  BrokerAddress broker;
 
   // Records from this number on were never claimed: scans stop there.
   std::atomic<uint32_t> records_used;
@@ -86,6 +90,7 @@ struct SessionHeader {
   RelaxedCounter usage_peak;
   RelaxedCounter pool_peak;
   WearAccount wear;  // used if the bytes written by the tree are limited
+  BrokerCounters broker_counters;
   SessionMessage messages[Session::kMessages];
   Statistics exited;
 };

@@ -1,0 +1,102 @@
+#include "os/broker_port.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <string_view>
+
+#include "base/parse_size.h"
+#include "os/packet_socket.h"
+#include "os/read_file.h"
+#include "os/text_line.h"
+#include "os/thread.h"
+
+namespace uzswap::os {
+namespace {
+
+constexpr int kCompareMemory = 1;   // KCMP_VM of linux/kcmp.h
+constexpr unsigned kCloneTree = 1;  // OPEN_TREE_CLONE of linux/mount.h
+
+Result<int> OpenPath(const char* path, int flags, const char* what) {
+  const int descriptor = open(path, flags | O_CLOEXEC | O_NOCTTY);
+  if (descriptor < 0) return Error{errno, what};
+  return descriptor;
+}
+
+// The folder as the root of a mount that nothing else shows. -1 if that is not permitted.
+int OpenAlone(int folder) {
+  const long tree = syscall(SYS_open_tree, folder, "", AT_EMPTY_PATH | O_CLOEXEC | kCloneTree);
+  if (tree < 0) return -1;
+  // open_tree returns an O_PATH descriptor, which cannot be listed.
+  const int alone = openat(static_cast<int>(tree), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  close(static_cast<int>(tree));
+  return alone;
+}
+
+}  // namespace
+
+const char* Name(ProcLeaf leaf) {
+  constexpr const char* kNames[] = {"statm", "status", "smaps_rollup", "pagemap", "maps", "smaps"};
+  static_assert(sizeof(kNames) / sizeof(kNames[0]) == kProcLeafCount);
+  return kNames[static_cast<size_t>(leaf)];
+}
+
+Result<int> LinuxBrokerPort::OpenProcFile(uint32_t pid, ProcLeaf leaf) {
+  TextLine<64> path;
+  path.Text("/proc/").Decimal(pid).Text("/").Text(Name(leaf));
+  return OpenPath(path.c_str(), O_RDONLY, "open of a file in /proc");
+}
+
+Result<int> LinuxBrokerPort::OpenTaskFolder(uint32_t pid) {
+  TextLine<64> path;
+  path.Text("/proc/").Decimal(pid).Text("/task");
+  const Result<int> folder =
+      OpenPath(path.c_str(), O_RDONLY | O_DIRECTORY, "open of a task folder in /proc");
+  if (!folder.ok()) return folder;
+  const int alone = OpenAlone(folder.value());
+  if (alone < 0) return folder;
+  close(folder.value());
+  return alone;
+}
+
+Result<int> LinuxBrokerPort::OpenUserfaultfdDevice() {
+  return OpenPath("/dev/userfaultfd", O_RDWR, "open of /dev/userfaultfd");
+}
+
+Result<uint32_t> LinuxBrokerPort::ProcessOf(int pidfd) {
+  TextLine<64> path;
+  path.Text("/proc/self/fdinfo/").Decimal(static_cast<uint64_t>(pidfd));
+  char buffer[1024];
+  const Result<std::string_view> read = ReadSmallFile(path.c_str(), buffer);
+  if (!read.ok()) return read.error();
+  constexpr std::string_view kLabel = "\nPid:\t";
+  const size_t found = read.value().find(kLabel);
+  if (found == std::string_view::npos) return Error{EBADF, "a descriptor that is no pidfd"};
+  const std::string_view rest = read.value().substr(found + kLabel.size());
+  // -1: the process has ended. 0: it is outside of this pid namespace.
+  const std::optional<uint64_t> pid = ParseDecimal(rest.substr(0, rest.find('\n')));
+  if (!pid || *pid == 0 || *pid > INT32_MAX) return Error{ESRCH, "the process of a pidfd"};
+  return static_cast<uint32_t>(*pid);
+}
+
+bool LinuxBrokerPort::HasEnded(int pidfd) {
+  pollfd ended = {pidfd, POLLIN, 0};
+  return poll(&ended, 1, 0) != 0;
+}
+
+MemoryRelation LinuxBrokerPort::CompareMemory(uint32_t pid, uint32_t other) {
+  const long order = syscall(SYS_kcmp, pid, other, kCompareMemory, 0, 0);
+  if (order < 0) return MemoryRelation::kUnknown;
+  return order == 0 ? MemoryRelation::kSame : MemoryRelation::kDifferent;
+}
+
+void LinuxBrokerPort::Close(int descriptor) { CloseDescriptor(descriptor); }
+
+uint64_t LinuxBrokerPort::NowMs() { return MonotonicNanoseconds() / 1'000'000; }
+
+}  // namespace uzswap::os
