@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("writeback",),
     ("swap",),
     ("session",),
+    ("broker",),
     ("vm",),
     ("reclaim",),
     ("pager",),

@@ -1,0 +1,97 @@
+#include "broker/request_handler.h"
+
+#include <cerrno>
+#include <utility>
+
+namespace uzswap {
+
+RequestHandler::Answer RequestHandler::Handle(std::span<const std::byte> message,
+                                              const os::PacketPeer& peer, int descriptor) {
+  BrokerRequest request;
+  Answer answer;
+  switch (ParseRequest(message, descriptor >= 0, address_.token, &request)) {
+    case RequestOutcome::kMalformed:
+      counters_.malformed_requests.Add();
+      break;
+    case RequestOutcome::kWrongToken:
+      counters_.wrong_tokens.Add();
+      break;
+    case RequestOutcome::kGood: {
+      const Result<int> served = Serve(request, peer, &descriptor);
+      answer.verdict = Verdict::kReply;
+      answer.reply.proof = address_.proof;
+      if (served.ok()) {
+        answer.descriptor = served.value();
+      } else {
+        answer.reply.errno_value = served.error().errno_value;
+      }
+      break;
+    }
+  }
+  if (descriptor >= 0) port_.Close(descriptor);
+  return answer;
+}
+
+Result<int> RequestHandler::Serve(const BrokerRequest& request, const os::PacketPeer& peer,
+                                  int* descriptor) {
+  switch (request.operation) {
+    case BrokerOperation::kOpenProc:
+      return OpenProc(peer, static_cast<os::ProcLeaf>(request.argument));
+    case BrokerOperation::kOpenTasks:
+      return OpenTasks(peer, *descriptor);
+    case BrokerOperation::kOpenUserfaultfd:
+      return IfAlive(port_.OpenUserfaultfdDevice(), -1);
+    case BrokerOperation::kOffer:
+      if (!offers_.Put(request.argument, *descriptor)) return Error{EEXIST, "offer"};
+      *descriptor = -1;
+      return -1;
+    case BrokerOperation::kTake: {
+      const int taken = offers_.Take(request.argument);
+      if (taken < 0) return Error{ENOENT, "take"};
+      return taken;
+    }
+    case BrokerOperation::kWithdraw:
+      if (!offers_.Withdraw(request.argument)) return Error{ENOENT, "withdraw"};
+      return -1;
+  }
+  return Error{ENOSYS, "operation"};
+}
+
+Result<int> RequestHandler::OpenProc(const os::PacketPeer& peer, os::ProcLeaf leaf) {
+  return IfAlive(port_.OpenProcFile(peer.pid, leaf), peer.pidfd);
+}
+
+Result<int> RequestHandler::OpenTasks(const os::PacketPeer& peer, int pidfd) {
+  const Result<uint32_t> program = port_.ProcessOf(pidfd);
+  if (!program.ok()) {
+    counters_.failed_opens.Add();
+    return program.error();
+  }
+  switch (port_.CompareMemory(peer.pid, program.value())) {
+    case os::MemoryRelation::kDifferent:
+      counters_.refused_programs.Add();
+      return Error{EPERM, "a process with other memory"};
+    case os::MemoryRelation::kUnknown:
+      counters_.unverified_programs.Add();
+      break;
+    case os::MemoryRelation::kSame:
+      break;
+  }
+  return IfAlive(port_.OpenTaskFolder(program.value()), pidfd);
+}
+
+Result<int> RequestHandler::IfAlive(Result<int> opened, int pidfd) {
+  if (!opened.ok()) {
+    counters_.failed_opens.Add();
+    return opened;
+  }
+  if (pidfd >= 0 && port_.HasEnded(pidfd)) {
+    port_.Close(opened.value());
+    counters_.ended_processes.Add();
+    return Error{ESRCH, "a process that has ended"};
+  }
+  counters_.opened.Add();
+  return opened;
+}
+
+}  // namespace uzswap
