@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "backing_check.h"
+#include "broker_process.h"
 #include "launch.h"
 #include "limit.h"
 #include "os/cgroup.h"
@@ -130,23 +131,28 @@ std::optional<siginfo_t> PollEnd(pid_t child) {
 
 // Processes that were orphaned in the tree, the engines' among them, are the runner's children. All
 // but `child` are reaped that have ended.
-void ReapOrphans(pid_t child) {
+void ReapOrphans(pid_t child, BrokerProcess& broker) {
   while (true) {
     siginfo_t info = {};
     const int look = WEXITED | WNOHANG | WNOWAIT;
     if (waitid(P_ALL, 0, &info, look) != 0 || info.si_pid == 0 || info.si_pid == child) return;
-    waitid(P_PID, static_cast<id_t>(info.si_pid), nullptr, WEXITED | WNOHANG);
+    if (broker.Is(info.si_pid)) {
+      broker.ReapIfEnded();
+    } else {
+      waitid(P_PID, static_cast<id_t>(info.si_pid), nullptr, WEXITED | WNOHANG);
+    }
   }
 }
 
-siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const StatsFile* stats) {
+siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const StatsFile* stats,
+                   BrokerProcess& broker) {
   const bool live = stats != nullptr && stats->live();
   while (true) {
     pollfd ready = {signals.descriptor(), POLLIN, 0};
     if (poll(&ready, 1, kSweepMs) > 0) {
       if (!signals.Relay(child)) continue;
       if (const auto ended = PollEnd(child)) return *ended;
-      ReapOrphans(child);
+      ReapOrphans(child, broker);
       continue;
     }
     watch.Sweep();
@@ -200,14 +206,17 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
 
   Watch watch(session, request.command);
   const SignalRelay signals;
+  BrokerProcess broker(session);
   const auto environment =
       MakeEnvironment(environ, prepared.preload, session.path().c_str(), prepared.options);
   const auto launched = Launch(prepared.program, request.command, environment, signals);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
-  const End end = ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get()));
+  const End end =
+      ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get(), broker));
   AwaitEngines(session);
   // Not left to the first process of a container, which may not reap.
-  ReapOrphans(0);
+  ReapOrphans(0, broker);
+  broker.EndIfUnused();
   watch.Sweep();
   if (prepared.backing) LeaveEmpty(*prepared.backing, session);
   if (prepared.stats || request.summary) {

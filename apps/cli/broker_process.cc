@@ -1,0 +1,137 @@
+#include "broker_process.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+
+#include "broker/broker_server.h"
+#include "os/broker_port.h"
+
+namespace uzswap::cli {
+namespace {
+
+constexpr char kName[] = "uzswap-broker";
+constexpr uint64_t kLookMs = 1000;
+constexpr uint64_t kHourMs = 3'600'000;
+// Clients with a socket and a pidfd each, offers, and what is open for a moment.
+constexpr rlim_t kDescriptorsNeeded = 512;
+
+// Standard input, output and error would keep a pipe of the runner open.
+void TakeNullDevice() {
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int standard = 0; standard <= 2; ++standard) {
+    if (null < 0) {
+      close(standard);
+    } else if (null != standard) {
+      dup2(null, standard);
+    }
+  }
+  if (null > 2) close(null);
+}
+
+void CloseAllBut(std::array<int, 3> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned next = STDERR_FILENO + 1;
+  for (const int descriptor : kept) {
+    const auto number = static_cast<unsigned>(descriptor);
+    if (number < next) continue;
+    if (number > next) close_range(next, number - 1, 0);
+    next = number + 1;
+  }
+  close_range(next, ~0U, 0);
+}
+
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kDescriptorsNeeded) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kDescriptorsNeeded);
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// What the forked child does. `runner_ends` can be read when the runner has ended.
+[[noreturn]] void BeBroker(Session& session, const BrokerAddress& address, int listener,
+                           int runner_ends) {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+  TakeNullDevice();
+  CloseAllBut({listener, runner_ends, session.descriptor()});
+  setsid();
+  if (chdir("/") != 0) _exit(1);
+  prctl(PR_SET_NAME, kName);
+  RaiseDescriptorLimit();
+
+  os::LinuxBrokerPort port;
+  BrokerServer server(listener, address, port, session.broker_counters());
+  while (!server.Serve(runner_ends, kHourMs)) {
+  }
+  BrokerLifetime lifetime;
+  while (true) {
+    session.MarkDead();
+    if (lifetime.Look(session.LiveCount(), session.FindOtherUsers())) _exit(0);
+    server.Serve(-1, kLookMs);
+  }
+}
+
+}  // namespace
+
+bool BrokerLifetime::Look(uint32_t live_processes, os::OtherUsers others) {
+  unmapped_looks_ = others == os::OtherUsers::kNone ? unmapped_looks_ + 1 : 0;
+  if (others == os::OtherUsers::kSome) return false;
+  return live_processes == 0 || unmapped_looks_ >= kUnmappedLooks;
+}
+
+BrokerProcess::BrokerProcess(Session& session) : session_(session) {
+  if (!Start()) session_.broker_counters().start_failures.Add();
+}
+
+bool BrokerProcess::Start() {
+  const Result<BrokerAddress> address = BrokerServer::MakeAddress();
+  if (!address.ok()) return false;
+  const Result<int> listener = BrokerServer::Listen(address.value());
+  if (!listener.ok()) return false;
+  int ends[2] = {-1, -1};
+  const bool piped = pipe2(ends, O_CLOEXEC) == 0;
+  if (piped) process_ = fork();
+  if (process_ == 0) {
+    close(ends[1]);
+    BeBroker(session_, address.value(), listener.value(), ends[0]);
+  }
+  // In the runner the listener must not stay open: the kernel then refuses clients as soon as the
+  // broker has ended.
+  close(listener.value());
+  if (piped) close(ends[0]);
+  if (process_ < 0) {
+    if (piped) close(ends[1]);
+    return false;
+  }
+  runner_lives_ = ends[1];
+  session_.SetBroker(address.value());
+  return true;
+}
+
+void BrokerProcess::ReapIfEnded() {
+  if (process_ > 0 && waitpid(process_, nullptr, WNOHANG) != 0) process_ = -1;
+}
+
+void BrokerProcess::EndIfUnused() {
+  ReapIfEnded();
+  if (process_ < 0 || killed_) return;
+  session_.MarkDead();
+  if (!BrokerLifetime().Look(session_.LiveCount(), session_.FindOtherUsers())) return;
+  killed_ = kill(process_, SIGKILL) == 0;
+}
+
+BrokerProcess::~BrokerProcess() {
+  EndIfUnused();
+  if (killed_) waitpid(process_, nullptr, 0);
+  if (runner_lives_ >= 0) close(runner_lives_);
+}
+
+}  // namespace uzswap::cli

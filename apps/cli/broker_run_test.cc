@@ -1,0 +1,274 @@
+// The broker of a run: it ends with the run, and lives as long as a managed process.
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <gtest/gtest.h>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "broker/broker_client.h"
+#include "broker_process.h"
+#include "os/packet_socket.h"
+#include "os/process_identity.h"
+#include "session/session.h"
+#include "testing/deadline.h"
+#include "testing/uzswap.h"
+
+namespace uzswap::cli {
+namespace {
+
+using testing::Binary;
+using testing::Contains;
+using testing::Deadline;
+using testing::Ended;
+using testing::ReadFile;
+using testing::Running;
+using testing::RunTest;
+using testing::RunToEnd;
+using testing::RunWords;
+using testing::Uzswap;
+using testing::Words;
+
+// A process by a descriptor, so that its pid cannot come to mean another one.
+class Process {
+ public:
+  explicit Process(pid_t pid)
+      : pid_(pid), pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {
+    UZ_CHECK(pidfd_ >= 0);
+  }
+  Process(Process&& other) noexcept : pid_(other.pid_), pidfd_(std::exchange(other.pidfd_, -1)) {}
+  Process(const Process&) = delete;
+  ~Process() { os::CloseDescriptor(pidfd_); }
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void Kill() const { syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0); }
+  [[nodiscard]] bool EndsInTime() const { return Deadline().AwaitReadable(pidfd_); }
+  [[nodiscard]] bool HasEnded() const {
+    return Deadline(std::chrono::milliseconds(0)).AwaitReadable(pidfd_);
+  }
+
+ private:
+  pid_t pid_;
+  int pidfd_;
+};
+
+pid_t ParentOf(pid_t pid) {
+  const std::string stat = ReadFile("/proc/" + std::to_string(pid) + "/stat");
+  const size_t bracket = stat.rfind(") ");
+  if (bracket == std::string::npos) return 0;
+  return std::atoi(stat.c_str() + bracket + 4);
+}
+
+// Children of a process with this name (prctl).
+std::vector<pid_t> ChildrenNamed(pid_t parent, const std::string& name) {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t pid = std::atoi(entry.path().filename().c_str());
+    if (pid <= 0 || ParentOf(pid) != parent) continue;
+    if (ReadFile(entry.path().string() + "/comm") == name + "\n") found.push_back(pid);
+  }
+  return found;
+}
+
+// The broker takes its name soon after its start, so it may not be there at once.
+std::optional<Process> FindBroker(pid_t runner) {
+  const Deadline deadline;
+  while (deadline.left_ms() > 0) {
+    const std::vector<pid_t> found = ChildrenNamed(runner, "uzswap-broker");
+    if (found.size() == 1) return Process(found[0]);
+    poll(nullptr, 0, 1);
+  }
+  ADD_FAILURE() << "no broker before the deadline";
+  return std::nullopt;
+}
+
+Words WaitingRun() {
+  return RunWords({"--limit", "64M", "--", Binary("UZSWAP_CHILD"), "wait-input"});
+}
+
+// The test adopts what the runner leaves behind, so that it sees zombies and can reap.
+class BrokerRunTest : public RunTest {
+ protected:
+  void SetUp() override {
+    RunTest::SetUp();
+    ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  }
+  void TearDown() override {
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+  }
+};
+
+TEST_F(BrokerRunTest, ItEndsWithTheRunAndLeavesNoZombie) {
+  Running running(WaitingRun());
+  ASSERT_EQ(running.ReadLine(), "ready");
+  const auto broker = FindBroker(running.pid());
+  ASSERT_TRUE(broker);
+  running.CloseInput();
+  EXPECT_EQ(running.Await().status, 0);
+  EXPECT_TRUE(broker->HasEnded()) << "it ended before the runner";
+  EXPECT_TRUE(ChildrenNamed(getpid(), "uzswap-broker").empty()) << "the runner reaped it";
+}
+
+TEST_F(BrokerRunTest, ItHasNothingOfTheRunner) {
+  Running running(WaitingRun());
+  ASSERT_EQ(running.ReadLine(), "ready");
+  const auto broker = FindBroker(running.pid());
+  ASSERT_TRUE(broker);
+  const std::string folder = "/proc/" + std::to_string(broker->pid());
+  EXPECT_EQ(std::filesystem::read_symlink(folder + "/cwd"), "/");
+  int sockets = 0;
+  int pipes = 0;
+  int others = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder + "/fd")) {
+    const std::string target = std::filesystem::read_symlink(entry.path());
+    if (std::atoi(entry.path().filename().c_str()) <= 2) {
+      EXPECT_EQ(target, "/dev/null") << entry.path();
+    } else if (target.rfind("socket:", 0) == 0) {
+      ++sockets;
+    } else if (target.rfind("pipe:", 0) == 0) {
+      ++pipes;
+    } else if (!Contains(target, "memfd:uzswap-session")) {
+      ++others;
+    }
+  }
+  EXPECT_EQ(sockets, 1);
+  EXPECT_EQ(pipes, 1);
+  EXPECT_EQ(others, 0);
+  EXPECT_EQ(getsid(broker->pid()), broker->pid());
+  kill(broker->pid(), SIGTERM);
+  kill(broker->pid(), SIGHUP);
+  running.CloseInput();
+  EXPECT_EQ(running.Await().status, 0);
+}
+
+TEST_F(BrokerRunTest, ItServesTheSession) {
+  Running running(WaitingRun());
+  ASSERT_EQ(running.ReadLine(), "ready");
+  // The session is the only memfd of the runner.
+  std::string path;
+  const std::string folder = "/proc/" + std::to_string(running.pid()) + "/fd";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (Contains(std::filesystem::read_symlink(entry.path()), "memfd:uzswap-session")) {
+      path = entry.path();
+    }
+  }
+  const Result<Session> session = Session::Open(path.c_str());
+  ASSERT_TRUE(session.ok());
+  const std::optional<BrokerAddress> address = session.value().broker();
+  ASSERT_TRUE(address);
+  Result<BrokerClient> client = BrokerClient::Connect(*address, 60'000);
+  ASSERT_TRUE(client.ok());
+  const Result<int> opened = client.value().OpenProc(os::ProcLeaf::kStatus);
+  ASSERT_TRUE(opened.ok()) << opened.error().what;
+  close(opened.value());
+  EXPECT_EQ(session.value().broker_counters().opened.Get(), 1u);
+  EXPECT_EQ(session.value().broker_counters().start_failures.Get(), 0u);
+  running.CloseInput();
+  EXPECT_EQ(running.Await().status, 0);
+}
+
+TEST_F(BrokerRunTest, StandardOutputEndsWithTheRunner) {
+  const Ended ended = RunToEnd({"sh", "-c", "\"$@\" 2>&1 | cat", "sh", Binary("UZSWAP_BINARY"),
+                                "run", "--limit", "64M", "--", "echo", "done"});
+  EXPECT_EQ(ended.status, 0);
+  EXPECT_EQ(ended.output, "done\n");
+}
+
+TEST_F(BrokerRunTest, AProcessThatOutlivesTheRunKeepsIt) {
+  const std::string fifo = folder_.path() + "/fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  // The background process waits for the fifo's end. It does not hold the runner's pipes.
+  Running running(RunWords({"--limit", "64M", "--", "sh", "-c",
+                            Binary("UZSWAP_CHILD") + " wait-input < " + fifo +
+                                " > /dev/null 2>&1 & echo started; read line"}));
+  ASSERT_EQ(running.ReadLine(), "started");
+  const auto broker = FindBroker(running.pid());
+  ASSERT_TRUE(broker);
+  const int holder = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(holder, 0);
+  running.CloseInput();
+  EXPECT_NE(running.Await().status, 125);
+  EXPECT_FALSE(broker->HasEnded());
+  close(holder);
+  EXPECT_TRUE(broker->EndsInTime());
+}
+
+TEST_F(BrokerRunTest, KillingTheBrokerChangesNothing) {
+  Running running(WaitingRun());
+  ASSERT_EQ(running.ReadLine(), "ready");
+  const auto broker = FindBroker(running.pid());
+  ASSERT_TRUE(broker);
+  broker->Kill();
+  ASSERT_TRUE(broker->EndsInTime());
+  running.CloseInput();
+  EXPECT_EQ(running.Await().status, 0);
+  EXPECT_TRUE(ChildrenNamed(getpid(), "uzswap-broker").empty()) << "the runner reaped it";
+}
+
+TEST_F(BrokerRunTest, ItOutlivesAKilledRunnerUntilTheLastProcessEnds) {
+  const std::string fifo = folder_.path() + "/fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  // setsid: the kernel kills CMD with the runner, but not this process.
+  Running running(RunWords({"--limit", "64M", "--", "sh", "-c",
+                            "setsid " + Binary("UZSWAP_CHILD") + " wait-input < " + fifo +
+                                " > /dev/null 2>&1 & echo started; read line"}));
+  ASSERT_EQ(running.ReadLine(), "started");
+  const auto broker = FindBroker(running.pid());
+  ASSERT_TRUE(broker);
+  const int holder = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(holder, 0);
+  kill(running.pid(), SIGKILL);
+  EXPECT_EQ(running.Await().signal, SIGKILL);
+  EXPECT_FALSE(broker->HasEnded());
+  close(holder);
+  EXPECT_TRUE(broker->EndsInTime());
+}
+
+TEST_F(BrokerRunTest, ARunThatIsRefusedLeavesNone) {
+  const std::string script = folder_.File("not-a-program", std::string("\x7f"
+                                                                       "ELF rubbish"));
+  EXPECT_NE(Uzswap({"--limit", "64M", "--", script}).status, 0);
+  EXPECT_TRUE(ChildrenNamed(getpid(), "uzswap-broker").empty());
+}
+
+TEST(BrokerLifetimeTest, EndsWhenNobodyUsesTheSession) {
+  using os::OtherUsers;
+  struct Row {
+    const char* what;
+    uint32_t live;
+    OtherUsers others;
+    int ends_at;  // the look that ends it; 0: never
+  };
+  const Row kTable[] = {
+      {"nobody", 0, OtherUsers::kNone, 1},
+      {"nobody, as far as is known", 0, OtherUsers::kUnknown, 1},
+      {"a child that has not claimed yet", 0, OtherUsers::kSome, 0},
+      {"a process", 1, OtherUsers::kSome, 0},
+      {"a process, as far as is known", 1, OtherUsers::kUnknown, 0},
+      {"a process in exec, or one of another pid namespace that has ended", 1, OtherUsers::kNone,
+       BrokerLifetime::kUnmappedLooks},
+  };
+  for (const Row& row : kTable) {
+    BrokerLifetime lifetime;
+    int ended = 0;
+    for (int look = 1; look <= 100 && ended == 0; ++look) {
+      if (lifetime.Look(row.live, row.others)) ended = look;
+    }
+    EXPECT_EQ(ended, row.ends_at) << row.what;
+  }
+}
+
+}  // namespace
+}  // namespace uzswap::cli
