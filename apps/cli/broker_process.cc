@@ -20,7 +20,7 @@ constexpr char kName[] = "uzswap-broker";
 constexpr uint64_t kLookMs = 1000;
 constexpr uint64_t kHourMs = 3'600'000;
 // Clients with a socket and a pidfd each, offers, and what is open for a moment.
-constexpr rlim_t kDescriptorsNeeded = 512;
+constexpr rlim_t kDescriptorsNeeded = 4096;
 
 // Standard input, output and error would keep a pipe of the runner open.
 void TakeNullDevice() {

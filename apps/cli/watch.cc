@@ -42,6 +42,15 @@ void Watch::Sweep() {
     std::fwrite(line.data(), 1, line.size(), stderr);
     std::fflush(stderr);
   });
+  const uint64_t killed = session_.broker_counters().killed_programs.Get();
+  if (killed != killed_programs_) {
+    killed_programs_ = killed;
+    std::fputs(
+        "uzswap: the process of an engine was killed; its program was ended, because its memory"
+        " would have been wrong\n  fix: do not kill processes with the name uzswap-reclaim\n",
+        stderr);
+    std::fflush(stderr);
+  }
   session_.MarkDead();
   session_.FoldDead([this](const Session::RecordView& record) {
     ended_.push_back(RecordOf(record, false));

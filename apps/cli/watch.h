@@ -30,6 +30,7 @@ class Watch {
   Session& session_;
   std::vector<std::string> command_;
   uint64_t started_ns_;
+  uint64_t killed_programs_ = 0;  // that the user was told of
   std::deque<ProcessReport> ended_;
 };
 

@@ -130,4 +130,15 @@ Result<void> BrokerClient::Withdraw(uint64_t number) {
                        "withdrawing a descriptor from the broker");
 }
 
+Result<void> BrokerClient::Guard(int program_pidfd, int userfaultfd) {
+  constexpr char kWhat[] = "asking the broker to guard the program";
+  const Result<void> done = AskForNothing(BrokerOperation::kGuardProgram, 0, program_pidfd, kWhat);
+  if (!done.ok()) return done;
+  return AskForNothing(BrokerOperation::kGuardMemory, 0, userfaultfd, kWhat);
+}
+
+Result<void> BrokerClient::Unguard() {
+  return AskForNothing(BrokerOperation::kUnguard, 0, -1, "ending the broker's guard");
+}
+
 }  // namespace uzswap

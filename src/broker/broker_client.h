@@ -54,6 +54,15 @@ class BrokerClient {
   // Fails with ENOENT: it was taken, or is too old.
   Result<void> Withdraw(uint64_t number);
 
+  // The broker kills the program when this connection is closed while the program uses the memory
+  // of `userfaultfd`. The connection must stay open. Fails with EPERM if the program does not share
+  // the caller's memory, or if the broker may not compare it.
+  Result<void> Guard(int program_pidfd, int userfaultfd);
+  // The caller ends because the program is gone.
+  Result<void> Unguard();
+  // For a forked child: the descriptor is in the parent's descriptor table.
+  void Forget() { socket_ = -1; }
+
  private:
   BrokerClient(int socket, const BrokerAddress& address) : socket_(socket), address_(address) {}
 

@@ -40,6 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   {
     uzswap::RequestHandler handler(port, kAddress, counters);
     port.ShareMemory(kClient, 1);
+    uzswap::Guard guard;
     uzswap::os::PacketPeer peer{kClient, port.NewPidfd(kClient)};
     while (size > 0) {
       const uint8_t flags = *data++;
@@ -58,15 +59,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if ((flags & 3) == 2) descriptor = port.NewPidfd(flags >> 6);
       const int calls = port.calls;
       const uint64_t wrong = counters.wrong_tokens.Get();
-      const auto answer = handler.Handle(std::span(message, length), peer, descriptor);
+      const auto answer = handler.Handle(std::span(message, length), peer, descriptor, &guard);
       if (counters.wrong_tokens.Get() != wrong) UZ_CHECK_EQ(port.calls, calls);
       if (answer.descriptor >= 0) {
         UZ_CHECK_EQ(answer.reply.errno_value, 0);
         port.Close(answer.descriptor);
       }
       handler.offers().Audit();
-      UZ_CHECK_EQ(port.open_count(), handler.offers().size() + 1);
+      const size_t guarded = (guard.program >= 0 ? 1 : 0) + (guard.memory >= 0 ? 1 : 0);
+      UZ_CHECK_EQ(port.open_count(), handler.offers().size() + guarded + 1);
     }
+    guard.Close(port);
   }
   UZ_CHECK_EQ(port.open_count(), 1u);
   return 0;

@@ -23,8 +23,11 @@ Shape ShapeOf(BrokerOperation operation) {
     case BrokerOperation::kOpenProc:
       return {true, false, os::kProcLeafCount - 1};
     case BrokerOperation::kOpenTasks:
+    case BrokerOperation::kGuardProgram:
+    case BrokerOperation::kGuardMemory:
       return {true, true, 0};
     case BrokerOperation::kOpenUserfaultfd:
+    case BrokerOperation::kUnguard:
       return {true, false, 0};
     case BrokerOperation::kOffer:
       return {true, true, UINT64_MAX};

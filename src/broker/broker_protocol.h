@@ -12,6 +12,10 @@
 //   kOffer             number of an offer  what is offered     -
 //   kTake              number of an offer  -                   what was offered
 //   kWithdraw          number of an offer  -                   -
+//   kGuardProgram      0                   pidfd of the        -
+//                                          program
+//   kGuardMemory       0                   its userfaultfd     -
+//   kUnguard           0                   -                   -
 //
 // The client is the process that connected. It is the engine process, which shares the memory of
 // its program; so its files in /proc describe the program's memory.
@@ -40,6 +44,9 @@ enum class BrokerOperation : uint16_t {
   kOffer,
   kTake,
   kWithdraw,
+  kGuardProgram,
+  kGuardMemory,
+  kUnguard,
 };
 
 inline constexpr uint32_t kBrokerMagic = 0x72627a75;  // "uzbr" in memory

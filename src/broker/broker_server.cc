@@ -13,6 +13,7 @@ namespace {
 // Connections that wait while the server is busy. The kernel limits it to net.core.somaxconn.
 constexpr int kBacklog = 1024;
 constexpr uint64_t kWaitMaxMs = 60'000;
+constexpr uint64_t kDyingMs = 10;  // between looks at programs that were killed
 
 uint64_t Left(uint64_t now, uint64_t end) { return end > now ? end - now : 0; }
 
@@ -35,12 +36,52 @@ BrokerServer::BrokerServer(int listener, const BrokerAddress& address, os::Broke
 
 BrokerServer::~BrokerServer() {
   while (!clients_.empty()) Drop(clients_.size() - 1);
+  for (Client& client : guarded_) Close(client);
+  for (Guard& guard : dying_) guard.Close(port_);
   os::CloseDescriptor(listener_);
 }
 
+void BrokerServer::Close(Client& client) {
+  os::CloseDescriptor(client.socket);
+  os::CloseDescriptor(client.peer.pidfd);
+  client.guard.Close(port_);
+}
+
+void BrokerServer::LoseEngine(Client& client) {
+  Guard& guard = client.guard;
+  if (guard.complete() && !port_.HasEnded(guard.program) && port_.MemoryInUse(guard.memory)) {
+    port_.Kill(guard.program);
+    counters_.killed_programs.Add();
+    dying_.push_back(std::exchange(guard, Guard{}));
+  }
+  Close(client);
+}
+
+void BrokerServer::ForgetEnded() {
+  std::erase_if(dying_, [this](Guard& guard) {
+    if (!port_.HasEnded(guard.program)) return false;
+    guard.Close(port_);
+    return true;
+  });
+}
+
+void BrokerServer::MoveGuarded() {
+  const auto ordinary = std::stable_partition(
+      clients_.begin(), clients_.end(), [](const Client& one) { return !one.guard.complete(); });
+  guarded_.insert(guarded_.end(), ordinary, clients_.end());
+  clients_.erase(ordinary, clients_.end());
+}
+
+void BrokerServer::ServeGuarded(const std::vector<os::WaitEntry>& waits, size_t first) {
+  for (size_t i = waits.size() - first; i-- > 0;) {
+    if (!waits[first + i].ready || ServeOne(guarded_[i])) continue;
+    LoseEngine(guarded_[i]);
+    guarded_.erase(guarded_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
 void BrokerServer::Drop(size_t index) {
-  os::CloseDescriptor(clients_[index].socket);
-  os::CloseDescriptor(clients_[index].peer.pidfd);
+  Close(clients_[index]);
   clients_.erase(clients_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
@@ -50,6 +91,7 @@ bool BrokerServer::MayAccept(uint64_t now) const {
 }
 
 uint32_t BrokerServer::WaitMs(uint64_t now, uint64_t wait_ms) {
+  if (!dying_.empty()) wait_ms = std::min(wait_ms, kDyingMs);
   wait_ms = std::min({wait_ms, kWaitMaxMs, Left(now, handler_.offers().next_expiry_ms())});
   if (!clients_.empty()) {
     wait_ms = std::min(wait_ms, Left(now, clients_.front().since_ms + kIdleMs));
@@ -89,7 +131,7 @@ void BrokerServer::AcceptOne(uint64_t now) {
     Drop(0);
     counters_.displaced_clients.Add();
   }
-  clients_.push_back({accepted.value(), peer.value(), now});
+  clients_.push_back({accepted.value(), peer.value(), now, {}});
   counters_.connections.Add();
 }
 
@@ -108,7 +150,7 @@ bool BrokerServer::ServeOne(Client& client) {
       break;
   }
   const RequestHandler::Answer answer =
-      handler_.Handle({message, packet.bytes}, client.peer, packet.descriptor);
+      handler_.Handle({message, packet.bytes}, client.peer, packet.descriptor, &client.guard);
   if (answer.verdict == RequestHandler::Verdict::kDrop) return false;
   const Result<void> sent =
       os::SendPacket(client.socket, std::as_bytes(std::span(&answer.reply, 1)), answer.descriptor);
@@ -124,17 +166,21 @@ bool BrokerServer::ServeOne(Client& client) {
 bool BrokerServer::Step(int wake, uint64_t wait_ms) {
   const uint64_t before = port_.NowMs();
   std::vector<os::WaitEntry> waits;
-  waits.reserve(clients_.size() + 2);
+  waits.reserve(clients_.size() + guarded_.size() + 2);
   for (const Client& client : clients_) waits.push_back({client.socket});
   waits.push_back({MayAccept(before) ? listener_ : -1});
   waits.push_back({wake});
+  for (const Client& client : guarded_) waits.push_back({client.socket});
   os::WaitReadable(waits, WaitMs(before, wait_ms));
 
   // From the last to the first, so that a client that is dropped moves only those already served.
   const size_t count = clients_.size();
+  ServeGuarded(waits, count + 2);
   for (size_t i = count; i-- > 0;) {
     if (waits[i].ready && !ServeOne(clients_[i])) Drop(i);
   }
+  MoveGuarded();
+  ForgetEnded();
   std::stable_sort(clients_.begin(), clients_.end(),
                    [](const Client& a, const Client& b) { return a.since_ms < b.since_ms; });
   const uint64_t now = port_.NowMs();

@@ -3,6 +3,7 @@
 //
 //   listener ──> accept ──> clients, at most 64 ──> one request ──> RequestHandler ──> reply
 //                              │
+//                              ├──> guarded_, after kGuardMemory (broker/guard.h): stays connected
 //                              └──> dropped: idle for 5 s, malformed, wrong token, reply not read,
 //                                   or for a new client if there are 64 and one is idle for 100 ms
 //
@@ -55,6 +56,8 @@ class BrokerServer {
   bool Step(int wake, uint64_t wait_ms);
 
   [[nodiscard]] size_t client_count() const { return clients_.size(); }
+  [[nodiscard]] size_t guarded_count() const { return guarded_.size(); }
+  [[nodiscard]] size_t dying_count() const { return dying_.size(); }
   [[nodiscard]] size_t offer_count() { return handler_.offers().size(); }
   void Audit();
 
@@ -63,6 +66,7 @@ class BrokerServer {
     int socket;
     os::PacketPeer peer;
     uint64_t since_ms;  // of its last request, or of its connection
+    Guard guard;
   };
 
   [[nodiscard]] bool MayAccept(uint64_t now) const;
@@ -73,12 +77,21 @@ class BrokerServer {
   // False if the client has to be dropped.
   bool ServeOne(Client& client);
   void Drop(size_t index);
+  void Close(Client& client);
+  // Clients that have a guard now leave the others, and those that lost theirs.
+  void MoveGuarded();
+  void ServeGuarded(const std::vector<os::WaitEntry>& waits, size_t first);
+  // The engine process has ended, or its connection has.
+  void LoseEngine(Client& client);
+  void ForgetEnded();
 
   const int listener_;
   os::BrokerPort& port_;
   BrokerCounters& counters_;
   RequestHandler handler_;
   std::vector<Client> clients_;  // the longest idle first
+  std::vector<Client> guarded_;
+  std::vector<Guard> dying_;  // programs that were killed and have not ended yet
   uint64_t accept_after_ms_ = 0;
 };
 

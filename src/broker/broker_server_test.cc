@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -29,7 +30,9 @@ class ClockedPort : public os::BrokerPort {
   Result<int> OpenTaskFolder(uint32_t pid) override { return real_.OpenTaskFolder(pid); }
   Result<int> OpenUserfaultfdDevice() override { return real_.OpenUserfaultfdDevice(); }
   Result<uint32_t> ProcessOf(int pidfd) override { return real_.ProcessOf(pidfd); }
-  bool HasEnded(int pidfd) override { return real_.HasEnded(pidfd); }
+  bool HasEnded(int pidfd) override { return program_ended || real_.HasEnded(pidfd); }
+  bool MemoryInUse(int /*userfaultfd*/) override { return memory_in_use; }
+  void Kill(int /*pidfd*/) override { ++kills; }
   os::MemoryRelation CompareMemory(uint32_t pid, uint32_t other) override {
     return real_.CompareMemory(pid, other);
   }
@@ -37,6 +40,9 @@ class ClockedPort : public os::BrokerPort {
   uint64_t NowMs() override { return now_ms; }
 
   uint64_t now_ms = 1'000'000;
+  bool program_ended = false;
+  bool memory_in_use = true;
+  int kills = 0;
 
  private:
   os::LinuxBrokerPort real_;
@@ -124,6 +130,80 @@ TEST_F(BrokerServerTest, RequestsAreAnsweredOneAtATime) {
   EXPECT_EQ(Receive(client, &reply).descriptor, -1);
   EXPECT_EQ(reply.errno_value, ENOENT);
   EXPECT_EQ(counters_.connections.Get(), 1u);
+}
+
+// The test is engine and program in one: it shares its own memory.
+class BrokerGuardTest : public BrokerServerTest {
+ protected:
+  int ConnectGuarded() {
+    const int client = Connect();
+    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+    for (const BrokerOperation operation :
+         {BrokerOperation::kGuardProgram, BrokerOperation::kGuardMemory}) {
+      Send(client, Request(operation, 0), pidfd);
+      Step();
+      BrokerReply reply;
+      EXPECT_EQ(Receive(client, &reply).outcome, os::PacketOutcome::kReceived);
+      EXPECT_EQ(reply.errno_value, 0);
+    }
+    os::CloseDescriptor(pidfd);
+    EXPECT_EQ(server_.guarded_count(), 1u);
+    EXPECT_EQ(server_.client_count(), 0u);
+    return client;
+  }
+  void EndConnection() {
+    os::CloseDescriptor(clients_.back());
+    clients_.pop_back();
+    Step();
+    EXPECT_EQ(server_.guarded_count(), 0u);
+  }
+};
+
+TEST_F(BrokerGuardTest, AProgramThatLostItsEngineIsKilled) {
+  ConnectGuarded();
+  EndConnection();
+  EXPECT_EQ(port_.kills, 1);
+  EXPECT_EQ(counters_.killed_programs.Get(), 1u);
+  // Its memory stays registered until it has ended.
+  Step();
+  EXPECT_EQ(server_.dying_count(), 1u);
+  port_.program_ended = true;
+  Step();
+  EXPECT_EQ(server_.dying_count(), 0u);
+  EXPECT_EQ(port_.kills, 1);
+}
+
+TEST_F(BrokerGuardTest, AProgramThatEndedFirstIsNot) {
+  ConnectGuarded();
+  port_.program_ended = true;
+  EndConnection();
+  EXPECT_EQ(port_.kills, 0);
+}
+
+TEST_F(BrokerGuardTest, AProgramThatCalledExecIsNot) {
+  ConnectGuarded();
+  port_.memory_in_use = false;
+  EndConnection();
+  EXPECT_EQ(port_.kills, 0);
+  EXPECT_EQ(server_.dying_count(), 0u);
+}
+
+TEST_F(BrokerGuardTest, AnEngineThatSaysThatItEndsHarmsNobody) {
+  const int client = ConnectGuarded();
+  Send(client, Request(BrokerOperation::kUnguard, 0));
+  Step();
+  BrokerReply reply;
+  EXPECT_EQ(Receive(client, &reply).outcome, os::PacketOutcome::kReceived);
+  EndConnection();
+  EXPECT_EQ(port_.kills, 0);
+}
+
+TEST_F(BrokerGuardTest, AGuardedClientMayBeIdle) {
+  ConnectGuarded();
+  port_.now_ms += 100 * BrokerServer::kIdleMs;
+  Step();
+  EXPECT_EQ(server_.guarded_count(), 1u);
+  EXPECT_EQ(counters_.idle_clients.Get(), 0u);
 }
 
 TEST_F(BrokerServerTest, AClientWithoutTokenIsDropped) {

@@ -6,7 +6,8 @@
 namespace uzswap {
 
 RequestHandler::Answer RequestHandler::Handle(std::span<const std::byte> message,
-                                              const os::PacketPeer& peer, int descriptor) {
+                                              const os::PacketPeer& peer, int descriptor,
+                                              Guard* guard) {
   BrokerRequest request;
   Answer answer;
   switch (ParseRequest(message, descriptor >= 0, address_.token, &request)) {
@@ -17,7 +18,7 @@ RequestHandler::Answer RequestHandler::Handle(std::span<const std::byte> message
       counters_.wrong_tokens.Add();
       break;
     case RequestOutcome::kGood: {
-      const Result<int> served = Serve(request, peer, &descriptor);
+      const Result<int> served = Serve(request, peer, &descriptor, guard);
       answer.verdict = Verdict::kReply;
       answer.reply.proof = address_.proof;
       if (served.ok()) {
@@ -33,7 +34,7 @@ RequestHandler::Answer RequestHandler::Handle(std::span<const std::byte> message
 }
 
 Result<int> RequestHandler::Serve(const BrokerRequest& request, const os::PacketPeer& peer,
-                                  int* descriptor) {
+                                  int* descriptor, Guard* guard) {
   switch (request.operation) {
     case BrokerOperation::kOpenProc:
       return OpenProc(peer, static_cast<os::ProcLeaf>(request.argument));
@@ -53,12 +54,36 @@ Result<int> RequestHandler::Serve(const BrokerRequest& request, const os::Packet
     case BrokerOperation::kWithdraw:
       if (!offers_.Withdraw(request.argument)) return Error{ENOENT, "withdraw"};
       return -1;
+    case BrokerOperation::kGuardProgram:
+      return GuardProgram(peer, descriptor, guard);
+    case BrokerOperation::kGuardMemory:
+      if (guard->program < 0 || guard->memory >= 0) return Error{EINVAL, "guard"};
+      guard->memory = std::exchange(*descriptor, -1);
+      counters_.guards.Add();
+      return -1;
+    case BrokerOperation::kUnguard:
+      guard->Close(port_);
+      return -1;
   }
   return Error{ENOSYS, "operation"};
 }
 
 Result<int> RequestHandler::OpenProc(const os::PacketPeer& peer, os::ProcLeaf leaf) {
   return IfAlive(port_.OpenProcFile(peer.pid, leaf), peer.pidfd);
+}
+
+// Only who shares the program's memory: the broker may kill what the client may not.
+Result<int> RequestHandler::GuardProgram(const os::PacketPeer& peer, int* pidfd, Guard* guard) {
+  if (guard->program >= 0) return Error{EINVAL, "guard"};
+  const Result<uint32_t> program = port_.ProcessOf(*pidfd);
+  if (!program.ok()) return program.error();
+  if (port_.CompareMemory(peer.pid, program.value()) != os::MemoryRelation::kSame ||
+      port_.HasEnded(*pidfd)) {
+    counters_.refused_programs.Add();
+    return Error{EPERM, "a process with other memory"};
+  }
+  guard->program = std::exchange(*pidfd, -1);
+  return -1;
 }
 
 Result<int> RequestHandler::OpenTasks(const os::PacketPeer& peer, int pidfd) {

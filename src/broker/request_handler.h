@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "broker/broker_protocol.h"
+#include "broker/guard.h"
 #include "broker/offer_table.h"
 #include "os/broker_port.h"
 #include "os/packet_socket.h"
@@ -38,14 +39,18 @@ class RequestHandler {
   RequestHandler(os::BrokerPort& port, const BrokerAddress& address, BrokerCounters& counters)
       : port_(port), address_(address), counters_(counters), offers_(port, counters) {}
 
-  // `descriptor` came with the message, or is -1. It is the handler's from now on.
-  Answer Handle(std::span<const std::byte> message, const os::PacketPeer& peer, int descriptor);
+  // `descriptor` came with the message, or is -1. It is the handler's from now on. `guard` is the
+  // client's.
+  Answer Handle(std::span<const std::byte> message, const os::PacketPeer& peer, int descriptor,
+                Guard* guard);
 
   OfferTable& offers() { return offers_; }
 
  private:
   // A descriptor to send, or -1 for none, or the errno of the reply.
-  Result<int> Serve(const BrokerRequest& request, const os::PacketPeer& peer, int* descriptor);
+  Result<int> Serve(const BrokerRequest& request, const os::PacketPeer& peer, int* descriptor,
+                    Guard* guard);
+  Result<int> GuardProgram(const os::PacketPeer& peer, int* pidfd, Guard* guard);
   Result<int> OpenProc(const os::PacketPeer& peer, os::ProcLeaf leaf);
   Result<int> OpenTasks(const os::PacketPeer& peer, int pidfd);
   // `opened` if the process of the pidfd still lives. Counts either way.

@@ -39,7 +39,7 @@ class RequestHandlerTest : public ::testing::Test {
   }
   RequestHandler::Answer Ask(BrokerOperation operation, uint64_t argument = 0,
                              int descriptor = -1) {
-    return handler_.Handle(BytesOf(Request(operation, argument)), peer_, descriptor);
+    return handler_.Handle(BytesOf(Request(operation, argument)), peer_, descriptor, &guard_);
   }
   // The errno of the reply, which has no descriptor. -1: another answer.
   int FailureOf(BrokerOperation operation, uint64_t argument = 0, int descriptor = -1) {
@@ -53,6 +53,7 @@ class RequestHandlerTest : public ::testing::Test {
   testing::FakeBrokerPort port_;
   BrokerCounters counters_;
   os::PacketPeer peer_;
+  Guard guard_;
   RequestHandler handler_{port_, kAddress, counters_};
 };
 
@@ -67,6 +68,30 @@ TEST_F(RequestHandlerTest, FilesInProcAreThoseOfTheClient) {
     port_.Close(answer.descriptor);
   }
   EXPECT_EQ(counters_.opened.Get(), os::kProcLeafCount);
+  EXPECT_EQ(Held(), 0u);
+}
+
+TEST_F(RequestHandlerTest, AProgramIsGuardedByWhoSharesItsMemory) {
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardMemory, 0, port_.NewDescriptor()), EINVAL);
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardProgram, 0, port_.NewPidfd(kStranger)), EPERM);
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardProgram, 0, port_.NewDescriptor()), EBADF);
+  EXPECT_EQ(Held(), 0u);
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardProgram, 0, port_.NewPidfd(kProgram)), 0);
+  EXPECT_FALSE(guard_.complete());
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardMemory, 0, port_.NewDescriptor()), 0);
+  EXPECT_TRUE(guard_.complete());
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardProgram, 0, port_.NewPidfd(kProgram)), EINVAL);
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardMemory, 0, port_.NewDescriptor()), EINVAL);
+  EXPECT_EQ(Held(), 2u);
+  EXPECT_EQ(counters_.guards.Get(), 1u);
+  EXPECT_EQ(FailureOf(BrokerOperation::kUnguard), 0);
+  EXPECT_EQ(Held(), 0u);
+}
+
+// The broker may kill what the client may not: with any doubt it does not guard.
+TEST_F(RequestHandlerTest, AProgramThatCannotBeComparedIsNotGuarded) {
+  port_.may_compare = false;
+  EXPECT_EQ(FailureOf(BrokerOperation::kGuardProgram, 0, port_.NewPidfd(kProgram)), EPERM);
   EXPECT_EQ(Held(), 0u);
 }
 
@@ -196,7 +221,7 @@ TEST_F(RequestHandlerTest, WhatIsNoRequestDropsTheClient) {
     std::byte bytes[sizeof(request) + 1] = {};
     memcpy(bytes, &request, sizeof(request));
     const int descriptor = row.descriptor ? port_.NewDescriptor() : -1;
-    const auto answer = handler_.Handle(std::span(bytes, row.bytes), peer_, descriptor);
+    const auto answer = handler_.Handle(std::span(bytes, row.bytes), peer_, descriptor, &guard_);
     EXPECT_EQ(answer.verdict, RequestHandler::Verdict::kDrop) << row.what;
     EXPECT_EQ(answer.descriptor, -1) << row.what;
     (row.stranger ? strangers : malformed) += 1;

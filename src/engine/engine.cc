@@ -20,6 +20,7 @@ Result<void> Engine::Start(Session session, const char* program_name,
   os::NoteProgram();
   Result<void> done = member_.Join(std::move(session), program_name);
   if (!done.ok()) return done;
+  broker_.Start(member_);
   done = fork_roots_.Find();
   if (!done.ok()) return done;
   Wire();
@@ -50,7 +51,7 @@ void Engine::LastWords(std::string_view line) {
 
 void Engine::Wire() {
   const Watermarks watermarks = WatermarksFor(member_.session().options().limit);
-  paging_.Init(member_, notices_, waker_, meter_, scanner_.tasks(), watermarks);
+  paging_.Init(member_, notices_, waker_, meter_, scanner_.tasks(), broker_, watermarks);
   meter_.Init(readers_, member_, paging_.headroom(), watermarks);
   reclaim_port_.Init({.member = &member_,
                       .notices = &notices_,
@@ -62,7 +63,8 @@ void Engine::Wire() {
                    .paging = &paging_,
                    .scanner = &scanner_,
                    .waker = &waker_,
-                   .watch = &watch_});
+                   .watch = &watch_,
+                   .broker = &broker_});
   fork_.Init(fork_port_, fork_roots_);
 }
 
@@ -84,7 +86,7 @@ void Engine::DaemonMain(void* self) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
-    os::EndWithProgram(engine->watch_);
+    engine->EndWithProgram();
   }
 }
 
@@ -105,8 +107,14 @@ void Engine::ServeForksOnly() {
   while (true) {
     fork_.Serve();
     waker_.Sleep(kPauseNs, watch_);
-    os::EndWithProgram(watch_);
+    EndWithProgram();
   }
+}
+
+void Engine::EndWithProgram() {
+  if (!watch_.Gone()) return;
+  broker_.Unguard();
+  os::EndProcess();
 }
 
 // All of /proc now: later the program may have changed its root or given up its rights.
@@ -157,6 +165,7 @@ void Engine::ChildAfterFork() {
   meter_.ResetInChild();
   waker_.ResetInChild();
   watch_.Forget();
+  broker_.Forget();
   fork_.ChildAfter();
   member_.JoinAsChild();
   // The daemon changes it if it cannot serve.

@@ -29,7 +29,7 @@
 //
 // When the engine process fails, it kills the program: what is swapped out would read as zeroes.
 //
-// Size: fifteen members, because it is composition only: nearly every one is a part that it wires.
+// Size: sixteen members, because it is composition only: nearly every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When an active engine cannot continue it aborts the process: the program's memory would be wrong.
@@ -40,6 +40,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "engine/broker_files.h"
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
 #include "engine/fork_roots.h"
@@ -91,6 +92,8 @@ class Engine {
   Result<void> StartDaemon(int keep);
   Result<void> OpenProc();
   void BecomeChild();
+  // Ends this process if the program is gone.
+  void EndWithProgram();
   // Requires: not active.
   [[noreturn]] void ServeForksOnly();
   [[noreturn]] void GiveUp(const char* what, Error error);
@@ -108,6 +111,7 @@ class Engine {
   LiveForkPort fork_port_;
   ForkCoordinator fork_;
   os::ProgramWatch watch_;
+  BrokerFiles broker_;
   bool forked_ = false;     // in a new child, until its daemon has taken over
   bool no_daemon_ = false;  // set by the only thread of a new child
 };

@@ -16,7 +16,10 @@ void LiveForkPort::Freeze() {
 
 void LiveForkPort::Rescue(uint32_t thread) {
   // The forking thread may have been killed.
-  os::EndWithProgram(*parts_.watch);
+  if (parts_.watch->Gone()) {
+    parts_.broker->Unguard();
+    os::EndProcess();
+  }
   if (!active()) return;
   parts_.paging->pager().RescueFrozen(thread, parts_.scanner->tasks().SleepsInFutex(thread));
 }

@@ -8,6 +8,7 @@
 #ifndef UZSWAP_ENGINE_LIVE_FORK_PORT_H_
 #define UZSWAP_ENGINE_LIVE_FORK_PORT_H_
 
+#include "engine/broker_files.h"
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
 #include "engine/paging_stack.h"
@@ -24,6 +25,7 @@ class LiveForkPort final : public ForkPort {
     RangeScanner* scanner = nullptr;
     DaemonWaker* waker = nullptr;
     os::ProgramWatch* watch = nullptr;
+    BrokerFiles* broker = nullptr;
   };
   void Init(const Parts& parts) { parts_ = parts; }
 

@@ -6,19 +6,21 @@
 namespace uzswap {
 
 void PagingStack::Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
-                       UsageMeter& meter, const os::TaskReader& tasks,
+                       UsageMeter& meter, const os::TaskReader& tasks, BrokerFiles& broker,
                        const Watermarks& watermarks) {
   member_ = &member;
   notices_ = &notices;
   waker_ = &waker;
   meter_ = &meter;
   tasks_ = &tasks;
+  broker_ = &broker;
   watermarks_ = watermarks;
 }
 
 Result<void> PagingStack::OpenUserFaults() {
   Result<void> opened = user_fault_.Open(os::LinuxUserFault::Events::kAll);
   if (!opened.ok()) return opened;
+  broker_->Guard(user_fault_.descriptor());
   return release_fault_.Open(os::LinuxUserFault::Events::kNone);
 }
 
@@ -89,6 +91,7 @@ Result<void> PagingStack::BecomeChild() {
 
 Result<void> PagingStack::RestoreInChild(os::BackingFile file) {
   // Closing them ends the registration of every range.
+  broker_->Unguard();
   user_fault_.Close();
   release_fault_.Close();
   if (!storage_is_child_) storage_.BecomeChild(std::move(file));

@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: seventeen members, because it is composition only: every one is a part that it wires.
+// Size: eighteen members, because it is composition only: every one is a part that it wires.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "base/result.h"
+#include "engine/broker_files.h"
 #include "engine/daemon_waker.h"
 #include "engine/notices.h"
 #include "engine/session_member.h"
@@ -45,7 +46,7 @@ class PagingStack {
  public:
   // All must outlive the stack.
   void Init(SessionMember& member, Notices& notices, DaemonWaker& waker, UsageMeter& meter,
-            const os::TaskReader& tasks, const Watermarks& watermarks);
+            const os::TaskReader& tasks, BrokerFiles& broker, const Watermarks& watermarks);
   // The files of /proc, while they can still be opened: later the program may have changed its root
   // or given up its rights.
   Result<void> OpenProc() { return address_space_.Open(); }
@@ -93,6 +94,7 @@ class PagingStack {
   DaemonWaker* waker_ = nullptr;
   UsageMeter* meter_ = nullptr;
   const os::TaskReader* tasks_ = nullptr;
+  BrokerFiles* broker_ = nullptr;
   Watermarks watermarks_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault user_fault_;

@@ -7,14 +7,17 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <optional>
 #include <string_view>
 
 #include "base/parse_size.h"
+#include "base/units.h"
 #include "os/packet_socket.h"
 #include "os/read_file.h"
 #include "os/text_line.h"
 #include "os/thread.h"
+#include "os/uffd_abi.h"
 
 namespace uzswap::os {
 namespace {
@@ -93,6 +96,23 @@ MemoryRelation LinuxBrokerPort::CompareMemory(uint32_t pid, uint32_t other) {
   const long order = syscall(SYS_kcmp, pid, other, kCompareMemory, 0, 0);
   if (order < 0) return MemoryRelation::kUnknown;
   return order == 0 ? MemoryRelation::kSame : MemoryRelation::kDifferent;
+}
+
+// UFFDIO_ZEROPAGE looks for the memory before it looks for the range, which is not registered.
+bool LinuxBrokerPort::MemoryInUse(int userfaultfd) {
+  constexpr int kTries = 100;
+  abi::UffdioZeropage request{};
+  request.range = {kPageSize, kPageSize};
+  for (int i = 0; i < kTries; ++i) {
+    if (syscall(SYS_ioctl, userfaultfd, abi::kUffdioZeropage, &request) == 0) return true;
+    if (errno != EAGAIN) return errno != ESRCH;
+    YieldProcessor();
+  }
+  return true;
+}
+
+void LinuxBrokerPort::Kill(int pidfd) {
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
 }
 
 void LinuxBrokerPort::Close(int descriptor) { CloseDescriptor(descriptor); }

@@ -46,6 +46,10 @@ class BrokerPort {
   virtual bool HasEnded(int pidfd) = 0;
   virtual MemoryRelation CompareMemory(uint32_t pid, uint32_t other) = 0;
 
+  // True unless the memory of a userfaultfd is certainly used by no process any more.
+  virtual bool MemoryInUse(int userfaultfd) = 0;
+  virtual void Kill(int pidfd) = 0;
+
   virtual void Close(int descriptor) = 0;
   virtual uint64_t NowMs() = 0;
 };
@@ -58,6 +62,8 @@ class LinuxBrokerPort : public BrokerPort {
   Result<uint32_t> ProcessOf(int pidfd) override;
   bool HasEnded(int pidfd) override;
   MemoryRelation CompareMemory(uint32_t pid, uint32_t other) override;
+  bool MemoryInUse(int userfaultfd) override;
+  void Kill(int pidfd) override;
   void Close(int descriptor) override;
   uint64_t NowMs() override;
 };

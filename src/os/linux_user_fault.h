@@ -30,6 +30,8 @@ class LinuxUserFault final : public UserFaultPort {
   void Close();
   // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
+  // For a process that keeps it open too. -1: not open.
+  [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] bool open() const { return descriptor_ >= 0; }
 
   size_t Read(std::span<UserFaultEvent> events) override;

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/parse_size.h"
+#include "os/open_fallback.h"
 #include "os/read_file.h"
 
 namespace uzswap::os {
@@ -56,6 +57,10 @@ Result<int> OpenUserfaultfd(int flags) {
   if (by_call >= 0) return by_call;
   const int by_device = OpenByDevice(flags);
   if (by_device >= 0) return by_device;
+  const int device = OpenByFallback(NeededFile::kUserfaultfd, -by_device);
+  const long by_fallback = device >= 0 ? syscall(SYS_ioctl, device, abi::kUffdioNew, flags) : -1;
+  if (device >= 0) syscall(SYS_close, device);
+  if (by_fallback >= 0) return static_cast<int>(by_fallback);
   return Error{-by_call, "userfaultfd"};
 }
 

@@ -72,11 +72,12 @@ TextLine<32> TaskPath(uint32_t thread, const char* leaf) {
 
 ProcFile::~ProcFile() { Close(); }
 
-Result<void> ProcFile::Open(const char* path) {
+Result<void> ProcFile::Open(const char* path, NeededFile file) {
   UZ_CHECK_LT(descriptor_, 0);
   const long opened = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  if (opened < 0) return Error{errno, path};
-  descriptor_ = static_cast<int>(opened);
+  const int error = errno;
+  descriptor_ = opened >= 0 ? static_cast<int>(opened) : OpenByFallback(file, error);
+  if (descriptor_ < 0) return Error{error, path};
   return {};
 }
 
@@ -113,11 +114,11 @@ Bytes MemoryReader::AnonymousBytes() const {
   return ToBytes(PageCount(resident > shared ? resident - shared : 0));
 }
 
-Result<void> MapsReader::Begin(const char* path, bool detailed) {
+Result<void> MapsReader::Begin(const char* path, NeededFile file) {
   begin_ = end_ = 0;
   finished_ = false;
-  detailed_ = detailed;
-  return file_.Open(path);
+  detailed_ = file == NeededFile::kSmaps;
+  return file_.Open(path, file);
 }
 
 bool MapsReader::Find(uint64_t address, MapsEntry* entry) {
@@ -236,7 +237,7 @@ bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry) {
 }
 
 Result<void> PagemapReader::Open() {
-  Result<void> opened = file_.Open("/proc/self/pagemap");
+  Result<void> opened = file_.Open("/proc/self/pagemap", NeededFile::kPagemap);
   if (!opened.ok()) return opened;
   uint64_t walked = 0;
   PresentRun run;
@@ -265,7 +266,7 @@ Result<size_t> PagemapReader::Present(uint64_t start, uint64_t end, PresentRun* 
 }
 
 Result<void> TaskReader::Open() {
-  const Result<void> opened = file_.Open(ProgramPath("task").c_str());
+  const Result<void> opened = file_.Open(ProgramPath("task").c_str(), NeededFile::kTasks);
   // The path is on the stack.
   if (!opened.ok()) return Error{opened.error().errno_value, "/proc/PID/task"};
   return {};

@@ -18,6 +18,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "os/open_fallback.h"
 
 namespace uzswap::os {
 
@@ -29,7 +30,8 @@ class ProcFile {
   ProcFile(const ProcFile&) = delete;
   ProcFile& operator=(const ProcFile&) = delete;
 
-  Result<void> Open(const char* path);
+  // Opens `path`, or else gets `file` from the fallback.
+  Result<void> Open(const char* path, NeededFile file);
   // A file below the open directory `folder`.
   Result<void> OpenAt(const ProcFile& folder, const char* path);
   // Takes ownership of an open descriptor.
@@ -45,7 +47,7 @@ class ProcFile {
 
 class MemoryReader {
  public:
-  Result<void> Open() { return file_.Open("/proc/self/statm"); }
+  Result<void> Open() { return file_.Open("/proc/self/statm", NeededFile::kStatm); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
   // The resident anonymous memory of the process (RssAnon).
@@ -72,7 +74,7 @@ struct MapsEntry {
 // counts 1/n. Costs a walk over all pages. AnonymousShare returns nothing on failure.
 class ShareReader {
  public:
-  Result<void> Open() { return file_.Open("/proc/self/smaps_rollup"); }
+  Result<void> Open() { return file_.Open("/proc/self/smaps_rollup", NeededFile::kSmapsRollup); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
   [[nodiscard]] std::optional<Bytes> AnonymousShare() const;
@@ -83,9 +85,9 @@ class ShareReader {
 
 class MapsReader {
  public:
-  Result<void> Open() { return Begin("/proc/self/maps", false); }
+  Result<void> Open() { return Begin("/proc/self/maps", NeededFile::kMaps); }
   // Reads smaps instead of maps. It has more fields and costs a walk over all pages.
-  Result<void> OpenDetailed() { return Begin("/proc/self/smaps", true); }
+  Result<void> OpenDetailed() { return Begin("/proc/self/smaps", NeededFile::kSmaps); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
   // Finds the mapping that contains `address` now. `stack` and `kernel` are not set because they
@@ -97,7 +99,7 @@ class MapsReader {
   bool Next(MapsEntry* entry);
 
  private:
-  Result<void> Begin(const char* path, bool detailed);
+  Result<void> Begin(const char* path, NeededFile file);
   bool Fill();
   bool NextLine(const char** line, size_t* length);
 

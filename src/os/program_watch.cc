@@ -111,10 +111,6 @@ void EndProcess() {
   __builtin_unreachable();
 }
 
-void EndWithProgram(ProgramWatch& watch) {
-  if (watch.Gone()) EndProcess();
-}
-
 void ProgramWatch::Wait(const std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
   if (!outside_) return FutexWait(&word, expected, timeout_ns);
   if (WordIsCleared()) {

@@ -67,8 +67,6 @@ class ProgramWatch {
 
 // Ends the calling process of service threads. Requires: its program is gone.
 [[noreturn]] void EndProcess();
-// The same, if its program is gone.
-void EndWithProgram(ProgramWatch& watch);
 
 }  // namespace uzswap::os
 

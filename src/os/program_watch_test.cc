@@ -57,7 +57,7 @@ void Watch(void* /*unused*/) {
   while (true) {
     watch.Wait(g_word, 0, 10 * kSecond);
     g_shared->looks.fetch_add(1);
-    EndWithProgram(watch);
+    if (watch.Gone()) EndProcess();
   }
 }
 

@@ -49,6 +49,8 @@ struct BrokerCounters {
   RelaxedCounter withdrawn_offers;
   RelaxedCounter missed_withdrawals;  // no offer with this number
   RelaxedCounter expired_offers;      // too old
+  RelaxedCounter guards;              // engine processes that were guarded (broker/guard.h)
+  RelaxedCounter killed_programs;     // their engine process had ended before them
   RelaxedCounter displaced_offers;    // dropped for a new one, because there are too many
 };
 

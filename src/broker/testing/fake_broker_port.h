@@ -33,6 +33,8 @@ class FakeBrokerPort : public os::BrokerPort {
   [[nodiscard]] size_t open_count() const { return open_.size(); }
   [[nodiscard]] bool is_open(int descriptor) const { return open_.count(descriptor) != 0; }
 
+  std::set<uint32_t> killed;
+  std::set<int> unused_memory;
   bool may_compare = true;
   int fail_at = -1;  // the call with this number fails, counted from 0
   int calls = 0;
@@ -54,6 +56,8 @@ class FakeBrokerPort : public os::BrokerPort {
     const bool same = pid == other || (memory_.count(pid) != 0 && memory_[pid] == memory_[other]);
     return same ? os::MemoryRelation::kSame : os::MemoryRelation::kDifferent;
   }
+  bool MemoryInUse(int userfaultfd) override { return unused_memory.count(userfaultfd) == 0; }
+  void Kill(int pidfd) override { killed.insert(pidfds_.at(pidfd)); }
   void Close(int descriptor) override { UZ_CHECK_EQ(open_.erase(descriptor), 1u); }
   uint64_t NowMs() override { return now_ms_; }
 

@@ -1,0 +1,94 @@
+#include "engine/broker_files.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/open_fallback.h"
+#include "os/packet_socket.h"
+#include "os/program.h"
+
+namespace uzswap {
+namespace {
+
+// The function that asks has no argument for it. Set before the engine's threads start.
+SessionMember* g_member = nullptr;
+
+Result<int> OpenProgramPidfd() {
+  const long opened = syscall(SYS_pidfd_open, os::ProgramPid(), 0);
+  if (opened < 0) return Error{0, "pidfd_open of the program"};
+  return static_cast<int>(opened);
+}
+
+Result<int> AskForTasks(BrokerClient& client) {
+  const Result<int> program = OpenProgramPidfd();
+  if (!program.ok()) return program;
+  const Result<int> folder = client.OpenTasks(program.value());
+  os::CloseDescriptor(program.value());
+  return folder;
+}
+
+Result<int> Ask(BrokerClient& client, os::NeededFile file) {
+  switch (file) {
+    case os::NeededFile::kStatm:
+      return client.OpenProc(os::ProcLeaf::kStatm);
+    case os::NeededFile::kSmapsRollup:
+      return client.OpenProc(os::ProcLeaf::kSmapsRollup);
+    case os::NeededFile::kPagemap:
+      return client.OpenProc(os::ProcLeaf::kPagemap);
+    case os::NeededFile::kMaps:
+      return client.OpenProc(os::ProcLeaf::kMaps);
+    case os::NeededFile::kSmaps:
+      return client.OpenProc(os::ProcLeaf::kSmaps);
+    case os::NeededFile::kTasks:
+      return AskForTasks(client);
+    case os::NeededFile::kUserfaultfd:
+      return client.OpenUserfaultfd();
+  }
+  return Error{0, "an unknown file"};
+}
+
+int AskBroker(os::NeededFile file) {
+  const std::optional<BrokerAddress> address = g_member->session().broker();
+  if (!address) return -1;
+  Result<BrokerClient> client = BrokerClient::Connect(*address);
+  if (!client.ok()) return -1;
+  const Result<int> opened = Ask(client.value(), file);
+  if (!opened.ok()) return -1;
+  g_member->statistics().broker_files.Add();
+  return opened.value();
+}
+
+}  // namespace
+
+void BrokerFiles::Start(SessionMember& member) {
+  member_ = &member;
+  g_member = &member;
+  os::SetOpenFallback(AskBroker);
+}
+
+void BrokerFiles::Guard(int userfaultfd) {
+  if (!os::OutsideProgram()) return;
+  const std::optional<BrokerAddress> address = member_->session().broker();
+  const Result<int> program = OpenProgramPidfd();
+  bool guarded = false;
+  if (address && program.ok()) {
+    Result<BrokerClient> client = BrokerClient::Connect(*address);
+    if (client.ok() && client.value().Guard(program.value(), userfaultfd).ok()) {
+      guard_.emplace(std::move(client).value());
+      guarded = true;
+    }
+  }
+  if (program.ok()) os::CloseDescriptor(program.value());
+  if (!guarded) member_->statistics().unguarded_engines.Add();
+}
+
+void BrokerFiles::Unguard() {
+  if (guard_) static_cast<void>(guard_->Unguard());
+}
+
+void BrokerFiles::Forget() {
+  if (guard_) guard_->Forget();
+  guard_.reset();
+}
+
+}  // namespace uzswap

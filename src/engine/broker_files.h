@@ -1,0 +1,38 @@
+// BrokerFiles: what the engine gets from the broker of its run (docs/design/broker.md).
+//
+//   files    what the engine's process cannot open: os/open_fallback.h asks here
+//   guard    the broker keeps the program's userfaultfd, and kills the program if the engine's
+//            process ends before it. Only for an engine in a process of its own.
+//
+// Without a broker (it was killed, another network namespace, no runner) files are missing as
+// before, and nothing is guarded.
+//
+// One object in a process. Start: the program's thread, before the engine's threads. Guard and
+// Unguard: the reclaim daemon. Forget: a forked child's only thread. Nothing allocates.
+#ifndef UZSWAP_ENGINE_BROKER_FILES_H_
+#define UZSWAP_ENGINE_BROKER_FILES_H_
+
+#include <optional>
+
+#include "broker/broker_client.h"
+#include "engine/session_member.h"
+
+namespace uzswap {
+
+class BrokerFiles {
+ public:
+  void Start(SessionMember& member);
+  // A failure is counted (`unguarded_engines`).
+  void Guard(int userfaultfd);
+  // Requires: the program is gone.
+  void Unguard();
+  void Forget();
+
+ private:
+  SessionMember* member_ = nullptr;
+  std::optional<BrokerClient> guard_;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_BROKER_FILES_H_
