@@ -12,6 +12,9 @@
 #include <utility>
 
 #include "engine/engine.h"
+#ifdef UZSWAP_FREESTANDING
+#include "freestanding/freestanding.h"
+#endif
 #include "os/program_stderr.h"
 #include "os/text_line.h"
 
@@ -50,6 +53,9 @@ uint64_t DefaultStackBytes() {
 
 __attribute__((constructor)) void StartEngine(int argument_count, char** arguments,
                                               char** environment) {
+#ifdef UZSWAP_FREESTANDING
+  uzswap::freestanding::UseVdso(environment);
+#endif
   if (!uzswap::FindVariable(environment, uzswap::kSessionVariable) &&
       !uzswap::FindVariable(environment, uzswap::kLimitVariable)) {
     return;
