@@ -34,6 +34,7 @@ SKIP = 77  # what ctest takes for "skipped"
 HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymous memory
 DEADLINE_S = 300.0
 END_S = 60.0  # for processes that have been killed or asked to end
+SETTLE_S = 20.0  # for processes that end by themselves after the command
 
 # --- the limit, as the README promises it ---
 # Growth is watched, not intercepted. Between two looks of the reclaim daemon a program can touch
@@ -278,6 +279,7 @@ class NoCgroup:
 
 
 Group = Cgroup | NoCgroup
+Leader = subprocess.Popen  # the process that was started first
 Client = Callable[[Group, "subprocess.Popen[bytes]"], None]
 
 
@@ -344,6 +346,7 @@ class Run:
     samples: int = 0
     samples_over: int = 0  # above what `over` allowed
     timed_out: bool = False
+    left_behind: tuple[str, ...] = ()  # processes that did not end by themselves, if asked for
     stats: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -478,6 +481,17 @@ def wait_for(process: subprocess.Popen[bytes], group: Group, deadline: float) ->
         return True
 
 
+def left_behind(group: Group) -> tuple[str, ...]:
+    """The processes that do not end by themselves, soon after the command has ended."""
+    with contextlib.suppress(TimeoutError):
+        wait_until("the end of the last process", lambda: not group.pids(), SETTLE_S)
+    names = []
+    for pid in group.pids():
+        with contextlib.suppress(OSError):
+            names.append(f"{pid} {Path(f'/proc/{pid}/comm').read_text().strip()}")
+    return tuple(names)
+
+
 def run(
     command: list[str],
     hierarchy: Hierarchy | None,
@@ -486,10 +500,13 @@ def run(
     folder: Path | None = None,
     during: Client | None = None,
     over: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    settle: bool = False,
 ) -> Run:
     """Runs a command in a fresh memory cgroup (in none, where there is no hierarchy) to its end
     or the kernel's; `during` is what a client of it does meanwhile, outside the cgroup. Samples
-    above `over` bytes of anonymous memory are counted."""
+    above `over` bytes of anonymous memory are counted. `environment` is added to the own one. With
+    `settle`, processes that outlive the command are reported."""
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(Cgroup(hierarchy, limit) if hierarchy else NoCgroup())
         output = stack.enter_context(tempfile.TemporaryFile())
@@ -501,6 +518,7 @@ def run(
             stdout=output,
             stderr=errors,
             cwd=folder,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
         arguments = group.sampler_arguments(process)
@@ -514,6 +532,7 @@ def run(
                 raise client_failure(process, group, errors, cause) from cause
             timed_out = wait_for(process, group, deadline)
             seconds = time.monotonic() - start
+            left = left_behind(group) if settle and not timed_out else ()
         errors.seek(0)
         output.seek(0)
         return Run(
@@ -529,6 +548,7 @@ def run(
             samples=int(samples["samples"]),
             samples_over=int(samples["samples_over"]),
             timed_out=timed_out,
+            left_behind=left,
         )
 
 
@@ -546,6 +566,8 @@ def run_limited(
     folder: Path | None = None,
     during: Client | None = None,
     bounded: bool = True,
+    environment: Mapping[str, str] | None = None,
+    settle: bool = False,
 ) -> Run:
     """Runs a command under uzswap, if `bounded` in a cgroup of the limit and the headroom."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -559,6 +581,8 @@ def run_limited(
                 folder=folder,
                 during=during,
                 over=allowed_usually(limit),
+                environment=environment,
+                settle=settle,
             )
         found = {**read_stats(stats), **highest}
     return Run(**{**result.__dict__, "stats": found})
