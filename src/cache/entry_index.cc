@@ -38,10 +38,10 @@ Result<void> EntryIndex::Init(const IndexOptions& options) {
       os::VirtualArray<Area>::Create(options.areas_max, "areas of the index");
   if (!areas.ok()) return areas.error();
   Result<os::VirtualArray<Node>> nodes =
-      os::VirtualArray<Node>::Create(options.nodes_max, "nodes of the index");
+      os::VirtualArray<Node>::Reserve(options.nodes_max, "nodes of the index");
   if (!nodes.ok()) return nodes.error();
   Result<os::VirtualArray<EntryLeaf>> leaves =
-      os::VirtualArray<EntryLeaf>::Create(options.leaves_max, "leaves of the index");
+      os::VirtualArray<EntryLeaf>::Reserve(options.leaves_max, "leaves of the index");
   if (!leaves.ok()) return leaves.error();
   areas_ = std::move(areas).value();
   nodes_ = std::move(nodes).value();
@@ -97,10 +97,10 @@ uint32_t EntryIndex::Walk(EntryKey key) const {
   const uint64_t number = key.offset() / EntryLeaf::kWords;
   for (int level = 0; level < kLevels && id != 0; ++level) {
     // A node recycled meanwhile may hold ids of leaves, which may exceed this table.
-    if (id >= nodes_.capacity()) return 0;
+    if (id > nodes_made_.Get()) return 0;
     id = nodes_[id].children[ChildOf(number, level)].load(std::memory_order_acquire);
   }
-  return id < leaves_.capacity() ? id : 0;
+  return id <= leaves_made_.Get() ? id : 0;
 }
 
 LockedLeaf EntryIndex::Find(EntryKey key) {
@@ -164,7 +164,7 @@ uint32_t EntryIndex::TakeNode() {
     free_node_ = nodes_[id].children[0].exchange(0, std::memory_order_relaxed);
     return id;
   }
-  if (nodes_used_ == nodes_.capacity()) return 0;
+  if (nodes_used_ == nodes_.capacity() || !nodes_.Reach(size_t{nodes_used_} + 1)) return 0;
   nodes_made_.Add();
   return nodes_used_++;
 }
@@ -176,7 +176,7 @@ uint32_t EntryIndex::TakeLeaf() {
     free_leaf_ = leaves_[id].next_free;
     return id;
   }
-  if (leaves_used_ == leaves_.capacity()) return 0;
+  if (leaves_used_ == leaves_.capacity() || !leaves_.Reach(size_t{leaves_used_} + 1)) return 0;
   leaves_made_.Add();
   const uint32_t id = leaves_used_++;
   new (&leaves_[id]) EntryLeaf();  // for the rank of its lock; no other thread knows the id yet

@@ -161,6 +161,7 @@ class EntryIndex {
   void VisitLeaves(uint32_t node, int level, uint64_t prefix, Visitor& visit);
 
   os::VirtualArray<Area> areas_;
+  // Reached as far as nodes_made_ and leaves_made_. They grow under mutex_.
   os::VirtualArray<Node> nodes_;
   os::VirtualArray<EntryLeaf> leaves_;
   Mutex mutex_{LockRank::kEntriesInFlight};  // the free lists below

@@ -14,8 +14,8 @@ constexpr uint32_t kBatch = 16;
 
 Result<void> FrameArena::Init(const FrameArenaOptions& options) {
   UZ_CHECK_LT(options.capacity.raw(), uint64_t{kNone});
-  auto memory = os::Mapping::Create(ToBytes(options.capacity), "arena", options.alignment,
-                                    os::MappingPurpose::kPageFrames);
+  auto memory = os::Mapping::Reserve(ToBytes(options.capacity), "arena", options.alignment,
+                                     os::MappingPurpose::kPageFrames);
   if (!memory.ok()) return memory.error();
   auto descriptors =
       os::VirtualArray<Descriptor>::Create(options.capacity.raw(), "frame descriptors");
@@ -37,7 +37,6 @@ Result<void> FrameArena::Init(const FrameArenaOptions& options) {
   capacity_ = options.capacity.raw();
   access_ = options.access;
   memory_.ForbidHugePages();
-  if (access_ == FrameAccess::kWhilePinned) memory_.Protect(0, memory_.size(), false);
   return {};
 }
 
@@ -85,9 +84,15 @@ uint32_t FrameArena::TakeFromMagazine(Magazine& magazine) {
 void FrameArena::RefillLocked(Magazine& magazine) {
   MutexLock lock(mutex_);
   const uint64_t amount = std::min<uint64_t>(SpareLocked(), kBatch);
-  // The lowest frame is put last, because the magazine is a stack: low frames are used first.
-  for (uint64_t i = amount; i-- > 0;) magazine.frames[i] = TakeFreeLocked();
-  magazine.count.store(static_cast<uint32_t>(amount), std::memory_order_relaxed);
+  uint32_t count = 0;
+  while (count < amount) {
+    const uint32_t frame = TakeFreeLocked();
+    if (frame == kNone) break;
+    magazine.frames[count++] = frame;
+  }
+  // The magazine is a stack: the lowest frame is last, because low frames are used first.
+  std::reverse(magazine.frames, magazine.frames + count);
+  magazine.count.store(count, std::memory_order_relaxed);
   PublishCountsLocked();
 }
 
@@ -114,9 +119,16 @@ uint64_t FrameArena::SpareLocked() const {
   return std::min(free, limit_ > taken_ ? limit_ - taken_ : 0);
 }
 
+// kNone if the kernel does not make the memory of a cold frame accessible.
 uint32_t FrameArena::TakeFreeLocked() {
-  Bitmap& source = warm_.count() > 0 ? warm_ : cold_;
+  const bool warm = warm_.count() > 0;
+  Bitmap& source = warm ? warm_ : cold_;
   const size_t frame = source.Lowest();
+  // Guarded frames become accessible when they are pinned.
+  if (!warm && access_ == FrameAccess::kAlways &&
+      !memory_.MakeAccessible((frame + 1) << kPageShift)) {
+    return kNone;
+  }
   source.Clear(frame);
   ++taken_;
   return static_cast<uint32_t>(frame);

@@ -19,13 +19,16 @@
 //
 // Invariants:
 //   - A frame of the kind kFree cannot be pinned. A pinned frame is never freed.
+//   - Memory becomes accessible when the lowest cold frame is first used (kAlways), so arena memory
+//     above all frames that were ever used is only reserved address space.
 //   - Memory is touched only when a frame is used. A freed frame stays warm for reuse until
 //     ReleaseFreeFrames returns its memory to the kernel. The lowest warm frames are used first.
 //
 // Any thread may call any function except Init, Audit and the destructor. Nothing allocates from
 // the heap. Pin and Unpin make a system call only with FrameAccess::kWhilePinned, and then under a
-// leaf lock. If no frame is free, the outcome is an invalid FrameId. Misuse (double free, free of a
-// pinned frame) ends the process with a message that names it.
+// leaf lock. Allocate makes one under the arena's lock when the accessible part grows. If no frame
+// is free, the outcome is an invalid FrameId. Misuse (double free, free of a pinned frame) ends the
+// process with a message that names it.
 //
 // Size: 17 data members, 45 methods. Allocation, pins, limits and ranges all change the same
 // bitmaps, magazines and descriptors under the same locks, so they are one class. The members are
@@ -221,7 +224,7 @@ class FrameArena {
   RangeLeft MoveOne(uint32_t frame, const ReclaimRangeOptions& options, RangeReport& report);
   PageCount EndRange(uint64_t first, uint64_t count, bool discard);
 
-  os::Mapping memory_;
+  os::Mapping memory_;  // grows under mutex_
   os::VirtualArray<Descriptor> descriptors_;
   os::VirtualArray<uint64_t> bitmap_words_;  // of warm_ and cold_
   uint64_t capacity_ = 0;

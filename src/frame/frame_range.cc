@@ -125,6 +125,7 @@ FrameId FrameArena::TakeForMove(FrameKind kind, FrameOwnerId owner, bool populat
       MutexLock lock(mutex_);
       if (warm_.count() + (populated_only ? 0 : cold_.count()) == 0) continue;
       frame = TakeFreeLocked();
+      if (frame == kNone) return FrameId();
       PublishCountsLocked();
     }
     MarkInUse(frame, kind, owner, UINT64_MAX);

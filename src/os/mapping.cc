@@ -2,7 +2,7 @@
 
 #include <sys/mman.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -39,6 +39,7 @@ Mapping::Mapping(Mapping&& other) noexcept { *this = std::move(other); }
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(accessible_, other.accessible_);
   std::swap(outer_, other.outer_);
   std::swap(outer_size_, other.outer_size_);
   return *this;
@@ -52,11 +53,23 @@ Mapping::~Mapping() {
 
 Result<Mapping> Mapping::Create(Bytes size, const char* what, size_t alignment,
                                 MappingPurpose purpose) {
+  Result<Mapping> reserved = Reserve(size, what, alignment, purpose);
+  if (!reserved.ok()) return reserved;
+  if (!reserved.value().MakeAccessible(reserved.value().size())) return Error{errno, what};
+  return reserved;
+}
+
+Result<Mapping> Mapping::Reserve(Bytes size, const char* what, size_t alignment,
+                                 MappingPurpose purpose) {
   UZ_CHECK(alignment >= kPageSize && (alignment & (alignment - 1)) == 0);
   const size_t inner = RoundUpToPage(size.raw());
   const size_t outer = inner + 2 * kPageSize + (alignment - kPageSize);
   void* raw = mmap(nullptr, outer, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return Error{errno, what};
+  // After mlockall(MCL_FUTURE) the mapping is locked, and what becomes accessible would be
+  // populated.
+  munlock(raw, outer);
+  madvise(raw, outer, MADV_DONTDUMP);
 
   Mapping mapping;
   mapping.outer_ = static_cast<std::byte*>(raw);
@@ -71,10 +84,18 @@ Result<Mapping> Mapping::Create(Bytes size, const char* what, size_t alignment,
   const uint64_t aligned = (first + alignment - 1) & ~(alignment - 1);
   mapping.data_ = reinterpret_cast<std::byte*>(aligned);
   mapping.size_ = inner;
-  if (inner != 0 && mprotect(mapping.data_, inner, PROT_READ | PROT_WRITE) != 0) {
-    return Error{errno, what};  // the destructor unmaps
-  }
   return mapping;
+}
+
+bool Mapping::MakeAccessible(size_t bytes) {
+  UZ_CHECK_LE(bytes, size_);
+  if (bytes <= accessible_) return true;
+  const size_t step = std::clamp(accessible_, kGrowthMin, kGrowthMax);
+  const size_t wanted = RoundUpToPage(std::max(bytes, std::min(accessible_ + step, size_)));
+  std::byte* const from = data_ + accessible_;
+  if (mprotect(from, wanted - accessible_, PROT_READ | PROT_WRITE) != 0) return false;
+  accessible_ = wanted;
+  return true;
 }
 
 void Mapping::Discard(size_t offset, size_t length) {
@@ -96,6 +117,15 @@ void Mapping::ForbidHugePages() {
 void PopulateWrite(uint64_t start, uint64_t length) {
   constexpr int kPopulateWrite = 23;  // Linux 5.14
   madvise(reinterpret_cast<void*>(start), length, kPopulateWrite);
+}
+
+void UnlockOwnRanges() {
+  std::optional<OwnRange> range = NextOwnRange(0);
+  for (; range; range = NextOwnRange(range->end)) {
+    if (range->purpose == MappingPurpose::kNotOurs) continue;
+    // ENOMEM: the mapping has gone meanwhile.
+    munlock(reinterpret_cast<void*>(range->start), range->end - range->start);
+  }
 }
 
 Result<void> NoteOwnRange(uint64_t start, uint64_t end) {

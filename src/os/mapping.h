@@ -1,13 +1,22 @@
 // Mapping: private anonymous memory of uzswap, with guard pages on both sides.
 //
-//      +-------+---------------------------+-------+
-//      | guard |  size() bytes, read/write | guard |
-//      +-------+---------------------------+-------+
+//      +-------+--------------------------+--------------------------+-------+
+//      | guard | accessible(): read/write | reserved: no access      | guard |
+//      +-------+--------------------------+--------------------------+-------+
+//              |<----------------------- size() ------------------->|
+//                                         -> MakeAccessible
 //
 // The kernel merges adjacent anonymous mappings into one VMA. The guards prevent that uzswap's
 // mappings are merged with the program's, so that the pager can tell them apart. An access beyond
-// the end hits a guard and crashes. The kernel allocates memory at the first touch only, so a large
-// reservation is cheap. The heap is not used: it belongs to the program.
+// the end hits a guard and crashes. The heap is not used: it belongs to the program.
+//
+// Create makes all of it accessible, Reserve nothing. A reservation is for tables whose size is not
+// known at the start: it becomes accessible as it grows. So what the program does to its whole
+// memory concerns only what is used: mlockall does not populate memory without access, and
+// RLIMIT_DATA counts only writable memory. RLIMIT_AS counts reservations too.
+//
+// A mapping is never locked when it is made, even after mlockall(MCL_FUTURE). UnlockOwnRanges
+// unlocks what a later mlockall(MCL_CURRENT) has locked. Core dumps contain no mapping.
 //
 // Every Mapping is in a process-wide list of own ranges (IsOwnRange). The pager checks that list
 // before it adopts a mapping. Any thread may call these functions.
@@ -42,6 +51,17 @@ class Mapping {
   static Result<Mapping> Create(Bytes size, const char* what, size_t alignment = kPageSize,
                                 MappingPurpose purpose = MappingPurpose::kMetadata);
 
+  // The same, but no byte is accessible before MakeAccessible.
+  static Result<Mapping> Reserve(Bytes size, const char* what, size_t alignment = kPageSize,
+                                 MappingPurpose purpose = MappingPurpose::kMetadata);
+
+  // Makes at least the first `bytes` accessible, and up to kGrowthMax more so that few calls ask
+  // the kernel. Returns false, and changes nothing, if the kernel refuses (RLIMIT_DATA).
+  // Requires: bytes <= size(). The owner's lock guards it.
+  [[nodiscard]] bool MakeAccessible(size_t bytes);
+  // Bytes from the start on that Create or MakeAccessible made accessible.
+  [[nodiscard]] size_t accessible() const { return accessible_; }
+
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return data_ == nullptr; }
@@ -54,9 +74,14 @@ class Mapping {
   // A kernel without huge pages ignores it.
   void ForbidHugePages();
 
+  // A growing mapping doubles, within these bounds.
+  static constexpr size_t kGrowthMin = size_t{64} << 10;
+  static constexpr size_t kGrowthMax = size_t{2} << 20;
+
  private:
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  size_t accessible_ = 0;
   std::byte* outer_ = nullptr;
   size_t outer_size_ = 0;
 };
@@ -73,6 +98,10 @@ struct OwnRange {
 // The own range with the lowest start at or above `address`. For a walk to higher addresses: it
 // finds every range that exists during the whole walk, even if others are created or removed.
 std::optional<OwnRange> NextOwnRange(uint64_t address);
+
+// Unlocks every own range that mlockall has locked; ranges of the purpose kNotOurs are the
+// program's. One system call for each range.
+void UnlockOwnRanges();
 
 // Adds a range to the list that is not a Mapping but must not be adopted: the data of uzswap's
 // library and of the C library. Its purpose is kNotOurs. Fails with ENOMEM if the list is full.

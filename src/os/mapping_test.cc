@@ -1,6 +1,14 @@
 #include "os/mapping.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <gtest/gtest.h>
+#include <string>
 #include <utility>
 
 #include "os/virtual_array.h"
@@ -46,6 +54,87 @@ TEST(MappingTest, RefusesWhatTheKernelRefuses) {
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.error().errno_value, ENOMEM);
   EXPECT_STREQ(made.error().what, "huge");
+}
+
+TEST(MappingTest, AReservationGrowsByDoublingWithinBounds) {
+  Mapping mapping = std::move(Mapping::Reserve(Bytes(64 << 20), "test")).value();
+  EXPECT_EQ(mapping.accessible(), 0u);
+  EXPECT_DEATH(mapping.data()[0] = std::byte{1}, "");
+  ASSERT_TRUE(mapping.MakeAccessible(0));
+  EXPECT_EQ(mapping.accessible(), 0u);
+  struct Case {
+    size_t asked, accessible;
+  };
+  for (const Case& c :
+       {Case{1, 64 << 10}, Case{64 << 10, 64 << 10}, Case{(64 << 10) + 1, 128 << 10},
+        Case{(128 << 10) + 1, 256 << 10}, Case{3 << 20, 3 << 20}, Case{(3 << 20) + 1, 5 << 20},
+        Case{(63 << 20) + 4097, (63 << 20) + 8192}, Case{64 << 20, 64 << 20}}) {
+    ASSERT_TRUE(mapping.MakeAccessible(c.asked)) << c.asked;
+    EXPECT_EQ(mapping.accessible(), c.accessible) << c.asked;
+    mapping.data()[c.accessible - 1] = std::byte{1};
+    if (c.accessible < mapping.size())
+      EXPECT_DEATH(mapping.data()[c.accessible] = std::byte{1}, "");
+  }
+  EXPECT_DEATH(static_cast<void>(mapping.MakeAccessible((64 << 20) + 1)), "check failed");
+}
+
+// A field of /proc/self/smaps for the mapping that contains `address`; empty if there is none.
+std::string SmapsField(const void* address, const char* field) {
+  FILE* file = fopen("/proc/self/smaps", "r");
+  char line[512];
+  bool here = false;
+  std::string found;
+  while (fgets(line, sizeof(line), file) != nullptr) {
+    uint64_t start = 0;
+    uint64_t end = 0;
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2) {
+      const auto at = reinterpret_cast<uint64_t>(address);
+      here = start <= at && at < end;
+    }
+    if (here && strncmp(line, field, strlen(field)) == 0) found = line + strlen(field);
+  }
+  fclose(file);
+  return found;
+}
+
+TEST(MappingTest, IsInNoCoreDump) {
+  Mapping mapping = std::move(Mapping::Create(Bytes(1 << 20), "test")).value();
+  EXPECT_NE(SmapsField(mapping.data(), "VmFlags:").find(" dd"), std::string::npos);
+  EXPECT_NE(SmapsField(mapping.data() - 1, "VmFlags:").find(" dd"), std::string::npos);
+}
+
+// In a child, because it locks the whole process.
+TEST(MappingDeathTest, LockingTheProgramNeitherPopulatesNorKeepsLocked) {
+  const auto run = [] {
+    Mapping before = std::move(Mapping::Reserve(Bytes(64 << 20), "test")).value();
+    if (!before.MakeAccessible(1)) _exit(2);
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) _exit(0);  // not allowed here: nothing to see
+    // The address sanitizer ignores mlockall.
+    if (SmapsField(before.data(), "VmFlags:").find(" lo") == std::string::npos) _exit(0);
+    // What was accessible is populated, and the reservation is not.
+    if (atoi(SmapsField(before.data(), "Rss:").c_str()) > 64) _exit(3);
+    UnlockOwnRanges();
+    if (SmapsField(before.data(), "VmFlags:").find(" lo") != std::string::npos) _exit(5);
+    if (!before.MakeAccessible(8 << 20)) _exit(6);
+    if (atoi(SmapsField(before.data(), "Rss:").c_str()) > 64) _exit(7);
+    Mapping after = std::move(Mapping::Create(Bytes(64 << 20), "test")).value();
+    if (atoi(SmapsField(after.data(), "Rss:").c_str()) != 0) _exit(8);
+    if (SmapsField(after.data(), "VmFlags:").find(" lo") != std::string::npos) _exit(9);
+    _exit(0);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(0), "");
+}
+
+TEST(VirtualArrayTest, AReservedArrayReachesAsFarAsAsked) {
+  VirtualArray<uint64_t> array =
+      std::move(VirtualArray<uint64_t>::Reserve(1 << 24, "test")).value();
+  EXPECT_EQ(array.capacity(), size_t{1} << 24);
+  ASSERT_TRUE(array.Reach(1));
+  array[0] = 1;
+  EXPECT_EQ(array.mapping().accessible(), size_t{64} << 10);
+  ASSERT_TRUE(array.Reach(size_t{1} << 30)) << "at most the capacity";
+  array[(1 << 24) - 1] = 2;
+  EXPECT_EQ(array[0], 1u);
 }
 
 TEST(VirtualArrayTest, ElementsStartAsZeroes) {

@@ -52,7 +52,7 @@ PinnedObject HandlePool::Pin(Handle handle) {
 // for. Until the pin is made the location is only a guess. A wrong guess has no effect except a
 // useless prefetch.
 void HandlePool::PrefetchBytes(uint32_t index) const {
-  if (index >= handles_.capacity()) return;
+  if (index >= handles_.touched()) return;
   const Location location = handles_.LocationOf(index);
   const size_t end = std::min(location.offset + handles_.SizeOf(index), kPageSize);
   arena_->Prefetch(FrameId(location.frame), location.offset);

@@ -5,7 +5,7 @@
 namespace uzswap {
 Result<void> HandleTable::Init(uint64_t capacity) {
   UZ_CHECK_LE(capacity, uint64_t{UINT32_MAX});
-  auto records = os::VirtualArray<Record>::Create(capacity, "handle table");
+  auto records = os::VirtualArray<Record>::Reserve(capacity, "handle table");
   if (!records.ok()) return records.error();
   records_ = std::move(records).value();
   indices_.Init(capacity);
@@ -13,7 +13,12 @@ Result<void> HandleTable::Init(uint64_t capacity) {
 }
 
 uint32_t HandleTable::TakeIndex() {
-  return indices_.Take([this](uint32_t i) -> auto& { return records_[i].location; });
+  return indices_.Take(
+      [this](uint32_t i) -> auto& { return records_[i].location; },
+      [this](uint64_t count) {
+        MutexLock lock(growth_mutex_);
+        return records_.Reach(count);
+      });
 }
 
 void HandleTable::ReturnIndex(uint32_t index) {
@@ -57,7 +62,7 @@ void HandleTable::EndMove(uint32_t index, const Location& location) {
 }
 
 RetireOutcome HandleTable::Retire(Handle handle) {
-  if (handle.index() >= records_.capacity()) return RetireOutcome::kStale;
+  if (handle.index() >= indices_.touched()) return RetireOutcome::kStale;
   std::atomic<uint64_t>& state = records_[handle.index()].state;
   uint64_t seen = state.load(std::memory_order_relaxed);
   const uint16_t next = static_cast<uint16_t>(handle.generation() + 1);

@@ -145,14 +145,16 @@ class HandleTable {
             (static_cast<uint32_t>(state >> kGrainShift) & 0xff) * Location::kGrain};
   }
 
+  // Reached as far as indices_.touched(). Readers need no lock: their index was allocated.
   os::VirtualArray<Record> records_;
+  Mutex growth_mutex_{LockRank::kLeaf};  // one thread at a time lets records_ grow
   IndexPool indices_;
 };
 
 // --- Readers. These are inline because they are the fast path of every read ---
 
 inline PinOutcome HandleTable::TryPin(Handle handle) {
-  if (handle.index() >= records_.capacity()) return PinOutcome::kStale;
+  if (handle.index() >= indices_.touched()) return PinOutcome::kStale;
   std::atomic<uint64_t>& state = records_[handle.index()].state;
   uint64_t seen = state.load(std::memory_order_relaxed);
   do {
@@ -173,7 +175,7 @@ inline void HandleTable::Unpin(uint32_t index) {
 }
 
 inline bool HandleTable::IsLive(Handle handle) const {
-  return handle.index() < records_.capacity() &&
+  return handle.index() < indices_.touched() &&
          Names(records_[handle.index()].state.load(std::memory_order_acquire), handle);
 }
 

@@ -6,7 +6,9 @@
 //
 // The caller owns the elements. It tells where the link of an element is (`Links`: a callable from
 // a number to std::atomic<uint64_t>&, which the caller does not use while the number is free).
-// Numbers run from 1 to capacity - 1.
+// Numbers run from 1 to capacity - 1. The owner's table may grow (`Reach`: a callable that makes
+// the elements below a number usable, and returns false if it cannot). Any thread may call it at
+// any time, under a lock of rank kHandleTable.
 //
 // Each thread takes numbers from its shard and returns them to its shard. A shard without free
 // numbers takes, in this order:
@@ -46,14 +48,14 @@ class IndexPool {
   void Init(uint64_t capacity) { capacity_ = capacity; }
 
   // 0 if no number is free.
-  template <typename Links>
-  [[nodiscard]] uint32_t Take(const Links& link_of);
+  template <typename Links, typename Reach>
+  [[nodiscard]] uint32_t Take(const Links& link_of, const Reach& reach);
   template <typename Links>
   void Put(uint32_t index, const Links& link_of);
 
-  // One more than the highest number that was ever allocated.
+  // One more than the highest number that was ever allocated. All elements below it are reached.
   [[nodiscard]] uint64_t touched() const {
-    return std::min(fresh_.load(std::memory_order_relaxed), capacity_);
+    return std::min(fresh_.load(std::memory_order_acquire), capacity_);
   }
 
  private:
@@ -77,7 +79,8 @@ class IndexPool {
   // Each of these adds numbers to the shard, if it can.
   template <typename Links>
   void TakeOverChain(uint32_t mine, const Links& link_of);
-  void TakeBatch(Shard& shard);
+  template <typename Reach>
+  void TakeBatch(Shard& shard, const Reach& reach);
   // Updates the shard's bit in plenty_. The bit has hysteresis, so it changes rarely.
   void NotePlenty(const Shard& shard) UZ_REQUIRES(shard.mutex);
 
@@ -85,17 +88,18 @@ class IndexPool {
   // Bit n: shard n has kPlenty free numbers. Written under that shard's mutex, read by others as a
   // hint.
   alignas(kCacheLineSize) std::atomic<uint32_t> plenty_{0};
-  // Relaxed: it only reserves numbers. Number 0 of the first batch is not used.
+  // Release and acquire: who sees a number below it also sees that it was reached. Number 0 of the
+  // first batch is not used.
   std::atomic<uint64_t> fresh_{0};
   uint64_t capacity_ = 0;
 };
 
-template <typename Links>
-uint32_t IndexPool::Take(const Links& link_of) {
+template <typename Links, typename Reach>
+uint32_t IndexPool::Take(const Links& link_of, const Reach& reach) {
   const uint32_t mine = ThreadShard() % kShards;
   if (const uint32_t index = TakeFrom(shards_[mine], link_of); index != 0) return index;
   TakeOverChain(mine, link_of);
-  TakeBatch(shards_[mine]);
+  TakeBatch(shards_[mine], reach);
   for (uint32_t i = 0; i < kShards; ++i) {
     const uint32_t index = TakeFrom(shards_[(mine + i) % kShards], link_of);
     if (index != 0) return index;
@@ -150,12 +154,15 @@ void IndexPool::TakeOverChain(uint32_t mine, const Links& link_of) {
   NotePlenty(shard);
 }
 
-inline void IndexPool::TakeBatch(Shard& shard) {
+template <typename Reach>
+void IndexPool::TakeBatch(Shard& shard, const Reach& reach) {
   MutexLock lock(shard.mutex);
   if (shard.free.head != 0 || shard.fresh_next != shard.fresh_end) return;
-  if (fresh_.load(std::memory_order_relaxed) >= capacity_) return;
-  const uint64_t first = fresh_.fetch_add(kBatch, std::memory_order_relaxed);
-  if (first >= capacity_) return;
+  uint64_t first = fresh_.load(std::memory_order_relaxed);
+  do {
+    if (first >= capacity_ || !reach(std::min(first + kBatch, capacity_))) return;
+  } while (!fresh_.compare_exchange_weak(first, first + kBatch, std::memory_order_release,
+                                         std::memory_order_relaxed));
   shard.fresh_next = static_cast<uint32_t>(std::max<uint64_t>(first, 1));
   shard.fresh_end = static_cast<uint32_t>(std::min(first + kBatch, capacity_));
 }

@@ -15,7 +15,7 @@ static_assert(ChunksFor(kPageSize) == ZbudPool::kChunks);
 
 Result<void> ZbudPool::Init(const PoolOptions& options) {
   const uint64_t units = options.arena->capacity().raw() + 1;
-  auto buds = os::VirtualArray<Bud>::Create(units, "zbud descriptors");
+  auto buds = os::VirtualArray<Bud>::Reserve(units, "zbud descriptors");
   if (!buds.ok()) return buds.error();
   buds_ = std::move(buds).value();
   units_.Init(units);
@@ -34,7 +34,12 @@ ZbudPool::~ZbudPool() {
 size_t ZbudPool::FootprintOf(size_t size) const { return size_t{ChunksFor(size)} * kChunkSize; }
 
 uint32_t ZbudPool::TakeUnit() {
-  return units_.Take([this](uint32_t i) -> auto& { return buds_[i].stamp; });
+  return units_.Take(
+      [this](uint32_t i) -> auto& { return buds_[i].stamp; },
+      [this](uint64_t count) {
+        MutexLock lock(growth_mutex_);
+        return buds_.Reach(count);
+      });
 }
 void ZbudPool::ReturnUnit(uint32_t unit) {
   units_.Put(

@@ -172,7 +172,8 @@ class ZbudPool final : public HandlePool {
   void ListGathered(Shard& into, uint32_t unit);
   void MoveUnitTo(uint32_t unit, uint32_t shard);
 
-  os::VirtualArray<Bud> buds_;
+  os::VirtualArray<Bud> buds_;           // reached as far as units_.touched()
+  Mutex growth_mutex_{LockRank::kLeaf};  // one thread at a time lets buds_ grow
   IndexPool units_;
   Shard shards_[kShards];
   // Advances with every kStampEvery additions of a shard. Relaxed: stamps are ordered only

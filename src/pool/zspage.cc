@@ -169,10 +169,10 @@ void ZspageView::Audit() const {
 Result<void> ZspageTable::Init(uint64_t frames) {
   // One for each frame, plus the number that can wait in the shards of the index pool.
   const uint64_t units = frames + 1024;
-  auto pages = os::VirtualArray<Zspage>::Create(units, "zspage descriptors");
+  auto pages = os::VirtualArray<Zspage>::Reserve(units, "zspage descriptors");
   if (!pages.ok()) return pages.error();
-  auto words = os::VirtualArray<uint32_t>::Create(units * kBlockUnitsMax * kBlockUnit,
-                                                  "zspage back-pointers");
+  auto words = os::VirtualArray<uint32_t>::Reserve(units * kBlockUnitsMax * kBlockUnit,
+                                                   "zspage back-pointers");
   if (!words.ok()) return words.error();
   pages_ = std::move(pages).value();
   words_ = std::move(words).value();
@@ -181,7 +181,12 @@ Result<void> ZspageTable::Init(uint64_t frames) {
 }
 
 uint32_t ZspageTable::Take(const SizeClass& size_class) {
-  const uint32_t unit = units_.Take([this](uint32_t i) -> auto& { return pages_[i].stamp; });
+  const uint32_t unit = units_.Take(
+      [this](uint32_t i) -> auto& { return pages_[i].stamp; },
+      [this](uint64_t count) {
+        MutexLock lock(growth_mutex_);
+        return pages_.Reach(count);
+      });
   if (unit == 0) return 0;
   Zspage& page = pages_[unit];
   UZ_CHECK(!page.is_used());
@@ -213,7 +218,8 @@ bool ZspageTable::AssignBlock(Zspage& page, uint32_t units) {
     page.block = free_blocks_[units];
     free_blocks_[units] = words_[size_t{page.block} * kBlockUnit];
   } else {
-    if ((size_t{next_block_} + units) * kBlockUnit > words_.capacity()) return false;
+    const size_t end = (size_t{next_block_} + units) * kBlockUnit;
+    if (end > words_.capacity() || !words_.Reach(end)) return false;
     page.block = std::exchange(next_block_, next_block_ + units);
   }
   page.block_units = static_cast<uint8_t>(units);

@@ -158,8 +158,9 @@ class ZspageTable {
   }
   bool AssignBlock(Zspage& page, uint32_t units);
 
-  os::VirtualArray<Zspage> pages_;
-  os::VirtualArray<uint32_t> words_;
+  os::VirtualArray<Zspage> pages_;       // reached as far as units_.touched()
+  os::VirtualArray<uint32_t> words_;     // reached as far as next_block_; grows under mutex_
+  Mutex growth_mutex_{LockRank::kLeaf};  // one thread at a time lets pages_ grow
   IndexPool units_;
   // Locked only if the new class of a zspage needs another block length than its last class.
   mutable Mutex mutex_{LockRank::kHandleTable};

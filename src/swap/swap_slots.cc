@@ -5,7 +5,7 @@
 namespace uzswap {
 
 Result<void> SwapSlots::Init(uint32_t capacity) {
-  auto slots = os::VirtualArray<SwapSlot>::Create(capacity, "swap slots");
+  auto slots = os::VirtualArray<SwapSlot>::Reserve(capacity, "swap slots");
   if (!slots.ok()) return slots.error();
   MutexLock lock(mutex_);
   free_ = std::move(slots).value();
@@ -15,7 +15,8 @@ Result<void> SwapSlots::Init(uint32_t capacity) {
 SwapSlot SwapSlots::Allocate() {
   MutexLock lock(mutex_);
   if (free_count_ > 0) return free_[--free_count_];
-  if (never_used_ == free_.capacity()) return {};
+  // A slot is given out only if there is room to note that it was freed.
+  if (never_used_ == free_.capacity() || !free_.Reach(size_t{never_used_} + 1)) return {};
   return SwapSlot(never_used_++);
 }
 
