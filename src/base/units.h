@@ -101,15 +101,15 @@ using SwapSlot = internal::Identifier<internal::SwapSlotTag>;
 class PageIndex {
  public:
   constexpr PageIndex() = default;
-  constexpr explicit PageIndex(uint32_t raw) : raw_(raw) {}
-  [[nodiscard]] constexpr uint32_t raw() const { return raw_; }
+  constexpr explicit PageIndex(uint64_t raw) : raw_(raw) {}
+  [[nodiscard]] constexpr uint64_t raw() const { return raw_; }
   [[nodiscard]] constexpr bool valid() const { return raw_ != kNone; }
   friend constexpr auto operator<=>(PageIndex, PageIndex) = default;
 
   // The entry `pages` further on. Requires: `index` is valid, and so is the result.
   friend constexpr PageIndex operator+(PageIndex index, uint64_t pages) {
-    UZ_CHECK_LT(pages, uint64_t{kNone} - index.raw_);
-    return PageIndex(static_cast<uint32_t>(index.raw_ + pages));
+    UZ_CHECK_LT(pages, kNone - index.raw_);
+    return PageIndex(index.raw_ + pages);
   }
   // The number of pages from `b` to `a`. Requires: both are valid, a >= b.
   friend constexpr uint64_t operator-(PageIndex a, PageIndex b) {
@@ -120,8 +120,8 @@ class PageIndex {
   constexpr PageIndex& operator++() { return *this = *this + 1; }
 
  private:
-  static constexpr uint32_t kNone = UINT32_MAX;
-  uint32_t raw_ = kNone;
+  static constexpr uint64_t kNone = UINT64_MAX;
+  uint64_t raw_ = kNone;
 };
 
 // Requires: start <= end. pages() and whole-page users require page-aligned bounds.

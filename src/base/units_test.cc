@@ -1,6 +1,7 @@
 #include "base/units.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 #include <type_traits>
 
 namespace uzswap {
@@ -28,18 +29,20 @@ TYPED_TEST_SUITE(IdentifierTest, Identifiers);
 TYPED_TEST(IdentifierTest, IsInvalidUntilAssigned) {
   TypeParam id;
   EXPECT_FALSE(id.valid());
-  EXPECT_EQ(id.raw(), UINT32_MAX);
+  EXPECT_EQ(id.raw(), std::numeric_limits<decltype(id.raw())>::max());
   id = TypeParam(0);
   EXPECT_TRUE(id.valid());
-  EXPECT_TRUE(TypeParam(UINT32_MAX - 1).valid());
-  EXPECT_FALSE(TypeParam(UINT32_MAX).valid());
+  constexpr auto kNone = std::numeric_limits<decltype(TypeParam().raw())>::max();
+  EXPECT_TRUE(TypeParam(kNone - 1).valid());
+  EXPECT_FALSE(TypeParam(kNone).valid());
 }
 
 TYPED_TEST(IdentifierTest, IsOrderedByItsNumberAndFree) {
   EXPECT_LT(TypeParam(3), TypeParam(4));
   EXPECT_EQ(TypeParam(4), TypeParam(4));
   EXPECT_LT(TypeParam(4), TypeParam()) << "an invalid identifier sorts last";
-  static_assert(sizeof(TypeParam) == 4 && std::is_trivially_copyable_v<TypeParam>);
+  constexpr size_t kSize = std::is_same_v<TypeParam, PageIndex> ? 8 : 4;
+  static_assert(sizeof(TypeParam) == kSize && std::is_trivially_copyable_v<TypeParam>);
   static_assert(!std::is_convertible_v<uint32_t, TypeParam>);
   static_assert(!std::is_convertible_v<TypeParam, uint32_t>);
 }
@@ -51,13 +54,13 @@ TEST(PageIndexTest, CountsPages) {
   EXPECT_EQ(PageIndex(12) - index, 5u);
   EXPECT_EQ(index - index, 0u);
   EXPECT_EQ(++index, PageIndex(8));
-  EXPECT_EQ(PageIndex(0) + (UINT32_MAX - 1), PageIndex(UINT32_MAX - 1)) << "the largest index";
+  EXPECT_EQ(PageIndex(0) + (UINT64_MAX - 1), PageIndex(UINT64_MAX - 1)) << "the largest index";
 }
 
 TEST(PageIndexDeathTest, LeavingTheIndicesIsABug) {
   EXPECT_DEATH(static_cast<void>(PageIndex(1) - PageIndex(2)), "1 against 2");
-  EXPECT_DEATH(static_cast<void>(PageIndex(0) + UINT32_MAX), "check failed");
-  EXPECT_DEATH(static_cast<void>(PageIndex(UINT32_MAX - 1) + 1), "check failed");
+  EXPECT_DEATH(static_cast<void>(PageIndex(0) + UINT64_MAX), "check failed");
+  EXPECT_DEATH(static_cast<void>(PageIndex(UINT64_MAX - 1) + 1), "check failed");
   EXPECT_DEATH(static_cast<void>(PageIndex(1) + UINT64_MAX), "check failed");
   EXPECT_DEATH(static_cast<void>(PageIndex() + 0), "check failed");
   EXPECT_DEATH(static_cast<void>(PageIndex() - PageIndex(0)), "check failed");

@@ -86,7 +86,7 @@ Resolution FaultHandler::ReturnStaged(const Fault& fault, size_t window) {
   const FrameId frame = EntryOf(fault.index).frame();
   size_t count = 1;
   while (count < window && fault.address + count * kPageSize < fault.range.end) {
-    const PageEntry& next = EntryOf(fault.index + count);
+    const PageEntry next = EntryOf(fault.index + count);
     if (next.state() != PageState::kStaged) break;
     if (next.frame().raw() != frame.raw() + count) break;
     ++count;

@@ -114,9 +114,7 @@ class FaultHandler {
   [[nodiscard]] Resolution RoomFor(const Fault& fault);
   void Wake(uint64_t address);
 
-  [[nodiscard]] const PageEntry& EntryOf(PageIndex index) {
-    return parts_.map->table().entry(index);
-  }
+  [[nodiscard]] PageEntry EntryOf(PageIndex index) { return parts_.map->table().entry(index); }
   [[nodiscard]] os::UserFaultPort& port() { return parts_.map->port(); }
 
   Parts parts_;

@@ -92,7 +92,7 @@ size_t FaultHandler::RunLength(const Fault& fault, size_t window) {
 FaultHandler::FilledRun FaultHandler::FillRun(const Fault& fault, size_t count) {
   FilledRun run;
   for (; run.count < count; ++run.count) {
-    const PageEntry& entry = EntryOf(fault.index + run.count);
+    const PageEntry entry = EntryOf(fault.index + run.count);
     std::byte* page = fault.thread.scratch.data() + run.count * kPageSize;
     // A copy over a poisoned page succeeds, and would bring it back without a word.
     run.stopped =
@@ -138,7 +138,7 @@ LoadedPage FaultHandler::Fill(const PageEntry& entry, ThreadContext& thread, std
 void FaultHandler::RequestReads(const Fault& fault, const FilledRun& run, size_t count) {
   if (run.count == 0) parts_.swap_in->Request(EntryOf(fault.index).slot());
   for (size_t i = std::max<size_t>(run.count, 1); i < count; ++i) {
-    const PageEntry& entry = EntryOf(fault.index + i);
+    const PageEntry entry = EntryOf(fault.index + i);
     if (entry.state() != PageState::kCompressed) continue;
     if (!parts_.swap_in->RequestAhead(entry.slot())) break;
   }

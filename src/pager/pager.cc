@@ -7,7 +7,7 @@ namespace uzswap {
 Result<void> Pager::Init(const Parts& parts) {
   MutexLock lock(mutex_);
   parts_ = parts;
-  Result<void> done = map_.Init({}, &reclaimer_.contents());
+  Result<void> done = map_.Init({});
   if (!done.ok()) return done;
   done = reclaimer_.Init({}, parts.watermarks.frames);
   if (!done.ok()) return done;

@@ -255,8 +255,9 @@ TEST_P(PagerEvent, GrowthInPlaceIsFoundByItsFirstFault) {
   EXPECT_TRUE(world_.Check()) << world_.failure();
 }
 
-// The region outgrows its extent of page numbers while a compressor holds one of them.
-TEST_P(PagerEvent, GrowthThatRenumbersThePages) {
+// The range outgrows its extent while a store holds one of its pages: the new part is a range of
+// its own, and the page keeps its index.
+TEST_P(PagerEvent, GrowthBeyondTheExtentIsARangeOfItsOwn) {
   world_.fake.GrowInPlace(PagerWorld::At(2 * kPages), PagerWorld::At(2000));
   EXPECT_TRUE(world_.Write(1999, std::byte{1}));
   FinishInFlight();
@@ -295,14 +296,18 @@ TEST(PagerQueues, MoreWaitingThreadsThanOnceFitTheQueue) {
   EXPECT_TRUE(world.Check()) << world.failure();
 }
 
-// A mapping too large for the page table stays outside; one that grew too large gets its zeroes.
+// A mapping that does not fit the page table stays outside; a part that grew gets its zeroes.
 TEST(PagerQueues, AMappingThatFitsNoTableIsStillServed) {
   PagerWorld world;
-  constexpr uint64_t kHuge = PageTable::kPagesMax;
   world.Map(0, 8);
   ASSERT_TRUE(world.Adopt(0, 8));
-  world.fake.GrowInPlace(PagerWorld::At(8), PagerWorld::At(8) + (kHuge << kPageShift));
-  EXPECT_TRUE(world.Write(kHuge - 5, std::byte{1}));
+  PagerTestPeer::RefuseRanges(world.pager);
+  world.Map(100, 8);
+  EXPECT_FALSE(world.Adopt(100, 8));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world.pager, PagerWorld::At(100)));
+  world.fake.GrowInPlace(PagerWorld::At(8), PagerWorld::At(80));
+  EXPECT_TRUE(world.Write(75, std::byte{1}));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world.pager, PagerWorld::At(75)));
   EXPECT_TRUE(world.Write(3, std::byte{1}));
   EXPECT_TRUE(world.ok()) << world.failure();
   world.DoNotCheckAtEnd();

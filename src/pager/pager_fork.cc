@@ -62,9 +62,10 @@ void Pager::ServeWhileFrozen() {
 }
 
 Residence Pager::Locate(uint64_t address) {
-  const PageEntry* entry = map_.table().EntryOf(address);
-  if (entry == nullptr) return Residence::kNotRegistered;
-  return entry->swapped_out() ? Residence::kSwappedOut : Residence::kInProgram;
+  const RegisteredRange* range = map_.table().Find(address);
+  if (range == nullptr) return Residence::kNotRegistered;
+  const PageEntry entry = map_.table().entry(range->IndexOf(address));
+  return entry.swapped_out() ? Residence::kSwappedOut : Residence::kInProgram;
 }
 
 Residence Pager::ResidenceOf(uint64_t address) {

@@ -44,7 +44,7 @@ void ClockPolicy::OnRefault(PageIndex index) {
 void ClockPolicy::OnStored(PageIndex index) { SetRefaults(index, 0); }
 
 bool ClockPolicy::IsVictim(PageIndex index) const {
-  const PageEntry& entry = table_.entry(index);
+  const PageEntry entry = table_.entry(index);
   if (entry.state() != PageState::kResident || entry.pinned()) return false;
   if (AgeOf(index) != kOldest) return false;
   return std::find(recent_, recent_ + kProtected, index) == recent_ + kProtected;
@@ -52,12 +52,12 @@ bool ClockPolicy::IsVictim(PageIndex index) const {
 
 size_t ClockPolicy::SweepLooks() const {
   // As many passes as the youngest page needs to become a victim.
-  const size_t pages = PagesWithin(table_.bytes()).raw();
+  const size_t pages = table_.tracked_pages().raw();
   return std::min(pages * (kOldest + size_t{1}), kSweepLooksMax);
 }
 
 VictimRun ClockPolicy::NextRun(size_t want, size_t* looks_left) {
-  for (; *looks_left > 0 && table_.count() > 0; --*looks_left) {
+  while (*looks_left > 0 && table_.tracked_pages() > PageCount(0)) {
     size_t position = table_.PositionFrom(hand_);
     if (until_jump_ == 0 || position == table_.count()) {
       Jump();
@@ -65,11 +65,14 @@ VictimRun ClockPolicy::NextRun(size_t want, size_t* looks_left) {
     }
     const RegisteredRange& range = table_.at(position);
     hand_ = std::max(hand_, range.start);
-    const PageIndex index = range.IndexOf(hand_);
-    if (IsVictim(index)) {
-      --*looks_left;
-      return {hand_, index, RunFrom(range, want)};
+    const PageIndex index = table_.NextTracked(range, range.IndexOf(hand_));
+    if (!index.valid()) {
+      hand_ = range.end;
+      continue;
     }
+    hand_ = range.AddressOf(index);
+    --*looks_left;
+    if (IsVictim(index)) return {hand_, index, RunFrom(range, want)};
     const uint8_t age = AgeOf(index);
     if (age < kOldest) SetAge(index, static_cast<uint8_t>(age + 1));
     hand_ += kPageSize;
@@ -77,18 +80,16 @@ VictimRun ClockPolicy::NextRun(size_t want, size_t* looks_left) {
   return {};
 }
 
-// To a page of any range, each with the same probability.
+// To a page that has an entry, each with the same probability.
 void ClockPolicy::Jump() {
   until_jump_ = kRunBetweenJumps;
-  uint64_t offset = rng_.Below(PagesWithin(table_.bytes()).raw()) << kPageShift;
-  for (size_t i = 0; i < table_.count(); ++i) {
-    const RegisteredRange& range = table_.at(i);
-    if (offset < range.end - range.start) {
-      hand_ = range.start + offset;
-      return;
-    }
-    offset -= range.end - range.start;
-  }
+  hand_ = 0;
+  const uint64_t pages = table_.tracked_pages().raw();
+  if (pages == 0) return;
+  const PageIndex index = table_.NthTracked(rng_.Below(pages));
+  const RegisteredRange* range = table_.FindByIndex(index);
+  UZ_CHECK(range != nullptr);
+  hand_ = range->AddressOf(index);
 }
 
 // Adjacent victims from the hand on.

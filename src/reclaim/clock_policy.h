@@ -1,8 +1,11 @@
 // ClockPolicy: a clock with ages and random jumps.
 //
-//     registered ranges, by address
+//     pages that have an entry, by address
 //     |--------------------------------------------------------------|
 //          ^ hand: passes over pages; after kRunBetweenJumps victims it jumps to a random page
+//
+// What has no entry (vm/page_table.h) is skipped, and a jump aims at each page that has one with
+// the same probability: a reservation of terabytes costs what is in it.
 //
 //   policy bits of a page:   | refault count : 2 | passes left : 3 |
 //

@@ -22,7 +22,7 @@ void PageContents::NoteReturned(PageIndex index) {
 }
 
 void PageContents::NoteCopiedBack(PageIndex index) {
-  const PageEntry& entry = parts_.table->entry(index);
+  const PageEntry entry = parts_.table->entry(index);
   if (entry.state() == PageState::kStaged) {
     parts_.frames->NoteDropped(entry.frame());
   } else {
@@ -105,14 +105,8 @@ void PageContents::FreeSlot(SwapSlot slot) {
   if (parts_.observer != nullptr) parts_.observer->SlotFreed(slot);
 }
 
-void PageContents::EntryMoved(PageIndex from, PageIndex to, const PageEntry& entry) {
-  if (entry.state() != PageState::kStaged && entry.state() != PageState::kInFlight) return;
-  UZ_CHECK_EQ(parts_.frames->owner(entry.frame()), from);
-  parts_.frames->SetOwner(entry.frame(), to);
-}
-
 void PageContents::CountInherited() {
-  parts_.table->ForEachPage({0, UINT64_MAX}, [this](PageIndex index) {
+  parts_.table->ForEachTracked({0, UINT64_MAX}, [this](PageIndex index) {
     const PageState state = parts_.table->entry(index).state();
     const bool same_filled = state == PageState::kSameFilled;
     if (same_filled || state == PageState::kCompressed) account_.NoteStored(same_filled);
@@ -122,8 +116,8 @@ void PageContents::CountInherited() {
 void PageContents::Audit() const {
   parts_.frames->Audit();
   size_t staged = 0;
-  parts_.table->ForEachPage({0, UINT64_MAX}, [this, &staged](PageIndex index) {
-    const PageEntry& entry = parts_.table->entry(index);
+  parts_.table->ForEachTracked({0, UINT64_MAX}, [this, &staged](PageIndex index) {
+    const PageEntry entry = parts_.table->entry(index);
     if (entry.state() != PageState::kStaged && entry.state() != PageState::kInFlight) return;
     UZ_CHECK_EQ(parts_.frames->owner(entry.frame()), index);
     staged += entry.state() == PageState::kStaged ? 1 : 0;

@@ -43,7 +43,7 @@ enum class FinishOutcome : uint8_t {
   kNoSpace,         // Staged again
 };
 
-class PageContents final : public PageTable::Observer, public PageDiscarder {
+class PageContents final : public PageDiscarder {
  public:
   // All outlive this. `context` is used under the lock only.
   struct Parts {
@@ -79,7 +79,6 @@ class PageContents final : public PageTable::Observer, public PageDiscarder {
   void Audit() const;
 
  private:
-  void EntryMoved(PageIndex from, PageIndex to, const PageEntry& entry) override;
   void FreeSlot(SwapSlot slot);
 
   Parts parts_;

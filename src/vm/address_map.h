@@ -27,8 +27,8 @@ class AddressMap {
   };
 
   // Once. Fails with the errno of mmap.
-  Result<void> Init(const Parts& parts, PageTable::Observer* observer) {
-    Result<void> done = table_.Init(observer);
+  Result<void> Init(const Parts& parts) {
+    Result<void> done = table_.Init();
     if (!done.ok()) return done;
     done = registrar_.Init({});
     UseParts(parts);

@@ -111,7 +111,8 @@ void MappingEvents::ForgetRange(AddressRange range) {
 }
 
 void MappingEvents::DiscardRange(AddressRange range) {
-  parts_.table->ForEachPage(range, [this](PageIndex index) { parts_.discarder->Discard(index); });
+  parts_.table->ForEachTracked(range,
+                               [this](PageIndex index) { parts_.discarder->Discard(index); });
 }
 
 }  // namespace uzswap

@@ -19,11 +19,13 @@
 //
 // Only Transition() changes the state, and it checks the table above. In production only
 // PageTable calls it. The policy bits belong to the victim policy (reclaim/victim_policy.h) and are
-// opaque here. Policy bits and pin survive transitions. A pinned page stays resident: thread
-// descriptors, which the kernel writes when it serves no user faults. Poisoned: the content cannot
-// be read back and this was reported; the mark ends with the state.
+// opaque here. They survive transitions, except to Untracked: what the page holds next is something
+// else. The pin survives all. A pinned page stays resident: thread descriptors, which the kernel
+// writes when it serves no user faults. Poisoned: the content cannot be read back and this was
+// reported; the mark ends with the state.
 //
-// All zeroes is an Untracked page, so a table of entries starts as untouched memory.
+// The empty entry is all zeroes: an Untracked page that is not pinned. The page table keeps no
+// memory for it (vm/entry_store.h).
 #ifndef UZSWAP_VM_PAGE_ENTRY_H_
 #define UZSWAP_VM_PAGE_ENTRY_H_
 
@@ -60,6 +62,7 @@ class PageEntry {
  public:
   static constexpr int kPolicyBits = 7;
 
+  [[nodiscard]] bool empty() const { return bits_ == 0; }
   [[nodiscard]] PageState state() const { return static_cast<PageState>(bits_ & kStateMask); }
   // Requires: Staged or InFlight.
   [[nodiscard]] FrameId frame() const {
@@ -101,14 +104,8 @@ class PageEntry {
   void Transition(PageState to, uint64_t payload = 0) {
     UZ_CHECK((kAllowed[static_cast<int>(state())] >> static_cast<int>(to)) & 1);
     UZ_CHECK_LT(payload, uint64_t{1} << kPayloadBits);
-    bits_ = (bits_ & kKept) | (payload << kPayloadShift) | static_cast<uint64_t>(to);
-  }
-
-  // Forgets policy bits and pin too, for an entry whose page has left the address space.
-  // Requires: Untracked.
-  void Clear() {
-    UZ_CHECK(state() == PageState::kUntracked);
-    bits_ = 0;
+    const uint64_t kept = to == PageState::kUntracked ? kPinBit : kKept;
+    bits_ = (bits_ & kept) | (payload << kPayloadShift) | static_cast<uint64_t>(to);
   }
 
  private:

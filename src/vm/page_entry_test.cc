@@ -97,7 +97,7 @@ TEST(PageEntryDeathTest, EachPayloadBelongsToItsStates) {
   }
 }
 
-TEST(PageEntry, PolicyBitsAndPinSurviveStepsAndGoWithClear) {
+TEST(PageEntry, PolicyBitsSurviveStepsUpToUntrackedAndThePinSurvivesAll) {
   for (unsigned bits = 0; bits < 1U << PageEntry::kPolicyBits; ++bits) {
     PageEntry entry = EntryIn(PageState::kResident);
     entry.SetPolicyBits(static_cast<uint8_t>(bits));
@@ -108,10 +108,9 @@ TEST(PageEntry, PolicyBitsAndPinSurviveStepsAndGoWithClear) {
     EXPECT_EQ(entry.frame(), FrameId(0xffffffff));
     EXPECT_FALSE(entry.poisoned());
     entry.Transition(PageState::kUntracked);
-    EXPECT_EQ(entry.policy_bits(), bits);
-    entry.Clear();
     EXPECT_EQ(entry.policy_bits(), 0);
-    EXPECT_FALSE(entry.pinned());
+    EXPECT_TRUE(entry.pinned());
+    EXPECT_FALSE(entry.empty());
   }
 }
 
@@ -141,9 +140,16 @@ TEST(PageEntryDeathTest, OnlyACompressedPageIsPoisoned) {
   }
 }
 
-TEST(PageEntryDeathTest, OnlyAnUntrackedEntryIsCleared) {
-  PageEntry entry = EntryIn(PageState::kResident);
-  EXPECT_DEATH(entry.Clear(), "check failed");
+TEST(PageEntry, EmptyIsUntrackedWithoutAPin) {
+  EXPECT_TRUE(PageEntry().empty());
+  for (const PageState state : kAll) {
+    PageEntry entry = EntryIn(state);
+    EXPECT_EQ(entry.empty(), state == PageState::kUntracked) << static_cast<int>(state);
+    if (state == PageState::kUntracked) continue;
+    entry.SetPolicyBits(5);
+    entry.Transition(PageState::kUntracked);
+    EXPECT_TRUE(entry.empty()) << static_cast<int>(state);
+  }
 }
 
 }  // namespace

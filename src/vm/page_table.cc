@@ -1,5 +1,6 @@
 #include "vm/page_table.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -7,24 +8,34 @@
 namespace uzswap {
 namespace {
 
+constexpr size_t kRoomAtFirst = 1024;
+
 // Room to grow: half as much again, and at least 2 MiB of program memory.
 constexpr uint64_t CapacityFor(uint64_t pages) { return pages + pages / 2 + 512; }
 
+// An array with the elements of `array` and twice its room.
+template <typename T>
+bool Double(os::VirtualArray<T>* array, size_t count, const char* what) {
+  auto larger = os::VirtualArray<T>::Create(2 * array->capacity(), what);
+  if (!larger.ok()) return false;
+  memcpy(static_cast<void*>(larger.value().data()), array->data(), count * sizeof(T));
+  *array = std::move(larger).value();
+  return true;
+}
+
 }  // namespace
 
-Result<void> PageTable::Init(Observer* observer) {
-  observer_ = observer;
-  auto entries = os::VirtualArray<PageEntry>::Create(kPagesMax, "the page table");
-  if (!entries.ok()) return entries.error();
+Result<void> PageTable::Init() {
+  Result<void> done = entries_.Init();
+  if (!done.ok()) return done;
   auto ranges =
-      os::VirtualArray<RegisteredRange>::Create(kRangesMax, "the table of registered ranges");
+      os::VirtualArray<RegisteredRange>::Create(kRoomAtFirst, "the table of registered ranges");
   if (!ranges.ok()) return ranges.error();
-  auto extents = os::VirtualArray<Extent>::Create(2 * kRangesMax, "the extent table");
+  auto extents = os::VirtualArray<Extent>::Create(kRoomAtFirst + 1, "the extent table");
   if (!extents.ok()) return extents.error();
-  entries_ = std::move(entries).value();
   ranges_ = std::move(ranges).value();
   free_ = std::move(extents).value();
-  free_[0] = {0, static_cast<uint32_t>(kPagesMax)};
+  free_[0] = {0, kPagesMax};
   free_count_ = 1;
   return {};
 }
@@ -60,38 +71,25 @@ const RegisteredRange* PageTable::FindByIndex(PageIndex index) {
   return nullptr;
 }
 
+bool PageTable::EnsureRoom() {
+  if (count_ == ranges_.capacity() && !Double(&ranges_, count_, "the table of registered ranges")) {
+    return false;
+  }
+  // Free extents lie between those of ranges.
+  return free_.capacity() > count_ + 2 || Double(&free_, free_count_, "the extent table");
+}
+
 void PageTable::InsertAt(size_t index, const RegisteredRange& range) {
-  UZ_CHECK_LT(count_, kRangesMax);
+  UZ_CHECK_LT(count_, ranges_.capacity());
   memmove(&ranges_[index] + 1, &ranges_[index], (count_ - index) * sizeof(RegisteredRange));
   ranges_[index] = range;
   ++count_;
 }
 
-void PageTable::EraseAt(size_t index) {
-  --count_;
-  memmove(&ranges_[index], &ranges_[index] + 1, (count_ - index) * sizeof(RegisteredRange));
-}
-
-bool PageTable::Grow(size_t index, uint64_t new_end) {
-  RegisteredRange& range = ranges_[index];
-  const uint64_t pages = (new_end - range.start) >> kPageShift;
-  if (pages > range.capacity) {
-    Extent extent;
-    if (!AllocateExtent(CapacityFor(pages), &extent)) return false;
-    for (uint64_t i = 0; i < range.pages(); ++i) {
-      const PageIndex from = range.first + i;
-      const PageIndex to = PageIndex(extent.first) + i;
-      entries_[to.raw()] = entries_[from.raw()];
-      entries_[from.raw()] = PageEntry();
-      observer_->EntryMoved(from, to, entries_[to.raw()]);
-    }
-    FreeExtent({range.first.raw(), range.capacity});
-    range.first = PageIndex(extent.first);
-    range.capacity = extent.count;
-  }
-  bytes_ += new_end - range.end;
-  range.end = new_end;
-  return true;
+void PageTable::EraseAt(size_t index, size_t ranges) {
+  if (ranges == 0) return;
+  count_ -= ranges;
+  memmove(&ranges_[index], &ranges_[index] + ranges, (count_ - index) * sizeof(RegisteredRange));
 }
 
 Result<void> PageTable::Add(AddressRange range) {
@@ -99,10 +97,22 @@ Result<void> PageTable::Add(AddressRange range) {
   UZ_CHECK(range.start % kPageSize == 0 && range.end % kPageSize == 0);
   const size_t index = PositionFrom(range.start);
   UZ_CHECK(index == count_ || range.end <= ranges_[index].start);
-  if (index > 0 && ranges_[index - 1].end == range.start && Grow(index - 1, range.end)) return {};
-  if (count_ == kRangesMax) return Error{ENOSPC, "the table of registered ranges"};
+  if (refuse_ranges_) return Error{ENOMEM, "the table of registered ranges"};
+  const uint64_t pages = range.pages().raw();
+  uint64_t capacity = CapacityFor(pages);
+  if (index > 0 && ranges_[index - 1].end == range.start) {
+    RegisteredRange& before = ranges_[index - 1];
+    if (before.pages() + pages <= before.capacity) {
+      before.end = range.end;
+      bytes_ += range.size().raw();
+      return {};
+    }
+    // Something that grows: each range of it has room for as much again as the one before.
+    capacity = std::max(capacity, 2 * before.pages());
+  }
+  if (!EnsureRoom()) return Error{ENOMEM, "the table of registered ranges"};
   Extent extent;
-  if (!AllocateExtent(CapacityFor(range.pages().raw()), &extent)) {
+  if (!AllocateExtent(capacity, &extent) && !AllocateExtent(pages, &extent)) {
     return Error{ENOSPC, "the page table"};
   }
   InsertAt(index, {range.start, range.end, PageIndex(extent.first), extent.count});
@@ -113,9 +123,9 @@ Result<void> PageTable::Add(AddressRange range) {
 bool PageTable::SplitAt(uint64_t address) {
   const size_t index = PositionFrom(address);
   if (index == count_ || ranges_[index].start >= address) return true;
-  if (count_ == kRangesMax) return false;
+  if (!EnsureRoom()) return false;
   RegisteredRange upper = ranges_[index];
-  const auto lower_pages = static_cast<uint32_t>((address - upper.start) >> kPageShift);
+  const uint64_t lower_pages = (address - upper.start) >> kPageShift;
   ranges_[index].end = address;
   ranges_[index].capacity = lower_pages;
   upper.start = address;
@@ -126,27 +136,31 @@ bool PageTable::SplitAt(uint64_t address) {
 }
 
 void PageTable::Remove(AddressRange removed) {
-  // A full table cannot split. The part that should go stays, as Untracked pages of addresses
+  // Without memory nothing is split. The part that should go stays, as Untracked pages of addresses
   // that the program no longer has. Nobody can touch them.
   if (!SplitAt(removed.start) || !SplitAt(removed.end)) return;
   const size_t index = PositionFrom(removed.start);
-  while (index < count_ && ranges_[index].start < removed.end) {
-    const RegisteredRange range = ranges_[index];
-    for (uint64_t i = 0; i < range.pages(); ++i) entries_[(range.first + i).raw()].Clear();
+  size_t end = index;
+  for (; end < count_ && ranges_[end].start < removed.end; ++end) {
+    const RegisteredRange& range = ranges_[end];
+    ForEachTracked({range.start, range.end}, [this](PageIndex page) {
+      UZ_CHECK(entry(page).state() == PageState::kUntracked);
+      static_cast<void>(entries_.Set(page, PageEntry()));
+    });
     FreeExtent({range.first.raw(), range.capacity});
     bytes_ -= range.end - range.start;
-    EraseAt(index);
   }
+  EraseAt(index, end - index);
 }
 
 Result<void> PageTable::Move(AddressRange source, uint64_t target) {
   if (!SplitAt(source.start) || !SplitAt(source.end))
-    return Error{ENOSPC, "the table of registered ranges"};
+    return Error{ENOMEM, "the table of registered ranges"};
   // Source and target never overlap, so what was moved is not found again.
   for (size_t index = PositionFrom(source.start);
        index < count_ && ranges_[index].start < source.end; index = PositionFrom(source.start)) {
     RegisteredRange range = ranges_[index];
-    EraseAt(index);
+    EraseAt(index, 1);
     const uint64_t length = range.end - range.start;
     range.start = target + (range.start - source.start);
     range.end = range.start + length;
@@ -160,9 +174,9 @@ Result<void> PageTable::Move(AddressRange source, uint64_t target) {
 bool PageTable::AllocateExtent(uint64_t pages, Extent* extent) {
   for (size_t i = 0; i < free_count_; ++i) {
     if (free_[i].count < pages) continue;
-    *extent = {free_[i].first, static_cast<uint32_t>(pages)};
-    free_[i].first += static_cast<uint32_t>(pages);
-    free_[i].count -= static_cast<uint32_t>(pages);
+    *extent = {free_[i].first, pages};
+    free_[i].first += pages;
+    free_[i].count -= pages;
     if (free_[i].count == 0) {
       --free_count_;
       memmove(&free_[i], &free_[i] + 1, (free_count_ - i) * sizeof(Extent));
@@ -195,9 +209,49 @@ void PageTable::FreeExtent(Extent extent) {
   }
 }
 
+bool PageTable::Store(PageIndex index, PageEntry entry) {
+  if (entries_.Set(index, entry)) return true;
+  ++refused_;
+  return false;
+}
+
+bool PageTable::Transition(PageIndex index, PageState to, uint64_t payload) {
+  PageEntry entry = entries_.Get(index);
+  const PageState before = entry.state();
+  entry.Transition(to, payload);
+  if (!Store(index, entry)) {
+    // Only a new entry needs memory.
+    UZ_CHECK(before == PageState::kUntracked);
+    return false;
+  }
+  resident_ -= before == PageState::kResident ? 1 : 0;
+  resident_ += to == PageState::kResident ? 1 : 0;
+  return true;
+}
+
+void PageTable::SetPolicyBits(PageIndex index, uint8_t bits) {
+  PageEntry entry = entries_.Get(index);
+  if (entry.empty()) return;
+  entry.SetPolicyBits(bits);
+  UZ_CHECK(entries_.Set(index, entry));
+}
+
+bool PageTable::Pin(PageIndex index) {
+  PageEntry entry = entries_.Get(index);
+  entry.Pin();
+  return Store(index, entry);
+}
+
+void PageTable::MarkPoisoned(PageIndex index) {
+  PageEntry entry = entries_.Get(index);
+  entry.MarkPoisoned();
+  UZ_CHECK(entries_.Set(index, entry));
+}
+
 void PageTable::Audit() const {
+  entries_.Audit();
   uint64_t bytes = 0;
-  uint64_t indices = 0;
+  uint64_t tracked = 0;
   uint64_t resident = 0;
   for (size_t i = 0; i < count_; ++i) {
     const RegisteredRange& range = ranges_[i];
@@ -205,16 +259,24 @@ void PageTable::Audit() const {
     UZ_CHECK_LE(range.pages(), range.capacity);
     if (i > 0) UZ_CHECK_LE(ranges_[i - 1].end, range.start);
     bytes += range.end - range.start;
-    indices += range.capacity;
-    for (uint64_t page = 0; page < range.pages(); ++page) {
-      resident += entry(range.first + page).state() == PageState::kResident ? 1 : 0;
-    }
+    ForEachTracked({range.start, range.end}, [&](PageIndex index) {
+      ++tracked;
+      resident += entry(index).state() == PageState::kResident ? 1 : 0;
+    });
   }
   UZ_CHECK_EQ(bytes, bytes_);
+  UZ_CHECK_EQ(tracked, entries_.count());
   UZ_CHECK_EQ(resident, resident_);
+  AuditExtents();
+}
+
+// Used and free extents add up to all indices.
+void PageTable::AuditExtents() const {
+  uint64_t indices = 0;
+  for (size_t i = 0; i < count_; ++i) indices += ranges_[i].capacity;
   for (size_t i = 0; i < free_count_; ++i) {
     indices += free_[i].count;
-    if (i > 0) UZ_CHECK_LT(uint64_t{free_[i - 1].first} + free_[i - 1].count, free_[i].first);
+    if (i > 0) UZ_CHECK_LT(free_[i - 1].first + free_[i - 1].count, free_[i].first);
   }
   UZ_CHECK_EQ(indices, kPagesMax);
 }

@@ -2,20 +2,27 @@
 //
 //      program:   [ range A )        [ range B )[ range C )
 //                  |   |   |            |
-//      entries:  ..e0  e1  e2 ...     ..e7 ...                     one PageEntry for each page
-//                  ^ first = 0          ^ first = 7
+//      indices:  ..0   1   2 ...     ..7 ...                      one for each page
+//                  |       |            |
+//      entries:    e0      e2           e7                        one for each page that is tracked
 //
-// A RegisteredRange is a range of addresses with an extent of indices in the table. The index of a
-// page does not depend on its address: a remap changes the start of the range and nothing else,
+// A RegisteredRange is a range of addresses with an extent of indices. The index of a page does not
+// depend on its address and never changes: a remap changes the start of the range and nothing else,
 // and a fork changes nothing. An extent is larger than its range, so that a heap grows in place.
-// When the range outgrows it, the entries move to a larger extent (amortised, like a vector) and
-// the observer gets the new indices.
+// What does not fit the extent any more gets a range of its own, with an extent that is larger
+// still: a growing heap has few ranges.
 //
-// Invariants: ranges are sorted, not empty and do not overlap; extents do not overlap; entries
-// outside ranges are all zero; resident_pages() is the number of entries in state Resident.
+// Entries are sparse (vm/entry_store.h): a range costs nothing by its size, and an entry exists
+// only for a page whose state is not Untracked, or that is pinned. Loops over ranges skip what has
+// no entry. A page that gets no entry for want of memory stays Untracked: it stays in the program,
+// unmanaged, and is counted (refused()).
 //
-// Not synchronised: the owner's lock guards it. Never allocates from the heap. Every call that is
-// not const invalidates RegisteredRange pointers, except the changes of one entry.
+// Invariants: ranges are sorted, not empty and do not overlap; extents do not overlap; there are no
+// entries outside ranges; resident_pages() is the number of entries in state Resident.
+//
+// Not synchronised: the owner's lock guards it, for readers too. Never allocates from the heap.
+// Every call that is not const invalidates RegisteredRange pointers, except the changes of one
+// entry.
 #ifndef UZSWAP_VM_PAGE_TABLE_H_
 #define UZSWAP_VM_PAGE_TABLE_H_
 
@@ -25,6 +32,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "os/virtual_array.h"
+#include "vm/entry_store.h"
 #include "vm/page_entry.h"
 
 namespace uzswap {
@@ -33,7 +41,7 @@ struct RegisteredRange {
   uint64_t start = 0;
   uint64_t end = 0;
   PageIndex first;        // of the page at `start`
-  uint32_t capacity = 0;  // pages that the extent has room for, from `first` on
+  uint64_t capacity = 0;  // pages that the extent has room for, from `first` on
 
   [[nodiscard]] uint64_t pages() const { return (end - start) >> kPageShift; }
   [[nodiscard]] bool Contains(uint64_t address) const { return start <= address && address < end; }
@@ -51,20 +59,11 @@ struct RegisteredRange {
 
 class PageTable {
  public:
-  static constexpr size_t kRangesMax = 60000;           // below vm.max_map_count
-  static constexpr size_t kPagesMax = size_t{1} << 28;  // a tebibyte of program memory
-
-  // Called when the entry of a page moves from one index to another, before the call ends.
-  class Observer {
-   public:
-    virtual void EntryMoved(PageIndex from, PageIndex to, const PageEntry& entry) = 0;
-
-   protected:
-    ~Observer() = default;
-  };
+  // Four pebibytes of indices: more than any address space holds.
+  static constexpr uint64_t kPagesMax = EntryStore::kIndices;
 
   // Once. Fails with the errno of mmap.
-  Result<void> Init(Observer* observer);
+  Result<void> Init();
 
   // --- Ranges ---
   [[nodiscard]] size_t count() const { return count_; }
@@ -76,71 +75,95 @@ class PageTable {
   [[nodiscard]] const RegisteredRange* Find(uint64_t address) const;
   // The position of the first range that ends beyond `address`; count() if there is none.
   [[nodiscard]] size_t PositionFrom(uint64_t address) const;
-  // The range whose extent holds `index`, or nullptr. Linear, but it starts at the last result.
+  // The range that holds `index`, or nullptr. Linear, but it starts at the last result.
   [[nodiscard]] const RegisteredRange* FindByIndex(PageIndex index);
 
-  // Adds a range whose pages are Untracked. It joins the range that ends where it starts.
-  // Requires: no overlap. Fails with ENOSPC when the tables are full.
+  // Adds a range whose pages are Untracked. It joins the range that ends where it starts, if its
+  // extent has room. Requires: no overlap. Fails with ENOSPC when the indices are used up, and with
+  // ENOMEM when there is no memory for another range.
   Result<void> Add(AddressRange range);
   // Removes the addresses, and splits ranges at its edges.
   // Requires: the entries of these pages are Untracked.
   void Remove(AddressRange range);
   // What was at `range` is now at `target`; pages keep their indices.
-  // Requires: the target overlaps no range. Fails with ENOSPC when the table is full.
+  // Requires: the target overlaps no range. Fails with ENOMEM when there is no memory for another
+  // range.
   Result<void> Move(AddressRange range, uint64_t target);
 
   // The sum of the sizes of all ranges.
   [[nodiscard]] Bytes bytes() const { return Bytes(bytes_); }
-  // Calls visit(PageIndex) for each registered page of the range, upwards. `visit` may change
-  // entries, not ranges.
+  // Calls visit(PageIndex) for each registered page of the range, upwards. For short ranges.
+  // `visit` may change entries, not ranges.
   template <typename Visitor>
   void ForEachPage(AddressRange range, Visitor&& visit) const;
+  // The same for the pages that have an entry. Absent entries cost nothing.
+  template <typename Visitor>
+  void ForEachTracked(AddressRange range, Visitor&& visit) const;
 
   // --- Entries ---
-  [[nodiscard]] const PageEntry& entry(PageIndex index) const { return entries_[index.raw()]; }
-  // The entry of `address`, or nullptr if it is not registered.
-  [[nodiscard]] const PageEntry* EntryOf(uint64_t address) const {
+  [[nodiscard]] PageEntry entry(PageIndex index) const { return entries_.Get(index); }
+  // The entry of `address`; the empty one if it is not registered.
+  [[nodiscard]] PageEntry EntryOf(uint64_t address) const {
     const RegisteredRange* range = Find(address);
-    return range == nullptr ? nullptr : &entry(range->IndexOf(address));
+    return range == nullptr ? PageEntry() : entry(range->IndexOf(address));
   }
-  // The only function that changes the state of a page. A forbidden step is a bug.
-  void Transition(PageIndex index, PageState to, uint64_t payload = 0) {
-    PageEntry& entry = entries_[index.raw()];
-    resident_ -= entry.state() == PageState::kResident ? 1 : 0;
-    resident_ += to == PageState::kResident ? 1 : 0;
-    entry.Transition(to, payload);
+  // Pages with an entry.
+  [[nodiscard]] PageCount tracked_pages() const { return PageCount(entries_.count()); }
+  // The first page of the range at or above `from` that has an entry. Not valid: there is none.
+  [[nodiscard]] PageIndex NextTracked(const RegisteredRange& range, PageIndex from) const {
+    return entries_.Next(from, range.first + range.pages());
   }
-  void SetPolicyBits(PageIndex index, uint8_t bits) { entries_[index.raw()].SetPolicyBits(bits); }
-  void Pin(PageIndex index) { entries_[index.raw()].Pin(); }
-  void MarkPoisoned(PageIndex index) { entries_[index.raw()].MarkPoisoned(); }
-  [[nodiscard]] PageCount resident_pages() const { return PageCount(resident_); }
+  // Page number `n` of all that have an entry. Requires: n < tracked_pages().
+  [[nodiscard]] PageIndex NthTracked(uint64_t n) const { return entries_.Nth(n); }
 
-  // Checks order, overlap, extents, the sum of sizes and the count of resident pages.
+  // The only function that changes the state of a page. A forbidden step is a bug. False: the page
+  // has no entry, and there is no memory for one. It stays Untracked.
+  bool Transition(PageIndex index, PageState to, uint64_t payload = 0);
+  // A page without an entry has no policy bits.
+  void SetPolicyBits(PageIndex index, uint8_t bits);
+  // False as Transition.
+  bool Pin(PageIndex index);
+  void MarkPoisoned(PageIndex index);
+  [[nodiscard]] PageCount resident_pages() const { return PageCount(resident_); }
+  // How often there was no memory for an entry.
+  [[nodiscard]] uint64_t refused() const { return refused_; }
+  // Memory of the entries.
+  [[nodiscard]] Bytes entry_bytes() const { return entries_.used_bytes(); }
+
+  // Checks order, overlap, extents, the sum of sizes, entries and the count of resident pages.
   void Audit() const;
+  // No memory for new entries from now on, except in freed blocks.
+  void RefuseGrowthForTest() { entries_.RefuseGrowthForTest(); }
+  // No memory for new ranges from now on.
+  void RefuseRangesForTest() { refuse_ranges_ = true; }
 
  private:
   struct Extent {
-    uint32_t first = 0;
-    uint32_t count = 0;
+    uint64_t first = 0;
+    uint64_t count = 0;
   };
 
+  bool Store(PageIndex index, PageEntry entry);
   // Splits the range that holds `address` strictly inside, so that one begins there.
   bool SplitAt(uint64_t address);
+  // Makes room for another range, and another free extent.
+  bool EnsureRoom();
   void InsertAt(size_t position, const RegisteredRange& range);
-  void EraseAt(size_t position);
-  bool Grow(size_t position, uint64_t new_end);
+  void EraseAt(size_t position, size_t ranges);
   bool AllocateExtent(uint64_t pages, Extent* extent);
   void FreeExtent(Extent extent);
+  void AuditExtents() const;
 
-  os::VirtualArray<PageEntry> entries_;
+  EntryStore entries_;
   os::VirtualArray<RegisteredRange> ranges_;
-  os::VirtualArray<Extent> free_;  // sorted by first, never adjacent
+  os::VirtualArray<Extent> free_;  // sorted by first, never adjacent; at most one more than ranges
   size_t count_ = 0;
   size_t free_count_ = 0;
   uint64_t bytes_ = 0;
   uint64_t resident_ = 0;
+  uint64_t refused_ = 0;
   size_t last_found_ = 0;
-  Observer* observer_ = nullptr;
+  bool refuse_ranges_ = false;
 };
 
 template <typename Visitor>
@@ -152,6 +175,18 @@ void PageTable::ForEachPage(AddressRange wanted, Visitor&& visit) const {
     const PageIndex first = range.IndexOf(from);
     const uint64_t pages = (to - from) >> kPageShift;
     for (uint64_t page = 0; page < pages; ++page) visit(first + page);
+  }
+}
+
+template <typename Visitor>
+void PageTable::ForEachTracked(AddressRange wanted, Visitor&& visit) const {
+  for (size_t i = PositionFrom(wanted.start); i < count_ && at(i).start < wanted.end; ++i) {
+    const RegisteredRange& range = at(i);
+    const uint64_t from = range.start > wanted.start ? range.start : wanted.start;
+    const uint64_t to = range.end < wanted.end ? range.end : wanted.end;
+    const PageIndex end = range.IndexOf(from) + ((to - from) >> kPageShift);
+    PageIndex index = entries_.Next(range.IndexOf(from), end);
+    for (; index.valid(); index = entries_.Next(index + 1, end)) visit(index);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -14,22 +15,9 @@ namespace {
 constexpr uint64_t kBase = uint64_t{1} << 40;
 constexpr uint64_t At(uint64_t page) { return kBase + (page << kPageShift); }
 
-// Knows the index of each marked page, from what the table reports only.
-class Listener final : public PageTable::Observer {
- public:
-  void EntryMoved(PageIndex from, PageIndex to, const PageEntry& entry) override {
-    ++moves;
-    if (entry.state() != PageState::kStaged) return;
-    EXPECT_EQ(index_of_.at(entry.frame().raw()), from);
-    index_of_[entry.frame().raw()] = to;
-  }
-  std::map<uint32_t, PageIndex> index_of_;
-  size_t moves = 0;
-};
-
 class PageTableTest : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_TRUE(table_.Init(&listener_).ok()); }
+  void SetUp() override { ASSERT_TRUE(table_.Init().ok()); }
   void TearDown() override { table_.Audit(); }
 
   void Add(uint64_t page, uint64_t count) {
@@ -42,24 +30,21 @@ class PageTableTest : public testing::Test {
     EXPECT_EQ(table_.resident_pages(), PageCount(1));
     table_.Transition(index, PageState::kStaged, mark);
     EXPECT_EQ(table_.resident_pages(), PageCount(0));
-    listener_.index_of_[mark] = index;
+    index_of_[mark] = index;
   }
   uint32_t MarkOf(uint64_t page) {
-    const PageEntry* entry = table_.EntryOf(At(page));
-    if (entry == nullptr) return 0;
-    return entry->state() == PageState::kStaged ? entry->frame().raw() : 0;
+    const PageEntry entry = table_.EntryOf(At(page));
+    return entry.state() == PageState::kStaged ? entry.frame().raw() : 0;
   }
   void Remove(uint64_t page, uint64_t count) {
-    table_.ForEachPage({At(page), At(page + count)}, [this](PageIndex index) {
-      const PageEntry& entry = table_.entry(index);
-      if (entry.state() == PageState::kUntracked) return;
-      listener_.index_of_.erase(entry.frame().raw());
+    table_.ForEachTracked({At(page), At(page + count)}, [this](PageIndex index) {
+      index_of_.erase(table_.entry(index).frame().raw());
       table_.Transition(index, PageState::kUntracked);
     });
     table_.Remove({At(page), At(page + count)});
   }
 
-  Listener listener_;
+  std::map<uint32_t, PageIndex> index_of_;  // by mark
   PageTable table_;
 };
 
@@ -96,17 +81,106 @@ TEST_F(PageTableTest, WhatEndsWhereItBeginsGrows) {
   EXPECT_EQ(table_.count(), 3u);
 }
 
-TEST_F(PageTableTest, GrowthWithinTheExtentKeepsIndicesAndBeyondItMovesThem) {
+TEST_F(PageTableTest, GrowthWithinTheExtentJoinsAndBeyondItIsARangeOfItsOwn) {
   Add(0, 4);
   Mark(3, 33);
-  const PageIndex before = listener_.index_of_[33];
+  const PageIndex before = index_of_[33];
   Add(4, 100);
-  EXPECT_EQ(listener_.index_of_[33], before);
-  EXPECT_EQ(listener_.moves, 0u);
-  Add(104, 3000);
-  EXPECT_NE(listener_.index_of_[33], before);
-  EXPECT_EQ(MarkOf(3), 33u);
   EXPECT_EQ(table_.count(), 1u);
+  Add(104, 3000);
+  EXPECT_EQ(table_.count(), 2u);
+  EXPECT_EQ(table_.at(1).start, At(104));
+  EXPECT_EQ(MarkOf(3), 33u);
+  EXPECT_EQ(table_.Find(At(3))->IndexOf(At(3)), before) << "an index never changes";
+}
+
+TEST_F(PageTableTest, AHeapThatGrowsInSmallStepsHasFewRanges) {
+  uint64_t page = 0;
+  for (; page < (uint64_t{4} << 30 >> kPageShift); page += 33) Add(page, 33);
+  EXPECT_LE(table_.count(), 16u);
+  EXPECT_EQ(table_.bytes(), Bytes(page << kPageShift));
+  EXPECT_EQ(table_.entry_bytes(), Bytes(0));
+}
+
+TEST_F(PageTableTest, AnySizeIsRegisteredAndCostsWhatIsTracked) {
+  constexpr uint64_t kGiB = uint64_t{1} << (30 - kPageShift);
+  uint64_t page = 0;
+  for (const uint64_t pages : {uint64_t{1}, uint64_t{511}, uint64_t{512}, uint64_t{513}, kGiB,
+                               683 * kGiB, 683 * kGiB + 1, 1024 * kGiB, 32 * 1024 * kGiB}) {
+    Add(page, pages);
+    Mark(page, 1);
+    if (pages > 1) Mark(page + pages - 1, 2);
+    EXPECT_EQ(MarkOf(page), 1u) << pages;
+    EXPECT_EQ(MarkOf(page + pages - 1), pages > 1 ? 2u : 1u) << pages;
+    EXPECT_LE(table_.entry_bytes(), Bytes(16 << 10)) << pages;
+    table_.Audit();
+    const PageIndex last = index_of_[pages > 1 ? 2 : 1];
+    EXPECT_EQ(table_.FindByIndex(last)->AddressOf(last), At(page + pages - 1));
+    Remove(page + pages / 3, pages - pages / 3);  // a part
+    EXPECT_EQ(table_.bytes(), Bytes(pages / 3 << kPageShift));
+    Remove(page, pages);
+    EXPECT_EQ(table_.count(), 0u);
+    EXPECT_EQ(table_.entry_bytes(), Bytes(0));
+    page += pages + 7;
+  }
+}
+
+TEST_F(PageTableTest, ManyRangesAreBoundedByMemoryOnly) {
+  constexpr uint64_t kRanges = 70000;
+  for (uint64_t i = 0; i < kRanges; ++i) Add(2 * i, 1);
+  EXPECT_EQ(table_.count(), kRanges);
+  for (uint64_t i = 0; i < kRanges; i += 7) Mark(2 * i, static_cast<uint32_t>(i + 1));
+  for (uint64_t i = 0; i < kRanges; i += 7) ASSERT_EQ(MarkOf(2 * i), i + 1);
+  table_.Audit();
+  Remove(0, 2 * kRanges);
+  EXPECT_EQ(table_.count(), 0u);
+}
+
+TEST_F(PageTableTest, NextAndNthVisitWhatIsTrackedInOrder) {
+  Add(0, 100000);
+  const RegisteredRange range = table_.at(0);
+  EXPECT_FALSE(table_.NextTracked(range, range.first).valid());
+  const uint64_t pages[] = {0, 1, 511, 512, 700, 70000, 99999};
+  uint32_t mark = 0;
+  for (const uint64_t page : pages) Mark(page, ++mark);
+  EXPECT_EQ(table_.tracked_pages(), PageCount(std::size(pages)));
+  PageIndex at = range.first;
+  for (size_t i = 0; i < std::size(pages); ++i) {
+    EXPECT_EQ(table_.NthTracked(i), range.first + pages[i]);
+    at = table_.NextTracked(range, at);
+    ASSERT_EQ(at, range.first + pages[i]);
+    ++at;
+  }
+  EXPECT_FALSE(table_.NextTracked(range, at).valid());
+  std::vector<uint64_t> seen;
+  table_.ForEachTracked({At(1), At(70000)},
+                        [&](PageIndex index) { seen.push_back(index - range.first); });
+  EXPECT_EQ(seen, (std::vector<uint64_t>{1, 511, 512, 700}));
+}
+
+TEST_F(PageTableTest, WithoutMemoryAPageStaysUntracked) {
+  Add(0, 100000);
+  Mark(0, 1);
+  const PageIndex first = table_.at(0).first;
+  table_.RefuseGrowthForTest();
+  uint64_t taken = 0;
+  for (uint64_t page = 1; page < 100000; ++page) {
+    taken += table_.Transition(first + page, PageState::kResident) ? 1 : 0;
+  }
+  EXPECT_EQ(table_.refused(), 99999 - taken);
+  EXPECT_GT(table_.refused(), 0u);
+  EXPECT_EQ(table_.resident_pages(), PageCount(taken));
+  EXPECT_EQ(table_.entry(first + 99999).state(), PageState::kUntracked);
+  table_.SetPolicyBits(first + 99999, 3);
+  EXPECT_TRUE(table_.entry(first + 99999).empty());
+  EXPECT_FALSE(table_.Pin(first + 99999));
+  table_.Audit();
+  EXPECT_TRUE(table_.Transition(first, PageState::kResident)) << "an entry that exists changes";
+  for (uint64_t page = 0; page < 100000; ++page) {
+    if (table_.entry(first + page).empty()) continue;
+    EXPECT_TRUE(table_.Transition(first + page, PageState::kUntracked));
+  }
+  EXPECT_EQ(table_.tracked_pages(), PageCount(0));
 }
 
 TEST_F(PageTableTest, RemoveSplitsAndKeepsTheRest) {
@@ -143,11 +217,13 @@ TEST_F(PageTableTest, MoveTakesPartsAlong) {
   EXPECT_EQ(MarkOf(115), 0u);
   EXPECT_EQ(MarkOf(25), 26u);
   EXPECT_EQ(table_.bytes(), Bytes(20 * kPageSize));
-  EXPECT_EQ(listener_.moves, 0u);  // indices stay
+  for (const auto& [mark, index] : index_of_) {
+    EXPECT_EQ(table_.entry(index).frame().raw(), mark) << "indices stay";
+  }
 }
 
 TEST_F(PageTableTest, TablesThatAreFullSaySo) {
-  EXPECT_FALSE(table_.Add({kBase, kBase + (uint64_t{PageTable::kPagesMax} << kPageShift)}).ok());
+  EXPECT_FALSE(table_.Add({kBase, kBase + ((PageTable::kPagesMax + 1) << kPageShift)}).ok());
   EXPECT_EQ(table_.count(), 0u);
   Add(0, 1);
   EXPECT_EQ(table_.bytes(), Bytes(kPageSize));
@@ -224,7 +300,7 @@ class PageTableModel : public PageTableTest {
       ASSERT_EQ(MarkOf(page), found->second) << page;
       const PageIndex index = range->IndexOf(At(page));
       if (found->second != 0) {
-        ASSERT_EQ(listener_.index_of_.at(found->second), index);
+        ASSERT_EQ(index_of_.at(found->second), index);
       }
       const RegisteredRange* by_index = table_.FindByIndex(index);
       ASSERT_NE(by_index, nullptr);

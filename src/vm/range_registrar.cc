@@ -118,8 +118,7 @@ void RangeRegistrar::AbortIfTouchedEarly(AddressRange range) {
   os::PresentWalk walk(*parts_.address_space, range.start, range.end);
   for (os::PresentRun run; walk.Next(&run);) {
     for (uint64_t address = run.start; address < run.end; address += kPageSize) {
-      const PageEntry* entry = parts_.table->EntryOf(address);
-      if (entry == nullptr || !entry->swapped_out()) continue;
+      if (!parts_.table->EntryOf(address).swapped_out()) continue;
       PanicOperands(__FILE__, __LINE__,
                     "a forked child touched a page before uzswap could serve it", address, 0);
     }

@@ -42,37 +42,40 @@ bool PagerTestPeer::IsRegistered(Pager& pager, uint64_t address) {
   return pager.ResidenceOf(address) != Residence::kNotRegistered;
 }
 
+void PagerTestPeer::RefuseRanges(Pager& pager) {
+  MutexLock lock(pager.mutex_);
+  pager.map_.table().RefuseRangesForTest();
+}
+
 PageState PagerTestPeer::StateOf(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
-  const PageEntry* entry = pager.map_.table().EntryOf(address);
-  return entry == nullptr ? PageState::kUntracked : entry->state();
+  return pager.map_.table().EntryOf(address).state();
 }
 
 bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t address,
                               std::byte* page) {
   MutexLock lock(pager.mutex_);
   memset(page, 0, kPageSize);
-  const PageEntry* entry = pager.map_.table().EntryOf(address);
-  if (entry == nullptr) return true;
-  switch (entry->state()) {
+  const PageEntry entry = pager.map_.table().EntryOf(address);
+  switch (entry.state()) {
     case PageState::kUntracked:
       return true;
     case PageState::kResident:
       return false;
     case PageState::kStaged:
     case PageState::kInFlight:
-      memcpy(page, pager.reclaimer_.frames().data(entry->frame()), kPageSize);
+      memcpy(page, pager.reclaimer_.frames().data(entry.frame()), kPageSize);
       return true;
     case PageState::kCompressed:
       // Twice, as the pager does. A poisoned page has no content, which the comparison shows.
       for (int i = 0; i < 2; ++i) {
         const LoadedPage loaded = pager.parts_.store->Load(
-            context, entry->slot(), PageBytes(page, kPageSize), LoadFrom::kAnywhere);
+            context, entry.slot(), PageBytes(page, kPageSize), LoadFrom::kAnywhere);
         if (loaded == LoadedPage::kLoaded) break;
       }
       return true;
     case PageState::kSameFilled:
-      FillPage((uint64_t{entry->pattern()} << 32) | entry->pattern(), {page, kPageSize});
+      FillPage((uint64_t{entry.pattern()} << 32) | entry.pattern(), {page, kPageSize});
       return true;
   }
   return false;

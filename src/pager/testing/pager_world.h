@@ -64,6 +64,8 @@ class PagerTestPeer {
   static bool Adopt(Pager& pager, uint64_t start, uint64_t end);
   static PageState StateOf(Pager& pager, uint64_t address);
   static bool IsRegistered(Pager& pager, uint64_t address);
+  // The page table has no memory for more ranges from now on.
+  static void RefuseRanges(Pager& pager);
   // The content that the pager would populate. False for a page whose entry says Resident.
   static bool ContentOf(Pager& pager, CacheContext& context, uint64_t address, std::byte* page);
   // Makes the page as old as can be and puts the clock's hand on it.

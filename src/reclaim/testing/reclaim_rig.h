@@ -91,7 +91,7 @@ class ReclaimRig {
 
   // `pages` resident pages in one range, and so many staging frames.
   explicit ReclaimRig(uint64_t pages, uint64_t staging_frames = 64) : policy(table) {
-    UZ_CHECK(table.Init(&contents).ok());
+    UZ_CHECK(table.Init().ok());
     UZ_CHECK(frames.Init(PageCount(staging_frames)).ok());
     contents.Init({.table = &table,
                    .frames = &frames,
@@ -114,7 +114,7 @@ class ReclaimRig {
     policy.AimForTest(At(0));
   }
   ~ReclaimRig() {
-    table.ForEachPage({0, UINT64_MAX}, [this](PageIndex index) { contents.Discard(index); });
+    table.ForEachTracked({0, UINT64_MAX}, [this](PageIndex index) { contents.Discard(index); });
     contents.Audit();
     UZ_CHECK(sink.allocated.empty());
   }
