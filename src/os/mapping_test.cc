@@ -72,8 +72,9 @@ TEST(MappingTest, AReservationGrowsByDoublingWithinBounds) {
     ASSERT_TRUE(mapping.MakeAccessible(c.asked)) << c.asked;
     EXPECT_EQ(mapping.accessible(), c.accessible) << c.asked;
     mapping.data()[c.accessible - 1] = std::byte{1};
-    if (c.accessible < mapping.size())
+    if (c.accessible < mapping.size()) {
       EXPECT_DEATH(mapping.data()[c.accessible] = std::byte{1}, "");
+    }
   }
   EXPECT_DEATH(static_cast<void>(mapping.MakeAccessible((64 << 20) + 1)), "check failed");
 }

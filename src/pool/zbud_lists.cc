@@ -88,7 +88,7 @@ size_t ZbudPool::List(const Bud& bud, std::span<ObjectInfo> objects) const {
 size_t ZbudPool::ListObjectsInFrame(FrameId frame, std::span<ObjectInfo> objects) {
   if (arena_->kind(frame) != FrameKind::kPool || arena_->owner(frame) != owner_id_) return 0;
   const uint64_t unit = arena_->tag(frame);
-  if (unit == 0 || unit >= buds_.capacity()) return 0;
+  if (unit == 0 || unit >= units_.touched()) return 0;
   Shard& shard = LockUnit(static_cast<uint32_t>(unit));
   shard.mutex.AssertHeld();
   const Bud& bud = buds_[unit];

@@ -216,7 +216,7 @@ CompactOutcome ZbudPool::CompactStep(uint32_t budget) {
 
 MigrateOutcome ZbudPool::TryMigrateFrame(FrameId from, FrameId to) {
   const uint64_t unit = arena_->tag(from);
-  if (unit == 0 || unit >= buds_.capacity()) return MigrateOutcome::kGone;
+  if (unit == 0 || unit >= units_.touched()) return MigrateOutcome::kGone;
   Shard& shard = LockUnit(static_cast<uint32_t>(unit));
   shard.mutex.AssertHeld();
   Bud& bud = buds_[unit];

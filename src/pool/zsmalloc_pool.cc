@@ -86,7 +86,7 @@ uint32_t ZsmallocPool::LockUnitOfFrame(FrameId frame, uint32_t* k) UZ_NO_THREAD_
   const uint64_t tag = arena_->tag(frame);
   const auto unit = static_cast<uint32_t>(tag);
   *k = static_cast<uint32_t>(tag >> 32);
-  if (unit == 0 || unit >= pages_.capacity()) return 0;
+  if (unit == 0 || unit >= pages_.touched()) return 0;
   Group& group = LockUnit(unit);
   Zspage& page = pages_[unit];
   if (page.is_used() && *k < ClassOf(page).frames) {

@@ -139,6 +139,8 @@ class ZspageTable {
   void Return(uint32_t unit);
 
   [[nodiscard]] uint64_t capacity() const { return pages_.capacity(); }
+  // All zspages below it can be read. See IndexPool.
+  [[nodiscard]] uint64_t touched() const { return units_.touched(); }
   Zspage& operator[](uint32_t unit) { return pages_[unit]; }
   [[nodiscard]] uint32_t UnitOf(const Zspage& page) const {
     return static_cast<uint32_t>(&page - pages_.data());

@@ -44,7 +44,9 @@ class EntryStoreTest : public testing::Test {
       ASSERT_EQ(Get(raw), mark) << raw;
       at = store_.Next(at, PageIndex(EntryStore::kIndices));
       ASSERT_EQ(at, PageIndex(raw));
-      if (n % 16 == 0) ASSERT_EQ(store_.Nth(n), PageIndex(raw));
+      if (n % 16 == 0) {
+        ASSERT_EQ(store_.Nth(n), PageIndex(raw));
+      }
       ++at;
       ++n;
     }

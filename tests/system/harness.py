@@ -34,6 +34,7 @@ SKIP = 77  # what ctest takes for "skipped"
 HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymous memory
 DEADLINE_S = 300.0
 END_S = 60.0  # for processes that have been killed or asked to end
+STACKS_MOST = 60
 SETTLE_S = 20.0  # for processes that end by themselves after the command
 
 # --- the limit, as the README promises it ---
@@ -367,7 +368,7 @@ class Run:
 
 
 def stacks_of(pids: list[int]) -> str:
-    """The kernel stack of each thread, for a run that does not end."""
+    """The kernel stacks of the threads, for a run that does not end; not of thousands of them."""
     lines = []
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").glob("*"):
@@ -376,7 +377,7 @@ def stacks_of(pids: list[int]) -> str:
                 state = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
                 name = (task / "comm").read_text().strip()
                 lines.append(f"  {pid}/{task.name} {name} {state}: {' < '.join(frames[:6])}")
-    return "\n".join(lines)
+    return "\n".join(lines[:STACKS_MOST])
 
 
 @contextlib.contextmanager
