@@ -64,7 +64,7 @@ void Pager::ServeWhileFrozen() {
 Residence Pager::Locate(uint64_t address) {
   const RegisteredRange* range = map_.table().Find(address);
   if (range == nullptr) return Residence::kNotRegistered;
-  const PageEntry entry = map_.table().entry(range->IndexOf(address));
+  const PageEntry entry = map_.table().PeekEntry(range->IndexOf(address));
   return entry.swapped_out() ? Residence::kSwappedOut : Residence::kInProgram;
 }
 

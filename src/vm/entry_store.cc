@@ -66,13 +66,20 @@ PageEntry EntryStore::Get(PageIndex index) const {
     memo_block_ = Walk(raw).block;
     memo_number_ = raw >> kBlockShift;
   }
-  if (memo_block_ == 0) return {};
-  const uint32_t offset = OffsetOf(raw);
-  if (ClassOf(memo_block_) == kFullClass) return FullAt(memo_block_).entries[offset];
-  const Sorted block = SortedAt(memo_block_);
-  const uint16_t position = block.From(offset);
-  const bool found = position < *block.count && block.offsets[position] == offset;
-  return found ? block.entries[position] : PageEntry();
+  return EntryIn(memo_block_, OffsetOf(raw));
+}
+
+PageEntry EntryStore::Peek(PageIndex index) const {
+  return EntryIn(Walk(index.raw()).block, OffsetOf(index.raw()));
+}
+
+PageEntry EntryStore::EntryIn(uint32_t block, uint32_t offset) const {
+  if (block == 0) return {};
+  if (ClassOf(block) == kFullClass) return FullAt(block).entries[offset];
+  const Sorted sorted = SortedAt(block);
+  const uint16_t position = sorted.From(offset);
+  const bool found = position < *sorted.count && sorted.offsets[position] == offset;
+  return found ? sorted.entries[position] : PageEntry();
 }
 
 uint32_t EntryStore::NextOffset(uint32_t name, uint32_t offset) const {

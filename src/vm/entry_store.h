@@ -47,6 +47,8 @@ class EntryStore {
 
   // The empty entry if there is none.
   [[nodiscard]] PageEntry Get(PageIndex index) const;
+  // The same, and changes nothing: for a thread that reads while the owner of the lock holds still.
+  [[nodiscard]] PageEntry Peek(PageIndex index) const;
   // False, and nothing changes: a new entry would be needed, and there is no memory for it.
   [[nodiscard]] bool Set(PageIndex index, PageEntry entry);
 
@@ -137,6 +139,7 @@ class EntryStore {
   [[nodiscard]] uint32_t NextOffset(uint32_t name, uint32_t offset) const;
 
   [[nodiscard]] Path Walk(uint64_t raw) const;
+  [[nodiscard]] PageEntry EntryIn(uint32_t block, uint32_t offset) const;
   [[nodiscard]] uint32_t AllocateBlock(int size_class);
   void FreeBlock(uint32_t name);
   bool MakePath(uint64_t raw, Path* path);

@@ -42,6 +42,7 @@ class EntryStoreTest : public testing::Test {
     uint64_t n = 0;
     for (const auto& [raw, mark] : model_) {
       ASSERT_EQ(Get(raw), mark) << raw;
+      ASSERT_EQ(store_.Peek(PageIndex(raw)).frame().raw(), mark) << raw;
       at = store_.Next(at, PageIndex(EntryStore::kIndices));
       ASSERT_EQ(at, PageIndex(raw));
       if (n % 16 == 0) {

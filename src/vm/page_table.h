@@ -102,6 +102,8 @@ class PageTable {
 
   // --- Entries ---
   [[nodiscard]] PageEntry entry(PageIndex index) const { return entries_.Get(index); }
+  // The same, and changes nothing: for a thread that reads while the owner of the lock holds still.
+  [[nodiscard]] PageEntry PeekEntry(PageIndex index) const { return entries_.Peek(index); }
   // The entry of `address`; the empty one if it is not registered.
   [[nodiscard]] PageEntry EntryOf(uint64_t address) const {
     const RegisteredRange* range = Find(address);
