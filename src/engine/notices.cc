@@ -50,7 +50,7 @@ void Notices::Say(std::string_view line, Importance importance) {
   if (member_->joined()) member_->statistics().dropped_messages.Add();
 }
 
-void Notices::OverLimit(Bytes tree, Bytes limit) {
+void Notices::OverLimit(Bytes tree, Bytes limit, Bytes (*locked)()) {
   if (!member_->session().TakeWarning(Warning::kOverLimit)) return;
   Line line;
   line.Text("uzswap: memory usage exceeds the limit: the program uses ")
@@ -59,8 +59,13 @@ void Notices::OverLimit(Bytes tree, Bytes limit) {
       .Decimal(limit.raw() >> 20)
       .Text(" MiB, and reclaim makes no progress (")
       .Decimal(member_->statistics().reject_compress_poor.Get())
-      .Text(" attempts to compress a page saved nothing); the program continues\n")
-      .Text("  fix: raise --limit, or add a backing file with --backing\n");
+      .Text(" attempts to compress a page saved nothing); the program continues\n");
+  const uint64_t locked_mib = locked == nullptr ? 0 : locked().raw() >> 20;
+  if (locked_mib > 0) {
+    line.Text("  ").Text(member_->name()).Text(" has locked ").Decimal(locked_mib);
+    line.Text(" MiB (mlock, mlockall); locked memory stays resident\n");
+  }
+  line.Text("  fix: raise --limit, or add a backing file with --backing\n");
   Say(line.view(), Importance::kAlways);
 }
 

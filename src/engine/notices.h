@@ -44,8 +44,9 @@ class Notices {
   // `write` is where lines go that no runner prints. Before Init nothing is said.
   void Init(SessionMember& member, Writer write);
 
-  // The tree holds `tree`, more than `limit`, and reclaim makes no progress.
-  void OverLimit(Bytes tree, Bytes limit);
+  // The tree holds `tree`, more than `limit`, and reclaim makes no progress. `locked`, if given,
+  // tells how much memory this process has locked; it is called only if the line is said.
+  void OverLimit(Bytes tree, Bytes limit, Bytes (*locked)() = nullptr);
   // This process runs unmanaged.
   void Refused(Error error);
   // This process has no reclaim daemon that could watch it. Said for the first of the tree.

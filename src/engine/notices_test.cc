@@ -48,6 +48,13 @@ TEST_F(NoticesTest, Texts) {
        "reclaim makes no progress (3 attempts to compress a page saved nothing); the program "
        "continues\n  fix: raise --limit, or add a backing file with --backing\n",
        [](Notices& n) { n.OverLimit(Bytes(70 << 20), Bytes(64 << 20)); }},
+      {"uzswap: memory usage exceeds the limit: the program uses 170 MiB, the limit is 64 MiB, and "
+       "reclaim makes no progress (3 attempts to compress a page saved nothing); the program "
+       "continues\n  redis has locked 160 MiB (mlock, mlockall); locked memory stays resident\n"
+       "  fix: raise --limit, or add a backing file with --backing\n",
+       [](Notices& n) {
+         n.OverLimit(Bytes(170 << 20), Bytes(64 << 20), [] { return Bytes(160 << 20); });
+       }},
       {"uzswap: redis runs without uzswap and its memory is not limited: userfaultfd (errno 1)\n"
        "  fix: uzswap check\n",
        [](Notices& n) {

@@ -96,6 +96,8 @@ Result<void> LinuxUserFault::Open(Events events) {
   if (events == Events::kAll) {
     api.features |= abi::kUffdFeatureEventRemap | abi::kUffdFeatureEventRemove |
                     abi::kUffdFeatureEventUnmap | abi::kUffdFeatureThreadId;
+  } else {
+    api.features |= abi::kUffdFeatureSigbus;
   }
   if (Ioctl(descriptor, abi::kUffdioApi, &api) != 0) {
     const int error = errno == EINVAL ? EOPNOTSUPP : errno;

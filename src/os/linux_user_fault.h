@@ -2,7 +2,10 @@
 //
 //   Events::kAll    for the program's mappings and the staging frames: missing-page faults of user
 //                   and kernel mode, and unmap, remap and remove events
-//   Events::kNone   for the release window: no events
+//   Events::kNone   for the release window: no events, and nobody reads faults. A touch of a
+//   missing
+//                   page raises SIGBUS, so that the program's mlockall, which populates every
+//                   mapping, skips it
 //
 // It must be opened and used by threads that share one descriptor table: the engine's, which the
 // program cannot see. If it is closed while faults wait, the waiting threads get zero pages. So

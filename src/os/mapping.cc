@@ -1,6 +1,8 @@
 #include "os/mapping.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -113,6 +115,8 @@ void Mapping::ForbidHugePages() {
   // EINVAL: the kernel was built without huge pages.
   if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);
 }
+
+bool Mapping::LockOnFault() const { return syscall(SYS_mlock2, data_, size_, MLOCK_ONFAULT) == 0; }
 
 void PopulateWrite(uint64_t start, uint64_t length) {
   constexpr int kPopulateWrite = 23;  // Linux 5.14

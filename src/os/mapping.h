@@ -70,6 +70,9 @@ class Mapping {
   void Discard(size_t offset, size_t length);
   // Makes a page-aligned part inaccessible, or accessible again.
   void Protect(size_t offset, size_t length, bool accessible);
+  // For memory that the program's mlockall is about to populate: it skips what is locked on fault.
+  // False if the kernel refuses. UnlockOwnRanges undoes it.
+  [[nodiscard]] bool LockOnFault() const;
   // Asks the kernel not to use huge pages here: they would populate pages next to the touched one.
   // A kernel without huge pages ignores it.
   void ForbidHugePages();

@@ -19,6 +19,7 @@ Result<void> ThreadContext::Init(CompressedCache& compressed_cache) {
 Resolution FaultHandler::Resolve(uint64_t address, Access access, ThreadContext& thread) {
   const RegisteredRange* range = parts_.map->table().Find(address);
   if (range == nullptr) return ResolveUnregistered(address);
+  staging_faults_ = 0;
   const Fault fault{*range, address, range->IndexOf(address), access, thread};
   const Resolution resolution = ResolveRegistered(fault);
   if (resolution == Resolution::kResolved) parts_.reclaimer->policy().OnServed(fault.index);
@@ -51,7 +52,7 @@ Resolution FaultHandler::ResolveUnregistered(uint64_t address) {
   const os::Mapping& frames = parts_.reclaimer->frames().memory();
   const auto frames_start = reinterpret_cast<uint64_t>(frames.data());
   if (address >= frames_start && address - frames_start < frames.size()) {
-    Panic(__FILE__, __LINE__, "the engine touched an Empty staging frame");
+    return ResolveStagingFrame(address);
   }
   os::MapsEntry entry;
   if (parts_.address_space->Find(address, &entry) && entry.anonymous && !entry.shared) {
@@ -63,6 +64,17 @@ Resolution FaultHandler::ResolveUnregistered(uint64_t address) {
     if (outcome == PortOutcome::kDone) return Resolution::kResolved;
   }
   // The mapping has gone, or is not ours any more: the thread must look again.
+  Wake(address);
+  return Resolution::kResolved;
+}
+
+// The program's mlockall populates every mapping of the process. It looks at the mapping again
+// after each fault, and skips one that is locked on fault: so one fault is enough, and no frame is
+// filled. The engine itself never touches an Empty frame.
+Resolution FaultHandler::ResolveStagingFrame(uint64_t address) {
+  if (++staging_faults_ > kStagingFaultsMax || !parts_.reclaimer->frames().memory().LockOnFault()) {
+    Panic(__FILE__, __LINE__, "an Empty staging frame was touched");
+  }
   Wake(address);
   return Resolution::kResolved;
 }

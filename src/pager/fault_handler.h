@@ -7,6 +7,7 @@
 //   Untracked                the zero page; zeroes if it is written to              ZEROPAGE, COPY
 //   Compressed, SameFilled   decompressed or filled, with neighbours for a scan     COPY
 //   not registered           a mapping that grew is adopted, or the thread is woken
+//   a staging frame          mlockall of the program came by: it is made to skip the frames
 //
 // Resolve() does bounded work and never waits: not for a device, not for memory, not for a
 // compression. If it would have to wait, it answers what for (Resolution), and the caller waits
@@ -98,6 +99,7 @@ class FaultHandler {
 
   Resolution ResolveRegistered(const Fault& fault);
   Resolution ResolveUnregistered(uint64_t address);
+  Resolution ResolveStagingFrame(uint64_t address);
   Resolution ResolveResident(const Fault& fault);
   Resolution ReturnStaged(const Fault& fault, size_t window);
   Resolution CopyBack(const Fault& fault);
@@ -117,8 +119,11 @@ class FaultHandler {
   [[nodiscard]] PageEntry EntryOf(PageIndex index) { return parts_.map->table().entry(index); }
   [[nodiscard]] os::UserFaultPort& port() { return parts_.map->port(); }
 
+  static constexpr uint32_t kStagingFaultsMax = 1000;
+
   Parts parts_;
   Readahead readahead_;
+  uint32_t staging_faults_ = 0;  // in a row
 };
 
 }  // namespace uzswap
