@@ -1,9 +1,6 @@
 #include "os/locked_memory.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include "os/procfs.h"
+#include "os/read_file.h"
 
 namespace uzswap::os {
 
@@ -23,11 +20,9 @@ Bytes LockedBytesIn(std::string_view status) {
 }
 
 Bytes LockedBytes() {
-  ProcFile file;
-  if (!file.Open("/proc/self/status").ok()) return Bytes(0);
-  char text[4096];
-  const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
-  return got <= 0 ? Bytes(0) : LockedBytesIn({text, static_cast<size_t>(got)});
+  char buffer[4096];
+  const Result<std::string_view> text = ReadSmallFile("/proc/self/status", buffer);
+  return text.ok() ? LockedBytesIn(text.value()) : Bytes(0);
 }
 
 }  // namespace uzswap::os
