@@ -72,6 +72,7 @@ namespace uzswap {
   X(lost_races, kSum, "work thrown away because the page changed meanwhile")                     \
   X(broker_files, kSum, "files that the broker opened for the engine")                           \
   X(unguarded_engines, kSum, "engines beside a program that the broker does not guard")          \
+  X(untied_engines, kSum, "engines beside a program that the kernel does not end with them")     \
   X(restored_pages, kSum, "pages copied back to a forked child that cannot be served")            \
   X(sibling_refusals, kSum, "engines inside the program, because they could not be beside it")     \
   X(unreported_moves, kSum, "pages the kernel moved without reporting it (a bug of Linux 6.18)") \

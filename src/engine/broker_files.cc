@@ -75,6 +75,7 @@ void BrokerFiles::Guard(int userfaultfd) {
     Result<BrokerClient> client = BrokerClient::Connect(*address);
     if (client.ok() && client.value().Guard(program.value(), userfaultfd).ok()) {
       guard_.emplace(std::move(client).value());
+      guarded_.store(true, std::memory_order_release);
       guarded = true;
     }
   }
@@ -82,13 +83,20 @@ void BrokerFiles::Guard(int userfaultfd) {
   if (!guarded) member_->statistics().unguarded_engines.Add();
 }
 
+void BrokerFiles::Tie() {
+  if (!tether_.Tie().ok()) member_->statistics().untied_engines.Add();
+}
+
 void BrokerFiles::Unguard() {
-  if (guard_) static_cast<void>(guard_->Unguard());
+  tether_.Untie();
+  if (guarded_.load(std::memory_order_acquire)) static_cast<void>(guard_->Unguard());
 }
 
 void BrokerFiles::Forget() {
+  tether_.Forget();
   if (guard_) guard_->Forget();
   guard_.reset();
+  guarded_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace uzswap

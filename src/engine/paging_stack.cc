@@ -20,8 +20,9 @@ void PagingStack::Init(SessionMember& member, Notices& notices, DaemonWaker& wak
 Result<void> PagingStack::OpenUserFaults() {
   Result<void> opened = user_fault_.Open(os::LinuxUserFault::Events::kAll);
   if (!opened.ok()) return opened;
-  broker_->Guard(user_fault_.descriptor());
-  return release_fault_.Open(os::LinuxUserFault::Events::kNone);
+  opened = release_fault_.Open(os::LinuxUserFault::Events::kNone);
+  if (opened.ok()) broker_->Tie();
+  return opened;
 }
 
 Pager::Parts PagingStack::MakeParts() {
@@ -136,8 +137,11 @@ void PagingStack::PagerMain(void* self) {
   }
 }
 
+// The broker is asked here, because the daemon has no time when the program outgrows its limit.
 void PagingStack::WriterMain(void* self) {
-  static_cast<PagingStack*>(self)->storage_.writeback().Run(os::MonotonicNanoseconds);
+  auto* stack = static_cast<PagingStack*>(self);
+  stack->broker_->Guard(stack->user_fault_.descriptor());
+  stack->storage_.writeback().Run(os::MonotonicNanoseconds);
 }
 
 }  // namespace uzswap

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "os/probe.h"
+#include "os/program_tether.h"
 #include "os/uffd_abi.h"
 
 namespace uzswap::os {
@@ -104,7 +105,10 @@ Result<void> LinuxUserFault::Open(Events events) {
     syscall(SYS_close, descriptor);
     return Error{error, "userfaultfd with UFFDIO_MOVE (Linux 6.8)"};
   }
-  descriptor_ = descriptor;
+  // See os/program_tether.h. Where there is no room it stays where it is.
+  const long moved = syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, kUserfaultfdMin);
+  if (moved >= 0) syscall(SYS_close, descriptor);
+  descriptor_ = moved >= 0 ? static_cast<int>(moved) : descriptor;
   return {};
 }
 

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "os/program.h"
+#include "os/program_tether.h"
 #include "os/thread.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -224,6 +225,53 @@ TEST_F(ProgramWatchTest, AMemoryErrorInTheSiblingEndsTheProgram) {
     _exit(1);
   }
   EXPECT_EQ(StatusOf(program), 1000 + SIGKILL);
+}
+
+ProgramTether g_tether;
+
+// The program waits to be killed. `body` runs in the sibling.
+void StartTied(void (*body)(void*)) {
+  NoteProgram();
+  if (!StartServiceThread(body, nullptr, ServiceHome::kSibling, "sibling").ok()) _exit(100);
+  poll(nullptr, 0, kDeadlineMs);
+  _exit(1);
+}
+
+TEST_F(ProgramWatchTest, AProgramEndsWithASiblingThatIsKilled) {
+  const pid_t program = fork();
+  if (program == 0) {
+    StartTied([](void*) {
+      if (!g_tether.Tie().ok()) syscall(SYS_exit_group, 3);
+      syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
+    });
+  }
+  EXPECT_EQ(StatusOf(program), 1000 + SIGKILL);
+}
+
+TEST_F(ProgramWatchTest, AProgramOutlivesASiblingThatIsNotTiedAnyMore) {
+  const pid_t program = fork();
+  if (program == 0) {
+    NoteProgram();
+    const auto body = [](void*) {
+      const bool tied = g_tether.Tie().ok();
+      g_tether.Untie();
+      g_shared->pid.store(tied ? 1 : 2);
+      syscall(SYS_exit_group, 0);
+    };
+    const Result<uint32_t> made =
+        StartServiceThread(body, nullptr, ServiceHome::kSibling, "sibling");
+    if (!made.ok() || !AwaitValue(g_shared->pid)) _exit(100);
+    // Until the kernel has closed everything: the test reaps it.
+    for (int i = 0; kill(static_cast<pid_t>(made.value()), 0) == 0 && i < kDeadlineMs; ++i) {
+      g_shared->looks.store(made.value());
+      poll(nullptr, 0, 1);
+    }
+    _exit(g_shared->pid.load() == 1 ? 0 : 2);
+  }
+  ASSERT_TRUE(AwaitValue(g_shared->looks));
+  EXPECT_EQ(waitpid(static_cast<pid_t>(g_shared->looks.load()), nullptr, 0),
+            static_cast<pid_t>(g_shared->looks.load()));
+  EXPECT_EQ(StatusOf(program), 0);
 }
 
 TEST(ProgramPathTest, WithoutASiblingItIsTheCallingProcess) {
