@@ -1,8 +1,5 @@
 #include "engine/broker_files.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "os/open_fallback.h"
 #include "os/packet_socket.h"
 #include "os/program.h"
@@ -13,17 +10,11 @@ namespace {
 // The function that asks has no argument for it. Set before the engine's threads start.
 SessionMember* g_member = nullptr;
 
-Result<int> OpenProgramPidfd() {
-  const long opened = syscall(SYS_pidfd_open, os::ProgramPid(), 0);
-  if (opened < 0) return Error{0, "pidfd_open of the program"};
-  return static_cast<int>(opened);
-}
-
 Result<int> AskForTasks(BrokerClient& client) {
-  const Result<int> program = OpenProgramPidfd();
-  if (!program.ok()) return program;
-  const Result<int> folder = client.OpenTasks(program.value());
-  os::CloseDescriptor(program.value());
+  const int program = os::OpenProgramPidfd();
+  if (program < 0) return Error{0, "pidfd_open of the program"};
+  const Result<int> folder = client.OpenTasks(program);
+  os::CloseDescriptor(program);
   return folder;
 }
 
@@ -69,17 +60,17 @@ void BrokerFiles::Start(SessionMember& member) {
 void BrokerFiles::Guard(int userfaultfd) {
   if (!os::OutsideProgram()) return;
   const std::optional<BrokerAddress> address = member_->session().broker();
-  const Result<int> program = OpenProgramPidfd();
+  const int program = os::OpenProgramPidfd();
   bool guarded = false;
-  if (address && program.ok()) {
+  if (address && program >= 0) {
     Result<BrokerClient> client = BrokerClient::Connect(*address);
-    if (client.ok() && client.value().Guard(program.value(), userfaultfd).ok()) {
+    if (client.ok() && client.value().Guard(program, userfaultfd).ok()) {
       guard_.emplace(std::move(client).value());
       guarded_.store(true, std::memory_order_release);
       guarded = true;
     }
   }
-  if (program.ok()) os::CloseDescriptor(program.value());
+  os::CloseDescriptor(program);
   if (!guarded) member_->statistics().unguarded_engines.Add();
 }
 

@@ -7,8 +7,12 @@
 
 #include <atomic>
 #include <csignal>
+#include <optional>
+#include <string_view>
 
 #include "base/check.h"
+#include "base/parse_size.h"
+#include "os/read_file.h"
 
 namespace uzswap::os {
 namespace {
@@ -57,10 +61,27 @@ void NoteProgram() {
   g_thread_word.store(told ? word : nullptr, std::memory_order_relaxed);
 }
 
+void FindProgramInProc(int pidfd) {
+  TextLine<48> path;
+  path.Text("/proc/self/fdinfo/").Decimal(static_cast<uint64_t>(pidfd));
+  char buffer[512];
+  const Result<std::string_view> text = ReadSmallFile(path.c_str(), buffer);
+  constexpr std::string_view kLabel = "\nPid:\t";
+  const size_t found = text.ok() ? text.value().find(kLabel) : std::string_view::npos;
+  if (found == std::string_view::npos) return;
+  const std::string_view rest = text.value().substr(found + kLabel.size());
+  // -1: it has ended. 0: it is outside of this namespace.
+  const std::optional<uint64_t> pid = ParseDecimal(rest.substr(0, rest.find('\n')));
+  if (!pid || *pid == 0) return;
+  g_proc_pid.store(static_cast<uint32_t>(*pid), std::memory_order_relaxed);
+}
+
 uint32_t ProgramPid() {
   const uint32_t pid = g_pid.load(std::memory_order_relaxed);
   return pid != 0 ? pid : OwnPid();
 }
+
+int OpenProgramPidfd() { return static_cast<int>(syscall(SYS_pidfd_open, ProgramPid(), 0)); }
 
 bool OutsideProgram() { return ProgramPid() != OwnPid(); }
 

@@ -25,6 +25,8 @@ void NoteProgram();
 
 // In the PID namespace of the program.
 uint32_t ProgramPid();
+// A pidfd of it, which belongs to the caller, or -1.
+int OpenProgramPidfd();
 
 // True in a service thread with a process of its own.
 bool OutsideProgram();
@@ -32,6 +34,10 @@ bool OutsideProgram();
 // "/proc/PID/" and `leaf`. PID is that of the mounted /proc, which can be of another namespace.
 using ProcPath = TextLine<64>;
 ProcPath ProgramPath(const char* leaf);
+
+// The program can mount another /proc after NoteProgram. Finds its number in the one that the
+// caller sees, by a pidfd of the program.
+void FindProgramInProc(int pidfd);
 
 // The word that the kernel clears when the thread that called NoteProgram exits or execs
 // (set_tid_address), or null if the kernel does not tell. The C library keeps the thread's id in

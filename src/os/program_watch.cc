@@ -54,7 +54,8 @@ ProgramWatch::~ProgramWatch() {
 void ProgramWatch::Open() {
   outside_ = OutsideProgram();
   if (!outside_) return;
-  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, ProgramPid(), 0));
+  pidfd_ = OpenProgramPidfd();
+  if (pidfd_ >= 0) FindProgramInProc(pidfd_);
   word_ = ProgramThreadWord();
   thread_ = ProgramPid();
   woken_others_ = false;
@@ -92,6 +93,13 @@ bool ProgramWatch::HasOtherMemory() {
   if (same > 0) return true;
   const std::optional<uint64_t> own_after = AddressSpacePages("/proc/self/statm");
   return own && own == own_after && *before != *own && *after != *own;
+}
+
+bool ProgramWatch::GoneNow() const {
+  if (!outside_) return false;
+  if (HasEnded()) return true;
+  if (pidfd_ >= 0) FindProgramInProc(pidfd_);
+  return HasOtherMemory();
 }
 
 bool ProgramWatch::Gone() {

@@ -45,7 +45,7 @@ class ProgramWatch {
   // True if no task of the program uses this memory any more. Mostly one memory access.
   bool Gone();
   // The same, by system calls in every case: for the case that something has failed.
-  [[nodiscard]] bool GoneNow() const { return outside_ && (HasEnded() || HasOtherMemory()); }
+  [[nodiscard]] bool GoneNow() const;
 
  private:
   // While the word is not cleared, the system calls are made at each of so many looks: the kernel

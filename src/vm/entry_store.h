@@ -18,6 +18,8 @@
 //
 // Not synchronised: the owner's lock guards it, for readers too. Entries are returned by value,
 // because they move when a block changes its size.
+//
+// Size: thirty-six methods, because it is a map with cursors, counts and blocks; most are one line.
 #ifndef UZSWAP_VM_ENTRY_STORE_H_
 #define UZSWAP_VM_ENTRY_STORE_H_
 

@@ -23,6 +23,9 @@
 // Not synchronised: the owner's lock guards it, for readers too. Never allocates from the heap.
 // Every call that is not const invalidates RegisteredRange pointers, except the changes of one
 // entry.
+//
+// Size: thirty-six methods, because ranges and the entries of their pages are one table for its
+// users.
 #ifndef UZSWAP_VM_PAGE_TABLE_H_
 #define UZSWAP_VM_PAGE_TABLE_H_
 
