@@ -13,9 +13,7 @@
 namespace uzswap::os {
 namespace {
 
-#ifndef SO_PEERPIDFD
-constexpr int SO_PEERPIDFD = 77;
-#endif
+constexpr int kPeerPidfd = 77;  // SO_PEERPIDFD
 
 // A call with a timeout ends early with EINTR when its thread is stopped and continued.
 constexpr int kInterruptsMax = 16;
@@ -121,7 +119,7 @@ Result<PacketPeer> PeerOf(int socket) {
   peer.pid = credentials.pid > 0 ? static_cast<uint32_t>(credentials.pid) : 0;
   int pidfd = -1;
   length = sizeof(pidfd);
-  if (syscall(SYS_getsockopt, socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
+  if (syscall(SYS_getsockopt, socket, SOL_SOCKET, kPeerPidfd, &pidfd, &length) == 0) {
     peer.pidfd = pidfd;
   }
   return peer;
