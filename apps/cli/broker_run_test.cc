@@ -97,6 +97,28 @@ Words WaitingRun() {
 }
 
 // The test adopts what the runner leaves behind, so that it sees zombies and can reap.
+// True once a program that reads from `input` maps the session. Between its exec and this moment
+// nobody can see that it will (docs/design/races.md).
+bool UsesSession(const std::string& input) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const auto link = std::filesystem::read_symlink(entry.path() / "fd/0", ignored);
+    if (ignored || link != input) continue;
+    const bool executed = ReadFile(entry.path() / "comm") == "cli_child\n";
+    if (executed && Contains(ReadFile(entry.path() / "maps"), "uzswap-session")) return true;
+  }
+  return false;
+}
+
+bool AwaitUser(const std::string& input) {
+  const Deadline deadline;
+  while (!UsesSession(input)) {
+    if (deadline.left_ms() == 0) return false;
+    poll(nullptr, 0, 1);
+  }
+  return true;
+}
+
 class BrokerRunTest : public RunTest {
  protected:
   void SetUp() override {
@@ -198,6 +220,7 @@ TEST_F(BrokerRunTest, AProcessThatOutlivesTheRunKeepsIt) {
   ASSERT_TRUE(broker);
   const int holder = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_GE(holder, 0);
+  ASSERT_TRUE(AwaitUser(fifo));
   running.CloseInput();
   EXPECT_NE(running.Await().status, 125);
   EXPECT_FALSE(broker->HasEnded());
@@ -229,6 +252,7 @@ TEST_F(BrokerRunTest, ItOutlivesAKilledRunnerUntilTheLastProcessEnds) {
   ASSERT_TRUE(broker);
   const int holder = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_GE(holder, 0);
+  ASSERT_TRUE(AwaitUser(fifo));
   kill(running.pid(), SIGKILL);
   EXPECT_EQ(running.Await().signal, SIGKILL);
   EXPECT_FALSE(broker->HasEnded());
