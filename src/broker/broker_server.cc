@@ -66,6 +66,12 @@ void BrokerServer::ForgetEnded() {
 }
 
 void BrokerServer::MoveGuarded() {
+  size_t guarded = guarded_.size();
+  for (Client& client : clients_) {
+    if (!client.guard.complete() || ++guarded <= kGuardedMax) continue;
+    client.guard.Close(port_);
+    counters_.refused_guards.Add();
+  }
   const auto ordinary = std::stable_partition(
       clients_.begin(), clients_.end(), [](const Client& one) { return !one.guard.complete(); });
   guarded_.insert(guarded_.end(), ordinary, clients_.end());

@@ -26,12 +26,14 @@
 #include "broker/request_handler.h"
 #include "os/broker_port.h"
 #include "os/packet_socket.h"
+#include "session/session.h"
 
 namespace uzswap {
 
 class BrokerServer {
  public:
   static constexpr size_t kClientsMax = 64;
+  static constexpr size_t kGuardedMax = kProcessRecords;  // more processes have no record either
   static constexpr uint64_t kIdleMs = 5000;
   static constexpr uint64_t kDisplaceMs = 100;
   static constexpr uint64_t kAcceptPauseMs = 100;
@@ -84,6 +86,8 @@ class BrokerServer {
   // The engine process has ended, or its connection has.
   void LoseEngine(Client& client);
   void ForgetEnded();
+
+  static_assert(kClientsMax + kGuardedMax + 2 <= os::kWaitEntriesMax);
 
   const int listener_;
   os::BrokerPort& port_;

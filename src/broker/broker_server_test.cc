@@ -147,7 +147,6 @@ class BrokerGuardTest : public BrokerServerTest {
       EXPECT_EQ(reply.errno_value, 0);
     }
     os::CloseDescriptor(pidfd);
-    EXPECT_EQ(server_.guarded_count(), 1u);
     EXPECT_EQ(server_.client_count(), 0u);
     return client;
   }
@@ -159,8 +158,23 @@ class BrokerGuardTest : public BrokerServerTest {
   }
 };
 
+TEST_F(BrokerGuardTest, MoreProcessesAreGuardedThanOrdinaryClientsFit) {
+  constexpr size_t kMany = 3 * BrokerServer::kClientsMax;
+  for (size_t i = 0; i < kMany; ++i) ConnectGuarded();
+  EXPECT_EQ(server_.guarded_count(), kMany);
+  port_.program_ended = true;
+  for (size_t i = 0; i < kMany; ++i) {
+    os::CloseDescriptor(clients_.back());
+    clients_.pop_back();
+  }
+  Step();
+  EXPECT_EQ(server_.guarded_count(), 0u);
+  EXPECT_EQ(port_.kills, 0);
+}
+
 TEST_F(BrokerGuardTest, AProgramThatLostItsEngineIsKilled) {
   ConnectGuarded();
+  EXPECT_EQ(server_.guarded_count(), 1u);
   EndConnection();
   EXPECT_EQ(port_.kills, 1);
   EXPECT_EQ(counters_.killed_programs.Get(), 1u);

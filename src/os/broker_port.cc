@@ -8,13 +8,10 @@
 
 #include <cerrno>
 #include <csignal>
-#include <optional>
-#include <string_view>
 
-#include "base/parse_size.h"
 #include "base/units.h"
 #include "os/packet_socket.h"
-#include "os/read_file.h"
+#include "os/process_identity.h"
 #include "os/text_line.h"
 #include "os/thread.h"
 #include "os/uffd_abi.h"
@@ -71,21 +68,7 @@ Result<int> LinuxBrokerPort::OpenUserfaultfdDevice() {
   return OpenPath("/dev/userfaultfd", O_RDWR, "open of /dev/userfaultfd");
 }
 
-Result<uint32_t> LinuxBrokerPort::ProcessOf(int pidfd) {
-  TextLine<64> path;
-  path.Text("/proc/self/fdinfo/").Decimal(static_cast<uint64_t>(pidfd));
-  char buffer[1024];
-  const Result<std::string_view> read = ReadSmallFile(path.c_str(), buffer);
-  if (!read.ok()) return read.error();
-  constexpr std::string_view kLabel = "\nPid:\t";
-  const size_t found = read.value().find(kLabel);
-  if (found == std::string_view::npos) return Error{EBADF, "a descriptor that is no pidfd"};
-  const std::string_view rest = read.value().substr(found + kLabel.size());
-  // -1: the process has ended. 0: it is outside of this pid namespace.
-  const std::optional<uint64_t> pid = ParseDecimal(rest.substr(0, rest.find('\n')));
-  if (!pid || *pid == 0 || *pid > INT32_MAX) return Error{ESRCH, "the process of a pidfd"};
-  return static_cast<uint32_t>(*pid);
-}
+Result<uint32_t> LinuxBrokerPort::ProcessOf(int pidfd) { return PidOf(pidfd); }
 
 bool LinuxBrokerPort::HasEnded(int pidfd) {
   pollfd ended = {pidfd, POLLIN, 0};

@@ -63,7 +63,7 @@ struct WaitEntry {
   int descriptor = -1;  // -1: ignored
   bool ready = false;
 };
-inline constexpr size_t kWaitEntriesMax = 128;
+inline constexpr size_t kWaitEntriesMax = 1024;
 void WaitReadable(std::span<WaitEntry> entries, uint32_t timeout_ms);
 
 void CloseDescriptor(int descriptor);

@@ -39,6 +39,17 @@ std::optional<ProcessStat> StatOf(const char* path) {
   return ParseProcessStat(text.value());
 }
 
+ProcessIdentity IdentityFrom(const char* stat_path, uint32_t pid) {
+  ProcessIdentity identity;
+  identity.pid = pid;
+  if (const std::optional<ProcessStat> found = StatOf(stat_path)) {
+    identity.start_time = found->start_time;
+  }
+  struct stat inode = {};
+  if (stat("/proc/self/ns/pid", &inode) == 0) identity.pid_namespace = inode.st_ino;
+  return identity;
+}
+
 // EPERM: the process exists and belongs to another user.
 bool PidExists(uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0 || errno != ESRCH; }
 
@@ -57,27 +68,28 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view text) {
 }
 
 ProcessIdentity OwnIdentity() {
-  ProcessIdentity identity;
-  identity.pid = static_cast<uint32_t>(getpid());
-  if (const std::optional<ProcessStat> stat = StatOf("/proc/self/stat")) {
-    identity.start_time = stat->start_time;
-  }
-  struct stat inode = {};
-  if (stat("/proc/self/ns/pid", &inode) == 0) identity.pid_namespace = inode.st_ino;
-  return identity;
+  return IdentityFrom("/proc/self/stat", static_cast<uint32_t>(getpid()));
 }
 
 ProcessIdentity IdentityOfPid(uint32_t pid) {
-  ProcessIdentity identity;
-  identity.pid = pid;
   TextLine<64> path;
   path.Text("/proc/").Decimal(pid).Text("/stat");
-  if (const std::optional<ProcessStat> stat = StatOf(path.c_str())) {
-    identity.start_time = stat->start_time;
-  }
-  struct stat inode = {};
-  if (stat("/proc/self/ns/pid", &inode) == 0) identity.pid_namespace = inode.st_ino;
-  return identity;
+  return IdentityFrom(path.c_str(), pid);
+}
+
+Result<uint32_t> PidOf(int pidfd) {
+  TextLine<64> path;
+  path.Text("/proc/self/fdinfo/").Decimal(static_cast<uint64_t>(pidfd));
+  char buffer[1024];
+  const Result<std::string_view> read = ReadSmallFile(path.c_str(), buffer);
+  if (!read.ok()) return read.error();
+  constexpr std::string_view kLabel = "\nPid:\t";
+  const size_t found = read.value().find(kLabel);
+  if (found == std::string_view::npos) return Error{EBADF, "a descriptor that is no pidfd"};
+  // -1: the process has ended. 0: it is outside of this pid namespace.
+  const std::optional<uint64_t> pid = LeadingDecimal(read.value().substr(found + kLabel.size()));
+  if (!pid || *pid == 0 || *pid > INT32_MAX) return Error{ESRCH, "the process of a pidfd"};
+  return static_cast<uint32_t>(*pid);
 }
 
 Liveness Probe(const ProcessIdentity& process, uint64_t own_namespace) {

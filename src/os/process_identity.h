@@ -13,6 +13,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace uzswap::os {
 
 struct ProcessIdentity {
@@ -26,6 +28,9 @@ struct ProcessIdentity {
 ProcessIdentity OwnIdentity();
 // Of a process in the caller's PID namespace.
 ProcessIdentity IdentityOfPid(uint32_t pid);
+// The number of a pidfd's process in the /proc that the caller sees. Fails with EBADF if it is no
+// pidfd, with ESRCH if the process has ended or has no number there.
+Result<uint32_t> PidOf(int pidfd);
 
 enum class Liveness : uint8_t {
   kAlive,

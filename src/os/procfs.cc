@@ -89,11 +89,6 @@ Result<void> ProcFile::OpenAt(const ProcFile& folder, const char* path) {
   return {};
 }
 
-void ProcFile::Adopt(int descriptor) {
-  UZ_CHECK_LT(descriptor_, 0);
-  descriptor_ = descriptor;
-}
-
 void ProcFile::Close() {
   if (descriptor_ >= 0) syscall(SYS_close, descriptor_);
   descriptor_ = -1;

@@ -34,8 +34,6 @@ class ProcFile {
   Result<void> Open(const char* path, NeededFile file);
   // A file below the open directory `folder`.
   Result<void> OpenAt(const ProcFile& folder, const char* path);
-  // Takes ownership of an open descriptor.
-  void Adopt(int descriptor);
   void Close();
   // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
@@ -138,8 +136,6 @@ class PagemapReader {
 class TaskReader {
  public:
   Result<void> Open();
-  // Instead of Open, with a descriptor of the folder.
-  void Adopt(int descriptor) { file_.Adopt(descriptor); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
   // Calls `visit(context, thread id)` for each thread of the program.

@@ -7,12 +7,9 @@
 
 #include <atomic>
 #include <csignal>
-#include <optional>
-#include <string_view>
 
 #include "base/check.h"
-#include "base/parse_size.h"
-#include "os/read_file.h"
+#include "os/process_identity.h"
 
 namespace uzswap::os {
 namespace {
@@ -62,18 +59,8 @@ void NoteProgram() {
 }
 
 void FindProgramInProc(int pidfd) {
-  TextLine<48> path;
-  path.Text("/proc/self/fdinfo/").Decimal(static_cast<uint64_t>(pidfd));
-  char buffer[512];
-  const Result<std::string_view> text = ReadSmallFile(path.c_str(), buffer);
-  constexpr std::string_view kLabel = "\nPid:\t";
-  const size_t found = text.ok() ? text.value().find(kLabel) : std::string_view::npos;
-  if (found == std::string_view::npos) return;
-  const std::string_view rest = text.value().substr(found + kLabel.size());
-  // -1: it has ended. 0: it is outside of this namespace.
-  const std::optional<uint64_t> pid = ParseDecimal(rest.substr(0, rest.find('\n')));
-  if (!pid || *pid == 0) return;
-  g_proc_pid.store(static_cast<uint32_t>(*pid), std::memory_order_relaxed);
+  const Result<uint32_t> pid = PidOf(pidfd);
+  if (pid.ok()) g_proc_pid.store(pid.value(), std::memory_order_relaxed);
 }
 
 uint32_t ProgramPid() {
@@ -108,7 +95,11 @@ void KillProgram() {
   while (ProgramPid() == 1) syscall(SYS_pause);
 }
 
-void PanicOnFault() {
+void UseOwnSignals() {
+  const KernelSigaction standard{};
+  for (int signal = 1; signal <= 64; ++signal) {
+    syscall(SYS_rt_sigaction, signal, &standard, nullptr, sizeof(standard.mask));
+  }
   const KernelSigaction action{OnFault, kSaRestorer, NeverReturns, 0};
   for (const int signal : kFaults) {
     syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof(action.mask));

@@ -48,9 +48,10 @@ const uint32_t* ProgramThreadWord();
 // the caller ends by itself.
 void KillProgram();
 
-// Outside of the program: a memory error in a service thread ends the program too, with the line of
-// a panic. Once for each process of service threads; then UnblockFaults in each of its threads.
-void PanicOnFault();
+// Outside of the program: the program's handlers do not run here, and a memory error in a service
+// thread ends the program too, with the line of a panic. Once for each process of service threads;
+// then UnblockFaults in each of its threads.
+void UseOwnSignals();
 void UnblockFaults();
 
 }  // namespace uzswap::os

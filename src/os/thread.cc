@@ -70,16 +70,7 @@ void EmptyTable(int keep) {
 // The program's handlers must not run here, and its files must not be held open. The limits that
 // stop the program, for instance of processor time, do not apply as long as that is permitted.
 void LeaveProgram() {
-  struct KernelSigaction {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)();
-    uint64_t mask;
-  };
-  const KernelSigaction standard{};
-  for (int signal = 1; signal <= 64; ++signal) {
-    syscall(SYS_rt_sigaction, signal, &standard, nullptr, sizeof(standard.mask));
-  }
+  UseOwnSignals();
   syscall(SYS_setsid);
   for (const auto resource : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA}) {
     rlimit limit{};
@@ -91,10 +82,7 @@ void LeaveProgram() {
 
 int Enter(void* raw) {
   const Start& start = *static_cast<Start*>(raw);
-  if (start.home == ServiceHome::kSibling) {
-    LeaveProgram();
-    PanicOnFault();
-  }
+  if (start.home == ServiceHome::kSibling) LeaveProgram();
   if (OutsideProgram()) UnblockFaults();
   if (start.home != ServiceHome::kCaller) EmptyTable(start.keep);
   syscall(SYS_prctl, PR_SET_NAME, start.name, 0, 0, 0);

@@ -50,6 +50,7 @@ struct BrokerCounters {
   RelaxedCounter missed_withdrawals;  // no offer with this number
   RelaxedCounter expired_offers;      // too old
   RelaxedCounter guards;              // engine processes that were guarded (broker/guard.h)
+  RelaxedCounter refused_guards;      // there were too many
   RelaxedCounter killed_programs;     // their engine process had ended before them
   RelaxedCounter displaced_offers;    // dropped for a new one, because there are too many
 };
