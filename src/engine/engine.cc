@@ -17,6 +17,7 @@ Result<void> Engine::Start(Session session, const char* program_name,
                            uint64_t default_stack_bytes) {
   notices_.Init(member_, os::TryWriteToProgramStderr);
   scanner_.SetDefaultStackBytes(default_stack_bytes);
+  growth_port_.SetDefaultStackBytes(default_stack_bytes);
   os::NoteProgram();
   Result<void> done = member_.Join(std::move(session), program_name);
   if (!done.ok()) return done;
@@ -51,13 +52,23 @@ void Engine::LastWords(std::string_view line) {
 
 void Engine::Wire() {
   const Watermarks watermarks = WatermarksFor(member_.session().options().limit);
-  paging_.Init(member_, notices_, waker_, meter_, scanner_.tasks(), broker_, watermarks);
+  paging_.Init({.member = &member_,
+                .notices = &notices_,
+                .waker = &waker_,
+                .meter = &meter_,
+                .growth = &growth_,
+                .tasks = &scanner_.tasks(),
+                .broker = &broker_},
+               watermarks);
   meter_.Init(readers_, member_, paging_.headroom(), watermarks);
   reclaim_port_.Init({.member = &member_,
                       .notices = &notices_,
                       .paging = &paging_,
                       .meter = &meter_,
                       .scanner = &scanner_});
+  growth_port_.Init(
+      {.member = &member_, .paging = &paging_, .readers = &readers_, .meter = &meter_});
+  growth_.Init(growth_port_);
   daemon_.Init(reclaim_port_, paging_.headroom(), watermarks);
   fork_port_.Init({.member = &member_,
                    .paging = &paging_,
@@ -85,6 +96,7 @@ void Engine::DaemonMain(void* self) {
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
+    engine->growth_.Expect(step.pause_ns);
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
     engine->EndWithProgram();
   }
@@ -122,6 +134,8 @@ Result<void> Engine::OpenProc() {
   Result<void> opened = readers_.Open();
   if (!opened.ok()) return opened;
   opened = paging_.OpenProc();
+  if (!opened.ok()) return opened;
+  opened = growth_port_.Open();
   if (!opened.ok()) return opened;
   return scanner_.Open();
 }
@@ -162,6 +176,8 @@ void Engine::ChildAfterFork() {
   paging_.ForgetInChild();
   readers_.ForgetInChild();
   scanner_.Forget();
+  growth_port_.Forget();
+  growth_.ResetInChild();
   meter_.ResetInChild();
   waker_.ResetInChild();
   watch_.Forget();

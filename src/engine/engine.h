@@ -15,6 +15,7 @@
 //   UsageMeter ───── what it holds                           ReclaimDaemon ── what to do about it
 //   PagingStack ──── pager and storage, once active          RangeScanner ─── what to register
 //   ForkCoordinator  holds all of it still during fork       ForkRoots ────── what a child needs
+//   GrowthWatch ──── growth while the daemon is late
 //
 // The daemon's loop: serve requests of forking threads, one step of reclaim, sleep. All engine
 // threads are service threads (os/thread.h) in one process of their own, which shares the program's
@@ -29,7 +30,7 @@
 //
 // When the engine process fails, it kills the program: what is swapped out would read as zeroes.
 //
-// Size: sixteen members, because it is composition only: nearly every one is a part that it wires.
+// Size: eighteen members, because it is composition only: nearly every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When an active engine cannot continue it aborts the process: the program's memory would be wrong.
@@ -44,7 +45,9 @@
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
 #include "engine/fork_roots.h"
+#include "engine/growth_watch.h"
 #include "engine/live_fork_port.h"
+#include "engine/live_growth_port.h"
 #include "engine/live_reclaim_port.h"
 #include "engine/notices.h"
 #include "engine/paging_stack.h"
@@ -105,6 +108,8 @@ class Engine {
   ProcUsageReaders readers_{paging_};
   UsageMeter meter_;
   RangeScanner scanner_;
+  LiveGrowthPort growth_port_;
+  GrowthWatch growth_;
   LiveReclaimPort reclaim_port_;
   ReclaimDaemon daemon_;
   ForkRoots fork_roots_;

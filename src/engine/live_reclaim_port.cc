@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/pager_sink.h"
 #include "os/mapping.h"
 #include "os/thread.h"
 
@@ -77,10 +78,9 @@ void LiveReclaimPort::WarnIfStuck() {
   }
 }
 
-PageCounts LiveReclaimPort::CountPages() {
-  const Pager::Snapshot snapshot = parts_.paging->pager().TakeSnapshot();
-  return {snapshot.resident.raw(), snapshot.staged, snapshot.populated,
-          storage().arena().frames_populated().raw()};
+void LiveReclaimPort::ScanMappings() {
+  PagerSink sink(parts_.paging->pager());
+  parts_.scanner->Scan(sink);
 }
 
 size_t LiveReclaimPort::Isolate(size_t want) { return parts_.paging->pager().Isolate(want); }
@@ -106,10 +106,11 @@ void LiveReclaimPort::BreakCow(size_t max) {
 }
 
 // The pager sees the difference when it charges the pool the next time.
-void LiveReclaimPort::TrimPool() {
+bool LiveReclaimPort::TrimPool() {
   const TrimResult trimmed = storage().Trim();
   statistics().objects_moved.Add(trimmed.objects_moved);
   statistics().frames_freed.Add(trimmed.frames_freed);
+  return trimmed.more;
 }
 
 WriterState LiveReclaimPort::writer() {
@@ -119,14 +120,6 @@ WriterState LiveReclaimPort::writer() {
 
 void LiveReclaimPort::WarnOverLimit(Bytes tree) {
   parts_.notices->OverLimit(tree, parts_.member->session().limit());
-}
-
-bool LiveReclaimPort::Adopt(uint64_t start, uint64_t end) {
-  return parts_.paging->pager().Adopt({start, end});
-}
-
-void LiveReclaimPort::PinResident(uint64_t start, uint64_t end) {
-  parts_.paging->pager().PinResident({start, end});
 }
 
 }  // namespace uzswap

@@ -7,8 +7,6 @@
 //                                       └── Notices
 //
 // Forwards, and decides nothing. The reclaim daemon's thread only.
-//
-// Size: 26 methods, one for each call of the two seams that it implements.
 #ifndef UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 
@@ -20,7 +18,7 @@
 
 namespace uzswap {
 
-class LiveReclaimPort final : public ReclaimPort, private RangeSink {
+class LiveReclaimPort final : public ReclaimPort {
  public:
   struct Parts {
     SessionMember* member = nullptr;
@@ -40,23 +38,20 @@ class LiveReclaimPort final : public ReclaimPort, private RangeSink {
   bool Activate() override;
 
   void UpdateStorage() override;
-  void ScanMappings() override { parts_.scanner->Scan(*this); }
-  PageCounts CountPages() override;
+  void ScanMappings() override;
+  PageCounts CountPages() override { return parts_.paging->CountPages(); }
   size_t Isolate(size_t want) override;
   size_t StoreOldest(size_t max) override;
   size_t ReleaseFrames(size_t max) override;
   void BreakCow(size_t max) override;
 
-  void TrimPool() override;
+  bool TrimPool() override;
   WriterState writer() override;
 
   uint32_t MarkDead() override { return parts_.member->session().MarkDead(); }
   void WarnOverLimit(Bytes tree) override;
 
  private:
-  bool Adopt(uint64_t start, uint64_t end) override;
-  void PinResident(uint64_t start, uint64_t end) override;
-
   StorageStack& storage() { return parts_.paging->storage(); }
   // Each process's bounds follow from what the others hold.
   void ShareBounds();

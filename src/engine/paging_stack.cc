@@ -5,15 +5,8 @@
 
 namespace uzswap {
 
-void PagingStack::Init(SessionMember& member, Notices& notices, DaemonWaker& waker,
-                       UsageMeter& meter, const os::TaskReader& tasks, BrokerFiles& broker,
-                       const Watermarks& watermarks) {
-  member_ = &member;
-  notices_ = &notices;
-  waker_ = &waker;
-  meter_ = &meter;
-  tasks_ = &tasks;
-  broker_ = &broker;
+void PagingStack::Init(const Parts& parts, const Watermarks& watermarks) {
+  parts_ = parts;
   watermarks_ = watermarks;
 }
 
@@ -21,7 +14,7 @@ Result<void> PagingStack::OpenUserFaults() {
   Result<void> opened = user_fault_.Open(os::LinuxUserFault::Events::kAll);
   if (!opened.ok()) return opened;
   opened = release_fault_.Open(os::LinuxUserFault::Events::kNone);
-  if (opened.ok()) broker_->Tie();
+  if (opened.ok()) parts_.broker->Tie();
   return opened;
 }
 
@@ -31,15 +24,18 @@ Pager::Parts PagingStack::MakeParts() {
   parts.release_port = &release_fault_;
   parts.address_space = &address_space_;
   parts.store = &storage_.store();
-  parts.statistics = &member_->statistics();
+  parts.statistics = &parts_.member->statistics();
   parts.headroom = &headroom_;
   parts.watermarks = watermarks_;
   parts.callback_argument = this;
-  parts.wake_daemon = [](void* self) { static_cast<PagingStack*>(self)->waker_->Wake(); };
-  parts.refresh_headroom = [](void* self) { static_cast<PagingStack*>(self)->meter_->Refresh(); };
-  parts.page_poisoned = [](void* self, uint64_t address, int error) {
-    static_cast<PagingStack*>(self)->notices_->PoisonedPage(address, error);
+  parts.wake_daemon = [](void* self) { static_cast<PagingStack*>(self)->parts_.waker->Wake(); };
+  parts.refresh_headroom = [](void* self) {
+    static_cast<PagingStack*>(self)->parts_.meter->Refresh();
   };
+  parts.page_poisoned = [](void* self, uint64_t address, int error) {
+    static_cast<PagingStack*>(self)->parts_.notices->PoisonedPage(address, error);
+  };
+  parts.lock_stalled = [](void* self) { static_cast<PagingStack*>(self)->MovePagerHere(); };
   parts.relief_comes = [](void* self) {
     return static_cast<PagingStack*>(self)->storage_.writeback().shrinking();
   };
@@ -49,12 +45,12 @@ Pager::Parts PagingStack::MakeParts() {
 Result<void> PagingStack::Activate() {
   Result<void> done = OpenUserFaults();
   if (!done.ok()) return done;
-  Session& session = member_->session();
+  Session& session = parts_.member->session();
   const Options options = session.options();
   done = storage_.Init(StorageOptionsFor(options, session.wear_account()));
   if (!done.ok()) return done;
   if (storage_.backing_error()) {
-    notices_->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
+    parts_.notices->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
   }
   done = daemon_context_.Init(storage_.cache());
   if (!done.ok()) return done;
@@ -66,8 +62,15 @@ Result<void> PagingStack::Activate() {
   return {};
 }
 
+PageCounts PagingStack::CountPages() {
+  const Pager::Snapshot snapshot = pager_.TakeSnapshot();
+  return {snapshot.resident.raw(), snapshot.staged, snapshot.populated,
+          storage_.arena().frames_populated().raw()};
+}
+
 void PagingStack::ForgetInChild() {
   storage_is_child_ = pager_is_rebuilt_ = false;
+  pager_thread_.store(0, std::memory_order_relaxed);
   pager_.ResetAfterFork();
   user_fault_.Forget();
   release_fault_.Forget();
@@ -92,7 +95,7 @@ Result<void> PagingStack::BecomeChild() {
 
 Result<void> PagingStack::RestoreInChild(os::BackingFile file) {
   // Closing them ends the registration of every range.
-  broker_->Unguard();
+  parts_.broker->Unguard();
   user_fault_.Close();
   release_fault_.Close();
   if (!storage_is_child_) storage_.BecomeChild(std::move(file));
@@ -123,24 +126,44 @@ Result<void> PagingStack::StartServing() {
 void PagingStack::PagerMain(void* self) {
   auto* stack = static_cast<PagingStack*>(self);
   os::PreferThisThread();
+  // Relaxed: see MovePagerHere.
+  stack->pager_thread_.store(os::ThreadNumber(), std::memory_order_relaxed);
   constexpr uint32_t kFaultsBetweenLooks = 64;
   int processor = -1;
   uint32_t since = kFaultsBetweenLooks;
   while (true) {
-    const uint32_t thread = stack->pager_.ServeOnce(-1);
-    if (thread == 0 || ++since < kFaultsBetweenLooks) continue;
+    const uint32_t thread = stack->pager_.ServeOnce(stack->parts_.growth->TimeoutMs());
+    stack->parts_.growth->Look();
+    if (thread == 0) continue;
+    if (stack->pager_moved_.load(std::memory_order_relaxed)) {
+      stack->pager_moved_.store(false, std::memory_order_relaxed);
+      processor = -1;
+      since = kFaultsBetweenLooks;
+    }
+    if (++since < kFaultsBetweenLooks) continue;
     since = 0;
-    const int now = stack->tasks_->ProcessorOf(thread);
+    const int now = stack->parts_.tasks->ProcessorOf(thread);
     if (now < 0 || now == processor) continue;
     processor = now;
     os::PinToProcessor(processor);
   }
 }
 
+// A thread waits for the pager's lock, so its processor is about to be free. If the pager thread
+// holds the lock, it goes on there at once; with the next fault it returns to the program's
+// processor. Relaxed: the worst that an old value does is that it goes on where it was.
+void PagingStack::MovePagerHere() {
+  const uint32_t pager = pager_thread_.load(std::memory_order_relaxed);
+  if (pager == 0 || pager == os::ThreadNumber()) return;
+  if (!os::PinToCallersProcessor(pager)) return;
+  pager_moved_.store(true, std::memory_order_relaxed);
+  parts_.member->statistics().pager_rescues.Add();
+}
+
 // The broker is asked here, because the daemon has no time when the program outgrows its limit.
 void PagingStack::WriterMain(void* self) {
   auto* stack = static_cast<PagingStack*>(self);
-  stack->broker_->Guard(stack->user_fault_.descriptor());
+  stack->parts_.broker->Guard(stack->user_fault_.descriptor());
   stack->storage_.writeback().Run(os::MonotonicNanoseconds);
 }
 

@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: eighteen members, because it is composition only: every one is a part that it wires.
+// Size: fifteen members, because it is composition only: every one is a part that it wires.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
@@ -23,13 +23,17 @@
 #ifndef UZSWAP_ENGINE_PAGING_STACK_H_
 #define UZSWAP_ENGINE_PAGING_STACK_H_
 
+#include <atomic>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
 #include "base/result.h"
 #include "engine/broker_files.h"
 #include "engine/daemon_waker.h"
+#include "engine/growth_watch.h"
 #include "engine/notices.h"
+#include "engine/reclaim_port.h"
 #include "engine/session_member.h"
 #include "engine/usage_meter.h"
 #include "os/address_space.h"
@@ -45,8 +49,16 @@ namespace uzswap {
 class PagingStack {
  public:
   // All must outlive the stack.
-  void Init(SessionMember& member, Notices& notices, DaemonWaker& waker, UsageMeter& meter,
-            const os::TaskReader& tasks, BrokerFiles& broker, const Watermarks& watermarks);
+  struct Parts {
+    SessionMember* member = nullptr;
+    Notices* notices = nullptr;
+    DaemonWaker* waker = nullptr;
+    UsageMeter* meter = nullptr;
+    GrowthWatch* growth = nullptr;
+    const os::TaskReader* tasks = nullptr;
+    BrokerFiles* broker = nullptr;
+  };
+  void Init(const Parts& parts, const Watermarks& watermarks);
   // The files of /proc, while they can still be opened: later the program may have changed its root
   // or given up its rights.
   Result<void> OpenProc() { return address_space_.Open(); }
@@ -79,22 +91,19 @@ class PagingStack {
   StorageStack& storage() { return storage_; }
   CacheContext& daemon_context() { return daemon_context_; }
   Headroom& headroom() { return headroom_; }
+  PageCounts CountPages();
   os::AddressSpace& address_space() { return address_space_; }
 
  private:
   static void PagerMain(void* self);
   static void WriterMain(void* self);
+  void MovePagerHere();
 
   Result<void> OpenUserFaults();
   Result<void> StartServing();
   Pager::Parts MakeParts();
 
-  SessionMember* member_ = nullptr;
-  Notices* notices_ = nullptr;
-  DaemonWaker* waker_ = nullptr;
-  UsageMeter* meter_ = nullptr;
-  const os::TaskReader* tasks_ = nullptr;
-  BrokerFiles* broker_ = nullptr;
+  Parts parts_;
   Watermarks watermarks_;
   os::LinuxAddressSpace address_space_;
   os::LinuxUserFault user_fault_;
@@ -105,6 +114,8 @@ class PagingStack {
   Pager pager_;
   CacheContext daemon_context_;
   std::optional<os::BackingFile> for_child_;  // while a thread forks
+  std::atomic<uint32_t> pager_thread_{0};
+  std::atomic<bool> pager_moved_{false};  // to another processor, by another thread
   bool active_ = false;
   bool storage_is_child_ = false;  // in a child, while it becomes one
   bool pager_is_rebuilt_ = false;

@@ -34,6 +34,7 @@ ReclaimOutcome ReclaimDaemon::Work() {
   }
   ScanIfGrown();
   if (MustMakeRoom()) return MakeRoom();
+  if (trim_more_) trim_more_ = port_->TrimPool();
   return usage_.spared ? WithoutProgress() : ReclaimOutcome::kEnoughRoom;
 }
 
@@ -46,29 +47,22 @@ bool ReclaimDaemon::BeActive(ReclaimOutcome* why) {
   return !refused_;
 }
 
-// A page of the program is resident in a registered range, or in none, or in a frame of ours: what
-// the kernel counts beyond the frames and registered pages is not registered yet.
 void ReclaimDaemon::ScanIfGrown() {
   const PageCounts before = port_->CountPages();
-  const auto known =
-      static_cast<int64_t>(before.resident + before.staging_populated + before.pool_populated);
-  const int64_t unregistered = static_cast<int64_t>(PagesWithin(usage_.anonymous).raw()) - known;
+  const int64_t unregistered = UnregisteredGrowth::Pages(usage_.anonymous, before);
   const uint64_t now = port_->NowNs();
   const bool due = now - scanned_ns_ >= kScanEveryNs;
-  if (unregistered < unregistered_pages_ + kScanPages && !due) {
-    unregistered_pages_ = std::min(unregistered_pages_, unregistered);
-    return;
-  }
+  if (!growth_.AsksForScan(unregistered) && !due) return;
   port_->ScanMappings();
   if (due) {
     // Also when there is room enough: what is not used should not be held.
-    port_->TrimPool();
+    trim_more_ = port_->TrimPool();
     port_->MeasureMetadata();
   }
   scanned_ns_ = now;
   const auto resident_before = static_cast<int64_t>(before.resident);
   const auto resident_after = static_cast<int64_t>(port_->CountPages().resident);
-  unregistered_pages_ = unregistered - resident_after + resident_before;
+  growth_.Scanned(unregistered - resident_after + resident_before);
 }
 
 bool ReclaimDaemon::MustMakeRoom() {
@@ -82,7 +76,7 @@ bool ReclaimDaemon::MustMakeRoom() {
 // Staged pages are compressed oldest first, and newly isolated ones take their place, so that a
 // page has a while to be touched before it costs a compression.
 ReclaimOutcome ReclaimDaemon::MakeRoom() {
-  port_->TrimPool();
+  trim_more_ = port_->TrimPool();
   const PageCounts pages = port_->CountPages();
   // The pager isolates pages too, on the processor where that is cheap; this is for growth that
   // causes no faults. Isolating alone gains nothing yet.
@@ -92,7 +86,7 @@ ReclaimOutcome ReclaimDaemon::MakeRoom() {
     gained += port_->StoreOldest(kStoredAtOnce);
   }
   gained += port_->ReleaseFrames(2 * kBatch);
-  if (gained > 0) {
+  if (gained > 0 || trim_more_) {
     fruitless_ = 0;
     return ReclaimOutcome::kProgress;
   }

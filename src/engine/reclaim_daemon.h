@@ -13,7 +13,7 @@
 //    |  headroom above room_high, or a minor process ───────────────────────> kEnoughRoom
 //    |  (between room_low and room_high: as in the last step)
 //    |  trim the pool; isolate; store the oldest; release frames
-//    |  a page was stored or a frame released ──────────────────────────────> kProgress
+//    |  a page was stored, a frame released, or idle pool frames are left ──> kProgress
 //    |  a process of the tree is gone, its usage no longer counts ──────────> kTreeShrank
 //    |  the writer is shrinking the pool ───────────────────────────────────> kWriterBusy
 //    |  break the sharing of pages that the kernel refused to move
@@ -33,6 +33,7 @@
 
 #include "engine/poll_pause.h"
 #include "engine/reclaim_port.h"
+#include "engine/unregistered_growth.h"
 #include "engine/usage_meter.h"
 #include "reclaim/watermarks.h"
 
@@ -54,8 +55,7 @@ class ReclaimDaemon {
  public:
   static constexpr size_t kBatch = 64;         // pages of one step
   static constexpr size_t kStoredAtOnce = 16;  // pages compressed without looking up
-  static constexpr int64_t kScanPages =
-      64;  // growth outside registered ranges that asks for a scan
+  static constexpr int64_t kScanPages = UnregisteredGrowth::kScanPages;
   static constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
   static constexpr uint64_t kActivePagesMin = 512;       // smaller processes are only watched
   // Steps without progress before usage above the limit is an outcome of its own. With a writer
@@ -93,8 +93,9 @@ class ReclaimDaemon {
   PollPause pause_;
   bool refused_ = false;
   bool making_room_ = false;
-  int fruitless_ = 0;               // steps without progress in a row
-  int64_t unregistered_pages_ = 0;  // least number seen since the last scan
+  bool trim_more_ = false;  // idle frames of the pool are left
+  int fruitless_ = 0;       // steps without progress in a row
+  UnregisteredGrowth growth_;
   uint64_t scanned_ns_ = 0;
   uint64_t outcomes_[kReclaimOutcomes] = {};
 };

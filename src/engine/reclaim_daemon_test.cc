@@ -283,6 +283,23 @@ TEST_F(ReclaimDaemonTest, TrimsThePoolAtEveryScanThatTimeAsksFor) {
   }
 }
 
+TEST_F(ReclaimDaemonTest, GoesOnTrimmingInLaterStepsAsLongAsThereIsMore) {
+  BeSettled(Bytes(16 * kMiB));
+  port_.now_ns += ReclaimDaemon::kScanEveryNs;
+  port_.trims_left = 3;
+  const uint64_t before = port_.trims;
+  for (const uint64_t trims : {2, 3, 3}) {
+    EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+    EXPECT_EQ(port_.trims, before + trims);
+  }
+  // Under pressure it is progress: the next step follows at once.
+  Use(kMarks.limit);
+  port_.pages.resident = PagesWithin(kMarks.limit).raw();
+  port_.trims_left = 2;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+  EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
+}
+
 TEST_F(ReclaimDaemonTest, EveryOutcomeIsCounted) {
   BeSettled(Bytes(16 * kMiB));
   const uint64_t before = daemon_.outcomes(ReclaimOutcome::kEnoughRoom);

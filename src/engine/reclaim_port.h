@@ -58,7 +58,8 @@ class ReclaimPort {
   virtual void BreakCow(size_t max) = 0;
 
   // Compacts sparse frames of the pool and gives idle ones back to the kernel, as far as that pays.
-  virtual void TrimPool() = 0;
+  // A bounded amount of work. True: idle frames are left.
+  virtual bool TrimPool() = 0;
   virtual WriterState writer() = 0;
 
   // Notes which processes of the tree are gone. Returns how many.

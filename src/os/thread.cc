@@ -147,6 +147,13 @@ void* ThreadPointerOf(const Mapping& mapping) {
   return pointer;
 }
 
+bool Pin(uint32_t thread, int processor) {
+  uint64_t mask[16] = {};
+  if (processor < 0 || processor >= 1024) return false;
+  mask[processor / 64] = uint64_t{1} << (processor % 64);
+  return syscall(SYS_sched_setaffinity, static_cast<long>(thread), sizeof(mask), mask) == 0;
+}
+
 }  // namespace
 
 Result<uint32_t> StartServiceThread(void (*body)(void*), void* argument, ServiceHome home,
@@ -184,11 +191,12 @@ void ForgetServiceThreads() {
   }
 }
 
-void PinToProcessor(int processor) {
-  uint64_t mask[16] = {};
-  if (processor < 0 || processor >= 1024) return;
-  mask[processor / 64] = uint64_t{1} << (processor % 64);
-  syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+void PinToProcessor(int processor) { Pin(0, processor); }
+
+bool PinToCallersProcessor(uint32_t thread) {
+  unsigned processor = 0;
+  if (syscall(SYS_getcpu, &processor, nullptr, nullptr) != 0) return false;
+  return Pin(thread, static_cast<int>(processor));
 }
 
 void PreferThisThread() {

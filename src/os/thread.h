@@ -54,6 +54,9 @@ void ForgetServiceThreads();
 
 // Runs the calling thread on `processor` only. A failure is ignored: this is an optimisation.
 void PinToProcessor(int processor);
+// Moves `thread`, a service thread, to the processor that the caller runs on, and keeps it there.
+// False if the kernel refuses.
+bool PinToCallersProcessor(uint32_t thread);
 
 // Asks the kernel to prefer the calling thread to the program's threads, if that is permitted. If
 // reclaim runs too late, memory usage exceeds the limit. A failure is ignored.

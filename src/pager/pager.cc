@@ -25,6 +25,7 @@ Result<void> Pager::Init(const Parts& parts) {
 
 void Pager::UseParts(const Parts& parts) {
   parts_ = parts;
+  stall_ = {parts.lock_stalled, parts.callback_argument};
   map_.UseParts({.port = parts.port,
                  .address_space = parts.address_space,
                  .statistics = parts.statistics,
@@ -58,7 +59,7 @@ Result<void> Pager::RegisterOwn() {
 
 bool Pager::Adopt(AddressRange range) {
   for (int i = 0; i < kAdoptTries; ++i) {
-    mutex_.Lock();
+    LockPatiently(mutex_, stall_);
     // What the program unmapped before the mapping list was read must leave the table first.
     ReadMessages();
     const bool added = map_.registrar().Adopt(range);
@@ -73,14 +74,14 @@ bool Pager::Adopt(AddressRange range) {
 }
 
 void Pager::PinResident(AddressRange range) {
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   PageTable& table = map_.table();
   table.ForEachPage({RoundDownToPage(range.start), RoundUpToPage(range.end)},
                     [&table](PageIndex index) { table.Pin(index); });
 }
 
 size_t Pager::Isolate(size_t want) {
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   return reclaimer_.evictor().Isolate(want);
 }
 
@@ -88,32 +89,32 @@ size_t Pager::StoreOldest(CacheContext& context, size_t max) {
   Evictor::StoreBatch batch;
   StoreSink* sink = nullptr;
   {
-    MutexLock lock(mutex_);
+    PatientLock lock(mutex_, stall_);
     reclaimer_.evictor().BeginStore(max, &batch);
     sink = &reclaimer_.sink();
   }
   Evictor::Store(*sink, context, &batch);
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   return reclaimer_.evictor().FinishStore(batch);
 }
 
 size_t Pager::ReleaseFrames(size_t max) {
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   return reclaimer_.evictor().ReleaseFrames(max);
 }
 
 size_t Pager::TakeBusyPages(std::span<uint64_t> addresses) {
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   return reclaimer_.evictor().TakeBusyPages(addresses);
 }
 
 void Pager::MakeReclaimable(std::span<const uint64_t> addresses) {
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   reclaimer_.evictor().MakeReclaimable(addresses);
 }
 
 Pager::Snapshot Pager::TakeSnapshot() {
-  MutexLock lock(mutex_);
+  PatientLock lock(mutex_, stall_);
   const StagingFrames& frames = reclaimer_.frames();
   Snapshot snapshot;
   snapshot.resident = map_.table().resident_pages();

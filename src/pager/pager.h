@@ -47,6 +47,7 @@
 #include "pager/deferred_events.h"
 #include "pager/fault_handler.h"
 #include "pager/fault_queue.h"
+#include "pager/patient_lock.h"
 #include "pager/residence.h"
 #include "pager/swap_in.h"
 #include "reclaim/reclaimer.h"
@@ -75,6 +76,9 @@ class Pager final {
     // See FaultHandler::Parts.
     void (*page_poisoned)(void* argument, uint64_t address, int error) = nullptr;
     bool (*relief_comes)(void* argument) = nullptr;
+    // The pager's lock has been held for long, perhaps by a thread that gets no processor. May be
+    // null.
+    void (*lock_stalled)(void* argument) = nullptr;
     void* callback_argument = nullptr;
   };
 
@@ -178,6 +182,7 @@ class Pager final {
 
   Mutex mutex_{LockRank::kPager};
   Parts parts_;
+  StallCallback stall_;  // set while only one thread uses the pager
   AddressMap map_ UZ_GUARDED_BY(mutex_);
   Reclaimer reclaimer_ UZ_GUARDED_BY(mutex_){map_.table()};
   FaultQueue queue_ UZ_GUARDED_BY(mutex_);

@@ -1,5 +1,7 @@
 #include "swap/storage_pool.h"
 
+#include <algorithm>
+
 #include "os/thread.h"
 
 namespace uzswap {
@@ -57,7 +59,9 @@ void StoragePool::ReleaseBlocks(TrimResult& result) {
 void StoragePool::ReleaseIdleFrames(TrimResult& result) {
   const PageCount idle = IdleFrames();
   if (idle.raw() <= kIdleFrames) return;
-  result.frames_released += arena_.ReleaseFreeFrames(idle - PageCount(kIdleFrames));
+  const uint64_t surplus = idle.raw() - kIdleFrames;
+  result.frames_released += arena_.ReleaseFreeFrames(PageCount(std::min(surplus, kReleaseFrames)));
+  result.more = surplus > kReleaseFrames;
 }
 
 // Both counts change while they are read, so the difference can come out negative.

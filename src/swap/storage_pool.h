@@ -29,6 +29,7 @@ struct TrimResult {
   uint32_t objects_moved = 0;
   uint32_t frames_freed = 0;  // by moving their objects; they are idle afterwards
   PageCount frames_released;  // their memory went back to the kernel
+  bool more = false;          // idle frames are left that should be released
 };
 
 class StoragePool {
@@ -37,6 +38,7 @@ class StoragePool {
   static constexpr uint64_t kObjectsPerFrame = 10;
   // Idle frames kept for the next stores, so that they need not ask the kernel.
   static constexpr uint64_t kIdleFrames = 64;
+  static constexpr uint64_t kReleaseFrames = 128;  // of one Trim
 
   // Once. The arena has as many frames as `limit` has pages; memory is taken when it is used.
   Result<void> Init(PoolKind kind, Bytes limit);
@@ -51,7 +53,9 @@ class StoragePool {
   // The bytes of all objects, at most kCountEveryNs old. The thread that calls Trim.
   Bytes ObjectBytes();
 
-  // A bounded amount of work: up to kCompactFrames frames are compacted. Never waits.
+  // A bounded amount of work: up to kCompactFrames frames are compacted, and kReleaseFrames
+  // released. Never waits. The release of a frame flushes the TLBs of all processors: ten thousand
+  // at once would take the calling thread 100 ms, in which it looks after nothing else.
   TrimResult Trim();
 
  private:

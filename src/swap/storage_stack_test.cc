@@ -247,6 +247,8 @@ TEST_P(StorageStackTest, TrimGivesIdleFramesBack) {
     const TrimResult result = rig.stack.Trim();
     moved += result.objects_moved;
     released += result.frames_released.raw();
+    EXPECT_LE(result.frames_released.raw(), StoragePool::kReleaseFrames + 512) << "and a block";
+    EXPECT_FALSE(result.more && result.frames_released == PageCount(0));
     const bool idle = result.objects_moved == 0 && result.frames_released == PageCount(0);
     fruitless = idle ? fruitless + 1 : 0;
   }

@@ -62,7 +62,12 @@ class FakeReclaimPort final : public ReclaimPort {
     return released;
   }
   void BreakCow(size_t max) override { Note("break cow", max); }
-  void TrimPool() override { ++trims; }
+  // One of `trims_left` each time.
+  bool TrimPool() override {
+    ++trims;
+    if (trims_left > 0) --trims_left;
+    return trims_left > 0;
+  }
   WriterState writer() override { return writer_state; }
   uint32_t MarkDead() override {
     Note("mark dead");
@@ -87,6 +92,7 @@ class FakeReclaimPort final : public ReclaimPort {
   size_t storable = 0;
   size_t releasable = 0;
   uint64_t trims = 0;
+  int trims_left = 0;  // falls
   WriterState writer_state;
   uint32_t dead = 0;
   std::vector<std::string> calls;

@@ -1,0 +1,22 @@
+// PagerSink: what a scan of the mappings finds goes to the pager. Any engine thread.
+#ifndef UZSWAP_ENGINE_PAGER_SINK_H_
+#define UZSWAP_ENGINE_PAGER_SINK_H_
+
+#include "engine/range_scanner.h"
+#include "pager/pager.h"
+
+namespace uzswap {
+
+class PagerSink final : public RangeSink {
+ public:
+  explicit PagerSink(Pager& pager) : pager_(&pager) {}
+  bool Adopt(uint64_t start, uint64_t end) override { return pager_->Adopt({start, end}); }
+  void PinResident(uint64_t start, uint64_t end) override { pager_->PinResident({start, end}); }
+
+ private:
+  Pager* pager_;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_PAGER_SINK_H_
