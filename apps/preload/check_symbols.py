@@ -20,9 +20,14 @@ PERMITTED_IMPORTS: dict[str, str] = {
     "_IO_list_all": "a variable of the C library: its list of streams",
     "_IO_list_lock": "locks the C library's own list of streams",
     "_IO_list_unlock": "as _IO_list_lock",
+    "environ": "a variable of the C library: the program's environment",
+    "__environ": "the same variable",
     "_r_debug": "a variable of the dynamic linker: its list of libraries",
 }
-PERMITTED_EXPORTS: frozenset[str] = frozenset()
+# The calls that start programs (exec_calls.cc).
+PERMITTED_EXPORTS: frozenset[str] = frozenset(
+    "execl execle execlp execv execve execveat execvp execvpe fexecve posix_spawn posix_spawnp".split()
+)
 
 
 def symbols(library: str) -> tuple[set[str], set[str]]:

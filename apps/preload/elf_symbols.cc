@@ -73,6 +73,16 @@ const Elf64_Sym* ElfSymbols::Lookup(const char* name) const {
   }
 }
 
+bool ElfSymbols::Imports(const char* name) const {
+  if (hash_ == nullptr || symbols_ == nullptr || strings_ == nullptr) return false;
+  // The hash covers the symbols from this number on. Those before it are imported.
+  const uint32_t first_hashed = hash_[1];
+  for (uint32_t i = 1; i < first_hashed; ++i) {
+    if (strcmp(strings_ + symbols_[i].st_name, name) == 0) return true;
+  }
+  return false;
+}
+
 const void* ElfSymbols::FindFunction(const char* name) const {
   const Elf64_Sym* symbol = Lookup(name);
   return symbol == nullptr ? nullptr : reinterpret_cast<const void*>(base_ + symbol->st_value);

@@ -25,6 +25,8 @@ class ElfSymbols {
   // The address of an exported function, in its default version; null if there is none. An
   // indirect function (STT_GNU_IFUNC) is not found.
   [[nodiscard]] const void* FindFunction(const char* name) const;
+  // True if the object refers to this name and does not define it.
+  [[nodiscard]] bool Imports(const char* name) const;
 
  private:
   [[nodiscard]] const Elf64_Sym* Lookup(const char* name) const;

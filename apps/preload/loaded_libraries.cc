@@ -76,11 +76,12 @@ const char* FindInstrumentation() {
   // A static runtime is part of the executable, the first of the list.
   const link_map* executable = First();
   if (executable == nullptr) return nullptr;
+  const ElfSymbols symbols(executable->l_addr, executable->l_ld);
   for (const Instrumentation& tool : kFunctions) {
-    if (ElfSymbols(executable->l_addr, executable->l_ld).FindFunction(tool.mark) != nullptr) {
-      return tool.name;
-    }
+    if (symbols.FindFunction(tool.mark) != nullptr) return tool.name;
   }
+  // gcc does not export the functions of a static runtime. All of them have this weak hook.
+  if (symbols.Imports("__sanitizer_malloc_hook")) return "a sanitizer";
   return nullptr;
 }
 

@@ -1,9 +1,9 @@
 // The preload library: starts the engine inside a program, before the program.
 //
-// Loaded by LD_PRELOAD; exports no symbol. It is linked with -z initfirst, so its constructor runs
-// before the constructors of all other libraries. Its fork handlers are therefore the last to
-// prepare and the first to run in the child. It does nothing if the environment has neither a
-// session nor a limit.
+// Loaded by LD_PRELOAD; exports only the calls that start programs (exec_calls.h). It is linked
+// with -z initfirst, so its constructor runs before the constructors of all other libraries. Its
+// fork handlers are therefore the last to prepare and the first to run in the child. It does
+// nothing if the environment has neither a session nor a limit.
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -12,11 +12,14 @@
 #include <utility>
 
 #include "engine/engine.h"
+#include "exec_calls.h"
 #ifdef UZSWAP_FREESTANDING
 #include "freestanding/freestanding.h"
 #endif
+#include "loaded_libraries.h"
 #include "os/program_stderr.h"
 #include "os/text_line.h"
+#include "unmanaged.h"
 
 namespace {
 
@@ -25,6 +28,8 @@ using uzswap::Engine;
 // Never destroyed: threads of the engine use it until the process has ended.
 alignas(Engine) std::byte g_engine_memory[sizeof(Engine)];
 Engine* g_engine = nullptr;
+// Of a process without an engine.
+alignas(uzswap::Session) std::byte g_session_memory[sizeof(uzswap::Session)];
 
 void Prepare() { g_engine->PrepareFork(); }
 void Parent() { g_engine->ParentAfterFork(); }
@@ -44,6 +49,16 @@ void ReportNoSession(uzswap::Error error) {
   uzswap::os::WriteToProgramStderr(line.view());
 }
 
+// Sanitizers and valgrind follow every thread of the process, and their own memory is a reservation
+// of terabytes. The engine's threads and userfaultfd do not fit in.
+void StayOut(uzswap::Session session, const char* name, const char* tool, char** environment) {
+  auto* kept = new (g_session_memory) uzswap::Session(std::move(session));
+  uzswap::os::TextLine<64> cause;
+  cause.Text("is run with ").Text(tool);
+  uzswap::ReportUnmanaged(*kept, name, {cause.c_str(), "run it without that tool"});
+  uzswap::FollowExec(*kept, environment);
+}
+
 uint64_t DefaultStackBytes() {
   constexpr uint64_t kUsual = 8 << 20;
   rlimit limit{};
@@ -56,6 +71,7 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
 #ifdef UZSWAP_FREESTANDING
   uzswap::freestanding::UseVdso(environment);
 #endif
+  uzswap::FindExecFunctions();
   if (!uzswap::FindVariable(environment, uzswap::kSessionVariable) &&
       !uzswap::FindVariable(environment, uzswap::kLimitVariable)) {
     return;
@@ -68,10 +84,15 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
 
   const char* name = argument_count > 0 && arguments[0] != nullptr ? arguments[0] : "?";
   if (const char* slash = strrchr(name, '/')) name = slash + 1;
+  if (const char* tool = uzswap::FindInstrumentation()) {
+    StayOut(std::move(session).value(), name, tool, environment);
+    return;
+  }
   g_engine = new (g_engine_memory) Engine;
   uzswap::SetPanicHook(LastWords);
   const uzswap::Result<void> started =
       g_engine->Start(std::move(session).value(), name, DefaultStackBytes());
+  uzswap::FollowExec(g_engine->member().session(), environment);
   // Without a daemon nothing is managed, and a fork has nothing to hold still.
   if (!started.ok()) {
     g_engine->RunUnwatched("the engine cannot start", started.error());

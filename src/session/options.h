@@ -71,6 +71,7 @@ inline constexpr char kBackingSizeVariable[] = "UZSWAP_BACKING_SIZE";
 inline constexpr char kWriteLimitVariable[] = "UZSWAP_BACKING_WRITE_LIMIT";
 inline constexpr char kEncryptVariable[] = "UZSWAP_ENCRYPT";
 inline constexpr char kEngineVariable[] = "UZSWAP_ENGINE";
+inline constexpr char kNoFollowVariable[] = "UZSWAP_NO_FOLLOW";
 inline constexpr char kSessionVariable[] = "UZSWAP_SESSION";
 
 // A limit that was parsed. `error` says why it was refused, as the end of a sentence:

@@ -138,6 +138,23 @@ BrokerCounters& Session::broker_counters() const { return layout().header.broker
 
 WearAccount* Session::wear_account() const { return &layout().header.wear; }
 
+void Session::CountUnmanaged() { layout().header.unmanaged.Add(); }
+void Session::UncountUnmanaged() { layout().header.unmanaged.Sub(); }
+uint64_t Session::UnmanagedCount() const { return layout().header.unmanaged.Get(); }
+
+bool Session::TakeUnmanagedName(std::string_view name) {
+  uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  hash |= 1;  // zero is a free entry
+  for (std::atomic<uint64_t>& taken : layout().header.unmanaged_names) {
+    uint64_t seen = 0;
+    // Relaxed: the entry publishes nothing; it only picks one of the callers.
+    if (taken.compare_exchange_strong(seen, hash, std::memory_order_relaxed)) return true;
+    if (seen == hash) return false;
+  }
+  return false;
+}
+
 bool Session::TakeWarning(Warning warning) {
   const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(warning);
   // Relaxed: the flag publishes nothing; it only picks one of the callers.

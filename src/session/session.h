@@ -173,6 +173,15 @@ class Session {
   // The sum of backing_file_bytes over the live records.
   [[nodiscard]] Bytes TreeBacking() const;
 
+  // A process of the tree runs a program that uzswap is not in. Uncount: it did not start.
+  void CountUnmanaged();
+  void UncountUnmanaged();
+  [[nodiscard]] uint64_t UnmanagedCount() const;
+  // True for the first caller with this program's name in the tree, which then reports it. A run
+  // reports kUnmanagedNames names.
+  bool TakeUnmanagedName(std::string_view name);
+  static constexpr size_t kUnmanagedNames = 6;
+
   // True for the first caller in the tree, which then gives the warning.
   bool TakeWarning(Warning warning);
 

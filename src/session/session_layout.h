@@ -23,7 +23,7 @@ namespace uzswap::internal {
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Increment it with every change of this file, of Statistics, of CodecId, of PoolKind or of
 // session/broker_record.h.
-inline constexpr uint32_t kSessionVersion = 9;
+inline constexpr uint32_t kSessionVersion = 10;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.
@@ -87,6 +87,9 @@ struct SessionHeader {
   std::atomic<uint32_t> warnings_given;  // a bit per Warning
   RelaxedCounter claims;
   RelaxedCounter refused_claims;
+  RelaxedCounter unmanaged;
+  // Hashes of the names of unmanaged programs that were reported. Zero: free.
+  std::atomic<uint64_t> unmanaged_names[Session::kUnmanagedNames];
   RelaxedCounter usage_peak;
   RelaxedCounter pool_peak;
   WearAccount wear;  // used if the bytes written by the tree are limited

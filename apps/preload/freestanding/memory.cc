@@ -188,6 +188,12 @@ size_t strlen(const char* text) {
   return length;
 }
 
+size_t strnlen(const char* text, size_t most) {
+  size_t length = 0;
+  while (length < most && text[length] != '\0') ++length;
+  return length;
+}
+
 int strncmp(const char* left, const char* right, size_t length) {
   for (size_t i = 0; i < length; ++i) {
     const auto a = static_cast<Byte>(left[i]);

@@ -16,6 +16,7 @@
 #define memchr uz_memchr
 #define memrchr uz_memrchr
 #define strlen uz_strlen
+#define strnlen uz_strnlen
 #define strcmp uz_strcmp
 #define strncmp uz_strncmp
 #define strncpy uz_strncpy
@@ -113,6 +114,8 @@ TEST_F(FreestandingMemory, FindsAndComparesText) {
     text[length] = '\0';
     const int wanted = 'a' + static_cast<int>(rng_.Below(5));
     ASSERT_EQ(uz_strlen(text), length);
+    ASSERT_EQ(uz_strnlen(text, length / 2), length / 2);
+    ASSERT_EQ(uz_strnlen(text, sizeof(text)), length);
     ASSERT_EQ(uz_strchr(text, wanted), strchr(text, wanted));
     ASSERT_EQ(uz_strrchr(text, wanted), strrchr(text, wanted));
     ASSERT_EQ(uz_memchr(text, wanted, length), memchr(text, wanted, length));
