@@ -27,6 +27,7 @@ struct RawOptions {
   std::string engine = "sibling";
   std::string stats;
   bool summary = false;
+  bool no_follow = false;
 };
 
 void DescribeBacking(CLI::App& run, RawOptions& raw) {
@@ -78,6 +79,9 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
       ->type_name("FILE");
   run.add_flag("--summary", raw.summary, "print a short table to standard error at the end")
       ->envname("UZSWAP_SUMMARY");
+  run.add_flag("--no-follow", raw.no_follow,
+               "do not repair the environment of programs that CMD starts without LD_PRELOAD")
+      ->envname(kNoFollowVariable);
   run.prefix_command();
   run.footer(
       "\nThe exit status is that of CMD, or 125 if uzswap cannot do what was asked, 126 if CMD\n"
@@ -136,6 +140,7 @@ Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std
   request.backing = ToBackingRequest(raw, run);
   if (!raw.stats.empty()) request.stats = raw.stats;
   request.summary = raw.summary;
+  request.no_follow = raw.no_follow;
   request.command = std::move(command);
   return request;
 }

@@ -29,6 +29,7 @@ struct RunRequest {
   BackingRequest backing;
   std::optional<std::string> stats;
   bool summary = false;
+  bool no_follow = false;
   std::vector<std::string> command;
 };
 

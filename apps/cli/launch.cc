@@ -26,7 +26,13 @@ bool Names(std::string_view entry, std::string_view variable) {
 
 // Under an outer runner the library is in the list already.
 std::string Prepend(const std::string& library, const std::string& former) {
+  if (library.empty()) return former;
   if (former.empty()) return library;
+  const bool runtime_first = former.find("libasan.so") != std::string::npos ||
+                             former.find("libclang_rt.asan") != std::string::npos;
+  if (runtime_first) {
+    return former.find(library) != std::string::npos ? former : former + ":" + library;
+  }
   const bool there = former.rfind(library, 0) == 0 &&
                      (former.size() == library.size() || former[library.size()] == ':');
   return there ? former : library + ":" + former;
@@ -93,7 +99,8 @@ OrRefusal<std::string> FindPreloadLibrary() {
 }
 
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
-                                         const std::string& session, const Options& options) {
+                                         const std::string& session, const Options& options,
+                                         bool no_follow) {
   std::vector<std::string> result;
   std::string former;
   for (; *environment != nullptr; ++environment) {
@@ -103,7 +110,7 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
     for (const char* ours :
          {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
           kPoolLimitVariable, kBackingVariable, kBackingSizeVariable, kWriteLimitVariable,
-          kEncryptVariable, kEngineVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
+          kEncryptVariable, kEngineVariable, kNoFollowVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
       replaced = replaced || Names(entry, ours);
     }
     if (!replaced) result.emplace_back(entry);
@@ -111,7 +118,8 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   const auto set = [&](const char* name, const std::string& value) {
     result.push_back(std::string(name) + "=" + value);
   };
-  set(kPreloadVariable, Prepend(preload, former));
+  const std::string list = Prepend(preload, former);
+  if (!list.empty()) set(kPreloadVariable, list);
   set(kSessionVariable, session);
   set(kLimitVariable, std::to_string(options.limit.raw()));
   set(kCodecVariable, Name(options.codec));
@@ -129,6 +137,7 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   set_bytes(kWriteLimitVariable, options.write_limit, PeriodSuffix(options.write_period_s));
   if (options.encrypt) set(kEncryptVariable, "1");
   if (options.engine != EngineHome::kSibling) set(kEngineVariable, Name(options.engine));
+  if (no_follow) set(kNoFollowVariable, "1");
   return result;
 }
 

@@ -28,8 +28,11 @@ namespace uzswap::cli {
 // this executable belongs to, else ../lib, as in the build folder.
 OrRefusal<std::string> FindPreloadLibrary();
 
+// An empty `preload`: the library is left out of CMD. A sanitizer's runtime in LD_PRELOAD stays in
+// front of the library, because it must be loaded first.
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
-                                         const std::string& session, const Options& options);
+                                         const std::string& session, const Options& options,
+                                         bool no_follow = false);
 
 // Returns when CMD has started or has failed to start.
 OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,

@@ -38,7 +38,7 @@ struct Report {
   Figures at_exit;
   std::vector<ProcessReport> processes;
   uint64_t processes_seen = 0;
-  uint64_t processes_unmanaged = 0;  // the session's table was full
+  uint64_t processes_unmanaged = 0;  // without a record, or without uzswap
 };
 
 std::string ToJson(const Report& report);

@@ -17,6 +17,7 @@
 #include "launch.h"
 #include "limit.h"
 #include "os/cgroup.h"
+#include "os/executable_file.h"
 #include "os/probe.h"
 #include "program.h"
 #include "session/session.h"
@@ -47,6 +48,7 @@ struct Prepared {
   Options options;
   std::vector<std::string> notes;  // sentences for standard error
   std::string preload;
+  bool left_out = false;  // CMD runs without the preload library
   std::optional<ProvedBacking> backing;
   std::unique_ptr<StatsFile> stats;  // null without --stats
 };
@@ -100,6 +102,14 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
   auto preload = FindPreloadLibrary();
   if (const Refusal* refusal = RefusalOf(preload)) return *refusal;
   prepared.preload = std::get<std::string>(preload);
+  if (os::InspectExecutable(prepared.program.path.c_str()) == os::ExecutableKind::kSanitized) {
+    prepared.preload.clear();
+    prepared.left_out = true;
+    prepared.notes.push_back(
+        "'" + request.command[0] +
+        "' is built with AddressSanitizer and runs without uzswap; its memory is not limited\n"
+        "  fix: build it without -fsanitize=address to run it under a limit");
+  }
 
   if (request.stats) {
     auto stats = StatsFile::Open(*request.stats);
@@ -207,8 +217,9 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   Watch watch(session, request.command);
   const SignalRelay signals;
   BrokerProcess broker(session);
-  const auto environment =
-      MakeEnvironment(environ, prepared.preload, session.path().c_str(), prepared.options);
+  const auto environment = MakeEnvironment(environ, prepared.preload, session.path().c_str(),
+                                           prepared.options, request.no_follow);
+  if (prepared.left_out) session.CountUnmanaged();
   const auto launched = Launch(prepared.program, request.command, environment, signals);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
   const End end =

@@ -86,7 +86,7 @@ Report Watch::MakeReport(bool running) const {
   raise(Figure::resident_bytes_peak, session_.TreeUsagePeak());
   raise(Figure::pool_total_size_peak, session_.TreePoolPeak());
   report.processes_seen = session_.ClaimCount();
-  report.processes_unmanaged = session_.RefusedClaims();
+  report.processes_unmanaged = session_.RefusedClaims() + session_.UnmanagedCount();
   return report;
 }
 
