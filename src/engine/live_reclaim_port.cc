@@ -3,14 +3,25 @@
 #include <algorithm>
 
 #include "engine/pager_sink.h"
+#include "os/locked_memory.h"
 #include "os/mapping.h"
 #include "os/thread.h"
 
 namespace uzswap {
 
+void LiveReclaimPort::Init(const Parts& parts) {
+  parts_ = parts;
+  fence_.Init(
+      [](const void* scanner, uint32_t thread) {
+        return os::LookAtThread(static_cast<const RangeScanner*>(scanner)->tasks(), thread);
+      },
+      parts.scanner);
+}
+
 void LiveReclaimPort::ResetInChild() {
   publisher_.ForgetInChild();
   bounds_.ResetInChild();
+  fence_.Disarm();
 }
 
 uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
@@ -81,6 +92,19 @@ void LiveReclaimPort::WarnIfStuck() {
 void LiveReclaimPort::ScanMappings() {
   PagerSink sink(parts_.paging->pager());
   parts_.scanner->Scan(sink);
+  CheckDiscards();
+}
+
+void LiveReclaimPort::CheckDiscards() {
+  Pager& pager = parts_.paging->pager();
+  if (fence_.armed()) {
+    if (fence_.Passed()) pager.TrackDiscardedAgain();
+  } else if (pager.CloseDiscards()) {
+    fence_.Arm();
+    parts_.scanner->ForEachThread(
+        [](void* fence, uint32_t thread) { static_cast<DiscardFence*>(fence)->AddThread(thread); },
+        &fence_);
+  }
 }
 
 size_t LiveReclaimPort::Isolate(size_t want) { return parts_.paging->pager().Isolate(want); }
@@ -119,7 +143,7 @@ WriterState LiveReclaimPort::writer() {
 }
 
 void LiveReclaimPort::WarnOverLimit(Bytes tree) {
-  parts_.notices->OverLimit(tree, parts_.member->session().limit());
+  parts_.notices->OverLimit(tree, parts_.member->session().limit(), os::LockedBytes);
 }
 
 }  // namespace uzswap

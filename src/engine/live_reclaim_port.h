@@ -10,6 +10,7 @@
 #ifndef UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 
+#include "engine/discard_fence.h"
 #include "engine/paging_stack.h"
 #include "engine/range_scanner.h"
 #include "engine/reclaim_port.h"
@@ -27,7 +28,7 @@ class LiveReclaimPort final : public ReclaimPort {
     UsageMeter* meter = nullptr;
     RangeScanner* scanner = nullptr;
   };
-  void Init(const Parts& parts) { parts_ = parts; }
+  void Init(const Parts& parts);
   void ResetInChild();
 
   uint64_t NowNs() override;
@@ -52,6 +53,7 @@ class LiveReclaimPort final : public ReclaimPort {
   void WarnOverLimit(Bytes tree) override;
 
  private:
+  void CheckDiscards();
   StorageStack& storage() { return parts_.paging->storage(); }
   // Each process's bounds follow from what the others hold.
   void ShareBounds();
@@ -62,6 +64,7 @@ class LiveReclaimPort final : public ReclaimPort {
   Parts parts_;
   StatisticsPublisher publisher_;
   StorageBounds bounds_;
+  DiscardFence fence_;
 };
 
 }  // namespace uzswap

@@ -10,7 +10,9 @@ namespace uzswap {
 class PagerSink final : public RangeSink {
  public:
   explicit PagerSink(Pager& pager) : pager_(&pager) {}
-  bool Adopt(uint64_t start, uint64_t end) override { return pager_->Adopt({start, end}); }
+  bool Adopt(AddressRange range, AddressRange pinned) override {
+    return pager_->Adopt(range, pinned);
+  }
   void PinResident(uint64_t start, uint64_t end) override { pager_->PinResident({start, end}); }
 
  private:

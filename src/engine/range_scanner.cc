@@ -1,5 +1,7 @@
 #include "engine/range_scanner.h"
 
+#include <algorithm>
+
 #include "os/mapping.h"
 
 namespace uzswap {
@@ -10,6 +12,8 @@ namespace {
 constexpr uint64_t kDescriptorReach = kPageSize;
 
 constexpr uint64_t kGuardBytesMax = 64 << 10;
+
+bool IsOfLibraries(const os::MapsEntry& entry) { return !entry.anonymous || entry.kernel; }
 
 }  // namespace
 
@@ -39,6 +43,7 @@ void RangeScanner::NoteThread(void* self, uint32_t thread) {
 void RangeScanner::RefreshThreads() {
   thread_count_ = 0;
   tasks_.ForEach(NoteThread, this);
+  std::sort(threads_, threads_ + thread_count_);
 }
 
 void RangeScanner::SetThreadsForTest(const uint64_t* hints, size_t count) {
@@ -46,24 +51,24 @@ void RangeScanner::SetThreadsForTest(const uint64_t* hints, size_t count) {
   thread_count_ = count;
 }
 
-bool RangeScanner::HoldsThread(uint64_t start, uint64_t end) const {
-  for (size_t i = 0; i < thread_count_; ++i) {
-    if (start <= threads_[i] && threads_[i] < end) return true;
-  }
-  return false;
+AddressRange RangeScanner::DescriptorIn(uint64_t start, uint64_t end) const {
+  const uint64_t* const last = threads_ + thread_count_;
+  const uint64_t* const found = std::lower_bound(threads_, last, start);
+  if (found == last || *found >= end) return {};
+  return {*found - kDescriptorReach, *found + kDescriptorReach};
 }
 
-AdoptionVerdict RangeScanner::Judge(const os::MapsEntry& entry,
-                                    const os::MapsEntry& previous) const {
+AdoptionVerdict RangeScanner::Judge(const os::MapsEntry& entry, const os::MapsEntry& previous,
+                                    const os::MapsEntry& next) const {
   if (!entry.anonymous || entry.shared || entry.kernel) return AdoptionVerdict::kNotAnonymous;
   if (!entry.readable || !entry.writable || entry.executable) return AdoptionVerdict::kProtection;
   const uint64_t size = entry.end - entry.start;
-  if (size < kPagesMin * kPageSize) return AdoptionVerdict::kSmall;
   if (entry.stack) return AdoptionVerdict::kStack;
   if (os::IsOwnRange(entry.start, size)) return AdoptionVerdict::kOwn;
-  if (size <= kStackBytesMax && HoldsThread(entry.start, entry.end)) {
-    return AdoptionVerdict::kStack;
-  }
+  const bool beside = (previous.end == entry.start && IsOfLibraries(previous)) ||
+                      (next.start == entry.end && IsOfLibraries(next));
+  if (beside && size <= kLibraryPagesMax * kPageSize) return AdoptionVerdict::kLibraryData;
+  if (!DescriptorIn(entry.start, entry.end).empty()) return AdoptionVerdict::kAdopt;
   // The stack of a thread that has ended, which the C library keeps for the next one.
   const uint64_t guard = previous.end - previous.start;
   const bool guarded = previous.end == entry.start && previous.anonymous && !previous.readable &&
@@ -73,15 +78,25 @@ AdoptionVerdict RangeScanner::Judge(const os::MapsEntry& entry,
 }
 
 size_t RangeScanner::Scan(RangeSink& sink) {
+  // What mlockall of the program has locked meanwhile. Frames that are locked could take in pages
+  // that the program wants to stay.
+  os::UnlockOwnRanges();
   RefreshThreads();
   maps_.Rewind();
   size_t adopted = 0;
   os::MapsEntry previous;
   os::MapsEntry entry;
-  for (; maps_.Next(&entry); previous = entry) {
-    if (Judge(entry, previous) != AdoptionVerdict::kAdopt) continue;
-    if (sink.Adopt(entry.start, entry.end)) ++adopted;
+  os::MapsEntry next;
+  for (bool more = maps_.Next(&next); more; previous = entry) {
+    entry = next;
+    more = maps_.Next(&next);
+    if (!more) next = {};
+    if (Judge(entry, previous, next) != AdoptionVerdict::kAdopt) continue;
+    const AddressRange pinned = DescriptorIn(entry.start, entry.end);
+    if (sink.Adopt({entry.start, entry.end}, pinned)) ++adopted;
   }
+  // Threads that began during the walk are among them.
+  RefreshThreads();
   for (size_t i = 0; i < thread_count_; ++i) {
     sink.PinResident(threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach);
   }

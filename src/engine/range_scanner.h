@@ -3,15 +3,17 @@
 //   /proc/self/maps ──> Judge each ──kAdopt──> RangeSink::Adopt (register, track its pages)
 //   /proc/self/task ──> thread descriptors ──> RangeSink::PinResident (keep them resident)
 //
-//   adopted      private, anonymous, readable and writable, at least kPagesMin pages
-//   left alone   the main stack and mappings that hold a living thread's descriptor
-//                (thread stacks), mappings of the shape of a cached thread stack, executable
-//                ones, the engine's own, and everything with a file behind it
+//   adopted      private, anonymous, readable and writable mappings of any size, stacks of living
+//                threads included
+//   left alone   the main stack, mappings of the shape of a cached thread stack, small ones next
+//                to a library, executable mappings, the engine's own, and everything with a file
+//                behind it
 //
 // The kernel writes to a thread's descriptor while the thread exits, at a moment when it serves
 // no user faults. glibc has no public list of its threads, but the kernel knows the head of
-// each one's robust list, which lies inside the descriptor. Where a descriptor lies in a
-// mapping too large to leave alone, its pages are pinned instead.
+// each one's robust list, which lies inside the descriptor. The pages of every descriptor are
+// pinned, in the same step in which their mapping is adopted. Pins stay when a thread ends: the
+// next thread on the same stack has its descriptor in the same place.
 //
 // The reclaim daemon only; the thread list is also read by a forking thread while the daemon
 // answers no other request (engine/fork_coordinator.h).
@@ -32,7 +34,7 @@ enum class AdoptionVerdict : uint8_t {
   kAdopt,
   kNotAnonymous,  // file, shared, or the kernel's
   kProtection,    // not readable and writable, or executable
-  kSmall,
+  kLibraryData,   // of the dynamic loader, which a forked child needs at once
   kStack,
   kOwn,
 };
@@ -40,9 +42,9 @@ enum class AdoptionVerdict : uint8_t {
 // Where adopted ranges go; a seam.
 class RangeSink {
  public:
-  // Registers the parts of [start, end) that are not registered yet. Returns whether there were
-  // any.
-  virtual bool Adopt(uint64_t start, uint64_t end) = 0;
+  // Registers the parts of the range that are not registered yet, and keeps the pages of `pinned`
+  // resident from the same moment on. Returns whether anything was registered.
+  virtual bool Adopt(AddressRange range, AddressRange pinned) = 0;
   // Keeps the pages of [start, end) resident, as far as they are registered.
   virtual void PinResident(uint64_t start, uint64_t end) = 0;
 
@@ -52,10 +54,10 @@ class RangeSink {
 
 class RangeScanner {
  public:
-  static constexpr uint64_t kPagesMin = 16;
-  static constexpr size_t kThreadsMax = 1024;
-  // A mapping with a thread descriptor is a stack if it is not larger than this.
-  static constexpr uint64_t kStackBytesMax = 64 << 20;
+  static constexpr size_t kThreadsMax = 16384;
+  // An anonymous mapping next to a file's belongs to the libraries if it is not larger: the end of
+  // their data, and what the dynamic loader keeps.
+  static constexpr uint64_t kLibraryPagesMax = 15;
 
   // What the C library gives a new thread.
   void SetDefaultStackBytes(uint64_t bytes) { default_stack_bytes_ = bytes; }
@@ -68,19 +70,25 @@ class RangeScanner {
   // One walk over all mappings. Returns how many were newly adopted.
   size_t Scan(RangeSink& sink);
 
-  // The threads of the last Scan or RefreshThreads: addresses inside their descriptors.
+  // The threads of the last Scan or RefreshThreads: addresses inside their descriptors, ascending.
   void RefreshThreads();
   [[nodiscard]] const os::TaskReader& tasks() const { return tasks_; }
+  // Calls visit(context, thread id) for each thread that exists.
+  void ForEachThread(void (*visit)(void* context, uint32_t thread), void* context) {
+    tasks_.ForEach(visit, context);
+  }
   [[nodiscard]] size_t thread_count() const { return thread_count_; }
   [[nodiscard]] const uint64_t* thread_hints() const { return threads_; }
 
-  // Exposed for tests. `previous` is the mapping before `entry`.
-  [[nodiscard]] AdoptionVerdict Judge(const os::MapsEntry& entry,
-                                      const os::MapsEntry& previous) const;
+  // Exposed for tests. `previous` and `next` are the mappings before and after `entry`.
+  [[nodiscard]] AdoptionVerdict Judge(const os::MapsEntry& entry, const os::MapsEntry& previous,
+                                      const os::MapsEntry& next = {}) const;
   void SetThreadsForTest(const uint64_t* hints, size_t count);
 
  private:
-  [[nodiscard]] bool HoldsThread(uint64_t start, uint64_t end) const;
+  // The pages of the first descriptor in the mapping; empty if there is none. Those of other
+  // threads in the same mapping are pinned at the end of the scan.
+  [[nodiscard]] AddressRange DescriptorIn(uint64_t start, uint64_t end) const;
   static void NoteThread(void* self, uint32_t thread);
 
   os::MapsReader maps_;

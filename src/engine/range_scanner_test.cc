@@ -36,9 +36,8 @@ TEST(RangeScannerJudge, Table) {
       {"read-only", [](os::MapsEntry& e) { e.writable = false; }, AdoptionVerdict::kProtection},
       {"write-only", [](os::MapsEntry& e) { e.readable = false; }, AdoptionVerdict::kProtection},
       {"executable", [](os::MapsEntry& e) { e.executable = true; }, AdoptionVerdict::kProtection},
-      {"one page short", [](os::MapsEntry& e) { e.end = e.start + 15 * kPage; },
-       AdoptionVerdict::kSmall},
-      {"just large enough", [](os::MapsEntry& e) { e.end = e.start + 16 * kPage; },
+      {"one page", [](os::MapsEntry& e) { e.end = e.start + kPage; }, AdoptionVerdict::kAdopt},
+      {"fifteen pages", [](os::MapsEntry& e) { e.end = e.start + 15 * kPage; },
        AdoptionVerdict::kAdopt},
       {"the main stack", [](os::MapsEntry& e) { e.stack = true; }, AdoptionVerdict::kStack},
   };
@@ -63,15 +62,41 @@ TEST(RangeScannerJudge, OursIsLeftAlone) {
   }
 }
 
-TEST(RangeScannerJudge, AMappingWithALivingThreadIsAStackUnlessItIsLarge) {
+TEST(RangeScannerJudge, SmallMappingsNextToALibraryAreLeftAlone) {
+  const RangeScanner scanner{};
+  os::MapsEntry before;
+  before.start = kStart - 4 * kPage;
+  before.end = kStart;
+  EXPECT_EQ(scanner.Judge(Plain(1), before), AdoptionVerdict::kLibraryData);
+  EXPECT_EQ(scanner.Judge(Plain(15), before), AdoptionVerdict::kLibraryData);
+  EXPECT_EQ(scanner.Judge(Plain(16), before), AdoptionVerdict::kAdopt);
+  before.anonymous = true;
+  EXPECT_EQ(scanner.Judge(Plain(15), before), AdoptionVerdict::kAdopt);
+  before.kernel = true;
+  EXPECT_EQ(scanner.Judge(Plain(15), before), AdoptionVerdict::kLibraryData);
+  before.end -= kPage;  // not adjacent
+  EXPECT_EQ(scanner.Judge(Plain(15), before), AdoptionVerdict::kAdopt);
+  os::MapsEntry after;
+  after.start = kStart + 15 * kPage;
+  after.end = after.start + kPage;
+  EXPECT_EQ(scanner.Judge(Plain(15), {}, after), AdoptionVerdict::kLibraryData);
+  EXPECT_EQ(scanner.Judge(Plain(14), {}, after), AdoptionVerdict::kAdopt) << "not adjacent";
+  after.anonymous = true;
+  EXPECT_EQ(scanner.Judge(Plain(15), {}, after), AdoptionVerdict::kAdopt);
+}
+
+TEST(RangeScannerJudge, TheStackOfALivingThreadIsAdopted) {
+  constexpr uint64_t kStackBytes = 64 * kPage;
   RangeScanner scanner;
+  scanner.SetDefaultStackBytes(kStackBytes + kPage);
+  os::MapsEntry guard;
+  guard.anonymous = true;
+  guard.start = kStart - kPage;
+  guard.end = kStart;
+  EXPECT_EQ(scanner.Judge(Plain(64), guard), AdoptionVerdict::kStack) << "cached: no thread";
   const uint64_t hints[] = {kStart + 63 * kPage + 100};
   scanner.SetThreadsForTest(hints, 1);
-  EXPECT_EQ(scanner.Judge(Plain(64), {}), AdoptionVerdict::kStack);
-  EXPECT_EQ(scanner.Judge(Plain(63), {}), AdoptionVerdict::kAdopt);
-  const uint64_t most = RangeScanner::kStackBytesMax / kPage;
-  EXPECT_EQ(scanner.Judge(Plain(most), {}), AdoptionVerdict::kStack);
-  EXPECT_EQ(scanner.Judge(Plain(most + 1), {}), AdoptionVerdict::kAdopt);  // its pages are pinned
+  EXPECT_EQ(scanner.Judge(Plain(64), guard), AdoptionVerdict::kAdopt);
 }
 
 TEST(RangeScannerJudge, TheShapeOfACachedStack) {
@@ -107,8 +132,9 @@ TEST(RangeScannerJudge, TheShapeOfACachedStack) {
 // What a walk over this very process hands out.
 class RecordingSink final : public RangeSink {
  public:
-  bool Adopt(uint64_t start, uint64_t end) override {
-    adopted.push_back({start, end});
+  bool Adopt(AddressRange range, AddressRange pin) override {
+    adopted.push_back({range.start, range.end});
+    if (!pin.empty()) pinned_at_once.push_back({pin.start, pin.end});
     return adopted.size() % 2 == 1;
   }
   void PinResident(uint64_t start, uint64_t end) override { pinned.push_back({start, end}); }
@@ -128,6 +154,7 @@ class RecordingSink final : public RangeSink {
 
   std::vector<Range> adopted;
   std::vector<Range> pinned;
+  std::vector<Range> pinned_at_once;
 };
 
 // Anonymous memory of `pages` pages for the length of a test.
@@ -174,6 +201,10 @@ TEST(RangeScannerScan, OfThisProcess) {
   for (size_t i = 0; i < sink.pinned.size(); ++i) {
     EXPECT_EQ(sink.pinned[i].start, scanner.thread_hints()[i] - kPage);
     EXPECT_EQ(sink.pinned[i].end, scanner.thread_hints()[i] + kPage);
+  }
+  // Where its mapping is adopted, in the same step.
+  for (const RecordingSink::Range& pin : sink.pinned_at_once) {
+    EXPECT_TRUE(RecordingSink::Covers(sink.pinned, pin.start, pin.end));
   }
   // A second walk sees the same again: what is registered already is the sink's business.
   const size_t before = sink.adopted.size();

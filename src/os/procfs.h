@@ -148,6 +148,8 @@ class TaskReader {
   [[nodiscard]] bool SleepsInFutex(uint32_t thread) const;
   // The processor on which the thread ran last. -1 if the thread has ended.
   [[nodiscard]] int ProcessorOf(uint32_t thread) const;
+  // The open folder with one folder for each thread.
+  [[nodiscard]] const ProcFile& folder() const { return file_; }
 
  private:
   ProcFile file_;

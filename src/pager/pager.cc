@@ -57,12 +57,20 @@ Result<void> Pager::RegisterOwn() {
   return done.ok() ? map_.registrar().RegisterProbe() : done;
 }
 
-bool Pager::Adopt(AddressRange range) {
+bool Pager::Adopt(AddressRange range, AddressRange pinned) {
+  {
+    // Most mappings are known from the last scan. One that has replaced a known mapping is found by
+    // the next scan: its predecessor leaves the table when its event is read.
+    PatientLock lock(mutex_, stall_);
+    const RegisteredRange* known = map_.table().Find(range.start);
+    if (known != nullptr && range.end <= known->end) return false;
+  }
   for (int i = 0; i < kAdoptTries; ++i) {
     LockPatiently(mutex_, stall_);
     // What the program unmapped before the mapping list was read must leave the table first.
     ReadMessages();
     const bool added = map_.registrar().Adopt(range);
+    PinLocked(pinned);
     const bool quiet = map_.registrar().NothingPending();
     const bool waiting = queue_.count() > 0;
     mutex_.Unlock();
@@ -75,9 +83,24 @@ bool Pager::Adopt(AddressRange range) {
 
 void Pager::PinResident(AddressRange range) {
   PatientLock lock(mutex_, stall_);
+  PinLocked(range);
+}
+
+void Pager::PinLocked(AddressRange range) {
   PageTable& table = map_.table();
   table.ForEachPage({RoundDownToPage(range.start), RoundUpToPage(range.end)},
                     [&table](PageIndex index) { table.Pin(index); });
+}
+
+bool Pager::CloseDiscards() {
+  PatientLock lock(mutex_, stall_);
+  DiscardWatch& discards = map_.events().discards();
+  return discards.Close() || discards.closed_count() > 0;
+}
+
+uint64_t Pager::TrackDiscardedAgain() {
+  PatientLock lock(mutex_, stall_);
+  return map_.registrar().TrackAgain(map_.events().discards());
 }
 
 size_t Pager::Isolate(size_t want) {

@@ -97,10 +97,18 @@ class Pager final {
   uint32_t ServeWaiting() UZ_EXCLUDES(mutex_);
 
   // Adopts the parts of the range that are not registered. Parts that the kernel refuses stay as
-  // they are. Returns whether anything was added.
-  bool Adopt(AddressRange range) UZ_EXCLUDES(mutex_);
+  // they are. The registered pages of `pinned` stay resident from the same moment on. Returns
+  // whether anything was added.
+  bool Adopt(AddressRange range, AddressRange pinned = {}) UZ_EXCLUDES(mutex_);
   // The registered pages of the range stay resident from now on.
   void PinResident(AddressRange range) UZ_EXCLUDES(mutex_);
+
+  // Closes what was discarded so far (vm/discard_watch.h). True: something is closed, and waits for
+  // TrackDiscardedAgain.
+  bool CloseDiscards() UZ_EXCLUDES(mutex_);
+  // Manages pages again that were discarded and are in use all the same (MADV_FREE). Returns how
+  // many. Requires: every call that discarded what is closed has ended.
+  uint64_t TrackDiscardedAgain() UZ_EXCLUDES(mutex_);
 
   // --- Reclaim; see Evictor ---
   size_t Isolate(size_t want) UZ_EXCLUDES(mutex_);
@@ -167,6 +175,7 @@ class Pager final {
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   Result<void> RegisterOwn() UZ_REQUIRES(mutex_);
 
+  void PinLocked(AddressRange range) UZ_REQUIRES(mutex_);
   size_t ReadMessages() UZ_REQUIRES(mutex_);
   Resolution ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
   Resolution Answer(ParkedFault* parked) UZ_REQUIRES(mutex_);

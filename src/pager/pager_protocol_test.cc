@@ -312,6 +312,64 @@ TEST_F(PagerProtocol, PinnedResidentPagesAreNotIsolated) {
   EXPECT_EQ(world_.StateOf(2), PageState::kResident);
 }
 
+TEST_F(PagerProtocol, PagesPinnedAtAdoptionAreNeverIsolated) {
+  world_.Map(0, 4);
+  world_.Fill(0, 4, PageKind::kText, 1);
+  EXPECT_TRUE(world_.pager.Adopt({PagerWorld::At(0), PagerWorld::At(4)},
+                                 {PagerWorld::At(2) + 100, PagerWorld::At(3) + 100}));
+  PagerTestPeer::AimAt(world_.pager, PagerWorld::At(0));
+  EXPECT_EQ(world_.pager.Isolate(4), 2u);
+  EXPECT_EQ(world_.StateOf(2), PageState::kResident);
+  EXPECT_EQ(world_.StateOf(3), PageState::kResident);
+  EXPECT_FALSE(world_.pager.Adopt({PagerWorld::At(1), PagerWorld::At(3)})) << "known already";
+}
+
+// --- MADV_FREE ---
+
+TEST_F(PagerProtocol, FreedPagesThatAreUsedAgainAreManagedAgain) {
+  Begin(8);
+  const os::FakeUserFault::ChangeId change =
+      world_.fake.BeginFree(PagerWorld::At(2), 4 << kPageShift);
+  ASSERT_TRUE(world_.Finish(change));
+  for (uint64_t page = 2; page < 6; ++page) EXPECT_EQ(world_.StateOf(page), PageState::kUntracked);
+  EXPECT_TRUE(world_.Write(3, std::byte{9}));
+  EXPECT_EQ(world_.StateOf(3), PageState::kUntracked) << "it is present: no fault";
+  EXPECT_EQ(world_.pager.TrackDiscardedAgain(), 0u) << "nothing is closed";
+  EXPECT_TRUE(world_.pager.CloseDiscards());
+  EXPECT_EQ(world_.pager.TrackDiscardedAgain(), 4u);
+  EXPECT_FALSE(world_.pager.CloseDiscards());
+  world_.TakePages(2, 4);
+  EXPECT_TRUE(world_.Check()) << world_.failure();
+}
+
+TEST_F(PagerProtocol, PagesDiscardedSinceAreNotManagedAgain) {
+  Begin(8);
+  ASSERT_TRUE(world_.Finish(world_.fake.BeginFree(PagerWorld::At(0), 8 << kPageShift)));
+  EXPECT_TRUE(world_.pager.CloseDiscards());
+  // A discard whose event was read, and which the kernel has not carried out yet.
+  const PagerWorld::ChangeId discard = world_.BeginDiscard(3, 2);
+  EXPECT_TRUE(world_.Step(discard));
+  world_.Pump();
+  EXPECT_TRUE(world_.Step(discard));
+  EXPECT_EQ(world_.fake.StateOf(discard), os::FakeUserFault::ChangeState::kToZap);
+  EXPECT_EQ(world_.pager.TrackDiscardedAgain(), 6u);
+  EXPECT_EQ(world_.StateOf(2), PageState::kResident);
+  EXPECT_EQ(world_.StateOf(3), PageState::kUntracked);
+  EXPECT_EQ(world_.StateOf(4), PageState::kUntracked);
+  EXPECT_TRUE(world_.pager.CloseDiscards()) << "it waits for the next time";
+  EXPECT_TRUE(world_.Finish(discard));
+  EXPECT_EQ(world_.pager.TrackDiscardedAgain(), 0u) << "they have gone";
+}
+
+// --- mlockall ---
+
+// It populates every mapping of the process, frames of ours included.
+TEST_F(PagerProtocol, AThreadThatPopulatesTheFramesIsLetGo) {
+  Begin(4);
+  EXPECT_EQ(PagerTestPeer::ResolveEmptyFrame(world_.pager), Resolution::kResolved);
+  world_.TakePages(0, 4);
+}
+
 // --- releasing frames ---
 
 TEST_F(PagerProtocol, ReleaseGivesFramesBack) {

@@ -34,6 +34,7 @@ void MappingEvents::Apply(const UserFaultEvent& event) {
       // them is isolated, and brought back after the program dropped it.
       parts_.statistics->remove_events.Add();
       DiscardRange(range);
+      discards_.Note(range);
       return;
     case UserFaultEvent::Kind::kRemap:
       parts_.statistics->remap_events.Add();

@@ -22,6 +22,7 @@
 #include "base/statistics.h"
 #include "base/units.h"
 #include "os/user_fault_port.h"
+#include "vm/discard_watch.h"
 #include "vm/late_events.h"
 #include "vm/page_table.h"
 
@@ -54,6 +55,8 @@ class MappingEvents {
   void DiscardRange(AddressRange range);
   // Discards the pages of a range and removes it from the table.
   void ForgetRange(AddressRange range);
+  // Ranges that REMOVE events named.
+  [[nodiscard]] DiscardWatch& discards() { return discards_; }
   // In a forked child: the parent's events will not be read here.
   void ForgetPending() { pending_.Clear(); }
 
@@ -73,6 +76,7 @@ class MappingEvents {
 
   Parts parts_;
   PendingUnmaps pending_;
+  DiscardWatch discards_;
 };
 
 }  // namespace uzswap

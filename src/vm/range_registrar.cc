@@ -86,6 +86,24 @@ void RangeRegistrar::MarkPresent(AddressRange range) {
   }
 }
 
+// MADV_FREE leaves pages present, and the program has used them again. A page of a mapping that has
+// just been replaced can be among them: its event is pending, so it is not isolated, and the event
+// discards it.
+uint64_t RangeRegistrar::TrackAgain(DiscardWatch& discards) {
+  uint64_t tracked = 0;
+  discards.ForEachSettled([this, &tracked](AddressRange settled) {
+    os::PresentWalk walk(*parts_.address_space, settled.start, settled.end);
+    for (os::PresentRun run; walk.Next(&run);) {
+      parts_.table->ForEachPage({run.start, run.end}, [this, &tracked](PageIndex index) {
+        if (parts_.table->entry(index).state() != PageState::kUntracked) return;
+        tracked += parts_.table->Transition(index, PageState::kResident) ? 1 : 0;
+      });
+    }
+  });
+  discards.ClearClosed();
+  return tracked;
+}
+
 Result<void> RangeRegistrar::RegisterInChild() {
   os::AddressSpace& space = *parts_.address_space;
   PageTable& table = *parts_.table;

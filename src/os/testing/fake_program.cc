@@ -128,6 +128,15 @@ FakeUserFault::ChangeId FakeUserFault::BeginDiscard(uint64_t start, uint64_t len
   return Announce(std::move(change));
 }
 
+FakeUserFault::ChangeId FakeUserFault::BeginFree(uint64_t start, uint64_t length) {
+  MutexLock lock(mutex_);
+  Change change;
+  change.discard_at = start;
+  change.discard_end = start + length;
+  change.keeps = true;
+  return Announce(std::move(change));
+}
+
 // The part of a discard that lies in the next area. An area that is not registered is discarded
 // at once: no event reports it, and the kernel's locks keep a registration out until it is done.
 void FakeUserFault::ContinueDiscard(Change& change) {
@@ -144,7 +153,9 @@ void FakeUserFault::ContinueDiscard(Change& change) {
       ++announced_;
       return;
     }
-    for (uint64_t page = start; page < end; page += kPageSize) memory_.Drop(page);
+    for (uint64_t page = start; page < end && !change.keeps; page += kPageSize) {
+      memory_.Drop(page);
+    }
   }
 }
 
@@ -171,7 +182,8 @@ bool FakeUserFault::Step(ChangeId id) {
       Notify();
       return true;
     case ChangeState::kToZap:
-      for (uint64_t page = change.zap_start; page < change.zap_end; page += kPageSize) {
+      for (uint64_t page = change.zap_start; page < change.zap_end && !change.keeps;
+           page += kPageSize) {
         memory_.Drop(page);
       }
       change.zap_end = 0;

@@ -108,6 +108,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
                       bool keep_source = false) UZ_EXCLUDES(mutex_);
   // madvise(MADV_DONTNEED). Requires: no hole in the range.
   ChangeId BeginDiscard(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
+  // madvise(MADV_FREE) while memory is not short: the same event, and every page stays.
+  ChangeId BeginFree(uint64_t start, uint64_t length) UZ_EXCLUDES(mutex_);
   [[nodiscard]] ChangeState StateOf(ChangeId change) UZ_EXCLUDES(mutex_);
   // Does the next step. False if the pager must read first, or the change is over.
   bool Step(ChangeId change) UZ_EXCLUDES(mutex_);
@@ -175,6 +177,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
     uint64_t zap_end = 0;
     uint64_t discard_at = 0;
     uint64_t discard_end = 0;
+    bool keeps = false;  // MADV_FREE
   };
   struct QueuedEvent {
     UserFaultEvent event;

@@ -42,6 +42,13 @@ bool PagerTestPeer::IsRegistered(Pager& pager, uint64_t address) {
   return pager.ResidenceOf(address) != Residence::kNotRegistered;
 }
 
+Resolution PagerTestPeer::ResolveEmptyFrame(Pager& pager) {
+  MutexLock lock(pager.mutex_);
+  StagingFrames& frames = pager.reclaimer_.frames();
+  return pager.handler_.Resolve(frames.AddressOf(frames.FindEmpty(1).first), Access::kWrite,
+                                pager.serving_);
+}
+
 void PagerTestPeer::RefuseRanges(Pager& pager) {
   MutexLock lock(pager.mutex_);
   pager.map_.table().RefuseRangesForTest();

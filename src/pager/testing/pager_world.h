@@ -64,6 +64,8 @@ class PagerTestPeer {
   static bool Adopt(Pager& pager, uint64_t start, uint64_t end);
   static PageState StateOf(Pager& pager, uint64_t address);
   static bool IsRegistered(Pager& pager, uint64_t address);
+  // A fault on the first Empty staging frame.
+  static Resolution ResolveEmptyFrame(Pager& pager);
   // The page table has no memory for more ranges from now on.
   static void RefuseRanges(Pager& pager);
   // The content that the pager would populate. False for a page whose entry says Resident.
