@@ -47,7 +47,11 @@ void PrintMemory() {
   for (const os::CgroupLimit& limit : limits) {
     Line("cgroup limit", Human(limit.bytes) + " (" + limit.file + ")");
   }
-  if (limits.empty()) Line("cgroup limit", "none");
+  if (os::CgroupIsHidden()) {
+    Line("cgroup limit", "may be hidden: /sys/fs/cgroup shows another cgroup namespace");
+  } else if (limits.empty()) {
+    Line("cgroup limit", "none");
+  }
   const auto automatic = DecideLimit("auto", os::Tightest(limits), os::MachineMemory());
   if (const auto* decision = std::get_if<LimitDecision>(&automatic)) {
     Line("--limit auto", Human(decision->limit));

@@ -45,6 +45,9 @@ TEST(LimitTest, TakesSizes) {
   EXPECT_NE(huge.note.find("never be reached"), std::string::npos) << huge.note;
   const os::CgroupLimit cgroup{MiB(100), "memory.max"};
   EXPECT_NE(Decide("200M", &cgroup).note.find("the kernel will kill first"), std::string::npos);
+  const os::CgroupLimit high{MiB(100), "/sys/fs/cgroup/app/memory.high"};
+  EXPECT_NE(Decide("200M", &high).note.find("slows the program down"), std::string::npos);
+  EXPECT_EQ(Decide("200M", &high).note.find("kill"), std::string::npos);
 }
 
 TEST(LimitTest, RefusesNonsenseByName) {
@@ -123,6 +126,11 @@ TEST(SurroundingsTest, EachCauseHasItsOwnMessageAndFix) {
        {0, false, true},
        "seccomp filter",
        "--device /dev/userfaultfd"},
+      {"old kernel, plain user",
+       {EPERM, EACCES, 0},
+       {0, true, false, false},
+       "no PAGEMAP_SCAN",
+       "linux-image-6.12-amd64"},
       {"old kernel", {0, 0, kNoMove}, {1, true, false}, "not UFFDIO_MOVE", "6.8"},
       {"no events", {0, 0, os::abi::kUffdFeatureMove}, {1, true, false}, "events", "6.8"},
       {"no descriptors", {EMFILE, EMFILE, 0}, {1, true, false}, "Too many open files", "ulimit"},

@@ -31,6 +31,13 @@ OrRefusal<LimitDecision> Automatic(const os::CgroupLimit* cgroup, Bytes machine)
   return BelowBound(machine, "this machine's memory");
 }
 
+// memory.high throttles; the other limits call the OOM killer.
+const char* ConsequenceOf(const os::CgroupLimit& cgroup) {
+  const bool throttles = cgroup.file.ends_with("/memory.high");
+  return throttles ? "the kernel slows the program down before uzswap does anything"
+                   : "the kernel will kill first";
+}
+
 OrRefusal<LimitDecision> Explicit(const std::string& text, const os::CgroupLimit* cgroup,
                                   Bytes machine) {
   const ParsedSize size = ParseSize(text);
@@ -49,8 +56,8 @@ OrRefusal<LimitDecision> Explicit(const std::string& text, const os::CgroupLimit
                     Human(machine) + ", and can never be reached";
   } else if (cgroup != nullptr && size.bytes > cgroup->bytes) {
     decision.note = "the limit, " + Human(size.bytes) + ", is more than the cgroup allows (" +
-                    cgroup->file + ": " + Human(cgroup->bytes) +
-                    "): the kernel will kill first; --limit auto fits";
+                    cgroup->file + ": " + Human(cgroup->bytes) + "): " + ConsequenceOf(*cgroup) +
+                    "; --limit auto fits";
   }
   return decision;
 }

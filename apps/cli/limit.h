@@ -1,7 +1,8 @@
 // DecideLimit: the limit of the tree, from the option, the cgroups and the machine's memory.
 //
 //   --limit SIZE   that size. A note is printed if usage can never reach it (more than the
-//                  machine's memory), or if the kernel kills first (more than the cgroup allows)
+//                  machine's memory), or if the kernel kills or throttles first (more than the
+//                  cgroup allows)
 //   --limit auto   the tightest cgroup limit less a headroom for what uzswap does not manage:
 //                  page tables, thread stacks, file pages, the runner. Refused without a cgroup
 //                  limit

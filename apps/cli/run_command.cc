@@ -82,6 +82,11 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
   if (const Refusal* refusal = RefusalOf(limit)) return *refusal;
   const LimitDecision& decided = std::get<LimitDecision>(limit);
   if (!decided.note.empty()) prepared.notes.push_back(decided.note);
+  if (os::CgroupIsHidden()) {
+    prepared.notes.push_back(
+        "a limit of this cgroup may be hidden: /sys/fs/cgroup shows another cgroup namespace\n"
+        "  fix: mount -t cgroup2 cgroup2 /sys/fs/cgroup, or give a --limit that is below it");
+  }
   auto options = DecideBacking(request.backing, {decided.limit, request.codec, request.pool});
   if (const Refusal* refusal = RefusalOf(options)) return *refusal;
   prepared.options = std::get<Options>(options);

@@ -11,6 +11,10 @@ constexpr char kContainerFix[] =
     " (docker run --security-opt seccomp=PROFILE.json), or pass the device in"
     " (--device /dev/userfaultfd)";
 
+// Debian 12 has this kernel in its security archive.
+constexpr char kNewerKernelFix[] =
+    "boot a kernel of 6.8 or later; on Debian 12: apt install linux-image-6.12-amd64";
+
 std::string PermissionFix(const os::UffdSurroundings& around) {
   std::string fix = "as root: sysctl vm.unprivileged_userfaultfd=1";
   if (around.device_exists) {
@@ -52,12 +56,19 @@ std::optional<Refusal> CheckUserfaultfd(const os::UffdProbe& probe,
                                         const os::UffdSurroundings& around,
                                         const std::string& kernel) {
   if (probe.sufficient()) return std::nullopt;
+  // No permission can help then. PAGEMAP_SCAN came with Linux 6.7, UFFDIO_MOVE with 6.8.
+  if (!probe.reachable() && !around.pagemap_scan) {
+    return Refusal{kCannotDo,
+                   "this kernel (" + kernel +
+                       ") is too old: it has no PAGEMAP_SCAN (Linux 6.7), so"
+                       " no UFFDIO_MOVE (Linux 6.8) either",
+                   kNewerKernelFix};
+  }
   if (!probe.reachable()) return Unreachable(probe, around, kernel);
   if ((probe.features & os::abi::kUffdFeatureMove) == 0) {
     return Refusal{kCannotDo,
                    "this kernel (" + kernel + ") has userfaultfd, but not UFFDIO_MOVE (Linux 6.8)",
-                   "boot a kernel of 6.8 or later; on Debian 12: apt install -t bookworm-backports"
-                   " linux-image-amd64"};
+                   kNewerKernelFix};
   }
   return Refusal{kCannotDo,
                  "this kernel (" + kernel + ") does not report unmap, remap and remove events",

@@ -161,6 +161,20 @@ std::vector<CgroupLimit> FindCgroupLimits(const std::string& root) {
   return limits;
 }
 
+// mountinfo shows a root above the namespace as "/..".
+bool CgroupIsHidden(const std::string& root) {
+  const std::string cgroups = ReadWholeFile(root + "/proc/self/cgroup");
+  const std::string mountinfo = ReadWholeFile(root + "/proc/self/mountinfo");
+  const auto leaves = [](const std::string& path) { return path.rfind("/..", 0) == 0; };
+  const auto hidden = [&](std::string_view type, std::string_view option,
+                          std::string_view controller) {
+    const std::optional<Mount> mount = FindMount(mountinfo, type, option);
+    const std::optional<std::string> path = FindPath(cgroups, controller);
+    return mount && path && (leaves(mount->root) || leaves(*path));
+  };
+  return hidden("cgroup2", "", "") || hidden("cgroup", "memory", "memory");
+}
+
 const CgroupLimit* Tightest(const std::vector<CgroupLimit>& limits) {
   const CgroupLimit* tightest = nullptr;
   for (const CgroupLimit& limit : limits) {

@@ -29,6 +29,10 @@ struct CgroupLimit {
 // that tests can use their own file tree.
 std::vector<CgroupLimit> FindCgroupLimits(const std::string& root = "");
 
+// True if the mounted cgroup file system shows another cgroup namespace than that of this process:
+// then limits may apply that are not visible.
+bool CgroupIsHidden(const std::string& root = "");
+
 // The smallest of `limits`; nullptr if there are none.
 const CgroupLimit* Tightest(const std::vector<CgroupLimit>& limits);
 

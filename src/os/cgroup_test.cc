@@ -70,6 +70,26 @@ TEST_F(CgroupTest, InsideACgroupNamespaceTheMountPointIsOurs) {
   EXPECT_EQ(Smallest(), 700u);
 }
 
+TEST_F(CgroupTest, ANamespaceThatWasNotMountedHidesItsLimits) {
+  struct Case {
+    const char* cgroup;
+    const char* root;  // of the mount
+    bool hidden;
+  };
+  const Case cases[] = {{"/", "/", false},
+                        {"/app", "/", false},
+                        {"/", "/..", true},
+                        {"/", "/../..", true},
+                        {"/../other", "/", true}};
+  EXPECT_FALSE(CgroupIsHidden(root_)) << "no /proc at all";
+  for (const Case& c : cases) {
+    Write("/proc/self/cgroup", std::string("0::") + c.cgroup + "\n");
+    Write("/proc/self/mountinfo",
+          std::string("30 23 0:26 ") + c.root + " /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    EXPECT_EQ(CgroupIsHidden(root_), c.hidden) << c.cgroup << " in " << c.root;
+  }
+}
+
 TEST_F(CgroupTest, VersionOneAndItsWayOfSayingUnlimited) {
   Write("/proc/self/cgroup", "9:cpu:/x\n4:memory:/job\n0::/\n");
   Write("/proc/self/mountinfo", kVersionOne);

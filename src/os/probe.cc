@@ -50,6 +50,17 @@ std::optional<uint64_t> NumberAfter(std::string_view text, std::string_view labe
   return ParseDecimal(rest.substr(0, rest.find('\n')));
 }
 
+// Only if the kernel says so: a filter or a hidden /proc proves nothing.
+bool LacksPagemapScan() {
+  const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  abi::PagemapScan scan = {};
+  scan.size = sizeof(scan);
+  const bool unknown = ioctl(fd, abi::kPagemapScan, &scan) < 0 && errno == ENOTTY;
+  close(fd);
+  return unknown;
+}
+
 }  // namespace
 
 Result<int> OpenUserfaultfd(int flags) {
@@ -92,6 +103,7 @@ UffdSurroundings LookAroundUserfaultfd() {
   if (status.ok()) {
     around.seccomp_filter = NumberAfter(status.value(), "\nSeccomp:\t") == kFilterMode;
   }
+  around.pagemap_scan = !LacksPagemapScan();
   return around;
 }
 

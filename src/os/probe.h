@@ -47,6 +47,7 @@ struct UffdSurroundings {
   std::optional<uint64_t> sysctl;  // vm.unprivileged_userfaultfd; empty: the kernel has none
   bool device_exists = false;
   bool seccomp_filter = false;  // a filter is active in this process
+  bool pagemap_scan = true;     // false: the kernel is older than Linux 6.7
 };
 UffdSurroundings LookAroundUserfaultfd();
 

@@ -9,8 +9,8 @@
 //   right R, poisoned P, wrong W, rewritten N, refused E
 //
 // and the status is 0 if and only if W is 0 and all poisoned pages were rewritten.
-#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -57,17 +57,17 @@ struct Counts {
   uint64_t refused = 0;
 };
 
-void Rewrite(uint64_t* words, uint64_t page, int null, Counts& counts) {
-  if (write(null, words, kPage) < 0 && errno == EFAULT) ++counts.refused;
+void Rewrite(uint64_t* words, uint64_t page, int socket, Counts& counts) {
+  if (write(socket, words, kPage) < 0 && errno == EFAULT) ++counts.refused;
   if (madvise(words, kPage, MADV_DONTNEED) != 0) return;
   Fill(words, page, 2);
   if (IsRight(words, page, 2)) ++counts.rewritten;
 }
 
-void CheckPage(uint64_t* words, uint64_t page, int pipe_end, Counts& counts) {
+void CheckPage(uint64_t* words, uint64_t page, int socket, Counts& counts) {
   if (sigsetjmp(g_poisoned, 1) != 0) {
     ++counts.poisoned;
-    return Rewrite(words, page, pipe_end, counts);
+    return Rewrite(words, page, socket, counts);
   }
   ++(IsRight(words, page, 1) ? counts.right : counts.wrong);
 }
@@ -78,10 +78,11 @@ int main(int argc, char** argv) {
   const uint64_t pages = argc > 1 ? strtoull(argv[1], nullptr, 10) << 8 : 0;
   void* memory = mmap(nullptr, pages * kPage, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  int pipe_ends[2];
-  if (pages == 0 || memory == MAP_FAILED || pipe(pipe_ends) != 0) return 2;
-  // A pipe copies the bytes, so the kernel reads the page; the null device does not.
-  fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK);
+  // A datagram copies the bytes, so the kernel reads the page; the null device does not. A write
+  // that is refused queues nothing, however many there are; it takes a buffer of a pipe.
+  int sockets[2];
+  if (pages == 0 || memory == MAP_FAILED) return 2;
+  if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sockets) != 0) return 2;
   auto* words = static_cast<uint64_t*>(memory);
   for (uint64_t page = 0; page < pages; ++page) Fill(words + page * kWords, page, 1);
   struct sigaction action = {};
@@ -95,7 +96,7 @@ int main(int argc, char** argv) {
   }
   static Counts counts;  // static: siglongjmp does not restore it
   for (uint64_t page = 0; page < pages; ++page) {
-    CheckPage(words + page * kWords, page, pipe_ends[1], counts);
+    CheckPage(words + page * kWords, page, sockets[0], counts);
   }
   printf("right %lu, poisoned %lu, wrong %lu, rewritten %lu, refused %lu\n", counts.right,
          counts.poisoned, counts.wrong, counts.rewritten, counts.refused);
