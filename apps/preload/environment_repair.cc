@@ -15,9 +15,9 @@ bool IsPreload(const char* entry) { return strncmp(entry, kPreload.data(), kPrel
 
 bool IsVariableOfRun(std::string_view entry) {
   const std::string_view name = entry.substr(0, entry.find('='));
-  for (const char* known :
-       {kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable, kPoolLimitVariable,
-        kBackingVariable, kBackingSizeVariable, kWriteLimitVariable, kEncryptVariable, kEngineVariable}) {
+  for (const char* known : {kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
+                            kPoolLimitVariable, kBackingVariable, kBackingSizeVariable,
+                            kWriteLimitVariable, kEncryptVariable, kEngineVariable}) {
     if (name == known) return true;
   }
   return false;

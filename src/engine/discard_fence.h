@@ -47,7 +47,8 @@ class DiscardFence {
   bool Passed() {
     size_t left = 0;
     for (size_t i = 0; i < count_; ++i) {
-      if (look_(context_, threads_[i]) == os::ThreadPlace::kUncertain) threads_[left++] = threads_[i];
+      if (look_(context_, threads_[i]) == os::ThreadPlace::kUncertain)
+        threads_[left++] = threads_[i];
     }
     count_ = left;
     const bool passed = armed_ && !too_many_ && left == 0;

@@ -92,7 +92,18 @@ void LiveReclaimPort::WarnIfStuck() {
 void LiveReclaimPort::ScanMappings() {
   PagerSink sink(parts_.paging->pager());
   parts_.scanner->Scan(sink);
+  PinRobustMutexes(sink);
   CheckDiscards();
+}
+
+// Reading a list costs a system call for each thread. With many threads the next one goes on where
+// this scan stopped.
+void LiveReclaimPort::PinRobustMutexes(RangeSink& sink) {
+  const size_t count = parts_.scanner->thread_count();
+  for (size_t i = 0; i < std::min(count, kListsOfOneScan); ++i) {
+    if (next_list_ >= count) next_list_ = 0;
+    robust_lists_.Pin(parts_.scanner->thread_hints()[next_list_++], sink);
+  }
 }
 
 void LiveReclaimPort::CheckDiscards() {

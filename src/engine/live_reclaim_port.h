@@ -14,8 +14,11 @@
 #include "engine/paging_stack.h"
 #include "engine/range_scanner.h"
 #include "engine/reclaim_port.h"
+#include "engine/robust_lists.h"
 #include "engine/statistics_publisher.h"
 #include "engine/storage_bounds.h"
+#include "os/huge_pages.h"
+#include "os/program_memory.h"
 
 namespace uzswap {
 
@@ -46,6 +49,7 @@ class LiveReclaimPort final : public ReclaimPort {
   size_t ReleaseFrames(size_t max) override;
   void BreakCow(size_t max) override;
 
+  void PermitHugePages(bool permitted) override { huge_pages_.Permit(permitted); }
   bool TrimPool() override;
   WriterState writer() override;
 
@@ -53,6 +57,9 @@ class LiveReclaimPort final : public ReclaimPort {
   void WarnOverLimit(Bytes tree) override;
 
  private:
+  static constexpr size_t kListsOfOneScan = 256;
+
+  void PinRobustMutexes(RangeSink& sink);
   void CheckDiscards();
   StorageStack& storage() { return parts_.paging->storage(); }
   // Each process's bounds follow from what the others hold.
@@ -65,6 +72,9 @@ class LiveReclaimPort final : public ReclaimPort {
   StatisticsPublisher publisher_;
   StorageBounds bounds_;
   DiscardFence fence_;
+  RobustLists robust_lists_{os::ReadProgramMemory};
+  size_t next_list_ = 0;
+  os::HugePages huge_pages_;
 };
 
 }  // namespace uzswap

@@ -55,6 +55,10 @@ void ReclaimDaemon::ScanIfGrown() {
   if (!growth_.AsksForScan(unregistered) && !due) return;
   port_->ScanMappings();
   if (due) {
+    // A tree that has become small, with some distance so that it does not change at each scan.
+    const Bytes low(watermarks_.adopt.raw() / 8 * 7);
+    if (usage_.tree < low) port_->PermitHugePages(true);
+    if (usage_.tree >= watermarks_.adopt) port_->PermitHugePages(false);
     // Also when there is room enough: what is not used should not be held.
     trim_more_ = port_->TrimPool();
     port_->MeasureMetadata();

@@ -300,6 +300,25 @@ TEST_F(ReclaimDaemonTest, GoesOnTrimmingInLaterStepsAsLongAsThereIsMore) {
   EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
 }
 
+TEST_F(ReclaimDaemonTest, ForbidsHugePagesWhileTheLimitIsNear) {
+  struct Case {
+    Bytes usage;
+    bool permitted;
+  };
+  const Case cases[] = {{kMarks.adopt, false},
+                        {kMarks.adopt - Bytes(kPageSize), false},
+                        {Bytes(kMarks.adopt.raw() / 8 * 7), false},
+                        {Bytes(kMarks.adopt.raw() / 8 * 7 - 1), true},
+                        {kMarks.adopt - Bytes(1), true},
+                        {kMarks.adopt, false}};
+  for (const Case& c : cases) {
+    Use(c.usage);
+    port_.now_ns += ReclaimDaemon::kScanEveryNs;
+    EXPECT_EQ(Step(), ReclaimOutcome::kEnoughRoom);
+    EXPECT_EQ(port_.huge_pages, c.permitted) << c.usage.raw();
+  }
+}
+
 TEST_F(ReclaimDaemonTest, EveryOutcomeIsCounted) {
   BeSettled(Bytes(16 * kMiB));
   const uint64_t before = daemon_.outcomes(ReclaimOutcome::kEnoughRoom);

@@ -57,6 +57,8 @@ class ReclaimPort {
   // they can be moved. Does nothing while they may still be shared.
   virtual void BreakCow(size_t max) = 0;
 
+  // Whether the kernel may give the program huge pages.
+  virtual void PermitHugePages(bool permitted) = 0;
   // Compacts sparse frames of the pool and gives idle ones back to the kernel, as far as that pays.
   // A bounded amount of work. True: idle frames are left.
   virtual bool TrimPool() = 0;

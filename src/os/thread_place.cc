@@ -60,7 +60,8 @@ ThreadPlace LookAtThread(const TaskReader& tasks, uint32_t thread) {
   bool gone = false;
   const std::string_view comm = ReadOf(tasks, thread, "comm", name, sizeof(name), &gone);
   if (gone) return ThreadPlace::kGone;
-  const std::string_view call = ReadOf(tasks, thread, "syscall", system_call, sizeof(system_call), &gone);
+  const std::string_view call =
+      ReadOf(tasks, thread, "syscall", system_call, sizeof(system_call), &gone);
   if (gone) return ThreadPlace::kGone;
   return PlaceOf(comm, call);
 }

@@ -1,8 +1,8 @@
 // ThreadPlace: whether a thread of the program can be inside madvise(2) now.
 //
-// Reads syscall in the thread's folder, which names the system call of a thread that sleeps. A thread
-// that runs, or could run, is uncertain. So is a worker of io_uring, which can carry out madvise
-// for the program without calling it, and a thread in io_uring_enter.
+// Reads syscall in the thread's folder, which names the system call of a thread that sleeps. A
+// thread that runs, or could run, is uncertain. So is a worker of io_uring, which can carry out
+// madvise for the program without calling it, and a thread in io_uring_enter.
 //
 // Any thread may call it. Three system calls for each file. Nothing allocates.
 #ifndef UZSWAP_OS_THREAD_PLACE_H_

@@ -62,6 +62,7 @@ class FakeReclaimPort final : public ReclaimPort {
     return released;
   }
   void BreakCow(size_t max) override { Note("break cow", max); }
+  void PermitHugePages(bool permitted) override { huge_pages = permitted; }
   // One of `trims_left` each time.
   bool TrimPool() override {
     ++trims;
@@ -91,6 +92,7 @@ class FakeReclaimPort final : public ReclaimPort {
   PageCounts pages;
   size_t storable = 0;
   size_t releasable = 0;
+  bool huge_pages = true;
   uint64_t trims = 0;
   int trims_left = 0;  // falls
   WriterState writer_state;
