@@ -42,7 +42,12 @@ bool ReclaimDaemon::BeActive(ReclaimOutcome* why) {
   if (usage_.tree < watermarks_.adopt) return false;
   if (PagesWithin(usage_.anonymous).raw() < kActivePagesMin) return false;
   // What the kernel refused once it will refuse again.
-  if (!refused_) refused_ = !port_->Activate();
+  if (!refused_) {
+    // Before anything that takes time: a touch of a huge page takes 2 MiB.
+    port_->PermitHugePages(false);
+    refused_ = !port_->Activate();
+    if (refused_) port_->PermitHugePages(true);
+  }
   if (refused_) *why = ReclaimOutcome::kRefused;
   return !refused_;
 }

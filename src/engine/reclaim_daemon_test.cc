@@ -90,6 +90,7 @@ TEST_F(ReclaimDaemonTest, ActivationThatFailedIsNotTriedAgain) {
   Use(Bytes(kMiB));
   EXPECT_EQ(Step(), ReclaimOutcome::kWatching);
   EXPECT_EQ(daemon_.outcomes(ReclaimOutcome::kRefused), 2u);
+  EXPECT_TRUE(port_.huge_pages);
 }
 
 TEST_F(ReclaimDaemonTest, MakesRoomBetweenTheMarksOnlyOnceItHasBegun) {

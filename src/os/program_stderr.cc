@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,25 @@ namespace {
 long OpenStderr(int more_flags) {
   return syscall(SYS_openat, AT_FDCWD, ProgramPath("fd/2").c_str(),
                  O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC | more_flags, 0);
+}
+
+// The program's own file description, where it cannot be opened anew: a socket, as under systemd,
+// or a file of another user. -1 inside of the program, where a filter may forbid the calls.
+// O_NONBLOCK would change the program's description, so the caller asks for room first.
+long BorrowStderr() {
+  if (!OutsideProgram()) return -1;
+  const int program = OpenProgramPidfd();
+  if (program < 0) return -1;
+  constexpr long kPidfdGetfd = 438;
+  const long borrowed = syscall(kPidfdGetfd, program, STDERR_FILENO, 0);
+  syscall(SYS_close, program);
+  return borrowed;
+}
+
+bool HasRoom(long file) {
+  pollfd ready = {static_cast<int>(file), POLLOUT, 0};
+  const timespec at_once{};
+  return syscall(SYS_ppoll, &ready, 1, &at_once, nullptr, 8) == 1 && (ready.revents & POLLOUT) != 0;
 }
 
 // write(2) without SIGPIPE for a pipe without readers: the program did not write the line.
@@ -48,8 +68,13 @@ void WriteToProgramStderr(std::string_view line) {
 }
 
 bool TryWriteToProgramStderr(std::string_view line) {
-  const long opened = OpenStderr(O_NONBLOCK);
+  long opened = OpenStderr(O_NONBLOCK);
+  if (opened < 0) opened = BorrowStderr();
   if (opened < 0) return false;
+  if (!HasRoom(opened)) {
+    syscall(SYS_close, opened);
+    return false;
+  }
   // A write of up to PIPE_BUF bytes to a pipe is atomic, see pipe(7).
   const size_t length = std::min<size_t>(line.size(), PIPE_BUF);
   const long written = WriteWithoutSignal(opened, line.data(), length);

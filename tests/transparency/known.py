@@ -7,14 +7,11 @@ only sometimes, and both are accepted.
 from __future__ import annotations
 
 TABLES = "the reserved address space of the tables uses up the program's budget (RLIMIT_AS)"
-ESCAPED = "the preload library is not in that program, and nobody notices"
 TASKS = "each child has an engine of one to three tasks: they take the room of the program's forks"
 PROTECTED = "UFFDIO_MOVE refuses ranges that are not readable and writable: the pages stay"
 PRELOADED = "the other library reports at exit, and runs in one process more: the output differs"
 SHARED = "UFFDIO_MOVE refuses pages that parent and child share"
 RAW = "a child without the fork handlers has no userfaultfd: it reads zeroes for swapped-out pages"
-SANITIZER = "the leak checker stops all threads, the pager's too, and then waits for a page"
-LINK_ORDER = "the run-time library of ASan has to be the first: the preload library is before it"
 REMOTE = "the kernel does not wait for a userfaultfd in access_remote_vm(): EIO (design limit)"
 
 KNOWN = {
@@ -29,12 +26,6 @@ KNOWN = {
     "ulimit-as-2048M": TABLES,
     "ulimit-as-8192M": TABLES,
     # identity
-    "setpriv": ESCAPED,
-    "env-i": ESCAPED,
-    "env-preload": ESCAPED,
-    "env-no-preload": ESCAPED,
-    "static": ESCAPED,
-    "setuid": ESCAPED,
     "unshare-pid": "the statistics lack a process in a PID namespace of its own",
     "ulimit-n-4": "the program's RLIMIT_NOFILE: the daemon cannot open /proc/self/smaps_rollup",
     "preload-hostile": PRELOADED,
@@ -43,12 +34,10 @@ KNOWN = {
     "inaccessible": PROTECTED,
     "write-barrier": PROTECTED,
     "executable": "mappings that are executable are never registered",
-    "fibers-32K": "mappings below 64 KiB are never registered",
     "remap-grow": "a part is registered, so the kernel has two mappings: mremap fails with EFAULT",
     # processes
     "daemonise": SHARED,
-    "robust-mutex": "the kernel does not wait for a userfaultfd while a task exits",
-    "threads-3000": "the stacks of threads are never registered: 3,000 of them hold some 60 MiB",
+    "threads-3000": "new threads fill their stacks faster than mappings are scanned: a burst",
     "child-clone": RAW,
     "child-clone3": RAW,
     "child-reader": SHARED,
@@ -62,18 +51,11 @@ KNOWN = {
     "kernel-mem": REMOTE,
     "kernel-peek": REMOTE,
     "gdb": "the debugger reports another process id: the output differs",
-    "valgrind": "the engine starts under valgrind, and the program ends with status 1",
-    "asan": LINK_ORDER,
-    "asan-leaking": LINK_ORDER,
-    "asan-static": SANITIZER,
-    "asan-static-leaking": SANITIZER,
-    "lsan": SANITIZER,
-    "lsan-leaking": SANITIZER,
 }
 
 SOMETIMES = {
     "huge-pages",  # depends on how many huge pages the kernel has
+    "threads-3000",  # depends on when the scans come
     "daemonise",  # depends on when the parent ends
-    "robust-mutex",  # the pages of the mutexes may be in memory
     "python-pool",  # depends on how much of the pages the two workers share at a time
 }

@@ -345,7 +345,8 @@ def access_row(how: str, **columns: object) -> Row:
 
 
 def leak_row(build: str, lost: str, **columns: object) -> Row:
-    values: dict[str, object] = {"group": "kernel", "evicts": False, **columns}
+    values: dict[str, object] = {"group": "kernel", "evicts": False, "held": Held.TOLD, **columns}
+    values["says"] = NOT_LIMITED.format(f"leaks_{build}.*")
     name = f"{build.replace('_', '-')}{'-leaking' if lost != '0' else ''}"
     command = program(f"leaks_{build}", "60", lost)
     status = 0 if lost == "0" else (1 if "asan" in build else 23)
