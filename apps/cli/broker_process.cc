@@ -56,7 +56,7 @@ void RaiseDescriptorLimit() {
 
 // What the forked child does. `runner_ends` can be read when the runner has ended.
 [[noreturn]] void BeBroker(Session& session, const BrokerAddress& address, int listener,
-                           int runner_ends) {
+                           int runner_ends, pid_t runner) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);
@@ -69,6 +69,7 @@ void RaiseDescriptorLimit() {
 
   os::LinuxBrokerPort port;
   BrokerServer server(listener, address, port, session.broker_counters());
+  server.AllowJoin(session.descriptor(), static_cast<uint32_t>(runner));
   while (!server.Serve(runner_ends, kHourMs)) {
   }
   BrokerLifetime lifetime;
@@ -98,10 +99,11 @@ bool BrokerProcess::Start() {
   if (!listener.ok()) return false;
   int ends[2] = {-1, -1};
   const bool piped = pipe2(ends, O_CLOEXEC) == 0;
+  const pid_t runner = getpid();
   if (piped) process_ = fork();
   if (process_ == 0) {
     close(ends[1]);
-    BeBroker(session_, address.value(), listener.value(), ends[0]);
+    BeBroker(session_, address.value(), listener.value(), ends[0], runner);
   }
   // In the runner the listener must not stay open: the kernel then refuses clients as soon as the
   // broker has ended.

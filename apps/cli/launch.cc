@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "real_path.h"
+#include "session/broker_variable.h"
 #include "uzswap_build.h"
 
 namespace uzswap::cli {
@@ -100,7 +101,7 @@ OrRefusal<std::string> FindPreloadLibrary() {
 
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
                                          const std::string& session, const Options& options,
-                                         bool no_follow) {
+                                         bool no_follow, const std::string& broker) {
   std::vector<std::string> result;
   std::string former;
   for (; *environment != nullptr; ++environment) {
@@ -110,7 +111,8 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
     for (const char* ours :
          {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
           kPoolLimitVariable, kBackingVariable, kBackingSizeVariable, kWriteLimitVariable,
-          kEncryptVariable, kEngineVariable, kNoFollowVariable, "UZSWAP_STATS", "UZSWAP_SUMMARY"}) {
+          kEncryptVariable, kEngineVariable, kNoFollowVariable, kBrokerVariable, "UZSWAP_STATS",
+          "UZSWAP_SUMMARY"}) {
       replaced = replaced || Names(entry, ours);
     }
     if (!replaced) result.emplace_back(entry);
@@ -121,6 +123,7 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   const std::string list = Prepend(preload, former);
   if (!list.empty()) set(kPreloadVariable, list);
   set(kSessionVariable, session);
+  if (!broker.empty()) set(kBrokerVariable, broker);
   set(kLimitVariable, std::to_string(options.limit.raw()));
   set(kCodecVariable, Name(options.codec));
   set(kPoolVariable, Name(options.pool));

@@ -2,6 +2,7 @@
 //
 //   LD_PRELOAD        our library in front of what is there already
 //   UZSWAP_SESSION    where the session is
+//   UZSWAP_BROKER     whom to ask for it, for a process that cannot open it
 //   UZSWAP_LIMIT and the other options of the engine    for processes that live longer than the
 //                                              runner
 //   UZSWAP_STATS, UZSWAP_SUMMARY               removed: they are for this runner, not for an
@@ -29,10 +30,10 @@ namespace uzswap::cli {
 OrRefusal<std::string> FindPreloadLibrary();
 
 // An empty `preload`: the library is left out of CMD. A sanitizer's runtime in LD_PRELOAD stays in
-// front of the library, because it must be loaded first.
+// front of the library, because it must be loaded first. `broker`: where it listens, or empty.
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
                                          const std::string& session, const Options& options,
-                                         bool no_follow = false);
+                                         bool no_follow = false, const std::string& broker = "");
 
 // Returns when CMD has started or has failed to start.
 OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,

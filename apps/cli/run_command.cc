@@ -20,6 +20,7 @@
 #include "os/executable_file.h"
 #include "os/probe.h"
 #include "program.h"
+#include "session/broker_variable.h"
 #include "session/session.h"
 #include "signal_relay.h"
 #include "stats_file.h"
@@ -222,8 +223,10 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   Watch watch(session, request.command);
   const SignalRelay signals;
   BrokerProcess broker(session);
+  const std::optional<BrokerAddress> address = session.broker();
+  const std::string listens = address ? ToBrokerVariable(*address).c_str() : "";
   const auto environment = MakeEnvironment(environ, prepared.preload, session.path().c_str(),
-                                           prepared.options, request.no_follow);
+                                           prepared.options, request.no_follow, listens);
   if (prepared.left_out) session.CountUnmanaged();
   const auto launched = Launch(prepared.program, request.command, environment, signals);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;

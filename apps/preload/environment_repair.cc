@@ -3,6 +3,7 @@
 #include <cstring>
 #include <optional>
 
+#include "session/broker_variable.h"
 #include "session/options.h"
 
 namespace uzswap {
@@ -15,9 +16,10 @@ bool IsPreload(const char* entry) { return strncmp(entry, kPreload.data(), kPrel
 
 bool IsVariableOfRun(std::string_view entry) {
   const std::string_view name = entry.substr(0, entry.find('='));
-  for (const char* known : {kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
-                            kPoolLimitVariable, kBackingVariable, kBackingSizeVariable,
-                            kWriteLimitVariable, kEncryptVariable, kEngineVariable}) {
+  for (const char* known :
+       {kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable, kPoolLimitVariable,
+        kBackingVariable, kBackingSizeVariable, kWriteLimitVariable, kEncryptVariable,
+        kEngineVariable, kBrokerVariable}) {
     if (name == known) return true;
   }
   return false;

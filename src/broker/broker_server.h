@@ -46,6 +46,8 @@ class BrokerServer {
   // The listener is the server's from now on. Counters and port must outlive the server.
   BrokerServer(int listener, const BrokerAddress& address, os::BrokerPort& port,
                BrokerCounters& counters);
+  // See RequestHandler.
+  void AllowJoin(int session, uint32_t runner) { handler_.AllowJoin(session, runner); }
   BrokerServer(const BrokerServer&) = delete;
   BrokerServer& operator=(const BrokerServer&) = delete;
   ~BrokerServer();

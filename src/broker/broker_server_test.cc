@@ -29,6 +29,10 @@ class ClockedPort : public os::BrokerPort {
   }
   Result<int> OpenTaskFolder(uint32_t pid) override { return real_.OpenTaskFolder(pid); }
   Result<int> OpenUserfaultfdDevice() override { return real_.OpenUserfaultfdDevice(); }
+  Result<int> ReopenMemory(int descriptor) override { return real_.ReopenMemory(descriptor); }
+  bool DescendsFrom(uint32_t pid, uint32_t ancestor) override {
+    return real_.DescendsFrom(pid, ancestor);
+  }
   Result<uint32_t> ProcessOf(int pidfd) override { return real_.ProcessOf(pidfd); }
   bool HasEnded(int pidfd) override { return program_ended || real_.HasEnded(pidfd); }
   bool MemoryInUse(int /*userfaultfd*/) override { return memory_in_use; }

@@ -64,8 +64,24 @@ Result<int> RequestHandler::Serve(const BrokerRequest& request, const os::Packet
     case BrokerOperation::kUnguard:
       guard->Close(port_);
       return -1;
+    case BrokerOperation::kJoin:
+      return Join(peer);
   }
   return Error{ENOSYS, "operation"};
+}
+
+Result<int> RequestHandler::Join(const os::PacketPeer& peer) {
+  if (session_ < 0 || !port_.DescendsFrom(peer.pid, runner_) || port_.HasEnded(peer.pidfd)) {
+    counters_.refused_joins.Add();
+    return Error{EPERM, "a process outside of the runner's tree"};
+  }
+  const Result<int> memory = port_.ReopenMemory(session_);
+  if (!memory.ok()) {
+    counters_.failed_opens.Add();
+    return memory;
+  }
+  counters_.joins.Add();
+  return memory;
 }
 
 Result<int> RequestHandler::OpenProc(const os::PacketPeer& peer, os::ProcLeaf leaf) {

@@ -10,6 +10,10 @@
 // kernel does not allow to compare, it is given and counted: at the start of the run each process
 // could open it.
 //
+// The session's memory is given to descendants of the runner, and only while the runner lives:
+// orphans of the tree become its children, so no member of the tree is missed. kJoin is for members
+// that run as another user or in another root directory.
+//
 // One thread, in the broker's process.
 #ifndef UZSWAP_BROKER_REQUEST_HANDLER_H_
 #define UZSWAP_BROKER_REQUEST_HANDLER_H_
@@ -39,6 +43,13 @@ class RequestHandler {
   RequestHandler(os::BrokerPort& port, const BrokerAddress& address, BrokerCounters& counters)
       : port_(port), address_(address), counters_(counters), offers_(port, counters) {}
 
+  // Members of the runner's tree may join the session whose memory is behind `session`, which stays
+  // the caller's.
+  void AllowJoin(int session, uint32_t runner) {
+    session_ = session;
+    runner_ = runner;
+  }
+
   // `descriptor` came with the message, or is -1. It is the handler's from now on. `guard` is the
   // client's.
   Answer Handle(std::span<const std::byte> message, const os::PacketPeer& peer, int descriptor,
@@ -50,6 +61,7 @@ class RequestHandler {
   // A descriptor to send, or -1 for none, or the errno of the reply.
   Result<int> Serve(const BrokerRequest& request, const os::PacketPeer& peer, int* descriptor,
                     Guard* guard);
+  Result<int> Join(const os::PacketPeer& peer);
   Result<int> GuardProgram(const os::PacketPeer& peer, int* pidfd, Guard* guard);
   Result<int> OpenProc(const os::PacketPeer& peer, os::ProcLeaf leaf);
   Result<int> OpenTasks(const os::PacketPeer& peer, int pidfd);
@@ -60,6 +72,8 @@ class RequestHandler {
   const BrokerAddress address_;
   BrokerCounters& counters_;
   OfferTable offers_;
+  int session_ = -1;  // -1: nobody may join
+  uint32_t runner_ = 0;
 };
 
 }  // namespace uzswap

@@ -95,6 +95,36 @@ TEST_F(RequestHandlerTest, AProgramThatCannotBeComparedIsNotGuarded) {
   EXPECT_EQ(Held(), 0u);
 }
 
+TEST_F(RequestHandlerTest, DescendantsOfTheRunnerMayJoinWithoutTheToken) {
+  constexpr uint32_t kRunner = 400;
+  BrokerRequest request = Request(BrokerOperation::kJoin);
+  request.token = {};
+  const auto join = [&] { return handler_.Handle(BytesOf(request), peer_, -1, &guard_); };
+  EXPECT_EQ(join().reply.errno_value, EPERM) << "nobody may";
+  const int session = port_.NewDescriptor();
+  handler_.AllowJoin(session, kRunner);
+  EXPECT_EQ(join().reply.errno_value, EPERM) << "a stranger";
+  port_.parents = {{kEngine, kProgram}, {kProgram, kRunner}};
+  const RequestHandler::Answer answer = join();
+  EXPECT_EQ(answer.reply.errno_value, 0);
+  ASSERT_TRUE(port_.is_open(answer.descriptor));
+  EXPECT_NE(answer.descriptor, session) << "a new open file";
+  port_.Close(answer.descriptor);
+  port_.fail_at = port_.calls;
+  EXPECT_EQ(join().reply.errno_value, EMFILE);
+  port_.End(kEngine);
+  EXPECT_EQ(join().reply.errno_value, EPERM) << "its number may be another's";
+  EXPECT_EQ(counters_.joins.Get(), 1u);
+  EXPECT_EQ(counters_.refused_joins.Get(), 3u);
+  EXPECT_EQ(counters_.failed_opens.Get(), 1u);
+  port_.Close(session);
+  // Everything else needs it.
+  for (const auto operation : {BrokerOperation::kOpenUserfaultfd, BrokerOperation::kTake}) {
+    request.operation = operation;
+    EXPECT_EQ(join().verdict, RequestHandler::Verdict::kDrop);
+  }
+}
+
 TEST_F(RequestHandlerTest, TheDeviceIsOpened) {
   const RequestHandler::Answer answer = Ask(BrokerOperation::kOpenUserfaultfd);
   ASSERT_TRUE(port_.is_open(answer.descriptor));

@@ -3,6 +3,7 @@
 #include "os/open_fallback.h"
 #include "os/packet_socket.h"
 #include "os/program.h"
+#include "session/broker_variable.h"
 
 namespace uzswap {
 namespace {
@@ -50,6 +51,15 @@ int AskBroker(os::NeededFile file) {
 }
 
 }  // namespace
+
+int JoinByBroker(std::string_view broker) {
+  const std::optional<BrokerAddress> address = FromBrokerVariable(broker);
+  if (!address) return -1;
+  Result<BrokerClient> client = BrokerClient::Connect(*address);
+  if (!client.ok()) return -1;
+  const Result<int> memory = client.value().Join();
+  return memory.ok() ? memory.value() : -1;
+}
 
 void BrokerFiles::Start(SessionMember& member) {
   member_ = &member;

@@ -5,6 +5,8 @@
 //            process ends before it; so does the kernel (os/program_tether.h). Only for an
 //            engine in a process of its own.
 //
+//   session  its memory, for a process that cannot open it (Session::FromEnvironment)
+//
 // Without a broker (it was killed, another network namespace, no runner) files are missing as
 // before, and nothing is guarded.
 //
@@ -16,6 +18,7 @@
 
 #include <atomic>
 #include <optional>
+#include <string_view>
 
 #include "broker/broker_client.h"
 #include "engine/session_member.h"
@@ -41,6 +44,10 @@ class BrokerFiles {
   // Release by Guard, acquire by Unguard: guard_ is complete.
   std::atomic<bool> guarded_{false};
 };
+
+// A descriptor of the session's memory, or -1. `broker` is the value of UZSWAP_BROKER. The
+// program's thread, before anything else of the engine.
+int JoinByBroker(std::string_view broker);
 
 }  // namespace uzswap
 

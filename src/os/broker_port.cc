@@ -68,6 +68,24 @@ Result<int> LinuxBrokerPort::OpenUserfaultfdDevice() {
   return OpenPath("/dev/userfaultfd", O_RDWR, "open of /dev/userfaultfd");
 }
 
+// A mapping of the new file tells the runner that the memory is in use (SharedMemory).
+Result<int> LinuxBrokerPort::ReopenMemory(int descriptor) {
+  TextLine<64> path;
+  path.Text("/proc/self/fd/").Decimal(static_cast<uint64_t>(descriptor));
+  return OpenPath(path.c_str(), O_RDWR, "open of the session's memory");
+}
+
+bool LinuxBrokerPort::DescendsFrom(uint32_t pid, uint32_t ancestor) {
+  constexpr int kGenerationsMax = 1000;
+  for (int i = 0; i < kGenerationsMax && pid > 1; ++i) {
+    const std::optional<uint32_t> parent = ParentOf(pid);
+    if (!parent) return false;
+    if (*parent == ancestor) return true;
+    pid = *parent;
+  }
+  return false;
+}
+
 Result<uint32_t> LinuxBrokerPort::ProcessOf(int pidfd) { return PidOf(pidfd); }
 
 bool LinuxBrokerPort::HasEnded(int pidfd) {

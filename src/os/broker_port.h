@@ -4,6 +4,8 @@
 //   OpenProcFile(pid, leaf)    /proc/PID/statm, status, smaps_rollup, pagemap, maps, smaps
 //   OpenTaskFolder(pid)        /proc/PID/task
 //   OpenUserfaultfdDevice      /dev/userfaultfd
+//   ReopenMemory(descriptor)   the session's memory, for a process that joins
+//   DescendsFrom(pid, other)   whether a process is in the tree of another one
 //   ProcessOf(pidfd), HasEnded(pidfd), CompareMemory(a, b)    which process a request is about
 //
 // A pid can be used again as soon as its process is reaped. So the caller opens a file by the pid,
@@ -40,6 +42,11 @@ class BrokerPort {
   virtual Result<int> OpenTaskFolder(uint32_t pid) = 0;
   virtual Result<int> OpenUserfaultfdDevice() = 0;
 
+  // A new open file of the memory behind `descriptor`.
+  virtual Result<int> ReopenMemory(int descriptor) = 0;
+
+  // True if `ancestor` is the parent of `pid`, or of its parent, and so on.
+  virtual bool DescendsFrom(uint32_t pid, uint32_t ancestor) = 0;
   // The process of a pidfd. Fails with EBADF if the descriptor is no pidfd, with ESRCH if the
   // process has ended or has no number in the broker's pid namespace.
   virtual Result<uint32_t> ProcessOf(int pidfd) = 0;
@@ -59,6 +66,8 @@ class LinuxBrokerPort : public BrokerPort {
   Result<int> OpenProcFile(uint32_t pid, ProcLeaf leaf) override;
   Result<int> OpenTaskFolder(uint32_t pid) override;
   Result<int> OpenUserfaultfdDevice() override;
+  Result<int> ReopenMemory(int descriptor) override;
+  bool DescendsFrom(uint32_t pid, uint32_t ancestor) override;
   Result<uint32_t> ProcessOf(int pidfd) override;
   bool HasEnded(int pidfd) override;
   MemoryRelation CompareMemory(uint32_t pid, uint32_t other) override;

@@ -15,6 +15,7 @@ namespace {
 
 // Numbers of fields as proc(5) counts them, from 1.
 constexpr int kStateField = 3;
+constexpr int kParentField = 4;
 constexpr int kThreadsField = 20;
 constexpr int kStartTimeField = 22;
 
@@ -59,12 +60,14 @@ std::optional<ProcessStat> ParseProcessStat(std::string_view text) {
   const size_t bracket = text.rfind(')');
   if (bracket == std::string_view::npos || bracket + 2 >= text.size()) return std::nullopt;
   const std::string_view fields = text.substr(bracket + 2);
+  const std::optional<uint64_t> parent =
+      LeadingDecimal(SkipFields(fields, kParentField - kStateField));
   const std::string_view from_threads = SkipFields(fields, kThreadsField - kStateField);
   const std::optional<uint64_t> threads = LeadingDecimal(from_threads);
   const std::optional<uint64_t> start =
       LeadingDecimal(SkipFields(from_threads, kStartTimeField - kThreadsField));
-  if (!threads || !start) return std::nullopt;
-  return ProcessStat{fields[0], *threads, *start};
+  if (!parent || *parent > INT32_MAX || !threads || !start) return std::nullopt;
+  return ProcessStat{static_cast<uint32_t>(*parent), fields[0], *threads, *start};
 }
 
 ProcessIdentity OwnIdentity() {
@@ -75,6 +78,14 @@ ProcessIdentity IdentityOfPid(uint32_t pid) {
   TextLine<64> path;
   path.Text("/proc/").Decimal(pid).Text("/stat");
   return IdentityFrom(path.c_str(), pid);
+}
+
+std::optional<uint32_t> ParentOf(uint32_t pid) {
+  TextLine<64> path;
+  path.Text("/proc/").Decimal(pid).Text("/stat");
+  const std::optional<ProcessStat> stat = StatOf(path.c_str());
+  if (!stat) return std::nullopt;
+  return stat->parent;
 }
 
 Result<uint32_t> PidOf(int pidfd) {

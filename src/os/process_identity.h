@@ -44,11 +44,15 @@ Liveness Probe(const ProcessIdentity& process, uint64_t own_namespace);
 // Fields of /proc/PID/stat. ParseProcessStat returns nothing if the text has another format. The
 // command name in the text may contain blanks and parentheses.
 struct ProcessStat {
+  uint32_t parent = 0;
   char state = '?';  // of the first thread; 'Z' also if only that thread has ended
   uint64_t threads = 0;
   uint64_t start_time = 0;
 };
 std::optional<ProcessStat> ParseProcessStat(std::string_view text);
+
+// Nothing if there is no such process.
+std::optional<uint32_t> ParentOf(uint32_t pid);
 
 }  // namespace uzswap::os
 

@@ -21,6 +21,7 @@ TEST(ParseProcessStatTest, FindsItsFieldsBehindAnyName) {
     const auto stat = ParseProcessStat(StatText(name, 'R', 3, "123456"));
     ASSERT_TRUE(stat.has_value()) << name;
     EXPECT_EQ(stat->state, 'R');
+    EXPECT_EQ(stat->parent, 1u);
     EXPECT_EQ(stat->threads, 3u);
     EXPECT_EQ(stat->start_time, 123456u);
   }
@@ -32,6 +33,11 @@ TEST(ParseProcessStatTest, RefusesWhatIsNotOfThatForm) {
   }
   EXPECT_FALSE(ParseProcessStat(StatText("x", 'S', 1, "-1")).has_value());
   EXPECT_FALSE(ParseProcessStat(StatText("x", 'S', 1, "many")).has_value());
+}
+
+TEST(ParentOfTest, IsTheParent) {
+  EXPECT_EQ(ParentOf(static_cast<uint32_t>(getpid())), static_cast<uint32_t>(getppid()));
+  EXPECT_EQ(ParentOf(0), std::nullopt);
 }
 
 // A child that stands still until killed.

@@ -63,9 +63,13 @@ Result<SharedMemory> SharedMemory::CreatePrivate(Bytes size) {
 }
 
 Result<SharedMemory> SharedMemory::OpenPath(const char* path, Bytes size) {
-  const size_t rounded = RoundUpToPage(size.raw());
   const int fd = open(path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return Error{errno, "open of shared memory"};
+  return FromDescriptor(fd, size);
+}
+
+Result<SharedMemory> SharedMemory::FromDescriptor(int fd, Bytes size) {
+  const size_t rounded = RoundUpToPage(size.raw());
   struct stat status = {};
   const bool ours = fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) == rounded &&
                     (fcntl(fd, F_GET_SEALS) & kSeals) == kSeals;

@@ -33,6 +33,8 @@ class SharedMemory {
   // Fails with EPROTO if the file is not sealed or has another size: it is not uzswap's, or of
   // another version.
   static Result<SharedMemory> OpenPath(const char* path, Bytes size);
+  // The same for an open descriptor, which it closes.
+  static Result<SharedMemory> FromDescriptor(int descriptor, Bytes size);
 
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] size_t size() const { return size_; }

@@ -52,6 +52,8 @@ struct BrokerCounters {
   RelaxedCounter guards;              // engine processes that were guarded (broker/guard.h)
   RelaxedCounter refused_guards;      // there were too many
   RelaxedCounter killed_programs;     // their engine process had ended before them
+  RelaxedCounter joins;               // processes that were given the session
+  RelaxedCounter refused_joins;       // not a descendant of the runner
   RelaxedCounter displaced_offers;    // dropped for a new one, because there are too many
 };
 

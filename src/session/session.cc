@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "session/broker_variable.h"
 #include "session/session_layout.h"
 
 namespace uzswap {
@@ -50,7 +51,14 @@ Result<Session> Session::CreatePrivate(const Options& options) {
 }
 
 Result<Session> Session::Open(const char* path) {
-  Result<os::SharedMemory> memory = os::SharedMemory::OpenPath(path, kLayoutBytes);
+  return Adopt(os::SharedMemory::OpenPath(path, kLayoutBytes));
+}
+
+Result<Session> Session::FromDescriptor(int descriptor) {
+  return Adopt(os::SharedMemory::FromDescriptor(descriptor, kLayoutBytes));
+}
+
+Result<Session> Session::Adopt(Result<os::SharedMemory> memory) {
   if (!memory.ok()) return memory.error();
   Session session(std::move(memory).value());
   const internal::SessionHeader& header = session.layout().header;
@@ -61,13 +69,20 @@ Result<Session> Session::Open(const char* path) {
   return session;
 }
 
-Result<Session> Session::FromEnvironment(const char* const* environment) {
+Result<Session> Session::FromEnvironment(const char* const* environment, Join join) {
   const std::optional<const char*> path = FindVariable(environment, kSessionVariable);
   Error error{0, "UZSWAP_SESSION and UZSWAP_LIMIT are not set"};
   if (path) {
     Result<Session> opened = Open(*path);
     if (opened.ok()) return opened;
     error = opened.error();
+    const std::optional<const char*> broker = FindVariable(environment, kBrokerVariable);
+    const bool refused = error.errno_value == EACCES || error.errno_value == ENOENT;
+    const int joined = refused && broker && join != nullptr ? join(*broker) : -1;
+    if (joined >= 0) {
+      opened = FromDescriptor(joined);
+      if (opened.ok()) return opened;
+    }
   }
   const EnvironmentOptions given = OptionsFromEnvironment(environment);
   if (given.bad_variable != nullptr) return Error{EINVAL, given.bad_variable};

@@ -123,10 +123,14 @@ class Session {
   static Result<Session> CreatePrivate(const Options& options);
   // Fails with the errno of open, or EPROTO when the memory is not of this version.
   static Result<Session> Open(const char* path);
+  // The same for a descriptor of the memory, which it closes.
+  static Result<Session> FromDescriptor(int descriptor);
   // For the preload library, with the `envp` of its constructor. Opens the session that
-  // UZSWAP_SESSION names. If that fails, creates a private one if UZSWAP_LIMIT gives a limit.
+  // UZSWAP_SESSION names. If that fails, asks `join` for a descriptor of it, with the value of
+  // UZSWAP_BROKER. If that fails too, creates a private session if UZSWAP_LIMIT gives a limit.
   // Otherwise the error says what is missing, and the library does nothing.
-  static Result<Session> FromEnvironment(const char* const* environment);
+  using Join = int (*)(std::string_view broker);  // -1: it failed
+  static Result<Session> FromEnvironment(const char* const* environment, Join join = nullptr);
 
   [[nodiscard]] Options options() const;
   // options().limit, without a copy of the rest: for what is asked at every step of reclaim.
@@ -220,6 +224,8 @@ class Session {
 
   explicit Session(os::SharedMemory memory) : memory_(std::move(memory)) {}
   [[nodiscard]] std::string_view MessageAt(uint32_t index) const;
+  // The memory of a session of this version.
+  static Result<Session> Adopt(Result<os::SharedMemory> memory);
   static Result<Session> Format(Result<os::SharedMemory> memory, const Options& options);
 
   [[nodiscard]] internal::SessionLayout& layout() const;

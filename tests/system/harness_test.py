@@ -156,11 +156,11 @@ class LimitTest(unittest.TestCase):
         self.assertEqual(harness.allowed_usually(100 * MIB), 106 * MIB)
         for peak, samples, over, expected in (
             (106 * MIB, 1000, 0, True),
-            (124 * MIB, 1000, 50, True),  # one burst
-            (124 * MIB, 1000, 51, False),
+            (124 * MIB, 1000, 250, True),  # one burst
+            (124 * MIB, 1000, 251, False),
             (124 * MIB + 1, 1000, 1, False),  # above what a cgroup would allow
-            (110 * MIB, 20000, 100, True),
-            (110 * MIB, 20000, 101, False),
+            (110 * MIB, 40000, 400, True),
+            (110 * MIB, 40000, 401, False),
             (110 * MIB, 20000, 20000, False),  # never reclaimed
         ):
             with self.subTest(peak=peak, samples=samples, over=over):

@@ -35,6 +35,7 @@ class FakeBrokerPort : public os::BrokerPort {
 
   std::set<uint32_t> killed;
   std::set<int> unused_memory;
+  std::map<uint32_t, uint32_t> parents;
   bool may_compare = true;
   int fail_at = -1;  // the call with this number fails, counted from 0
   int calls = 0;
@@ -43,6 +44,16 @@ class FakeBrokerPort : public os::BrokerPort {
   Result<int> OpenProcFile(uint32_t pid, os::ProcLeaf) override { return OpenOf(pid); }
   Result<int> OpenTaskFolder(uint32_t pid) override { return OpenOf(pid); }
   Result<int> OpenUserfaultfdDevice() override { return OpenOf(0); }
+  Result<int> ReopenMemory(int descriptor) override {
+    UZ_CHECK(is_open(descriptor));
+    return OpenOf(0);
+  }
+  bool DescendsFrom(uint32_t pid, uint32_t ancestor) override {
+    for (; parents.count(pid) != 0; pid = parents[pid]) {
+      if (parents[pid] == ancestor) return true;
+    }
+    return false;
+  }
   Result<uint32_t> ProcessOf(int pidfd) override {
     if (calls++ == fail_at) return Error{EMFILE, "injected"};
     const auto found = pidfds_.find(pidfd);
