@@ -276,6 +276,7 @@ MAPPINGS = [
         for how in ("grow", "move", "shrink", "keep", "punch", "cross")
     ),
     mapping_row("grows-down", "grows_down", SET),
+    mapping_row("own-userfaultfd", "own_uffd", SET),
 ]
 
 # --- processes: threads, children, ends ---------------------------------------------------------
@@ -376,7 +377,7 @@ SHORT = {
     *("mlockall-current-late", "rlimit-as-4096M", "madvise-dontneed", "madvise-guard"),
     *("fork-after-chroot-small", "fork-after-user-late", "seccomp-errno-late-all", "env-i"),
     *("static", "setsid", "preload-faketime", "seccomp-errno-late-one"),
-    *("read-only", "guarded-8G", "remap-grow", "remap-move", "stride-1"),
+    *("read-only", "guarded-8G", "remap-grow", "remap-move", "own-userfaultfd", "stride-1"),
     *("threads-500", "child-spawn", "child-clone", "exec-thread", "daemonise", "pids-small"),
     *("kill-program", "kill-runner", "stop-continue"),
     *("kernel-vm-self", "kernel-vmsplice", "strace", "valgrind", "asan"),
