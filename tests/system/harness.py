@@ -51,7 +51,7 @@ OVER_PER_MILLE = 10
 # One burst is never a failure by itself, also in a short run with few samples. A kernel without
 # preemption can keep all processors in system calls for 60 ms; meanwhile the program that reads a
 # file takes 10 MiB. To store as much, with a pool that must be written first, beside another
-# program, took up to 190 ms (decision 0025).
+# program and a build, took up to 160 ms (decision 0025).
 OVER_SAMPLES_LEAST = 250
 
 
