@@ -43,16 +43,16 @@ void PrintUserfaultfd(const os::UffdProbe& probe, const os::UffdSurroundings& ar
 
 void PrintMemory() {
   Line("memory", Human(os::MachineMemory()));
-  const std::vector<os::CgroupLimit> limits = os::FindCgroupLimits();
-  for (const os::CgroupLimit& limit : limits) {
+  const os::CgroupLimits limits = os::FindCgroupLimits();
+  for (const os::CgroupLimit& limit : limits.found) {
     Line("cgroup limit", Human(limit.bytes) + " (" + limit.file + ")");
   }
-  if (os::CgroupIsHidden()) {
+  if (limits.hidden) {
     Line("cgroup limit", "may be hidden: /sys/fs/cgroup shows another cgroup namespace");
-  } else if (limits.empty()) {
+  } else if (limits.found.empty()) {
     Line("cgroup limit", "none");
   }
-  const auto automatic = DecideLimit("auto", os::Tightest(limits), os::MachineMemory());
+  const auto automatic = DecideLimit("auto", os::Tightest(limits.found), os::MachineMemory());
   if (const auto* decision = std::get_if<LimitDecision>(&automatic)) {
     Line("--limit auto", Human(decision->limit));
   } else {

@@ -78,12 +78,12 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
                    "as root: mount -t proc proc /proc"};
   }
   Prepared prepared;
-  const std::vector<os::CgroupLimit> cgroup = os::FindCgroupLimits();
-  auto limit = DecideLimit(request.limit, os::Tightest(cgroup), os::MachineMemory());
+  const os::CgroupLimits cgroup = os::FindCgroupLimits();
+  auto limit = DecideLimit(request.limit, os::Tightest(cgroup.found), os::MachineMemory());
   if (const Refusal* refusal = RefusalOf(limit)) return *refusal;
   const LimitDecision& decided = std::get<LimitDecision>(limit);
   if (!decided.note.empty()) prepared.notes.push_back(decided.note);
-  if (os::CgroupIsHidden()) {
+  if (cgroup.hidden) {
     prepared.notes.push_back(
         "a limit of this cgroup may be hidden: /sys/fs/cgroup shows another cgroup namespace\n"
         "  fix: mount -t cgroup2 cgroup2 /sys/fs/cgroup, or give a --limit that is below it");

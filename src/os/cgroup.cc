@@ -98,6 +98,11 @@ std::optional<std::string> FindPath(std::string_view cgroups, std::string_view c
   return std::nullopt;
 }
 
+// The path or the root of the mount begins with "/..": one is above the other's namespace.
+bool IsHidden(const std::string& path, const Mount& mount) {
+  return mount.root.rfind("/..", 0) == 0 || path.rfind("/..", 0) == 0;
+}
+
 // The path of the cgroup below the mount point. If the path is not in the mounted part, it belongs
 // to a namespace that is not visible here. Then the mount point itself is used.
 std::string BelowMount(const std::string& path, const Mount& mount) {
@@ -143,36 +148,25 @@ void AddHierarchical(const std::string& root, const std::string& file,
 
 }  // namespace
 
-std::vector<CgroupLimit> FindCgroupLimits(const std::string& root) {
-  std::vector<CgroupLimit> limits;
+CgroupLimits FindCgroupLimits(const std::string& root) {
+  CgroupLimits limits;
   const std::string cgroups = ReadWholeFile(root + "/proc/self/cgroup");
   const std::string mountinfo = ReadWholeFile(root + "/proc/self/mountinfo");
 
   const std::optional<Mount> unified = FindMount(mountinfo, "cgroup2", "");
   if (const auto path = FindPath(cgroups, ""); path && unified) {
-    WalkUp(root, *unified, BelowMount(*path, *unified), {"memory.max", "memory.high"}, limits);
+    limits.hidden = IsHidden(*path, *unified);
+    WalkUp(root, *unified, BelowMount(*path, *unified), {"memory.max", "memory.high"},
+           limits.found);
   }
   const std::optional<Mount> memory = FindMount(mountinfo, "cgroup", "memory");
   if (const auto path = FindPath(cgroups, "memory"); path && memory) {
+    limits.hidden = limits.hidden || IsHidden(*path, *memory);
     const std::string below = BelowMount(*path, *memory);
-    WalkUp(root, *memory, below, {"memory.limit_in_bytes"}, limits);
-    AddHierarchical(root, memory->point + below + "/memory.stat", limits);
+    WalkUp(root, *memory, below, {"memory.limit_in_bytes"}, limits.found);
+    AddHierarchical(root, memory->point + below + "/memory.stat", limits.found);
   }
   return limits;
-}
-
-// mountinfo shows a root above the namespace as "/..".
-bool CgroupIsHidden(const std::string& root) {
-  const std::string cgroups = ReadWholeFile(root + "/proc/self/cgroup");
-  const std::string mountinfo = ReadWholeFile(root + "/proc/self/mountinfo");
-  const auto leaves = [](const std::string& path) { return path.rfind("/..", 0) == 0; };
-  const auto hidden = [&](std::string_view type, std::string_view option,
-                          std::string_view controller) {
-    const std::optional<Mount> mount = FindMount(mountinfo, type, option);
-    const std::optional<std::string> path = FindPath(cgroups, controller);
-    return mount && path && (leaves(mount->root) || leaves(*path));
-  };
-  return hidden("cgroup2", "", "") || hidden("cgroup", "memory", "memory");
 }
 
 const CgroupLimit* Tightest(const std::vector<CgroupLimit>& limits) {

@@ -25,13 +25,15 @@ struct CgroupLimit {
   std::string file;  // the file that has the limit
 };
 
-// Every limit found, in no order. Empty if there is no limit. `root` is prepended to all paths, so
-// that tests can use their own file tree.
-std::vector<CgroupLimit> FindCgroupLimits(const std::string& root = "");
+struct CgroupLimits {
+  std::vector<CgroupLimit> found;  // in no order; empty if there is no limit
+  // The mounted cgroup file system shows another cgroup namespace than that of this process: limits
+  // may apply that are not visible.
+  bool hidden = false;
+};
 
-// True if the mounted cgroup file system shows another cgroup namespace than that of this process:
-// then limits may apply that are not visible.
-bool CgroupIsHidden(const std::string& root = "");
+// `root` is prepended to all paths, so that tests can use their own file tree.
+CgroupLimits FindCgroupLimits(const std::string& root = "");
 
 // The smallest of `limits`; nullptr if there are none.
 const CgroupLimit* Tightest(const std::vector<CgroupLimit>& limits);

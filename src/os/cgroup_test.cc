@@ -22,7 +22,7 @@ class CgroupTest : public testing::Test {
     std::ofstream(path) << text;
   }
   [[nodiscard]] uint64_t Smallest() const {
-    const std::vector<CgroupLimit> limits = FindCgroupLimits(root_);
+    const std::vector<CgroupLimit> limits = FindCgroupLimits(root_).found;
     const CgroupLimit* tightest = Tightest(limits);
     return tightest == nullptr ? 0 : tightest->bytes.raw();
   }
@@ -56,7 +56,7 @@ TEST_F(CgroupTest, VersionTwoTakesTheSmallestUpTheTree) {
   Write("/sys/fs/cgroup/a/b/memory.high", "200\n");
   EXPECT_EQ(Smallest(), 200u);
   Write("/sys/fs/cgroup/memory.max", "100\n");
-  const std::vector<CgroupLimit> limits = FindCgroupLimits(root_);
+  const std::vector<CgroupLimit> limits = FindCgroupLimits(root_).found;
   EXPECT_EQ(limits.size(), 4u);
   EXPECT_EQ(Tightest(limits)->file, "/sys/fs/cgroup/memory.max");
 }
@@ -81,12 +81,12 @@ TEST_F(CgroupTest, ANamespaceThatWasNotMountedHidesItsLimits) {
                         {"/", "/..", true},
                         {"/", "/../..", true},
                         {"/../other", "/", true}};
-  EXPECT_FALSE(CgroupIsHidden(root_)) << "no /proc at all";
+  EXPECT_FALSE(FindCgroupLimits(root_).hidden) << "no /proc at all";
   for (const Case& c : cases) {
     Write("/proc/self/cgroup", std::string("0::") + c.cgroup + "\n");
     Write("/proc/self/mountinfo",
           std::string("30 23 0:26 ") + c.root + " /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
-    EXPECT_EQ(CgroupIsHidden(root_), c.hidden) << c.cgroup << " in " << c.root;
+    EXPECT_EQ(FindCgroupLimits(root_).hidden, c.hidden) << c.cgroup << " in " << c.root;
   }
 }
 

@@ -50,15 +50,16 @@ std::optional<uint64_t> NumberAfter(std::string_view text, std::string_view labe
   return ParseDecimal(rest.substr(0, rest.find('\n')));
 }
 
-// Only if the kernel says so: a filter or a hidden /proc proves nothing.
-bool LacksPagemapScan() {
+// 0 if the kernel has PAGEMAP_SCAN; else why that cannot be said. ENOTTY: it does not know the
+// call.
+int PagemapScanErrno() {
   const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
+  if (fd < 0) return errno;
   abi::PagemapScan scan = {};
   scan.size = sizeof(scan);
-  const bool unknown = ioctl(fd, abi::kPagemapScan, &scan) < 0 && errno == ENOTTY;
+  const int failure = ioctl(fd, abi::kPagemapScan, &scan) >= 0 ? 0 : errno;
   close(fd);
-  return unknown;
+  return failure;
 }
 
 }  // namespace
@@ -103,19 +104,12 @@ UffdSurroundings LookAroundUserfaultfd() {
   if (status.ok()) {
     around.seccomp_filter = NumberAfter(status.value(), "\nSeccomp:\t") == kFilterMode;
   }
-  around.pagemap_scan = !LacksPagemapScan();
+  // A filter or a hidden /proc proves nothing.
+  around.pagemap_scan = PagemapScanErrno() != ENOTTY;
   return around;
 }
 
-bool ProbePagemapScan() {
-  const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  abi::PagemapScan scan = {};
-  scan.size = sizeof(scan);
-  const bool works = ioctl(fd, abi::kPagemapScan, &scan) >= 0;
-  close(fd);
-  return works;
-}
+bool ProbePagemapScan() { return PagemapScanErrno() == 0; }
 
 Bytes MachineMemory() {
   struct sysinfo info = {};
