@@ -296,27 +296,34 @@ uint64_t ThreadDescriptorHint(uint32_t thread) {
   return head;
 }
 
-bool TaskReader::SleepsInFutex(uint32_t thread) const {
+Result<std::string_view> TaskReader::ReadOf(uint32_t thread, const char* leaf,
+                                            std::span<char> buffer) const {
   ProcFile file;
-  if (!file.OpenAt(file_, TaskPath(thread, "syscall").c_str()).ok()) return false;
-  char text[32];
-  const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
-  if (got <= 0) return false;
-  Scanner scanner(text, static_cast<size_t>(got));
+  const Result<void> opened = file.OpenAt(file_, TaskPath(thread, leaf).c_str());
+  if (!opened.ok()) return opened.error();
+  const long got = syscall(SYS_pread64, file.descriptor(), buffer.data(), buffer.size(), 0L);
+  if (got < 0) return Error{errno, "reading a file of a thread"};
+  return std::string_view(buffer.data(), static_cast<size_t>(got));
+}
+
+bool TaskReader::SleepsInFutex(uint32_t thread) const {
+  char buffer[32];
+  const Result<std::string_view> text = ReadOf(thread, "syscall", buffer);
+  if (!text.ok()) return false;
+  Scanner scanner(text.value().data(), text.value().size());
   uint64_t number = 0;
   return scanner.Decimal(&number) && number == SYS_futex;
 }
 
 int TaskReader::ProcessorOf(uint32_t thread) const {
-  ProcFile file;
-  if (!file.OpenAt(file_, TaskPath(thread, "stat").c_str()).ok()) return -1;
-  char text[512];
-  const long got = syscall(SYS_pread64, file.descriptor(), text, sizeof(text), 0L);
-  if (got <= 0) return -1;
+  char buffer[512];
+  const Result<std::string_view> text = ReadOf(thread, "stat", buffer);
+  if (!text.ok()) return -1;
   // Fields are counted from the last closing parenthesis: the name may contain any character.
-  const char* name_end = static_cast<const char*>(memrchr(text, ')', static_cast<size_t>(got)));
-  if (name_end == nullptr) return -1;
-  Scanner scanner(name_end + 1, static_cast<size_t>(text + got - name_end - 1));
+  const size_t name_end = text.value().rfind(')');
+  if (name_end == std::string_view::npos) return -1;
+  const std::string_view fields = text.value().substr(name_end + 1);
+  Scanner scanner(fields.data(), fields.size());
   constexpr int kFieldsBetween = 36;  // state is field 3, processor field 39
   for (int i = 0; i < kFieldsBetween; ++i) {
     scanner.SkipSpaces();

@@ -15,6 +15,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -148,8 +150,9 @@ class TaskReader {
   [[nodiscard]] bool SleepsInFutex(uint32_t thread) const;
   // The processor on which the thread ran last. -1 if the thread has ended.
   [[nodiscard]] int ProcessorOf(uint32_t thread) const;
-  // The open folder with one folder for each thread.
-  [[nodiscard]] const ProcFile& folder() const { return file_; }
+  // The text of a file in the thread's folder. Fails with ENOENT or ESRCH if the thread has ended.
+  [[nodiscard]] Result<std::string_view> ReadOf(uint32_t thread, const char* leaf,
+                                                std::span<char> buffer) const;
 
  private:
   ProcFile file_;

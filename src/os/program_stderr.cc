@@ -23,9 +23,15 @@ long OpenStderr(int more_flags) {
                  O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC | more_flags, 0);
 }
 
+bool HasRoom(long file) {
+  pollfd ready = {static_cast<int>(file), POLLOUT, 0};
+  const timespec at_once{};
+  return syscall(SYS_ppoll, &ready, 1, &at_once, nullptr, 8) == 1 && (ready.revents & POLLOUT) != 0;
+}
+
 // The program's own file description, where it cannot be opened anew: a socket, as under systemd,
-// or a file of another user. -1 inside of the program, where a filter may forbid the calls.
-// O_NONBLOCK would change the program's description, so the caller asks for room first.
+// or a file of another user. -1 inside of the program, where a filter may forbid the calls. Setting
+// O_NONBLOCK would change the program's description, so it is -1 without room for a line, too.
 long BorrowStderr() {
   if (!OutsideProgram()) return -1;
   const int program = OpenProgramPidfd();
@@ -33,13 +39,9 @@ long BorrowStderr() {
   constexpr long kPidfdGetfd = 438;
   const long borrowed = syscall(kPidfdGetfd, program, STDERR_FILENO, 0);
   syscall(SYS_close, program);
-  return borrowed;
-}
-
-bool HasRoom(long file) {
-  pollfd ready = {static_cast<int>(file), POLLOUT, 0};
-  const timespec at_once{};
-  return syscall(SYS_ppoll, &ready, 1, &at_once, nullptr, 8) == 1 && (ready.revents & POLLOUT) != 0;
+  if (borrowed < 0 || HasRoom(borrowed)) return borrowed;
+  syscall(SYS_close, borrowed);
+  return -1;
 }
 
 // write(2) without SIGPIPE for a pipe without readers: the program did not write the line.
@@ -71,10 +73,6 @@ bool TryWriteToProgramStderr(std::string_view line) {
   long opened = OpenStderr(O_NONBLOCK);
   if (opened < 0) opened = BorrowStderr();
   if (opened < 0) return false;
-  if (!HasRoom(opened)) {
-    syscall(SYS_close, opened);
-    return false;
-  }
   // A write of up to PIPE_BUF bytes to a pipe is atomic, see pipe(7).
   const size_t length = std::min<size_t>(line.size(), PIPE_BUF);
   const long written = WriteWithoutSignal(opened, line.data(), length);

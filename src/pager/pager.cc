@@ -25,7 +25,6 @@ Result<void> Pager::Init(const Parts& parts) {
 
 void Pager::UseParts(const Parts& parts) {
   parts_ = parts;
-  stall_ = {parts.lock_stalled, parts.callback_argument};
   map_.UseParts({.port = parts.port,
                  .address_space = parts.address_space,
                  .statistics = parts.statistics,
@@ -61,12 +60,12 @@ bool Pager::Adopt(AddressRange range, AddressRange pinned) {
   {
     // Most mappings are known from the last scan. One that has replaced a known mapping is found by
     // the next scan: its predecessor leaves the table when its event is read.
-    PatientLock lock(mutex_, stall_);
+    PatientLock lock(mutex_, OnStall());
     const RegisteredRange* known = map_.table().Find(range.start);
     if (known != nullptr && range.end <= known->end) return false;
   }
   for (int i = 0; i < kAdoptTries; ++i) {
-    LockPatiently(mutex_, stall_);
+    LockPatiently(mutex_, OnStall());
     // What the program unmapped before the mapping list was read must leave the table first.
     ReadMessages();
     const bool added = map_.registrar().Adopt(range);
@@ -82,7 +81,7 @@ bool Pager::Adopt(AddressRange range, AddressRange pinned) {
 }
 
 void Pager::PinResident(AddressRange range) {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   PinLocked(range);
 }
 
@@ -93,18 +92,18 @@ void Pager::PinLocked(AddressRange range) {
 }
 
 bool Pager::CloseDiscards() {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   DiscardWatch& discards = map_.events().discards();
   return discards.Close() || discards.closed_count() > 0;
 }
 
 uint64_t Pager::TrackDiscardedAgain() {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   return map_.registrar().TrackAgain(map_.events().discards());
 }
 
 size_t Pager::Isolate(size_t want) {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   return reclaimer_.evictor().Isolate(want);
 }
 
@@ -112,32 +111,32 @@ size_t Pager::StoreOldest(CacheContext& context, size_t max) {
   Evictor::StoreBatch batch;
   StoreSink* sink = nullptr;
   {
-    PatientLock lock(mutex_, stall_);
+    PatientLock lock(mutex_, OnStall());
     reclaimer_.evictor().BeginStore(max, &batch);
     sink = &reclaimer_.sink();
   }
   Evictor::Store(*sink, context, &batch);
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   return reclaimer_.evictor().FinishStore(batch);
 }
 
 size_t Pager::ReleaseFrames(size_t max) {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   return reclaimer_.evictor().ReleaseFrames(max);
 }
 
 size_t Pager::TakeBusyPages(std::span<uint64_t> addresses) {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   return reclaimer_.evictor().TakeBusyPages(addresses);
 }
 
 void Pager::MakeReclaimable(std::span<const uint64_t> addresses) {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   reclaimer_.evictor().MakeReclaimable(addresses);
 }
 
 Pager::Snapshot Pager::TakeSnapshot() {
-  PatientLock lock(mutex_, stall_);
+  PatientLock lock(mutex_, OnStall());
   const StagingFrames& frames = reclaimer_.frames();
   Snapshot snapshot;
   snapshot.resident = map_.table().resident_pages();

@@ -173,6 +173,9 @@ class Pager final {
   static constexpr size_t kReleaseForFault = 64;
 
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
+  [[nodiscard]] StallCallback OnStall() const {
+    return {parts_.lock_stalled, parts_.callback_argument};
+  }
   Result<void> RegisterOwn() UZ_REQUIRES(mutex_);
 
   void PinLocked(AddressRange range) UZ_REQUIRES(mutex_);
@@ -191,7 +194,6 @@ class Pager final {
 
   Mutex mutex_{LockRank::kPager};
   Parts parts_;
-  StallCallback stall_;  // set while only one thread uses the pager
   AddressMap map_ UZ_GUARDED_BY(mutex_);
   Reclaimer reclaimer_ UZ_GUARDED_BY(mutex_){map_.table()};
   FaultQueue queue_ UZ_GUARDED_BY(mutex_);

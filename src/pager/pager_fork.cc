@@ -5,7 +5,7 @@
 namespace uzswap {
 
 void Pager::Freeze() {
-  LockPatiently(mutex_, stall_);
+  LockPatiently(mutex_, OnStall());
   // Threads that store or read work in the cache without the lock: let them finish first.
   reclaimer_.evictor().SetFrozen(true);
   while (reclaimer_.evictor().storing() != 0 || working_) {
