@@ -5,19 +5,12 @@
 
 #include <cstring>
 #include <optional>
-#include <string_view>
 #include <vector>
+
+#include "os/preload_rules.h"
 
 namespace uzswap::cli {
 namespace {
-
-#if defined(__x86_64__)
-constexpr Elf64_Half kOwnMachine = EM_X86_64;
-#elif defined(__aarch64__)
-constexpr Elf64_Half kOwnMachine = EM_AARCH64;
-#elif defined(__riscv)
-constexpr Elf64_Half kOwnMachine = EM_RISCV;
-#endif
 
 constexpr size_t kInterpreterMax = 4096;
 constexpr size_t kProgramHeadersMax = 1024;
@@ -54,7 +47,7 @@ bool IsOurs(const Elf64_Ehdr& header) {
   constexpr unsigned char kOwnData =
       __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
   return header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == kOwnData &&
-         header.e_machine == kOwnMachine;
+         header.e_machine == os::kOwnMachine;
 }
 
 enum class Search : uint8_t { kFound, kAbsent, kBroken };
@@ -75,12 +68,6 @@ Search FindInterpreter(int fd, const Elf64_Ehdr& header, std::string* interprete
     return Search::kFound;
   }
   return Search::kAbsent;
-}
-
-// glibc's loaders are called ld-linux-ARCH.so.N (on some architectures ld64.so.N), in any folder.
-bool IsGlibcLoader(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  return name.rfind("ld-linux", 0) == 0 || name.rfind("ld64.so", 0) == 0;
 }
 
 }  // namespace
@@ -107,7 +94,7 @@ ElfFacts InspectElf(int fd) {
     case Search::kFound:
       break;
   }
-  return {IsGlibcLoader(interpreter) ? ElfKind::kGlibc : ElfKind::kOtherLibrary, interpreter};
+  return {os::IsGlibcLoader(interpreter) ? ElfKind::kGlibc : ElfKind::kOtherLibrary, interpreter};
 }
 
 }  // namespace uzswap::cli

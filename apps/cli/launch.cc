@@ -10,8 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "os/preload_rules.h"
 #include "real_path.h"
-#include "session/broker_variable.h"
 #include "uzswap_build.h"
 
 namespace uzswap::cli {
@@ -29,8 +29,10 @@ bool Names(std::string_view entry, std::string_view variable) {
 std::string Prepend(const std::string& library, const std::string& former) {
   if (library.empty()) return former;
   if (former.empty()) return library;
-  const bool runtime_first = former.find("libasan.so") != std::string::npos ||
-                             former.find("libclang_rt.asan") != std::string::npos;
+  bool runtime_first = false;
+  os::ForEachPreload(former, [&](std::string_view entry) {
+    runtime_first = runtime_first || os::IsAsanRuntime(entry);
+  });
   if (runtime_first) {
     return former.find(library) != std::string::npos ? former : former + ":" + library;
   }
@@ -106,15 +108,10 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   std::string former;
   for (; *environment != nullptr; ++environment) {
     const std::string_view entry(*environment);
-    if (Names(entry, kPreloadVariable)) former = entry.substr(sizeof(kPreloadVariable));
-    bool replaced = false;
-    for (const char* ours :
-         {kPreloadVariable, kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable,
-          kPoolLimitVariable, kBackingVariable, kBackingSizeVariable, kWriteLimitVariable,
-          kEncryptVariable, kEngineVariable, kNoFollowVariable, kBrokerVariable, "UZSWAP_STATS",
-          "UZSWAP_SUMMARY"}) {
-      replaced = replaced || Names(entry, ours);
-    }
+    const bool preloads = Names(entry, kPreloadVariable);
+    if (preloads) former = entry.substr(sizeof(kPreloadVariable));
+    bool replaced = preloads || Names(entry, "UZSWAP_STATS") || Names(entry, "UZSWAP_SUMMARY");
+    for (const std::string_view ours : kRunVariables) replaced = replaced || Names(entry, ours);
     if (!replaced) result.emplace_back(entry);
   }
   const auto set = [&](const char* name, const std::string& value) {

@@ -1,44 +1,24 @@
 #include "environment_repair.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
 
-#include "session/broker_variable.h"
+#include "os/preload_rules.h"
 #include "session/options.h"
 
 namespace uzswap {
 namespace {
 
 constexpr std::string_view kPreload = "LD_PRELOAD=";
-constexpr std::string_view kSeparators = ": ";
 
 bool IsPreload(const char* entry) { return strncmp(entry, kPreload.data(), kPreload.size()) == 0; }
 
 bool IsVariableOfRun(std::string_view entry) {
   const std::string_view name = entry.substr(0, entry.find('='));
-  for (const char* known :
-       {kSessionVariable, kLimitVariable, kCodecVariable, kPoolVariable, kPoolLimitVariable,
-        kBackingVariable, kBackingSizeVariable, kWriteLimitVariable, kEncryptVariable,
-        kEngineVariable, kBrokerVariable}) {
-    if (name == known) return true;
-  }
-  return false;
-}
-
-// Calls visit(entry) for each entry of a list of libraries.
-template <typename Visitor>
-void ForEachEntry(std::string_view list, Visitor&& visit) {
-  while (!list.empty()) {
-    const size_t end = list.find_first_of(kSeparators);
-    if (end != 0) visit(list.substr(0, end));
-    if (end == std::string_view::npos) return;
-    list.remove_prefix(end + 1);
-  }
-}
-
-bool IsSanitizer(std::string_view entry) {
-  return entry.find("libasan.so") != std::string_view::npos ||
-         entry.find("libclang_rt.asan") != std::string_view::npos;
+  return std::find(std::begin(kRunVariables), std::end(kRunVariables), name) !=
+         std::end(kRunVariables);
 }
 
 }  // namespace
@@ -59,8 +39,8 @@ void EnvironmentRepair::Remember(const char* const* environment, const char* lib
   bool named = false;
   for (; *environment != nullptr; ++environment) {
     if (IsPreload(*environment)) {
-      ForEachEntry(std::string_view(*environment).substr(kPreload.size()),
-                   [&](std::string_view entry) { named |= IsOwn(entry); });
+      os::ForEachPreload(std::string_view(*environment).substr(kPreload.size()),
+                         [&](std::string_view entry) { named |= IsOwn(entry); });
     } else if (IsVariableOfRun(*environment) && !Copy(*environment)) {
       return;
     }
@@ -71,19 +51,17 @@ void EnvironmentRepair::Remember(const char* const* environment, const char* lib
 EnvironmentRepair::Plan EnvironmentRepair::MakePlan(const char* const* environment,
                                                     Library library) const {
   Plan plan;
+  const bool session =
+      FindVariable(environment, kSessionVariable) || FindVariable(environment, kLimitVariable);
   size_t entries = 0;
-  bool session = false;
   for (; *environment != nullptr; ++environment, ++entries) {
     // The dynamic linker uses the last one.
     if (IsPreload(*environment)) {
       plan.former = std::string_view(*environment).substr(kPreload.size());
     }
-    const char* value = *environment;
-    session |=
-        strncmp(value, "UZSWAP_SESSION=", 15) == 0 || strncmp(value, "UZSWAP_LIMIT=", 13) == 0;
   }
   bool there = false;
-  ForEachEntry(plan.former, [&](std::string_view entry) { there |= IsOwn(entry); });
+  os::ForEachPreload(plan.former, [&](std::string_view entry) { there |= IsOwn(entry); });
   plan.change_preload = there != (library == Library::kWanted);
   plan.add_variables = !session && library == Library::kWanted;
   if (!plan.change_preload && !plan.add_variables) return plan;
@@ -100,12 +78,12 @@ size_t EnvironmentRepair::WriteList(std::string_view former, Library library, ch
     memcpy(at, entry.data(), entry.size());
     at += entry.size();
   };
-  ForEachEntry(former, [&](std::string_view entry) {
-    if (IsSanitizer(entry)) put(entry);
+  os::ForEachPreload(former, [&](std::string_view entry) {
+    if (os::IsAsanRuntime(entry)) put(entry);
   });
   if (library == Library::kWanted) put(library_);
-  ForEachEntry(former, [&](std::string_view entry) {
-    if (!IsSanitizer(entry) && !IsOwn(entry)) put(entry);
+  os::ForEachPreload(former, [&](std::string_view entry) {
+    if (!os::IsAsanRuntime(entry) && !IsOwn(entry)) put(entry);
   });
   return static_cast<size_t>(at - to);
 }

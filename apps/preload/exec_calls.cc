@@ -41,9 +41,9 @@ EnvironmentRepair g_repair;
 Session* g_session = nullptr;
 bool g_no_follow = false;
 
-bool IsSet(const char* const* environment, const char* variable) {
-  const auto value = FindVariable(environment, variable);
-  return value && **value != '\0' && strcmp(*value, "0") != 0;
+bool ForbidsFollowing(const char* const* environment) {
+  const auto value = FindVariable(environment, kNoFollowVariable);
+  return value && IsSet(*value);
 }
 
 UnmanagedReason ReasonFor(os::ExecutableKind kind) {
@@ -112,7 +112,7 @@ int WithEnvironment(const char* path, Words given, Next&& next) {
   EnvironmentRepair::Plan plan = g_repair.MakePlan(environment, decision.library);
   bool counted = decision.counted;
   const bool wanted = decision.library == EnvironmentRepair::Library::kWanted;
-  if (plan.bytes != 0 && wanted && (g_no_follow || IsSet(environment, kNoFollowVariable))) {
+  if (plan.bytes != 0 && wanted && (g_no_follow || ForbidsFollowing(environment))) {
     if (plan.change_preload && !counted && path != nullptr) {
       ReportUnmanaged(*g_session, path, {"is started without LD_PRELOAD", "drop --no-follow"});
       counted = true;
@@ -193,7 +193,7 @@ void FindExecFunctions() {
 
 void FollowExec(Session& session, const char* const* environment) {
   g_repair.Remember(environment, OwnLibraryPath());
-  g_no_follow = IsSet(environment, kNoFollowVariable);
+  g_no_follow = ForbidsFollowing(environment);
   g_session = &session;
 }
 

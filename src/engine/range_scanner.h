@@ -15,8 +15,9 @@
 // pinned, in the same step in which their mapping is adopted. Pins stay when a thread ends: the
 // next thread on the same stack has its descriptor in the same place.
 //
-// The reclaim daemon only; the thread list is also read by a forking thread while the daemon
-// answers no other request (engine/fork_coordinator.h).
+// One thread: the reclaim daemon's, and for the scanner of the growth watch the pager's. The thread
+// list of the daemon's is also read by a forking thread while the daemon answers no other request
+// (engine/fork_coordinator.h).
 #ifndef UZSWAP_ENGINE_RANGE_SCANNER_H_
 #define UZSWAP_ENGINE_RANGE_SCANNER_H_
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string_view>
 
+#include "os/preload_rules.h"
 #include "os/read_file.h"
 
 namespace uzswap::os {
@@ -20,14 +21,6 @@ constexpr int kScriptLevelsMax = 5;
 constexpr size_t kPathBytes = 256;  // as many bytes as the kernel reads of a script's first line
 constexpr int kSegmentsMax = 64;
 constexpr int kDynamicMax = 512;
-
-#if defined(__x86_64__)
-constexpr Elf64_Half kOwnMachine = EM_X86_64;
-#elif defined(__aarch64__)
-constexpr Elf64_Half kOwnMachine = EM_AARCH64;
-#elif defined(__riscv)
-constexpr Elf64_Half kOwnMachine = EM_RISCV;
-#endif
 
 // A regular file that is open for reading, or nothing.
 class RegularFile {
@@ -128,17 +121,10 @@ struct Segments {
   }
 };
 
-bool IsGlibcLoader(const Segments& elf) {
+bool HasGlibcLoader(const Segments& elf) {
   char path[kPathBytes];
   const size_t length = std::min<size_t>(elf.interpreter.p_filesz, sizeof(path));
-  const std::string_view text(path, elf.file.ReadSome(elf.interpreter.p_offset, path, length));
-  const std::string_view name = text.substr(text.rfind('/') + 1);
-  return name.rfind("ld-linux", 0) == 0 || name.rfind("ld64.so", 0) == 0;
-}
-
-bool IsAsanRuntime(std::string_view library) {
-  const std::string_view name = library.substr(library.rfind('/') + 1);
-  return name.rfind("libasan.so", 0) == 0 || name.rfind("libclang_rt.asan", 0) == 0;
+  return IsGlibcLoader({path, elf.file.ReadSome(elf.interpreter.p_offset, path, length)});
 }
 
 bool NeedsAsan(const Segments& elf) {
@@ -169,7 +155,7 @@ ExecutableKind InspectElf(const RegularFile& file) {
   }
   if (!elf.Find()) return ExecutableKind::kUnknown;
   if (elf.interpreter.p_type != PT_INTERP) return ExecutableKind::kStatic;
-  if (!IsGlibcLoader(elf)) return ExecutableKind::kOtherLoader;
+  if (!HasGlibcLoader(elf)) return ExecutableKind::kOtherLoader;
   const bool sanitized = elf.dynamic.p_type == PT_DYNAMIC && NeedsAsan(elf);
   return sanitized ? ExecutableKind::kSanitized : ExecutableKind::kPreloadable;
 }

@@ -21,7 +21,6 @@
 
 namespace uzswap {
 
-inline constexpr char kBrokerVariable[] = "UZSWAP_BROKER";
 inline constexpr size_t kBrokerWordDigits = 16;
 
 using BrokerText = os::TextLine<3 * kBrokerWordDigits + 2>;

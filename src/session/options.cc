@@ -36,15 +36,6 @@ bool EqualsLower(std::string_view text, std::string_view lower) {
   return true;
 }
 
-// The same texts mean "no" as on the command line.
-bool IsSet(std::string_view flag) {
-  if (flag.empty()) return false;
-  for (const char* no : {"0", "f", "n", "-", "false", "no", "off", "disable"}) {
-    if (EqualsLower(flag, no)) return false;
-  }
-  return true;
-}
-
 // 20 % of 2^64 - 1 must not overflow.
 Bytes PercentOf(Bytes whole, uint64_t percent) {
   return Bytes(whole.raw() / 100 * percent + whole.raw() % 100 * percent / 100);
@@ -83,6 +74,15 @@ const char* TakeBackingVariables(const char* const* environment, Options& option
 }
 
 }  // namespace
+
+// The same texts mean "no" as on the command line.
+bool IsSet(std::string_view flag) {
+  if (flag.empty()) return false;
+  for (const char* no : {"0", "f", "n", "-", "false", "no", "off", "disable"}) {
+    if (EqualsLower(flag, no)) return false;
+  }
+  return true;
+}
 
 const char* PeriodSuffix(uint32_t seconds) {
   for (const auto& period : kPeriods) {

@@ -73,6 +73,12 @@ inline constexpr char kEncryptVariable[] = "UZSWAP_ENCRYPT";
 inline constexpr char kEngineVariable[] = "UZSWAP_ENGINE";
 inline constexpr char kNoFollowVariable[] = "UZSWAP_NO_FOLLOW";
 inline constexpr char kSessionVariable[] = "UZSWAP_SESSION";
+inline constexpr char kBrokerVariable[] = "UZSWAP_BROKER";
+// All that `uzswap run` sets for its command, besides LD_PRELOAD.
+inline constexpr std::string_view kRunVariables[] = {
+    kSessionVariable,    kBrokerVariable,    kLimitVariable,   kCodecVariable,
+    kPoolVariable,       kPoolLimitVariable, kBackingVariable, kBackingSizeVariable,
+    kWriteLimitVariable, kEncryptVariable,   kEngineVariable,  kNoFollowVariable};
 
 // A limit that was parsed. `error` says why it was refused, as the end of a sentence:
 // "'12Q' " + "has an unknown unit ...". It is null if the limit was accepted.
@@ -102,6 +108,10 @@ Bytes DefaultPoolLimit(const Options& options);
 // The value of a variable in a null-terminated array like `environ`; nothing if it is not set. The
 // result points into the environment.
 std::optional<const char*> FindVariable(const char* const* environment, std::string_view name);
+
+// What the value of a flag means. No: an empty text, "0", "no" and the like, as on the command
+// line.
+bool IsSet(std::string_view flag);
 
 // `bad_variable` names the first variable that is refused, or is null.
 struct [[nodiscard]] EnvironmentOptions {
