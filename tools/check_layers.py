@@ -13,7 +13,8 @@ and may include anything.
 What lies under a folder testing/ is for tests, fuzz targets, bench/, tests/ and other files of
 such folders: production sources never include it, and no library without "testing" in its name
 has it among its sources or links such a library. A .cc file has at most 400 lines, unless it is
-a test or test support.
+a test or test support. A .cc file beside a header of its name includes that header first: so the
+header is known to compile alone (tests/headers.cmake checks the others).
 
 System calls live in src/os, so the kernel's headers are included there, in the applications and
 in tests; the exceptions are listed with their reasons.
@@ -133,6 +134,17 @@ def size_breach(path: Path, text: str) -> str | None:
     return f"{path}: {lines} lines, at most {LINES_MAX}"
 
 
+def own_header_breach(path: Path, includes: list[Include], root: Path) -> str | None:
+    """A source that does not show that its own header compiles alone."""
+    header = path.with_suffix(".h")
+    if path.suffix != ".cc" or not (root / header).exists():
+        return None
+    parts = header.parts
+    if includes and any(includes[0].target == "/".join(parts[at:]) for at in range(1, len(parts))):
+        return None
+    return f"{path}: does not include {header.name} first"
+
+
 def cmake_breaches(path: Path, text: str) -> list[str]:
     """Libraries of production that would contain test support."""
     found = []
@@ -159,7 +171,8 @@ def breaches(path: Path, text: str, root: Path) -> list[str]:
     found = []
     if area == "src" and folder not in RANK:
         return [f"{path}: src/{folder} is in no layer: add it to tools/check_layers.py"]
-    for include in parse_includes(text):
+    includes = parse_includes(text)
+    for include in includes:
         if area == "src":
             problem = breach_in_source(folder, include)
             if problem is None and folder != "os":
@@ -171,8 +184,8 @@ def breaches(path: Path, text: str, root: Path) -> list[str]:
         problem = problem or testing_breach(path, include)
         if problem:
             found.append(f"{path}:{include.line}: {problem}")
-    large = size_breach(path, text)
-    return [*found, large] if large else found
+    whole_file = (size_breach(path, text), own_header_breach(path, includes, root))
+    return found + [problem for problem in whole_file if problem]
 
 
 def check_tree(root: Path) -> list[str]:
