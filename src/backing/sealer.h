@@ -6,9 +6,8 @@
 // when the store opens and is kept in a mapping of its own. When the process has ended, the file
 // cannot be decrypted. The nonce is a counter, so it never repeats under one key.
 //
-// A forked child has the same key and the same counter. It must call RenewAfterFork before it
-// seals: it gets a key of its own and keeps the inherited ones for reading. After kKeysMax - 1
-// forks in a chain, RenewAfterFork fails. (Today a child never writes; see BecomeReader.)
+// A forked child has the same key and the same counter. It may only read: if it sealed too, a nonce
+// would repeat (BackingStore::BecomeReader).
 //
 // SealInPlace: one thread at a time. Open: any thread. No allocation after Init.
 #ifndef UZSWAP_BACKING_SEALER_H_
@@ -27,10 +26,7 @@ inline constexpr uint32_t kSealOverhead = 32;
 
 class Sealer {
  public:
-  static constexpr uint32_t kKeysMax = 16;
-
   Result<void> Init();
-  Result<void> RenewAfterFork();
 
   // Encrypts all but the first kSealOverhead bytes, which are room for length, nonce and tag.
   void SealInPlace(std::span<std::byte> record);
@@ -39,8 +35,7 @@ class Sealer {
                                                 std::span<std::byte> scratch) const;
 
  private:
-  os::Mapping keys_;
-  uint32_t current_ = 0;
+  os::Mapping key_;
   uint64_t counter_ = 0;
 };
 

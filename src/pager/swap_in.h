@@ -64,7 +64,6 @@ class SwapIn final : public SlotObserver {
   void Request(SwapSlot slot);
   // A thread will probably touch this slot. False if there is no room for more.
   bool RequestAhead(SwapSlot slot);
-  [[nodiscard]] bool HasAhead() const { return ahead_count_ > 0; }
 
   // Takes what is wanted, else (`ahead`) what lies ahead. Nothing to read: count 0.
   void Begin(bool ahead, Batch* batch);

@@ -179,7 +179,8 @@ TEST_F(SwapInTest, ReadaheadComesWhenNothingIsWanted) {
     swap_in_.Read(world_.context, &batch);
     swap_in_.Finish(batch);
   }
-  EXPECT_FALSE(swap_in_.HasAhead());
+  swap_in_.Begin(true, &batch);
+  EXPECT_EQ(batch.count, 0u) << "nothing lies ahead any more";
   EXPECT_EQ(swap_in_.Find(slots_[0]).held, Held::kNothing) << "it is in the cache's frames";
 }
 
@@ -191,8 +192,10 @@ TEST_F(SwapInTest, AForkedChildBeginsWithNothing) {
   swap_in_.Reset();
   EXPECT_EQ(swap_in_.Find(slots_[0]).held, Held::kNothing);
   EXPECT_EQ(swap_in_.Find(slots_[2]).held, Held::kNothing);
-  EXPECT_FALSE(swap_in_.HasAhead());
   EXPECT_EQ(ReadAll(), 0u);
+  SwapIn::Batch batch;
+  swap_in_.Begin(true, &batch);
+  EXPECT_EQ(batch.count, 0u);
 }
 
 }  // namespace
