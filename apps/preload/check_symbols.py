@@ -24,9 +24,15 @@ PERMITTED_IMPORTS: dict[str, str] = {
     "__environ": "the same variable",
     "_r_debug": "a variable of the dynamic linker: its list of libraries",
 }
-# The calls that start programs (exec_calls.cc).
 PERMITTED_EXPORTS: frozenset[str] = frozenset(
-    "execl execle execlp execv execve execveat execvp execvpe fexecve posix_spawn posix_spawnp".split()
+    (
+        # The calls that start programs (exec_calls.cc).
+        "execl execle execlp execv execve execveat execvp execvpe fexecve posix_spawn posix_spawnp"
+        # Those that make children without fork handlers (fork_calls.cc).
+        " _Fork clone syscall"
+        # Limits of resources (limit_calls.cc).
+        " getrlimit getrlimit64 prlimit prlimit64 setrlimit setrlimit64"
+    ).split()
 )
 
 

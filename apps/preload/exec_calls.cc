@@ -179,16 +179,12 @@ void CopyArguments(const char* first, va_list* list, char** array) {
 }  // namespace
 
 void FindExecFunctions() {
-  const auto find = [](const char* name, auto& function) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
-        const_cast<void*>(NextFunction(name)));
-  };
-  find("execve", g_next.execve);
-  find("execvpe", g_next.execvpe);
-  find("fexecve", g_next.fexecve);
-  find("execveat", g_next.execveat);
-  find("posix_spawn", g_next.posix_spawn);
-  find("posix_spawnp", g_next.posix_spawnp);
+  FindNext("execve", &g_next.execve);
+  FindNext("execvpe", &g_next.execvpe);
+  FindNext("fexecve", &g_next.fexecve);
+  FindNext("execveat", &g_next.execveat);
+  FindNext("posix_spawn", &g_next.posix_spawn);
+  FindNext("posix_spawnp", &g_next.posix_spawnp);
 }
 
 void FollowExec(Session& session, const char* const* environment) {

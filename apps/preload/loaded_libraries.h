@@ -14,6 +14,10 @@ namespace uzswap {
 // The function that the program would call without uzswap: the first one of this name after
 // uzswap's preload library. Null if there is none.
 const void* NextFunction(const char* name);
+template <typename Function>
+void FindNext(const char* name, Function** function) {
+  *function = reinterpret_cast<Function*>(const_cast<void*>(NextFunction(name)));
+}
 
 // The path with which the preload library was loaded, as in LD_PRELOAD. Null if it is not in the
 // list.

@@ -1,10 +1,10 @@
 // The preload library: starts the engine inside a program, before the program.
 //
-// Loaded by LD_PRELOAD; exports only the calls that start programs (exec_calls.h). It is linked
-// with -z initfirst, so its constructor runs before the constructors of all other libraries. Its
-// fork handlers are therefore the last to prepare and the first to run in the child. It does
+// Loaded by LD_PRELOAD; exports only the calls that start programs (exec_calls.h), that make
+// children without fork handlers (fork_calls.h), and for limits of resources (limit_calls.h). It is
+// linked with -z initfirst, so its constructor runs before the constructors of all other libraries.
+// Its fork handlers are therefore the last to prepare and the first to run in the child. It does
 // nothing if the environment has neither a session nor a limit.
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include <cstring>
@@ -14,9 +14,11 @@
 #include "engine/broker_files.h"
 #include "engine/engine.h"
 #include "exec_calls.h"
+#include "fork_calls.h"
 #ifdef UZSWAP_FREESTANDING
 #include "freestanding/freestanding.h"
 #endif
+#include "limit_calls.h"
 #include "loaded_libraries.h"
 #include "os/program_stderr.h"
 #include "os/text_line.h"
@@ -31,10 +33,6 @@ alignas(Engine) std::byte g_engine_memory[sizeof(Engine)];
 Engine* g_engine = nullptr;
 // Of a process without an engine.
 alignas(uzswap::Session) std::byte g_session_memory[sizeof(uzswap::Session)];
-
-void Prepare() { g_engine->PrepareFork(); }
-void Parent() { g_engine->ParentAfterFork(); }
-void Child() { g_engine->ChildAfterFork(); }
 
 void LastWords(const char* line, uint64_t length) { g_engine->LastWords({line, length}); }
 
@@ -73,6 +71,8 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
   uzswap::freestanding::UseVdso(environment);
 #endif
   uzswap::FindExecFunctions();
+  uzswap::FindForkFunctions();
+  uzswap::FindLimitFunctions();
   if (!uzswap::FindVariable(environment, uzswap::kSessionVariable) &&
       !uzswap::FindVariable(environment, uzswap::kLimitVariable)) {
     return;
@@ -90,6 +90,7 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
     StayOut(std::move(session).value(), name, tool, environment);
     return;
   }
+  uzswap::ExtendLimits(session.value().limit());
   g_engine = new (g_engine_memory) Engine;
   uzswap::SetPanicHook(LastWords);
   const uzswap::Result<void> started =
@@ -100,7 +101,7 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
     g_engine->RunUnwatched("the engine cannot start", started.error());
     return;
   }
-  pthread_atfork(Prepare, Parent, Child);
+  uzswap::FollowForks(*g_engine);
 }
 
 }  // namespace

@@ -170,18 +170,27 @@ Result<uint32_t> StartServiceThread(void (*body)(void*), void* argument, Service
       body, argument, home, name, keep, memory->mapping.data(), ThreadPointerOf(memory->mapping),
       0,    0};
 
-  // All 64 bits: the C library's sigset functions would leave out its own signals.
-  const uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+  const uint64_t blocked = BlockSignals();
   const int error =
       home == ServiceHome::kSibling ? CloneSibling(memory->start) : CloneThread(memory->start);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  RestoreSignals(blocked);
   if (error != 0) {
     memory->mapping = Mapping();
     return Error{error, "clone of a service thread"};
   }
   return static_cast<uint32_t>(memory->start.sibling);
+}
+
+uint64_t BlockSignals() {
+  // All 64 bits: the C library's sigset functions would leave out its own signals.
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+  return before;
+}
+
+void RestoreSignals(uint64_t blocked) {
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, nullptr, sizeof(blocked));
 }
 
 void ForgetServiceThreads() {

@@ -64,6 +64,11 @@ void PreferThisThread();
 
 void YieldProcessor();
 
+// Blocks every signal in the calling thread, those of the C library included. Returns what was
+// blocked before, one bit for each signal.
+uint64_t BlockSignals();
+void RestoreSignals(uint64_t blocked);
+
 // Sleeps while *word == expected, until it is woken or `timeout_ns` has passed. May return early.
 void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns);
 void FutexWake(const void* word, int count);

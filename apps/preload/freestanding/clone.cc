@@ -1,4 +1,5 @@
-// clone: the interface of clone(2) in the C library.
+// clone: the interface of clone(2) in the C library, under the name that the linker gives to
+// uzswap's own calls (freestanding.h).
 #include "raw_syscall.h"
 
 extern "C" {
@@ -15,10 +16,10 @@ int uzswap_clone_result(long result) {
 // The body and its argument are passed on the new stack. The child's frame has no caller.
 __asm__(R"(
   .pushsection .text
-  .globl clone
-  .hidden clone
-  .type clone, @function
-clone:
+  .globl __wrap_clone
+  .hidden __wrap_clone
+  .type __wrap_clone, @function
+__wrap_clone:
   .cfi_startproc
   and $-16, %rsi
   sub $16, %rsi
@@ -45,7 +46,7 @@ clone:
   syscall
   hlt
   .cfi_endproc
-  .size clone, . - clone
+  .size __wrap_clone, . - __wrap_clone
   .popsection
 )");
 

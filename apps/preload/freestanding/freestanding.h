@@ -19,6 +19,10 @@
 //   runtime.cc       abort, and what the compiler and the archives refer to but must not use:
 //                    malloc, operator new, locks. Those abort with a message.
 //
+// clone, syscall and getrlimit are exported to the program too (fork_calls.h, limit_calls.h). The
+// linker's --wrap gives uzswap's own calls the names __wrap_clone and so on, which are defined
+// here.
+//
 // A call that is not defined here is bound to the C library without an error. The test
 // preload_symbols reads the dynamic symbols of the library and fails if there is one. Add the
 // function here then.

@@ -53,7 +53,7 @@ extern "C" {
 
 int* __errno_location() { return &t_errno; }
 
-long syscall(long number, long a, long b, long c, long d, long e, long f) {
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
   return Call(number, a, b, c, d, e, f);
 }
 
@@ -184,9 +184,8 @@ int kill(int process, int signal) { return CallInt(SYS_kill, process, signal); }
 int prctl(int option, long a, long b, long c, long d) {
   return CallInt(SYS_prctl, option, a, b, c, d);
 }
-int getrlimit(int resource, void* limit) { return CallInt(SYS_getrlimit, resource, Long(limit)); }
-int prlimit(int process, int resource, const void* set, void* get) {
-  return CallInt(SYS_prlimit64, process, resource, Long(set), Long(get));
+int __wrap_getrlimit(int resource, void* limit) {
+  return CallInt(SYS_getrlimit, resource, Long(limit));
 }
 int sched_yield() { return CallInt(SYS_sched_yield); }
 int uname(void* names) { return CallInt(SYS_uname, Long(names)); }

@@ -3,6 +3,8 @@
 //
 //   clone     the system call clone, without the C library: the child checks the whole set
 //   clone3    the same with clone3
+//   clone-on  clone of the C library, on a stack of its own
+//   _Fork     fork without handlers, in a signal handler
 //   vfork     the child executes this program again
 //   spawn     posix_spawn of this program
 //   system    a shell that starts this program
@@ -11,6 +13,7 @@
 //   thread    fork from another thread than the first, while others sweep
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/syscall.h>
@@ -18,13 +21,14 @@
 
 #include "working_set.h"
 
-enum { kDepth = 3, kForks = 4 };
+enum { kDepth = 3, kForks = 4, kStackBytes = 256 << 10 };
 
 extern char** environ;
 static const char* g_self;
 static char* g_set;
 static size_t g_bytes;
 static int g_end;
+static pid_t g_child;
 
 static size_t Await(pid_t child, const char* what) {
   int status = 0;
@@ -44,6 +48,28 @@ static size_t Clone3Raw(void) {
   const pid_t child = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
   if (child == 0) syscall(SYS_exit_group, Check(g_set, g_bytes, 1) != 0);
   return Await(child, "clone3");
+}
+
+static int CheckOnStack(void* unused) {
+  (void)unused;
+  return Check(g_set, g_bytes, 1) != 0;
+}
+
+static size_t CloneOnStack(void) {
+  char* stack = malloc(kStackBytes);
+  return Await(clone(CheckOnStack, stack + kStackBytes, SIGCHLD, NULL), "clone");
+}
+
+static void ForkInHandler(int signal) {
+  (void)signal;
+  g_child = _Fork();
+  if (g_child == 0) _exit(Check(g_set, g_bytes, 1) != 0);
+}
+
+static size_t QuickFork(void) {
+  signal(SIGUSR1, ForkInHandler);
+  raise(SIGUSR1);
+  return Await(g_child, "_Fork");
 }
 
 static size_t Vfork(void) {
@@ -127,8 +153,9 @@ static const struct {
   const char* name;
   size_t (*make)(void);
 } kWays[] = {
-    {"clone", CloneRaw}, {"clone3", Clone3Raw}, {"vfork", Vfork}, {"spawn", Spawn},
-    {"system", System},  {"reader", Reader},    {"chain", Chain}, {"thread", FromThread},
+    {"clone", CloneRaw}, {"clone3", Clone3Raw},  {"clone-on", CloneOnStack}, {"_Fork", QuickFork},
+    {"vfork", Vfork},    {"spawn", Spawn},       {"system", System},         {"reader", Reader},
+    {"chain", Chain},    {"thread", FromThread},
 };
 
 int main(int count, char** words) {
