@@ -78,6 +78,10 @@ namespace uzswap {
   X(unreported_moves, kSum, "pages the kernel moved without reporting it (a bug of Linux 6.18)") \
   X(busy_pages, kSum,                                                                            \
     "pages the kernel refused to move: pinned, or shared with a child process")                  \
+  X(shared_pages_copied, kSum,                                                                   \
+    "pages shared with a child process that were copied, so that both can give them up")         \
+  X(shared_pages_kept, kSum,                                                                     \
+    "times a page stayed because its compressed copies would be larger than the page")           \
   X(refused_pages, kSum,                                                                         \
     "pages in mappings whose pages cannot be moved: locked or not writable")                     \
   X(throttled_waits, kSum, "times a fault waited for memory to be freed")                        \

@@ -2,12 +2,26 @@
 
 #include <algorithm>
 
+#include "engine/cow_breaker.h"
 #include "engine/pager_sink.h"
 #include "os/locked_memory.h"
 #include "os/mapping.h"
 #include "os/thread.h"
 
 namespace uzswap {
+namespace {
+
+class OwnCowPort final : public CowPort {
+ public:
+  explicit OwnCowPort(const os::LinuxAddressSpace& space) : space_(space) {}
+  std::optional<bool> MappedOnce(uint64_t address) override { return space_.MappedOnce(address); }
+  void BreakCow(uint64_t address) override { os::PopulateWrite(address, kPageSize); }
+
+ private:
+  const os::LinuxAddressSpace& space_;
+};
+
+}  // namespace
 
 void LiveReclaimPort::Init(const Parts& parts) {
   parts_ = parts;
@@ -128,16 +142,19 @@ size_t LiveReclaimPort::ReleaseFrames(size_t max) {
   return parts_.paging->pager().ReleaseFrames(max);
 }
 
-// A page that was shared with a child stays unmovable after the child has gone, until it is
-// written to. Not while it is shared: writing would copy it, and free nothing. The pager's lock is
-// not held, since a page that has been swapped out meanwhile must be served by the pager.
 void LiveReclaimPort::BreakCow(size_t max) {
-  if (parts_.meter->sharing()) return;
   constexpr size_t kMost = 64;
   uint64_t addresses[kMost];
   const size_t count = parts_.paging->pager().TakeBusyPages({addresses, std::min(max, kMost)});
-  for (size_t i = 0; i < count; ++i) os::PopulateWrite(addresses[i], kPageSize);
-  parts_.paging->pager().MakeReclaimable({addresses, count});
+  Statistics& counts = statistics();
+  const bool pays =
+      CopyingPays(parts_.meter->sharers_per_mille(), Bytes(counts.compressed_bytes.Get()),
+                  PageCount(counts.stored_pages.Get()));
+  OwnCowPort port(parts_.paging->address_space());
+  parts_.paging->NoteMayFault();
+  const size_t broken = uzswap::BreakCow(port, {addresses, count}, pays, counts);
+  const size_t isolated = parts_.paging->pager().IsolatePages({addresses, broken});
+  if (isolated > 0) parts_.paging->NoteUnshared();
 }
 
 // The pager sees the difference when it charges the pool the next time.
@@ -153,8 +170,8 @@ WriterState LiveReclaimPort::writer() {
   return {writeback.shrinking(), storage().writes() && !writeback.stuck()};
 }
 
-void LiveReclaimPort::WarnOverLimit(Bytes tree) {
-  parts_.notices->OverLimit(tree, parts_.member->session().limit(), os::LockedBytes);
+void LiveReclaimPort::WarnOverLimit(Bytes tree, bool progress) {
+  parts_.notices->OverLimit({tree, parts_.member->session().limit(), progress}, os::LockedBytes);
 }
 
 }  // namespace uzswap

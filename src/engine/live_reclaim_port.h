@@ -56,7 +56,7 @@ class LiveReclaimPort final : public ReclaimPort {
   WriterState writer() override;
 
   uint32_t MarkDead() override { return parts_.member->session().MarkDead(); }
-  void WarnOverLimit(Bytes tree) override;
+  void WarnOverLimit(Bytes tree, bool progress) override;
 
  private:
   static constexpr size_t kListsOfOneScan = 256;

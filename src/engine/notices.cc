@@ -50,16 +50,21 @@ void Notices::Say(std::string_view line, Importance importance) {
   if (member_->joined()) member_->statistics().dropped_messages.Add();
 }
 
-void Notices::OverLimit(Bytes tree, Bytes limit, Bytes (*locked)()) {
+void Notices::OverLimit(const Excess& excess, Bytes (*locked)()) {
   if (!member_->session().TakeWarning(Warning::kOverLimit)) return;
   Line line;
   line.Text("uzswap: memory usage exceeds the limit: the program uses ")
-      .Decimal(tree.raw() >> 20)
+      .Decimal(excess.tree.raw() >> 20)
       .Text(" MiB, the limit is ")
-      .Decimal(limit.raw() >> 20)
-      .Text(" MiB, and reclaim makes no progress (")
-      .Decimal(member_->statistics().reject_compress_poor.Get())
-      .Text(" attempts to compress a page saved nothing); the program continues\n");
+      .Decimal(excess.limit.raw() >> 20);
+  if (excess.progress) {
+    line.Text(" MiB, and the processes use pages faster than they can be reclaimed");
+  } else {
+    line.Text(" MiB, and reclaim makes no progress (")
+        .Decimal(member_->statistics().reject_compress_poor.Get())
+        .Text(" attempts to compress a page saved nothing)");
+  }
+  line.Text("; the program continues\n");
   const uint64_t locked_mib = locked == nullptr ? 0 : locked().raw() >> 20;
   if (locked_mib > 0) {
     line.Text("  ").Text(member_->name()).Text(" has locked ").Decimal(locked_mib);

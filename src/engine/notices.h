@@ -36,6 +36,13 @@ enum class BackingTrouble : uint8_t {
   kWriteLimit,  // the write limit of the period is used up
 };
 
+// Usage above the limit.
+struct Excess {
+  Bytes tree;
+  Bytes limit;
+  bool progress = false;  // pages are reclaimed all the time, and it is not enough
+};
+
 class Notices {
  public:
   // Writes a line without waiting. False: it was not written.
@@ -44,9 +51,9 @@ class Notices {
   // `write` is where lines go that no runner prints. Before Init nothing is said.
   void Init(SessionMember& member, Writer write);
 
-  // The tree holds `tree`, more than `limit`, and reclaim makes no progress. `locked`, if given,
-  // tells how much memory this process has locked; it is called only if the line is said.
-  void OverLimit(Bytes tree, Bytes limit, Bytes (*locked)() = nullptr);
+  // `locked`, if given, tells how much memory this process has locked; it is called only if the
+  // line is said.
+  void OverLimit(const Excess& excess, Bytes (*locked)() = nullptr);
   // This process runs unmanaged.
   void Refused(Error error);
   // This process has no reclaim daemon that could watch it. Said for the first of the tree.

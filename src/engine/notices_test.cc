@@ -47,13 +47,22 @@ TEST_F(NoticesTest, Texts) {
       {"uzswap: memory usage exceeds the limit: the program uses 70 MiB, the limit is 64 MiB, and "
        "reclaim makes no progress (3 attempts to compress a page saved nothing); the program "
        "continues\n  fix: raise --limit, or add a backing file with --backing\n",
-       [](Notices& n) { n.OverLimit(Bytes(70 << 20), Bytes(64 << 20)); }},
+       [](Notices& n) {
+         n.OverLimit({Bytes(70 << 20), Bytes(64 << 20)});
+       }},
       {"uzswap: memory usage exceeds the limit: the program uses 170 MiB, the limit is 64 MiB, and "
        "reclaim makes no progress (3 attempts to compress a page saved nothing); the program "
        "continues\n  redis has locked 160 MiB (mlock, mlockall); locked memory stays resident\n"
        "  fix: raise --limit, or add a backing file with --backing\n",
        [](Notices& n) {
-         n.OverLimit(Bytes(170 << 20), Bytes(64 << 20), [] { return Bytes(160 << 20); });
+         n.OverLimit({Bytes(170 << 20), Bytes(64 << 20)}, [] { return Bytes(160 << 20); });
+       }},
+      {"uzswap: memory usage exceeds the limit: the program uses 70 MiB, the limit is 64 MiB, and "
+       "the "
+       "processes use pages faster than they can be reclaimed; the program continues\n"
+       "  fix: raise --limit, or add a backing file with --backing\n",
+       [](Notices& n) {
+         n.OverLimit({Bytes(70 << 20), Bytes(64 << 20), true});
        }},
       {"uzswap: redis runs without uzswap and its memory is not limited: userfaultfd (errno 1)\n"
        "  fix: uzswap check\n",
@@ -112,7 +121,7 @@ TEST_F(NoticesTest, Texts) {
 TEST_F(NoticesTest, WarningsOfTheTreeAreGivenOnce) {
   Begin(NewSessionWithRunner());
   for (int i = 0; i < 3; ++i) {
-    notices_.OverLimit(Bytes(70 << 20), Bytes(64 << 20));
+    notices_.OverLimit({Bytes(70 << 20), Bytes(64 << 20)});
     notices_.Backing(BackingTrouble::kFull, {28, ""});
     notices_.Backing(BackingTrouble::kFailed, {5, ""});
   }
@@ -127,7 +136,7 @@ TEST_F(NoticesTest, PoisonedPagesBeyondTheMessagesAreOnlyCounted) {
   EXPECT_TRUE(g_written.empty());
   EXPECT_EQ(dropped(), 5u);
   // A warning of the tree and last words are said all the same.
-  notices_.OverLimit(Bytes(70 << 20), Bytes(64 << 20));
+  notices_.OverLimit({Bytes(70 << 20), Bytes(64 << 20)});
   notices_.LastWords("last\n");
   EXPECT_EQ(g_written.size(), 2u);
   EXPECT_EQ(dropped(), 5u);
@@ -144,7 +153,7 @@ TEST_F(NoticesTest, ALineThatCannotBeWrittenIsCounted) {
   Begin(NewPrivateSession());
   g_writer_full = true;
   notices_.PoisonedPage(0x1000, 5);
-  notices_.OverLimit(Bytes(70 << 20), Bytes(64 << 20));
+  notices_.OverLimit({Bytes(70 << 20), Bytes(64 << 20)});
   EXPECT_EQ(dropped(), 2u);
   EXPECT_TRUE(g_written.empty());
 }

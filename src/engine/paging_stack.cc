@@ -37,9 +37,15 @@ Pager::Parts PagingStack::MakeParts() {
   };
   parts.lock_stalled = [](void* self) { static_cast<PagingStack*>(self)->MovePagerHere(); };
   parts.relief_comes = [](void* self) {
-    return static_cast<PagingStack*>(self)->storage_.writeback().shrinking();
+    auto* stack = static_cast<PagingStack*>(self);
+    return stack->storage_.writeback().shrinking() ||
+           os::MonotonicNanoseconds() < stack->unsharing_until_ns_.load(std::memory_order_relaxed);
   };
   return parts;
+}
+
+void PagingStack::NoteUnshared() {
+  unsharing_until_ns_.store(os::MonotonicNanoseconds() + kUnsharingNs, std::memory_order_relaxed);
 }
 
 Result<void> PagingStack::Activate() {

@@ -92,9 +92,16 @@ class PagingStack {
   CacheContext& daemon_context() { return daemon_context_; }
   Headroom& headroom() { return headroom_; }
   PageCounts CountPages();
-  os::AddressSpace& address_space() { return address_space_; }
+  os::LinuxAddressSpace& address_space() { return address_space_; }
+  // The daemon has isolated pages that were shared with relatives, and will isolate more: faults
+  // far beyond the headroom wait for it, for kUnsharingNs at most.
+  void NoteUnshared();
+  // From here on the daemon may fault itself: faults do not wait for it.
+  void NoteMayFault() { unsharing_until_ns_.store(0, std::memory_order_relaxed); }
 
  private:
+  static constexpr uint64_t kUnsharingNs = 5'000'000;
+
   static void PagerMain(void* self);
   static void WriterMain(void* self);
   void MovePagerHere();
@@ -115,7 +122,8 @@ class PagingStack {
   CacheContext daemon_context_;
   std::optional<os::BackingFile> for_child_;  // while a thread forks
   std::atomic<uint32_t> pager_thread_{0};
-  std::atomic<bool> pager_moved_{false};  // to another processor, by another thread
+  std::atomic<bool> pager_moved_{false};         // to another processor, by another thread
+  std::atomic<uint64_t> unsharing_until_ns_{0};  // relaxed: it orders nothing
   bool active_ = false;
   bool storage_is_child_ = false;  // in a child, while it becomes one
   bool pager_is_rebuilt_ = false;

@@ -29,7 +29,7 @@ class ProcUsageReaders final : public UsageReaders {
   }
 
   Bytes AnonymousBytes() override { return memory_.AnonymousBytes(); }
-  std::optional<Bytes> AnonymousShare() override { return share_.AnonymousShare(); }
+  std::optional<os::AnonymousSplit> AnonymousSplit() override { return share_.Split(); }
   Bytes PoolBytes() override {
     return paging_->active() ? paging_->storage().store().PoolBytes() : Bytes(0);
   }

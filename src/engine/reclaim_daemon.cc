@@ -32,6 +32,7 @@ ReclaimOutcome ReclaimDaemon::Work() {
     ReclaimOutcome why = ReclaimOutcome::kWatching;
     if (!BeActive(&why)) return why;
   }
+  NoteLongOverLimit();
   ScanIfGrown();
   if (MustMakeRoom()) return MakeRoom();
   if (trim_more_) trim_more_ = port_->TrimPool();
@@ -74,6 +75,20 @@ void ReclaimDaemon::ScanIfGrown() {
   growth_.Scanned(unregistered - resident_after + resident_before);
 }
 
+// Several processes that use more than the limit at once can be reclaimed from for ever.
+void ReclaimDaemon::NoteLongOverLimit() {
+  const uint64_t now = port_->NowNs();
+  if (usage_.tree <= watermarks_.limit) {
+    over_limit_ns_ = 0;
+  } else if (over_limit_ns_ == 0) {
+    over_limit_ns_ = now;
+  } else if (now - over_limit_ns_ >= kOverLimitNs) {
+    over_limit_ns_ = now;
+    port_->statistics().limit_exceeded.Add();
+    port_->WarnOverLimit(usage_.tree, /*progress=*/true);
+  }
+}
+
 bool ReclaimDaemon::MustMakeRoom() {
   const int64_t room = headroom_->Get();
   if (room >= watermarks_.room_high || usage_.minor) making_room_ = false;
@@ -86,6 +101,8 @@ bool ReclaimDaemon::MustMakeRoom() {
 // page has a while to be touched before it costs a compression.
 ReclaimOutcome ReclaimDaemon::MakeRoom() {
   trim_more_ = port_->TrimPool();
+  // Pages that a fork left shared: while others are moved, these would stay.
+  if (usage_.headroom_pages < 0) port_->BreakCow(kBatch);
   const PageCounts pages = port_->CountPages();
   // The pager isolates pages too, on the processor where that is cheap; this is for growth that
   // causes no faults. Isolating alone gains nothing yet.
@@ -116,7 +133,7 @@ ReclaimOutcome ReclaimDaemon::WithoutProgress() {
   if (++fruitless_ <= kFruitlessMax * patience) return ReclaimOutcome::kNoProgress;
   if (usage_.tree <= watermarks_.limit) return ReclaimOutcome::kNoProgress;
   port_->statistics().limit_exceeded.Add();
-  port_->WarnOverLimit(usage_.tree);
+  port_->WarnOverLimit(usage_.tree, /*progress=*/false);
   return ReclaimOutcome::kOverLimit;
 }
 

@@ -12,7 +12,8 @@
 //    |  only the working set is left (watermarks.h) ── as without progress, see below
 //    |  headroom above room_high, or a minor process ───────────────────────> kEnoughRoom
 //    |  (between room_low and room_high: as in the last step)
-//    |  trim the pool; isolate; store the oldest; release frames
+//    |  trim the pool; usage above the target: break the sharing of pages that the kernel refused
+//    |  to move; isolate; store the oldest; release frames
 //    |  a page was stored, a frame released, or idle pool frames are left ──> kProgress
 //    |  a process of the tree is gone, its usage no longer counts ──────────> kTreeShrank
 //    |  the writer is shrinking the pool ───────────────────────────────────> kWriterBusy
@@ -24,7 +25,11 @@
 // follows from the headroom (PollIntervalNs), and is longer for a process that neither grows nor
 // faults. Every outcome is counted.
 //
+// Usage above the limit for a second is told in any case.
+//
 // The daemon acts through ReclaimPort only, so that tests step it without a kernel. One thread.
+//
+// Size: thirteen members, because it remembers from step to step what each branch needs.
 #ifndef UZSWAP_ENGINE_RECLAIM_DAEMON_H_
 #define UZSWAP_ENGINE_RECLAIM_DAEMON_H_
 
@@ -62,6 +67,8 @@ class ReclaimDaemon {
   // that can write it is longer: written pages come free a little later.
   static constexpr int kFruitlessMax = 64;
   static constexpr int kWriterPatience = 32;
+  // Usage above the limit for this long is told even while pages are reclaimed.
+  static constexpr uint64_t kOverLimitNs = 1'000'000'000;
 
   // `port` and `headroom` must outlive the daemon.
   void Init(ReclaimPort& port, Headroom& headroom, const Watermarks& watermarks);
@@ -81,6 +88,7 @@ class ReclaimDaemon {
   // False: this process stays unmanaged; *why says for what reason.
   bool BeActive(ReclaimOutcome* why);
   void ScanIfGrown();
+  void NoteLongOverLimit();
   bool MustMakeRoom();
   ReclaimOutcome MakeRoom();
   // Nothing was gained: because of what, and since when?
@@ -97,6 +105,7 @@ class ReclaimDaemon {
   int fruitless_ = 0;       // steps without progress in a row
   UnregisteredGrowth growth_;
   uint64_t scanned_ns_ = 0;
+  uint64_t over_limit_ns_ = 0;  // since when usage is above the limit; 0: it is not
   uint64_t outcomes_[kReclaimOutcomes] = {};
 };
 

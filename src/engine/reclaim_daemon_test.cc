@@ -232,6 +232,39 @@ TEST_F(ReclaimDaemonTest, AtTheLimitThereIsNoWarning) {
   EXPECT_EQ(port_.counts.limit_exceeded.Get(), 0u);
 }
 
+TEST_F(ReclaimDaemonTest, UsageThatStaysAboveTheLimitIsToldInSpiteOfProgress) {
+  BeSettled(kLimit + Bytes(kMiB));
+  port_.usage.headroom_pages = -1;
+  port_.storable = 1'000'000;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+  port_.now_ns += ReclaimDaemon::kOverLimitNs - 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+  EXPECT_FALSE(port_.Called("warn in spite of progress 65"));
+  // Below it for one step: it begins anew.
+  Use(kLimit);
+  Step();
+  Use(kLimit + Bytes(kMiB));
+  Step();
+  port_.now_ns += ReclaimDaemon::kOverLimitNs - 1;
+  Step();
+  EXPECT_FALSE(port_.Called("warn in spite of progress 65"));
+  port_.now_ns += 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+  EXPECT_TRUE(port_.Called("warn in spite of progress 65"));
+  EXPECT_EQ(port_.counts.limit_exceeded.Get(), 1u);
+}
+
+TEST_F(ReclaimDaemonTest, PagesThatAreSharedAreMadeMovableWhenMemoryIsShort) {
+  BeSettled(Bytes(16 * kMiB));
+  port_.storable = 1'000'000;
+  for (const int64_t headroom : {int64_t{0}, int64_t{-1}}) {
+    port_.usage.headroom_pages = headroom;
+    EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
+    EXPECT_EQ(port_.Called("break cow 64"), headroom < 0);
+    port_.TakeCalls();
+  }
+}
+
 TEST_F(ReclaimDaemonTest, ScansOnGrowthOrAfterAWhile) {
   BeSettled(Bytes(16 * kMiB));
   const auto grow = [this](uint64_t pages) { Use(port_.usage.own + Bytes(pages * kPageSize)); };

@@ -66,7 +66,7 @@ class ReclaimPort {
 
   // Notes which processes of the tree are gone. Returns how many.
   virtual uint32_t MarkDead() = 0;
-  virtual void WarnOverLimit(Bytes tree) = 0;
+  virtual void WarnOverLimit(Bytes tree, bool progress) = 0;
 
  protected:
   ~ReclaimPort() = default;

@@ -9,6 +9,13 @@ int64_t ToPages(Bytes bytes) { return static_cast<int64_t>(PagesWithin(bytes).ra
 
 Bytes Difference(Bytes from, Bytes what) { return from > what ? from - what : Bytes(0); }
 
+// Pages that n processes map are counted whole in `all`, and as 1/n in the share.
+uint64_t SharersPerMille(Bytes all, const os::AnonymousSplit& split) {
+  const Bytes own_part = Difference(split.share, split.exclusive);
+  if (own_part.raw() == 0) return 1000;
+  return std::max<uint64_t>(1000, Difference(all, split.exclusive).raw() * 1000 / own_part.raw());
+}
+
 }  // namespace
 
 void UsageMeter::Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
@@ -78,9 +85,11 @@ Bytes UsageMeter::WithoutShared(Bytes anonymous) {
   const uint64_t now = readers_->NowNs();
   if (now - share_read_ns_ >= kShareEveryNs) {
     share_read_ns_ = now;
-    const std::optional<Bytes> share = readers_->AnonymousShare();
+    const std::optional<os::AnonymousSplit> split = readers_->AnonymousSplit();
     // The walk takes a while: what is compared with its result is read after it.
-    shared_ = share ? Difference(readers_->AnonymousBytes(), *share) : Bytes(0);
+    const Bytes all = readers_->AnonymousBytes();
+    shared_ = split ? Difference(all, split->share) : Bytes(0);
+    sharers_per_mille_ = split ? SharersPerMille(all, *split) : 1000;
     // The last relative has gone, or has copied everything.
     if (shared_ < kSharedMin) {
       shared_ = Bytes(0);

@@ -32,6 +32,7 @@
 
 #include "base/units.h"
 #include "engine/session_member.h"
+#include "os/procfs.h"
 #include "reclaim/watermarks.h"
 
 namespace uzswap {
@@ -41,9 +42,8 @@ class UsageReaders {
  public:
   // RssAnon of this process.
   virtual Bytes AnonymousBytes() = 0;
-  // Of it, this process's share: a page that n processes map counts as 1/n. Nothing if the kernel
-  // does not tell. Costs a walk over all pages.
-  virtual std::optional<Bytes> AnonymousShare() = 0;
+  // How it is shared. Nothing if the kernel does not tell. Costs a walk over all pages.
+  virtual std::optional<os::AnonymousSplit> AnonymousSplit() = 0;
   // Frames of the pool. Zero while the process is not managed.
   virtual Bytes PoolBytes() = 0;
   // Present pages of the engine's own tables, buffers and stacks. Costs a walk over them.
@@ -85,6 +85,8 @@ class UsageMeter {
   // In a forked child: the same, and the share is read at once.
   void ResetInChild();
   [[nodiscard]] bool sharing() const { return sharing_.load(std::memory_order_relaxed); }
+  // How many processes map a page that is shared, on average, times 1000. The daemon only.
+  [[nodiscard]] uint64_t sharers_per_mille() const { return sharers_per_mille_; }
 
  private:
   Bytes WithoutShared(Bytes anonymous);
@@ -102,6 +104,7 @@ class UsageMeter {
   std::atomic<int64_t> full_at_pages_{0};  // RssAnon at which there is no headroom left
   uint64_t share_read_ns_ = 0;
   Bytes shared_;  // subtracted since then
+  uint64_t sharers_per_mille_ = 1000;
 };
 
 }  // namespace uzswap

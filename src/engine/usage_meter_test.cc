@@ -17,9 +17,10 @@ int64_t PagesTo(Bytes bytes) { return static_cast<int64_t>(PagesWithin(bytes).ra
 class FakeReaders final : public UsageReaders {
  public:
   Bytes AnonymousBytes() override { return anonymous; }
-  std::optional<Bytes> AnonymousShare() override {
+  std::optional<os::AnonymousSplit> AnonymousSplit() override {
     ++share_reads;
-    return share;
+    if (!share) return {};
+    return os::AnonymousSplit{*share, exclusive};
   }
   Bytes PoolBytes() override { return pool; }
   Bytes MetadataBytes() override { return metadata; }
@@ -27,6 +28,7 @@ class FakeReaders final : public UsageReaders {
 
   Bytes anonymous{10 * kMiB};
   std::optional<Bytes> share = Bytes(10 * kMiB);
+  Bytes exclusive{0};
   Bytes pool{0};
   Bytes metadata{0};
   uint64_t now_ns = uint64_t{1} << 40;
@@ -176,6 +178,32 @@ TEST_F(UsageMeterTest, SharingEndsBelowAMebibyte) {
     EXPECT_EQ(meter_.Measure().own, c.goes_on ? *c.share : Bytes(10 * kMiB));
     EXPECT_EQ(meter_.sharing(), c.goes_on);
   }
+}
+
+TEST_F(UsageMeterTest, EstimatesHowManyProcessesShareAPage) {
+  struct Case {
+    Bytes share;
+    Bytes exclusive;
+    uint64_t per_mille;
+  };
+  const Case cases[] = {
+      {Bytes(6 * kMiB), Bytes(2 * kMiB), 2000},    // eight shared by two
+      {Bytes(4 * kMiB), Bytes(2 * kMiB), 4000},    // eight shared by four
+      {Bytes(10 * kMiB), Bytes(10 * kMiB), 1000},  // nothing is shared
+      {Bytes(5 * kMiB), Bytes(0), 2000},
+      {Bytes(12 * kMiB), Bytes(9 * kMiB), 1000},  // the process shrank during the walk
+  };
+  for (const Case& c : cases) {
+    meter_.ResetInChild();
+    readers_.share = c.share;
+    readers_.exclusive = c.exclusive;
+    static_cast<void>(meter_.Measure());
+    EXPECT_EQ(meter_.sharers_per_mille(), c.per_mille);
+  }
+  meter_.ResetInChild();
+  readers_.share = std::nullopt;
+  static_cast<void>(meter_.Measure());
+  EXPECT_EQ(meter_.sharers_per_mille(), 1000u);
 }
 
 TEST_F(UsageMeterTest, AChildAsksAtOnce) {

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/result.h"
 #include "os/procfs.h"
@@ -103,6 +104,10 @@ class LinuxAddressSpace final : public AddressSpace {
   Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                          uint64_t* walked) override {
     return pagemap_.Present(start, end, runs, capacity, walked);
+  }
+  // See PagemapReader::MappedOnce. Any thread, as Present.
+  [[nodiscard]] std::optional<bool> MappedOnce(uint64_t address) const {
+    return pagemap_.MappedOnce(address);
   }
 
  private:

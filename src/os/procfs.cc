@@ -190,19 +190,32 @@ bool MapsReader::Next(MapsEntry* entry) {
   return found;
 }
 
-std::optional<Bytes> ShareReader::AnonymousShare() const {
-  char text[2048];
-  const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
-  if (got <= 0) return {};
-  constexpr std::string_view kField = "Pss_Anon:";
-  const std::string_view all(text, static_cast<size_t>(got));
-  const size_t at = all.find(kField);
+namespace {
+
+// The value of a line "NAME   N kB".
+std::optional<Bytes> SizeOfField(std::string_view all, std::string_view name) {
+  const size_t at = all.find(name);
   if (at == std::string_view::npos) return {};
-  Scanner scanner(text + at + kField.size(), static_cast<size_t>(got) - at - kField.size());
+  const std::string_view rest = all.substr(at + name.size());
+  Scanner scanner(rest.data(), rest.size());
   scanner.SkipSpaces();
   uint64_t kibibytes = 0;
   if (!scanner.Decimal(&kibibytes)) return {};
   return Bytes(kibibytes << 10);
+}
+
+}  // namespace
+
+std::optional<AnonymousSplit> ShareReader::Split() const {
+  char text[2048];
+  const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return {};
+  const std::string_view all(text, static_cast<size_t>(got));
+  const std::optional<Bytes> share = SizeOfField(all, "Pss_Anon:");
+  // Written pages are anonymous: a page of a private file mapping is copied when it is written.
+  const std::optional<Bytes> exclusive = SizeOfField(all, "Private_Dirty:");
+  if (!share || !exclusive) return {};
+  return AnonymousSplit{*share, std::min(*share, *exclusive)};
 }
 
 bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry) {
@@ -258,6 +271,17 @@ Result<size_t> PagemapReader::Present(uint64_t start, uint64_t end, PresentRun* 
   for (long i = 0; i < got; ++i) runs[i] = {regions[i].start, regions[i].end};
   *walked = scan.walk_end;
   return static_cast<size_t>(got);
+}
+
+// Bits of an entry: Documentation/admin-guide/mm/pagemap.rst.
+std::optional<bool> PagemapReader::MappedOnce(uint64_t address) const {
+  constexpr uint64_t kMappedOnce = uint64_t{1} << 56;
+  constexpr uint64_t kPresent = uint64_t{1} << 63;
+  uint64_t entry = 0;
+  const auto at = static_cast<long>((address >> kPageShift) * sizeof(entry));
+  const long got = syscall(SYS_pread64, file_.descriptor(), &entry, sizeof(entry), at);
+  if (got != sizeof(entry)) return {};
+  return (entry & kMappedOnce) != 0 && (entry & kPresent) != 0;
 }
 
 Result<void> TaskReader::Open() {

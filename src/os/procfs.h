@@ -1,7 +1,7 @@
 // procfs: what a process reads about itself, without the C library's streams and locale.
 //
 //   MemoryReader     resident anonymous memory, from statm (resident minus file and shmem)
-//   ShareReader      the process's share of it, from smaps_rollup
+//   ShareReader      how it is shared with other processes, from smaps_rollup
 //   MapsReader       the mappings, one after the other, from maps or smaps
 //   PagemapReader    which pages of a range are present, by PAGEMAP_SCAN
 //   TaskReader       thread ids, from task
@@ -70,14 +70,19 @@ struct MapsEntry {
   bool wiped = false;      // zero after fork (MADV_WIPEONFORK); known after OpenDetailed only
 };
 
-// The process's share of its anonymous memory (PSS): a page that n processes share after fork
-// counts 1/n. Costs a walk over all pages. AnonymousShare returns nothing on failure.
+// How much of a process's anonymous memory other processes map too, after fork.
+struct AnonymousSplit {
+  Bytes share;      // PSS: a page that n processes map counts 1/n
+  Bytes exclusive;  // pages that no other process maps
+};
+
+// Costs a walk over all pages. Split returns nothing on failure.
 class ShareReader {
  public:
   Result<void> Open() { return file_.Open("/proc/self/smaps_rollup", NeededFile::kSmapsRollup); }
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  [[nodiscard]] std::optional<Bytes> AnonymousShare() const;
+  [[nodiscard]] std::optional<AnonymousSplit> Split() const;
 
  private:
   ProcFile file_;
@@ -129,6 +134,8 @@ class PagemapReader {
   // PAGEMAP_SCAN.
   Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                          uint64_t* walked) const;
+  // True if the page is present and no other process maps it. Nothing if the file cannot be read.
+  [[nodiscard]] std::optional<bool> MappedOnce(uint64_t address) const;
 
  private:
   ProcFile file_;

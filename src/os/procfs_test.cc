@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <future>
 #include <gtest/gtest.h>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -208,6 +210,48 @@ TEST(PagemapReader, RunsOfPresentPages) {
   found = pagemap.Present(walked, memory.end(), runs, 8, &walked);
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found.value(), 2u);
+}
+
+// A page that parent and child map, and one that only the parent maps.
+TEST(ShareReader, TellsPagesOfARelativeFromOwnPages) {
+  ShareReader share;
+  PagemapReader pagemap;
+  ASSERT_TRUE(share.Open().ok());
+  if (!pagemap.Open().ok()) GTEST_SKIP() << "this kernel has no PAGEMAP_SCAN";
+  constexpr size_t kPages = 1024;
+  Anonymous memory(kPages);
+  madvise(memory.data(), kPages * kPageSize, MADV_NOHUGEPAGE);
+  for (size_t page = 0; page < kPages / 2; ++page) memory.data()[page * kPageSize] = 1;
+  EXPECT_EQ(pagemap.MappedOnce(memory.start()), true);
+  EXPECT_EQ(pagemap.MappedOnce(memory.end() - kPageSize), false) << "not present";
+  const std::optional<AnonymousSplit> alone = share.Split();
+  ASSERT_TRUE(alone.has_value());
+
+  int end[2];
+  ASSERT_EQ(pipe(end), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte = 0;
+    close(end[1]);
+    _exit(read(end[0], &byte, 1) == 0 ? 0 : 1);
+  }
+  ASSERT_GT(child, 0);
+  memory.data()[0] = 2;
+  EXPECT_EQ(pagemap.MappedOnce(memory.start()), true) << "written: a copy";
+  EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), false) << "shared";
+  const std::optional<AnonymousSplit> shared = share.Split();
+  ASSERT_TRUE(shared.has_value());
+  const uint64_t size = kPages / 2 * kPageSize;
+  EXPECT_LT(shared->exclusive.raw() + size / 2, alone->exclusive.raw());
+  EXPECT_LT(shared->share.raw() + size / 4, alone->share.raw());
+  EXPECT_LE(shared->exclusive, shared->share);
+
+  close(end[1]);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  close(end[0]);
+  EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), true) << "the child has gone";
 }
 
 TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {

@@ -130,9 +130,9 @@ size_t Pager::TakeBusyPages(std::span<uint64_t> addresses) {
   return reclaimer_.evictor().TakeBusyPages(addresses);
 }
 
-void Pager::MakeReclaimable(std::span<const uint64_t> addresses) {
+size_t Pager::IsolatePages(std::span<const uint64_t> addresses) {
   PatientLock lock(mutex_, OnStall());
-  reclaimer_.evictor().MakeReclaimable(addresses);
+  return reclaimer_.evictor().IsolatePages(addresses);
 }
 
 Pager::Snapshot Pager::TakeSnapshot() {

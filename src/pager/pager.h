@@ -117,7 +117,7 @@ class Pager final {
   size_t StoreOldest(CacheContext& context, size_t max) UZ_EXCLUDES(mutex_);
   size_t ReleaseFrames(size_t max) UZ_EXCLUDES(mutex_);
   size_t TakeBusyPages(std::span<uint64_t> addresses) UZ_EXCLUDES(mutex_);
-  void MakeReclaimable(std::span<const uint64_t> addresses) UZ_EXCLUDES(mutex_);
+  size_t IsolatePages(std::span<const uint64_t> addresses) UZ_EXCLUDES(mutex_);
 
   struct Snapshot {
     PageCount resident;  // registered pages that are present

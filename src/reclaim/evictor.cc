@@ -185,11 +185,30 @@ size_t Evictor::TakeBusyPages(std::span<uint64_t> addresses) {
   return count;
 }
 
-void Evictor::MakeReclaimable(std::span<const uint64_t> addresses) {
+size_t Evictor::IsolatePages(std::span<const uint64_t> addresses) {
+  size_t isolated = 0;
   for (const uint64_t address : addresses) {
     const RegisteredRange* range = parts_.table->Find(address);
-    if (range != nullptr) parts_.policy->OnReclaimable(range->IndexOf(address));
+    if (range == nullptr) continue;
+    const PageIndex page = range->IndexOf(address);
+    const PageEntry entry = parts_.table->entry(page);
+    if (entry.state() != PageState::kResident || entry.pinned()) continue;
+    if (IsolateOne(page, address)) {
+      ++isolated;
+    } else {
+      parts_.policy->OnReclaimable(page);
+    }
   }
+  parts_.statistics->pages_taken.Add(isolated);
+  return isolated;
+}
+
+bool Evictor::IsolateOne(PageIndex page, uint64_t address) {
+  const StagingFrames::Run run = parts_.frames->FindEmpty(1);
+  if (frozen_ || run.count == 0) return false;
+  if (parts_.mover->Isolate(address, run.first, 1).outcome != PortOutcome::kDone) return false;
+  parts_.contents->NoteIsolated(page, run.first);
+  return true;
 }
 
 }  // namespace uzswap

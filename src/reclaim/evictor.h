@@ -84,8 +84,11 @@ class Evictor {
   // The addresses of pages that could not be isolated because they are shared with a forked child,
   // or pinned. Forgets what it returns.
   size_t TakeBusyPages(std::span<uint64_t> addresses);
-  // These pages can be isolated again.
-  void MakeReclaimable(std::span<const uint64_t> addresses);
+  // Isolates these pages, which could not be isolated and now can: they were copied, and a copy
+  // that waits for the hand uses memory. A page that is not Resident, or is pinned, is left out.
+  // Where there is no frame, or the kernel refuses again, the page is a victim from now on. Returns
+  // how many were isolated.
+  size_t IsolatePages(std::span<const uint64_t> addresses);
 
   // While frozen nothing is isolated, begun or released.
   void SetFrozen(bool frozen) { frozen_ = frozen; }
@@ -100,6 +103,7 @@ class Evictor {
 
   RunOutcome IsolateRun(const VictimRun& victims, size_t* isolated);
   RunOutcome Refuse(const VictimRun& victims, os::PortOutcome outcome);
+  bool IsolateOne(PageIndex page, uint64_t address);
   bool FinishOne(FrameId frame, const StoredPage& stored);
   void ReturnIncompressible(FrameId frame);
   void ChargePool();

@@ -94,7 +94,7 @@ TEST(Evictor, RefusalsWithoutEndAreGivenUp) {
   EXPECT_FALSE(rig.evictor.last_sweep_failed()) << "the daemon's call lets faults try again";
 }
 
-TEST(Evictor, BusyPagesAreReportedOnceAndCanBeReclaimedAgain) {
+TEST(Evictor, BusyPagesAreReportedOnceAndCanBeIsolatedByAddress) {
   ReclaimRig rig(8);
   rig.mover.Then(PortOutcome::kBusy);
   EXPECT_EQ(rig.evictor.Isolate(7), 7u);
@@ -104,9 +104,37 @@ TEST(Evictor, BusyPagesAreReportedOnceAndCanBeReclaimedAgain) {
   EXPECT_EQ(rig.evictor.TakeBusyPages(addresses), 0u);
   EXPECT_EQ(rig.policy.AgeOf(rig.Index(0)), 0);
   const uint64_t unregistered = ReclaimRig::At(5000);
-  rig.evictor.MakeReclaimable({&unregistered, 1});
-  rig.evictor.MakeReclaimable({addresses, 1});
-  EXPECT_EQ(rig.policy.AgeOf(rig.Index(0)), ClockPolicy::kOldest);
+  EXPECT_EQ(rig.evictor.IsolatePages({&unregistered, 1}), 0u);
+  EXPECT_EQ(rig.evictor.IsolatePages({addresses, 1}), 1u);
+  EXPECT_EQ(rig.StateOf(0), PageState::kStaged);
+  EXPECT_EQ(rig.statistics.pages_taken.Get(), 8u);
+  EXPECT_EQ(rig.evictor.IsolatePages({addresses, 1}), 0u) << "it is not resident any more";
+}
+
+TEST(Evictor, APageThatCannotBeIsolatedByAddressIsAVictim) {
+  struct Case {
+    const char* what;
+    size_t frames;
+    bool frozen;
+    bool busy;
+    bool pinned;
+  };
+  const Case cases[] = {{"no frame is empty", 0, false, false, false},
+                        {"frozen", 4, true, false, false},
+                        {"refused again", 4, false, true, false},
+                        {"pinned", 4, false, false, true}};
+  for (const Case& c : cases) {
+    ReclaimRig rig(8, 4);
+    if (c.frames == 0) rig.evictor.Isolate(4);
+    rig.evictor.SetFrozen(c.frozen);
+    if (c.busy) rig.mover.Then(PortOutcome::kBusy);
+    if (c.pinned) static_cast<void>(rig.table.Pin(rig.Index(6)));
+    rig.policy.OnRefused(rig.Index(6));
+    const uint64_t address = ReclaimRig::At(6);
+    EXPECT_EQ(rig.evictor.IsolatePages({&address, 1}), 0u) << c.what;
+    EXPECT_EQ(rig.StateOf(6), PageState::kResident) << c.what;
+    EXPECT_EQ(rig.policy.AgeOf(rig.Index(6)), c.pinned ? 0 : ClockPolicy::kOldest) << c.what;
+  }
 }
 
 TEST(Evictor, StoresTheOldestAndReleasesTheirFrames) {

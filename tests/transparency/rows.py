@@ -298,10 +298,12 @@ PROCESSES = [
     process_row("threads-500", "threads", "500", "256", SET),
     process_row("threads-500-usual-stacks", "threads", "500", "0", SET),
     process_row("threads-3000", "threads", "3000", "64", SET, limit_mib=64),
-    *(child_row(how) for how in ("clone", "clone3", "vfork", "spawn", "system")),
+    *(child_row(how) for how in ("clone", "clone3", "clone-on", "_Fork")),
+    *(child_row(how) for how in ("vfork", "spawn", "system")),
     child_row("thread"),
     process_row("child-chain", "children", "chain", "48", limit_mib=28, held=Held.TOLD),
-    child_row("reader", held=Held.ALWAYS),
+    # Two processes with a whole set each.
+    child_row("reader", held=Held.ALWAYS, limit_mib=52),
     process_row("pids-small", "crowd", "12", "1", evicts=False, pids_max=20),
     process_row("pids", "crowd", "12", SET, held=Held.TOLD, pids_max=20),
     process_row("nproc-small", "crowd", "12", "1", "nproc", evicts=False),
@@ -378,7 +380,7 @@ SHORT = {
     *("fork-after-chroot-small", "fork-after-user-late", "seccomp-errno-late-all", "env-i"),
     *("static", "setsid", "preload-faketime", "seccomp-errno-late-one"),
     *("read-only", "guarded-8G", "remap-grow", "remap-move", "own-userfaultfd", "stride-1"),
-    *("threads-500", "child-spawn", "child-clone", "exec-thread", "daemonise", "pids-small"),
+    *("threads-500", "child-spawn", "child-clone", "child-reader", "exec-thread", "daemonise", "pids-small"),
     *("kill-program", "kill-runner", "stop-continue"),
     *("kernel-vm-self", "kernel-vmsplice", "strace", "valgrind", "asan"),
 }

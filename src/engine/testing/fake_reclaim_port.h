@@ -74,7 +74,9 @@ class FakeReclaimPort final : public ReclaimPort {
     Note("mark dead");
     return dead;
   }
-  void WarnOverLimit(Bytes tree) override { Note("warn", tree.raw() >> 20); }
+  void WarnOverLimit(Bytes tree, bool progress) override {
+    Note(progress ? "warn in spite of progress" : "warn", tree.raw() >> 20);
+  }
 
   // The actions since the last call.
   std::vector<std::string> TakeCalls() { return std::exchange(calls, {}); }
