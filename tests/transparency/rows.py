@@ -380,7 +380,8 @@ SHORT = {
     *("fork-after-chroot-small", "fork-after-user-late", "seccomp-errno-late-all", "env-i"),
     *("static", "setsid", "preload-faketime", "seccomp-errno-late-one"),
     *("read-only", "guarded-8G", "remap-grow", "remap-move", "own-userfaultfd", "stride-1"),
-    *("threads-500", "child-spawn", "child-clone", "child-reader", "exec-thread", "daemonise", "pids-small"),
+    *("threads-500", "child-spawn", "child-clone", "child-reader", "exec-thread", "daemonise"),
+    *("pids-small",),
     *("kill-program", "kill-runner", "stop-continue"),
     *("kernel-vm-self", "kernel-vmsplice", "strace", "valgrind", "asan"),
 }
