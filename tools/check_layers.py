@@ -252,6 +252,13 @@ SELF_TEST_CASES = (  # path, an include line, is it a breach
     ("src/pool/CMakeLists.txt", "uz_test(pool_test SOURCES a_test.cc DEPS os_testing)", False),
 )
 
+OWN_HEADER_CASES = (  # the source beside src/pool/b.h, is it a breach
+    ('#include "pool/b.h"\n#include <vector>\n', False),
+    ('// A comment.\n#include "pool/b.h"\n', False),
+    ('#include <vector>\n#include "pool/b.h"\n', True),
+    ("int x;\n", True),
+)
+
 
 def self_test() -> int:
     wrong = 0
@@ -264,7 +271,17 @@ def self_test() -> int:
         if bool(found) != expected:
             wrong += 1
             print(f"self-test: {name}: {line}: found {found}, expected a breach: {expected}")
-    print(f"check_layers: self-test, {len(SELF_TEST_CASES)} cases, {wrong} wrong")
+    for text, expected in OWN_HEADER_CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "src/pool/b.cc"
+            source.parent.mkdir(parents=True)
+            source.write_text(text)
+            source.with_suffix(".h").write_text("\n")
+            if bool(check_tree(Path(folder))) != expected:
+                wrong += 1
+                print(f"self-test: beside b.h: {text!r}: expected a breach: {expected}")
+    cases = len(SELF_TEST_CASES) + len(OWN_HEADER_CASES)
+    print(f"check_layers: self-test, {cases} cases, {wrong} wrong")
     return 1 if wrong else 0
 
 

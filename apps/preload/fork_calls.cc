@@ -7,6 +7,9 @@
 #include <atomic>
 #include <cstdint>
 
+#ifdef UZSWAP_FREESTANDING
+#include "freestanding/raw_syscall.h"
+#endif
 #include "loaded_libraries.h"
 #include "os/thread.h"
 
@@ -32,6 +35,7 @@ std::atomic<uint32_t> g_forking_thread{0};
 // would read zeroes for what is swapped out, and must not come here while the engine's lock is
 // held.
 void Prepare() {
+  if (!g_engine->holds_forks()) return;
   const uint64_t before = os::BlockSignals();
   g_engine->PrepareFork();
   g_signals_before = before;
@@ -39,6 +43,7 @@ void Prepare() {
 }
 
 void Finish(void (Engine::*after)()) {
+  if (!g_engine->holds_forks()) return;
   const uint64_t before = g_signals_before;
   g_forking_thread.store(0, std::memory_order_relaxed);
   (g_engine->*after)();
@@ -66,6 +71,7 @@ auto WithHandlers(Fork&& fork) {
   return result;
 }
 
+#ifdef UZSWAP_FREESTANDING
 // True if the system call makes a child with a copy of the memory, which returns on the same stack.
 bool CopiesMemory(long number, long first, long second) {
   if (number == SYS_fork) return true;
@@ -73,6 +79,14 @@ bool CopiesMemory(long number, long first, long second) {
   if (number != SYS_clone3 || first == 0 || second < CLONE_ARGS_SIZE_VER0) return false;
   const auto* arguments = reinterpret_cast<const clone_args*>(first);
   return (arguments->flags & CLONE_VM) == 0 && arguments->stack == 0;
+}
+
+// An allocator in LD_PRELOAD may be used before this library's constructor, and jemalloc makes
+// system calls in this way. The program's errno is not set then.
+long EarlySyscall(long number, long a, long b, long c, long d, long e, long f) {
+  const long result = freestanding::RawSyscall(number, a, b, c, d, e, f);
+  constexpr long kErrnoMax = 4095;
+  return result < 0 && result >= -kErrnoMax ? -1 : result;
 }
 
 struct ChildBody {
@@ -87,6 +101,8 @@ int RunChild(void* raw) {
   Child();
   return child.body(child.argument);
 }
+
+#endif
 
 }  // namespace
 
@@ -112,6 +128,7 @@ UZ_EXPORTED int _Fork() {
   return uzswap::WithHandlers([] { return uzswap::g_next.fork(); });
 }
 
+#ifdef UZSWAP_FREESTANDING
 // Headers declare these two as variadic, so they have other names here. Integers and pointers are
 // passed in the same places either way. What the caller has left out is read, and ignored by the
 // kernel.
@@ -134,9 +151,12 @@ int UzswapClone(int (*body)(void*), void* stack, int flags, void* argument, int*
 }
 
 long UzswapSyscall(long number, long a, long b, long c, long d, long e, long f) {
-  const auto call = [&] { return uzswap::g_next.syscall(number, a, b, c, d, e, f); };
+  const auto next = uzswap::g_next.syscall;
+  if (next == nullptr) return uzswap::EarlySyscall(number, a, b, c, d, e, f);
+  const auto call = [&] { return next(number, a, b, c, d, e, f); };
   if (!uzswap::CopiesMemory(number, a, b) || !uzswap::MayPrepare()) return call();
   return uzswap::WithHandlers(call);
 }
+#endif
 
 }  // extern "C"

@@ -11,6 +11,9 @@
 // are swapped out. Only a program that executes the instruction `syscall` itself can still make
 // such a child; libraries cannot see it.
 //
+// On architectures without the freestanding part (freestanding/freestanding.h), clone and syscall
+// are not exported: uzswap's own calls could not be told from the program's.
+//
 // A child that shares the memory (CLONE_VM, vfork) needs nothing: its call is passed on. So is a
 // system call that gives the child another stack: it does not return to this library.
 //

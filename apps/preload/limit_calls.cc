@@ -46,6 +46,10 @@ int Set(int resource, const Limit* limit) {
 }
 
 int Get(int resource, Limit* limit) {
+  // An allocator in LD_PRELOAD may be used before this library's constructor.
+  if (g_next.getrlimit == nullptr) {
+    return static_cast<int>(syscall(SYS_prlimit64, 0, resource, nullptr, limit));
+  }
   const int result = g_next.getrlimit(resource, limit);
   if (IsExtended(resource)) RemoveAllowance(result, limit);
   return result;

@@ -79,7 +79,9 @@ class Engine {
   // The line of a panic. Any thread; never blocks. Ends the program, if that is another process.
   void LastWords(std::string_view line);
 
-  // From fork handlers, in the forking thread.
+  // From fork handlers, in the forking thread. One thread at a time is between the first and one of
+  // the others, if forks are held at all: in a process without a daemon they do nothing.
+  [[nodiscard]] bool holds_forks() const { return !no_daemon_; }
   void PrepareFork();
   void ParentAfterFork();
   void ChildAfterFork();
