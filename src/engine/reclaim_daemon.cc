@@ -101,8 +101,9 @@ bool ReclaimDaemon::MustMakeRoom() {
 // page has a while to be touched before it costs a compression.
 ReclaimOutcome ReclaimDaemon::MakeRoom() {
   trim_more_ = port_->TrimPool();
-  // Pages that a fork left shared: while others are moved, these would stay.
-  if (usage_.headroom_pages < 0) port_->BreakCow(kBatch);
+  // Pages that a fork left shared: while others are moved, these would stay. Copies use more memory
+  // than what is shared until every process has given up its own, so not before it must be.
+  if (usage_.tree > watermarks_.limit) port_->BreakCow(kBatch);
   const PageCounts pages = port_->CountPages();
   // The pager isolates pages too, on the processor where that is cheap; this is for growth that
   // causes no faults. Isolating alone gains nothing yet.

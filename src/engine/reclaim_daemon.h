@@ -12,7 +12,7 @@
 //    |  only the working set is left (watermarks.h) ── as without progress, see below
 //    |  headroom above room_high, or a minor process ───────────────────────> kEnoughRoom
 //    |  (between room_low and room_high: as in the last step)
-//    |  trim the pool; usage above the target: break the sharing of pages that the kernel refused
+//    |  trim the pool; usage above the limit: break the sharing of pages that the kernel refused
 //    |  to move; isolate; store the oldest; release frames
 //    |  a page was stored, a frame released, or idle pool frames are left ──> kProgress
 //    |  a process of the tree is gone, its usage no longer counts ──────────> kTreeShrank

@@ -254,13 +254,13 @@ TEST_F(ReclaimDaemonTest, UsageThatStaysAboveTheLimitIsToldInSpiteOfProgress) {
   EXPECT_EQ(port_.counts.limit_exceeded.Get(), 1u);
 }
 
-TEST_F(ReclaimDaemonTest, PagesThatAreSharedAreMadeMovableWhenMemoryIsShort) {
+TEST_F(ReclaimDaemonTest, PagesThatAreSharedAreMadeMovableAboveTheLimit) {
   BeSettled(Bytes(16 * kMiB));
   port_.storable = 1'000'000;
-  for (const int64_t headroom : {int64_t{0}, int64_t{-1}}) {
-    port_.usage.headroom_pages = headroom;
+  for (const Bytes tree : {kLimit, kLimit + Bytes(1)}) {
+    Use(tree);
     EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
-    EXPECT_EQ(port_.Called("break cow 64"), headroom < 0);
+    EXPECT_EQ(port_.Called("break cow 64"), tree > kLimit);
     port_.TakeCalls();
   }
 }

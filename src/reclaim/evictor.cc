@@ -193,22 +193,16 @@ size_t Evictor::IsolatePages(std::span<const uint64_t> addresses) {
     const PageIndex page = range->IndexOf(address);
     const PageEntry entry = parts_.table->entry(page);
     if (entry.state() != PageState::kResident || entry.pinned()) continue;
-    if (IsolateOne(page, address)) {
-      ++isolated;
-    } else {
+    const StagingFrames::Run run = parts_.frames->FindEmpty(1);
+    if (frozen_ || run.count == 0) {
       parts_.policy->OnReclaimable(page);
+    } else if (parts_.mover->Isolate(address, run.first, 1).outcome == PortOutcome::kDone) {
+      parts_.contents->NoteIsolated(page, run.first);
+      ++isolated;
     }
   }
   parts_.statistics->pages_taken.Add(isolated);
   return isolated;
-}
-
-bool Evictor::IsolateOne(PageIndex page, uint64_t address) {
-  const StagingFrames::Run run = parts_.frames->FindEmpty(1);
-  if (frozen_ || run.count == 0) return false;
-  if (parts_.mover->Isolate(address, run.first, 1).outcome != PortOutcome::kDone) return false;
-  parts_.contents->NoteIsolated(page, run.first);
-  return true;
 }
 
 }  // namespace uzswap

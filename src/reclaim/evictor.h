@@ -85,9 +85,9 @@ class Evictor {
   // or pinned. Forgets what it returns.
   size_t TakeBusyPages(std::span<uint64_t> addresses);
   // Isolates these pages, which could not be isolated and now can: they were copied, and a copy
-  // that waits for the hand uses memory. A page that is not Resident, or is pinned, is left out.
-  // Where there is no frame, or the kernel refuses again, the page is a victim from now on. Returns
-  // how many were isolated.
+  // that waits for the hand uses memory. A page that is not Resident, or is pinned, is left out. If
+  // no frame is Empty the page is a victim from now on; if the kernel refuses again it is none for
+  // a while. Returns how many were isolated.
   size_t IsolatePages(std::span<const uint64_t> addresses);
 
   // While frozen nothing is isolated, begun or released.
@@ -103,7 +103,6 @@ class Evictor {
 
   RunOutcome IsolateRun(const VictimRun& victims, size_t* isolated);
   RunOutcome Refuse(const VictimRun& victims, os::PortOutcome outcome);
-  bool IsolateOne(PageIndex page, uint64_t address);
   bool FinishOne(FrameId frame, const StoredPage& stored);
   void ReturnIncompressible(FrameId frame);
   void ChargePool();

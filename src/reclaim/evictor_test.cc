@@ -111,21 +111,22 @@ TEST(Evictor, BusyPagesAreReportedOnceAndCanBeIsolatedByAddress) {
   EXPECT_EQ(rig.evictor.IsolatePages({addresses, 1}), 0u) << "it is not resident any more";
 }
 
-TEST(Evictor, APageThatCannotBeIsolatedByAddressIsAVictim) {
+TEST(Evictor, WhatBecomesOfAPageThatCannotBeIsolatedByAddress) {
   struct Case {
     const char* what;
-    size_t frames;
+    bool no_frame;
     bool frozen;
     bool busy;
     bool pinned;
+    uint8_t age;
   };
-  const Case cases[] = {{"no frame is empty", 0, false, false, false},
-                        {"frozen", 4, true, false, false},
-                        {"refused again", 4, false, true, false},
-                        {"pinned", 4, false, false, true}};
+  const Case cases[] = {{"no frame is empty", true, false, false, false, ClockPolicy::kOldest},
+                        {"frozen", false, true, false, false, ClockPolicy::kOldest},
+                        {"refused again", false, false, true, false, 0},
+                        {"pinned", false, false, false, true, 0}};
   for (const Case& c : cases) {
     ReclaimRig rig(8, 4);
-    if (c.frames == 0) rig.evictor.Isolate(4);
+    if (c.no_frame) rig.evictor.Isolate(4);
     rig.evictor.SetFrozen(c.frozen);
     if (c.busy) rig.mover.Then(PortOutcome::kBusy);
     if (c.pinned) static_cast<void>(rig.table.Pin(rig.Index(6)));
@@ -133,7 +134,7 @@ TEST(Evictor, APageThatCannotBeIsolatedByAddressIsAVictim) {
     const uint64_t address = ReclaimRig::At(6);
     EXPECT_EQ(rig.evictor.IsolatePages({&address, 1}), 0u) << c.what;
     EXPECT_EQ(rig.StateOf(6), PageState::kResident) << c.what;
-    EXPECT_EQ(rig.policy.AgeOf(rig.Index(6)), c.pinned ? 0 : ClockPolicy::kOldest) << c.what;
+    EXPECT_EQ(rig.policy.AgeOf(rig.Index(6)), c.age) << c.what;
   }
 }
 
