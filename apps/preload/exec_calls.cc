@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "environment_repair.h"
+#include "exported.h"
 #include "loaded_libraries.h"
 #include "os/executable_file.h"
 #include "os/text_line.h"
@@ -195,7 +196,6 @@ void FollowExec(Session& session, const char* const* environment) {
 
 }  // namespace uzswap
 
-#define UZ_EXPORTED __attribute__((visibility("default")))
 // Builds `words` from the arguments of a variadic function, in the caller's frame.
 // The header declares `first` as never null, but the array of arguments may be empty.
 #define UZ_ARGUMENTS(words, first, list)                                                         \

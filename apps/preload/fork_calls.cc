@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "exported.h"
 #ifdef UZSWAP_FREESTANDING
 #include "freestanding/raw_syscall.h"
 #endif
@@ -118,8 +119,6 @@ void FollowForks(Engine& engine) {
 }
 
 }  // namespace uzswap
-
-#define UZ_EXPORTED __attribute__((visibility("default")))
 
 extern "C" {
 

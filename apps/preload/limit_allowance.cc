@@ -3,7 +3,6 @@
 namespace uzswap {
 namespace {
 
-constexpr uint64_t kInfinite = ~uint64_t{0};
 constexpr uint64_t kMark = 0x5;
 constexpr uint64_t kMarkMask = 0x7;
 constexpr int kUnitsShift = 3;
@@ -14,12 +13,12 @@ constexpr uint64_t kBelowPage = kPageSize - 1;
 
 uint64_t WithAllowance(uint64_t limit, uint64_t units) {
   const uint64_t added = units * kLimitUnit;
-  if (limit == kInfinite || limit > kInfinite - added - kPageSize) return limit;
+  if (limit == kNoLimit || limit > kNoLimit - added - kPageSize) return limit;
   return ((limit & ~kBelowPage) + added) | (units << kUnitsShift) | kMark;
 }
 
 uint64_t WithoutAllowance(uint64_t limit) {
-  if (limit == kInfinite || (limit & kMarkMask) != kMark) return limit;
+  if (limit == kNoLimit || (limit & kMarkMask) != kMark) return limit;
   const uint64_t added = ((limit >> kUnitsShift) & kUnitsMask) * kLimitUnit;
   const uint64_t pages = limit & ~kBelowPage;
   return pages >= added && added != 0 ? pages - added : limit;

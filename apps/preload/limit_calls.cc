@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "exported.h"
 #include "loaded_libraries.h"
 
 namespace uzswap {
@@ -66,10 +67,9 @@ int SetAndGet(int process, int resource, const Limit* limit, Limit* before) {
 
 // A limit that was set before uzswap started, or by a program that is not managed.
 void ExtendPresent(int resource) {
-  constexpr uint64_t kInfinite = ~uint64_t{0};
   Limit limit{};
   if (syscall(SYS_prlimit64, 0, resource, nullptr, &limit) != 0) return;
-  if (limit.soft == kInfinite || WithoutAllowance(limit.soft) != limit.soft) return;
+  if (limit.soft == kNoLimit || WithoutAllowance(limit.soft) != limit.soft) return;
   if (SetExtended(resource, limit, nullptr)) return;
   // The hard limit may only be raised with a privilege.
   const uint64_t soft = WithAllowance(limit.soft, g_units);
@@ -94,7 +94,6 @@ void ExtendLimits(Bytes memory) {
 
 }  // namespace uzswap
 
-#define UZ_EXPORTED __attribute__((visibility("default")))
 using UzLimit = uzswap::Limit;
 
 extern "C" {

@@ -28,6 +28,7 @@
 
 namespace uzswap {
 
+inline constexpr uint64_t kNoLimit = ~uint64_t{0};  // RLIM_INFINITY
 inline constexpr uint64_t kLimitUnit = uint64_t{16} << 20;
 
 // The units that a process needs whose tree may use `memory`: the pool is at most that large, the

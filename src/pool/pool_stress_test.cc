@@ -219,7 +219,7 @@ TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
   EXPECT_GE(arena_.frames_in_use().raw(), kFrames * 3 / 4);
   int complete = 0;
   const char* tries_text = std::getenv("UZSWAP_TEST_TRIES");
-  const int tries = tries_text != nullptr ? std::atoi(tries_text) : 10;
+  const int tries = tries_text != nullptr ? std::atoi(tries_text) : 25;
   Rng rng(3);
   for (int i = 0; i < tries; ++i) {
     ReclaimRangeResult result =

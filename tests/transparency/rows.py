@@ -302,8 +302,7 @@ PROCESSES = [
     *(child_row(how) for how in ("vfork", "spawn", "system")),
     child_row("thread"),
     process_row("child-chain", "children", "chain", "48", limit_mib=28, held=Held.TOLD),
-    # Two processes with a whole set each.
-    child_row("reader", held=Held.ALWAYS, limit_mib=60),
+    child_row("reader", held=Held.ALWAYS),
     process_row("pids-small", "crowd", "12", "1", evicts=False, pids_max=20),
     process_row("pids", "crowd", "12", SET, held=Held.TOLD, pids_max=20),
     process_row("nproc-small", "crowd", "12", "1", "nproc", evicts=False),
