@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "os/program.h"
+#include "os/read_file.h"
 #include "os/text_line.h"
 #include "os/uffd_abi.h"
 
@@ -190,30 +191,14 @@ bool MapsReader::Next(MapsEntry* entry) {
   return found;
 }
 
-namespace {
-
-// The value of a line "NAME   N kB".
-std::optional<Bytes> SizeOfField(std::string_view all, std::string_view name) {
-  const size_t at = all.find(name);
-  if (at == std::string_view::npos) return {};
-  const std::string_view rest = all.substr(at + name.size());
-  Scanner scanner(rest.data(), rest.size());
-  scanner.SkipSpaces();
-  uint64_t kibibytes = 0;
-  if (!scanner.Decimal(&kibibytes)) return {};
-  return Bytes(kibibytes << 10);
-}
-
-}  // namespace
-
 std::optional<AnonymousSplit> ShareReader::Split() const {
   char text[2048];
   const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
   if (got <= 0) return {};
   const std::string_view all(text, static_cast<size_t>(got));
-  const std::optional<Bytes> share = SizeOfField(all, "Pss_Anon:");
+  const std::optional<Bytes> share = SizeOfField(all, "\nPss_Anon:");
   // Written pages are anonymous: a page of a private file mapping is copied when it is written.
-  const std::optional<Bytes> exclusive = SizeOfField(all, "Private_Dirty:");
+  const std::optional<Bytes> exclusive = SizeOfField(all, "\nPrivate_Dirty:");
   if (!share || !exclusive) return {};
   return AnonymousSplit{*share, std::min(*share, *exclusive)};
 }

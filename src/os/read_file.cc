@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "base/parse_size.h"
+
 namespace uzswap::os {
 
 Result<std::string_view> ReadSmallFile(const char* path, std::span<char> buffer) {
@@ -22,6 +24,18 @@ Result<std::string_view> ReadSmallFile(const char* path, std::span<char> buffer)
   close(fd);
   if (failure != 0) return Error{failure, "read"};
   return std::string_view(buffer.data(), length);
+}
+
+std::optional<Bytes> SizeOfField(std::string_view text, std::string_view name) {
+  const size_t found = text.find(name);
+  if (found == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = text.substr(found + name.size());
+  const size_t first = rest.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return std::nullopt;
+  const std::string_view digits = rest.substr(first, rest.find(' ', first) - first);
+  const std::optional<uint64_t> kibibytes = ParseDecimal(digits);
+  if (!kibibytes) return std::nullopt;
+  return Bytes(*kibibytes << 10);
 }
 
 }  // namespace uzswap::os

@@ -1,19 +1,26 @@
 // ReadSmallFile: reads a file of /proc, /sys or a cgroup into the caller's buffer.
+// SizeOfField: one size in the text of such a file.
 //
 // Only open, read and close: no stdio, no allocation, no locale. Any thread may call it. A file
 // that is longer than the buffer is cut off. The caller sees it by size() == buffer size.
 #ifndef UZSWAP_OS_READ_FILE_H_
 #define UZSWAP_OS_READ_FILE_H_
 
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace uzswap::os {
 
 // The result points into `buffer`. Fails with the errno of open or read.
 Result<std::string_view> ReadSmallFile(const char* path, std::span<char> buffer);
+
+// The size in a line "NAME:  N kB" of /proc/PID/status or smaps_rollup. `name` includes what makes
+// it unique: the colon, and "\n" before it. Nothing if there is no such line or no number.
+std::optional<Bytes> SizeOfField(std::string_view text, std::string_view name);
 
 }  // namespace uzswap::os
 
