@@ -17,6 +17,7 @@ import argparse
 import concurrent.futures
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,25 @@ def load_commands(build: Path) -> dict[Path, list[str]]:
     return commands
 
 
-def dependencies(command: list[str]) -> list[Path]:
-    """The project's own files a translation unit is made from, asked of the compiler."""
+def recorded_dependencies(build: Path) -> dict[str, list[Path]]:
+    """What the last build read for each object that is up to date, by object name."""
+    done = subprocess.run(
+        ["ninja", "-C", str(build), "-t", "deps"], capture_output=True, text=True, check=False
+    )
+    found: dict[str, list[Path]] = {}
+    names: list[Path] = []
+    for line in done.stdout.splitlines():
+        if line.endswith("(VALID)"):
+            names = found.setdefault(line.split(": #deps")[0], [])
+        elif line.endswith("(STALE)"):
+            names = []
+        elif name := line.strip():
+            names.append(Path(os.path.normpath(build / name)))
+    return found
+
+
+def asked_dependencies(command: list[str]) -> list[Path]:
+    """The files a translation unit is made from, asked of the compiler."""
     skip = {"-MD", "-c"}
     words = [word for word in command if word not in skip]
     for flag in ("-o", "-MF", "-MT"):
@@ -57,20 +75,21 @@ def dependencies(command: list[str]) -> list[Path]:
             at = words.index(flag)
             del words[at : at + 2]
     done = subprocess.run([*words, "-MM"], capture_output=True, text=True, check=False)
-    names = done.stdout.replace("\\\n", " ").split()[1:]
-    return sorted({Path(name).resolve() for name in names})
+    return [Path(name).resolve() for name in done.stdout.replace("\\\n", " ").split()[1:]]
 
 
-def fingerprint(command: list[str]) -> str:
+def fingerprint(command: list[str], recorded: dict[str, list[Path]]) -> str:
+    """One key for all inputs: the project's own files, the command and the configuration."""
     digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
     digest.update(" ".join(command).encode())
-    for path in dependencies(command):
+    read = recorded.get(command[command.index("-o") + 1]) or asked_dependencies(command)
+    for path in sorted({path for path in read if path.is_relative_to(ROOT)}):
         digest.update(path.read_bytes() if path.exists() else b"?")
     return digest.hexdigest()
 
 
-def examine(tidy: str, build: Path, path: Path, command: list[str]) -> Verdict:
-    memory = build / "tidy" / fingerprint(command)
+def examine(tidy: str, build: Path, path: Path, command: list[str], key: str) -> Verdict:
+    memory = build / "tidy" / key
     if memory.exists():
         return Verdict(path, True, "", 0.0, remembered=True)
     start = time.monotonic()
@@ -108,13 +127,15 @@ def main() -> int:
     if unknown:
         print("run_tidy: not in the compilation database:", *unknown, file=sys.stderr)
         return 1
+    build = arguments.build.resolve()
+    recorded = recorded_dependencies(build)
+
+    def judge(path: Path) -> Verdict:
+        key = fingerprint(commands[path], recorded)
+        return examine(tidy, build, path, commands[path], key)
+
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        verdicts = list(
-            pool.map(
-                lambda path: examine(tidy, arguments.build.resolve(), path, commands[path]),
-                sorted(wanted),
-            )
-        )
+        verdicts = list(pool.map(judge, sorted(wanted)))
     for verdict in verdicts:
         if not verdict.clean:
             print(verdict.output)
