@@ -4,7 +4,7 @@
 
 #include "engine/cow_breaker.h"
 #include "engine/pager_sink.h"
-#include "os/locked_memory.h"
+#include "engine/resident_causes.h"
 #include "os/mapping.h"
 #include "os/thread.h"
 
@@ -171,7 +171,8 @@ WriterState LiveReclaimPort::writer() {
 }
 
 void LiveReclaimPort::WarnOverLimit(Bytes tree, bool progress) {
-  parts_.notices->OverLimit({tree, parts_.member->session().limit(), progress}, os::LockedBytes);
+  LiveResidentCauses causes(*parts_.scanner, parts_.paging->address_space());
+  parts_.notices->OverLimit({tree, parts_.member->session().limit(), progress}, &causes);
 }
 
 }  // namespace uzswap

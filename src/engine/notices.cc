@@ -50,7 +50,7 @@ void Notices::Say(std::string_view line, Importance importance) {
   if (member_->joined()) member_->statistics().dropped_messages.Add();
 }
 
-void Notices::OverLimit(const Excess& excess, Bytes (*locked)()) {
+void Notices::OverLimit(const Excess& excess, ResidentCauses* causes) {
   if (!member_->session().TakeWarning(Warning::kOverLimit)) return;
   Line line;
   line.Text("uzswap: memory usage exceeds the limit: the program uses ")
@@ -65,10 +65,15 @@ void Notices::OverLimit(const Excess& excess, Bytes (*locked)()) {
         .Text(" attempts to compress a page saved nothing)");
   }
   line.Text("; the program continues\n");
-  const uint64_t locked_mib = locked == nullptr ? 0 : locked().raw() >> 20;
-  if (locked_mib > 0) {
-    line.Text("  ").Text(member_->name()).Text(" has locked ").Decimal(locked_mib);
-    line.Text(" MiB (mlock, mlockall); locked memory stays resident\n");
+  const auto append = [&](Bytes bytes, const char* verb, const char* rest) {
+    if (bytes < Bytes(1 << 20)) return;
+    line.Text("  ").Text(member_->name()).Text(verb).Decimal(bytes.raw() >> 20).Text(rest);
+  };
+  if (causes != nullptr) {
+    append(causes->Locked(), " has locked ",
+           " MiB (mlock, mlockall); locked memory stays resident\n");
+    append(causes->Protected(), " has ",
+           " MiB in mappings that are not writable (mprotect); they stay resident\n");
   }
   line.Text("  fix: raise --limit, or add a backing file with --backing\n");
   Say(line.view(), Importance::kAlways);

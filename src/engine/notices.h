@@ -43,6 +43,19 @@ struct Excess {
   bool progress = false;  // pages are reclaimed all the time, and it is not enough
 };
 
+// What keeps pages of this process resident, so that the limit cannot be held. Asked only if a line
+// is said.
+class ResidentCauses {
+ public:
+  // mlock and mlockall.
+  virtual Bytes Locked() = 0;
+  // Private anonymous mappings that are read-only or inaccessible: UFFDIO_MOVE refuses them.
+  virtual Bytes Protected() = 0;
+
+ protected:
+  ~ResidentCauses() = default;
+};
+
 class Notices {
  public:
   // Writes a line without waiting. False: it was not written.
@@ -51,9 +64,7 @@ class Notices {
   // `write` is where lines go that no runner prints. Before Init nothing is said.
   void Init(SessionMember& member, Writer write);
 
-  // `locked`, if given, tells how much memory this process has locked; it is called only if the
-  // line is said.
-  void OverLimit(const Excess& excess, Bytes (*locked)() = nullptr);
+  void OverLimit(const Excess& excess, ResidentCauses* causes = nullptr);
   // This process runs unmanaged.
   void Refused(Error error);
   // This process has no reclaim daemon that could watch it. Said for the first of the tree.

@@ -17,6 +17,18 @@ bool Write(std::string_view line) {
   return !g_writer_full;
 }
 
+class FixedCauses final : public ResidentCauses {
+ public:
+  FixedCauses(uint64_t locked_mib, uint64_t protected_mib)
+      : locked_(locked_mib << 20), protected_(protected_mib << 20) {}
+  Bytes Locked() override { return locked_; }
+  Bytes Protected() override { return protected_; }
+
+ private:
+  Bytes locked_;
+  Bytes protected_;
+};
+
 class NoticesTest : public testing::Test {
  protected:
   void Begin(Session session) {
@@ -55,7 +67,17 @@ TEST_F(NoticesTest, Texts) {
        "continues\n  redis has locked 160 MiB (mlock, mlockall); locked memory stays resident\n"
        "  fix: raise --limit, or add a backing file with --backing\n",
        [](Notices& n) {
-         n.OverLimit({Bytes(170 << 20), Bytes(64 << 20)}, [] { return Bytes(160 << 20); });
+         FixedCauses causes(160, 0);
+         n.OverLimit({Bytes(170 << 20), Bytes(64 << 20)}, &causes);
+       }},
+      {"uzswap: memory usage exceeds the limit: the program uses 170 MiB, the limit is 64 MiB, and "
+       "reclaim makes no progress (3 attempts to compress a page saved nothing); the program "
+       "continues\n  redis has locked 2 MiB (mlock, mlockall); locked memory stays resident\n"
+       "  redis has 90 MiB in mappings that are not writable (mprotect); they stay resident\n"
+       "  fix: raise --limit, or add a backing file with --backing\n",
+       [](Notices& n) {
+         FixedCauses causes(2, 90);
+         n.OverLimit({Bytes(170 << 20), Bytes(64 << 20)}, &causes);
        }},
       {"uzswap: memory usage exceeds the limit: the program uses 70 MiB, the limit is 64 MiB, and "
        "the "

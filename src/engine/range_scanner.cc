@@ -61,7 +61,7 @@ AddressRange RangeScanner::DescriptorIn(uint64_t start, uint64_t end) const {
 AdoptionVerdict RangeScanner::Judge(const os::MapsEntry& entry, const os::MapsEntry& previous,
                                     const os::MapsEntry& next) const {
   if (!entry.anonymous || entry.shared || entry.kernel) return AdoptionVerdict::kNotAnonymous;
-  if (!entry.readable || !entry.writable || entry.executable) return AdoptionVerdict::kProtection;
+  if (!entry.readable || !entry.writable) return AdoptionVerdict::kProtection;
   const uint64_t size = entry.end - entry.start;
   if (entry.stack) return AdoptionVerdict::kStack;
   if (os::IsOwnRange(entry.start, size)) return AdoptionVerdict::kOwn;
@@ -101,6 +101,16 @@ size_t RangeScanner::Scan(RangeSink& sink) {
     sink.PinResident(threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach);
   }
   return adopted;
+}
+
+void RangeScanner::ForEachProtected(void (*visit)(void* context, AddressRange range),
+                                    void* context) {
+  maps_.Rewind();
+  for (os::MapsEntry entry; maps_.Next(&entry);) {
+    if (Judge(entry, {}) != AdoptionVerdict::kProtection) continue;
+    if (os::IsOwnRange(entry.start, entry.end - entry.start)) continue;
+    visit(context, {entry.start, entry.end});
+  }
 }
 
 }  // namespace uzswap

@@ -3,11 +3,11 @@
 //   /proc/self/maps ──> Judge each ──kAdopt──> RangeSink::Adopt (register, track its pages)
 //   /proc/self/task ──> thread descriptors ──> RangeSink::PinResident (keep them resident)
 //
-//   adopted      private, anonymous, readable and writable mappings of any size, stacks of living
-//                threads included
+//   adopted      private, anonymous, readable and writable mappings of any size, executable ones
+//                and stacks of living threads included
 //   left alone   the main stack, mappings of the shape of a cached thread stack, small ones next
-//                to a library, executable mappings, the engine's own, and everything with a file
-//                behind it
+//                to a library, mappings that are not readable and writable, the engine's own, and
+//                everything with a file behind it
 //
 // The kernel writes to a thread's descriptor while the thread exits, at a moment when it serves
 // no user faults. glibc has no public list of its threads, but the kernel knows the head of
@@ -34,7 +34,7 @@ namespace uzswap {
 enum class AdoptionVerdict : uint8_t {
   kAdopt,
   kNotAnonymous,  // file, shared, or the kernel's
-  kProtection,    // not readable and writable, or executable
+  kProtection,    // not readable and writable
   kLibraryData,   // of the dynamic loader, which a forked child needs at once
   kStack,
   kOwn,
@@ -70,6 +70,10 @@ class RangeScanner {
 
   // One walk over all mappings. Returns how many were newly adopted.
   size_t Scan(RangeSink& sink);
+
+  // Calls visit(context, range) for each private anonymous mapping of the program that cannot be
+  // adopted because it is not readable and writable.
+  void ForEachProtected(void (*visit)(void* context, AddressRange range), void* context);
 
   // The threads of the last Scan or RefreshThreads: addresses inside their descriptors, ascending.
   void RefreshThreads();

@@ -3,9 +3,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <gtest/gtest.h>
 #include <vector>
 
+#include "engine/resident_causes.h"
 #include "os/mapping.h"
 
 namespace uzswap {
@@ -35,7 +37,7 @@ TEST(RangeScannerJudge, Table) {
       {"the kernel's", [](os::MapsEntry& e) { e.kernel = true; }, AdoptionVerdict::kNotAnonymous},
       {"read-only", [](os::MapsEntry& e) { e.writable = false; }, AdoptionVerdict::kProtection},
       {"write-only", [](os::MapsEntry& e) { e.readable = false; }, AdoptionVerdict::kProtection},
-      {"executable", [](os::MapsEntry& e) { e.executable = true; }, AdoptionVerdict::kProtection},
+      {"executable", [](os::MapsEntry& e) { e.executable = true; }, AdoptionVerdict::kAdopt},
       {"one page", [](os::MapsEntry& e) { e.end = e.start + kPage; }, AdoptionVerdict::kAdopt},
       {"fifteen pages", [](os::MapsEntry& e) { e.end = e.start + 15 * kPage; },
        AdoptionVerdict::kAdopt},
@@ -127,6 +129,29 @@ TEST(RangeScannerJudge, TheShapeOfACachedStack) {
   other = guard;
   other.start = kStart - 4 * kPage;
   EXPECT_EQ(scanner.Judge(Plain(kStackBytes / kPage - 4), other), AdoptionVerdict::kStack);
+}
+
+TEST(RangeScanner, ProtectedMappingsAreCountedByTheirPresentPages) {
+  constexpr uint64_t kPages = 512;
+  const auto map = [](int protection) {
+    return mmap(nullptr, kPages * kPage, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  };
+  void* const read_only = map(PROT_READ | PROT_WRITE);
+  void* const empty = map(PROT_NONE);
+  ASSERT_NE(read_only, MAP_FAILED);
+  ASSERT_NE(empty, MAP_FAILED);
+  RangeScanner scanner;
+  os::LinuxAddressSpace space;
+  ASSERT_TRUE(scanner.Open().ok());
+  ASSERT_TRUE(space.Open().ok());
+  LiveResidentCauses causes(scanner, space);
+  const Bytes before = causes.Protected();
+  memset(read_only, 1, 300 * kPage);
+  EXPECT_EQ(causes.Protected(), before) << "writable";
+  ASSERT_EQ(mprotect(read_only, kPages * kPage, PROT_READ), 0);
+  EXPECT_EQ(causes.Protected(), before + Bytes(300 * kPage));
+  munmap(read_only, kPages * kPage);
+  munmap(empty, kPages * kPage);
 }
 
 // What a walk over this very process hands out.

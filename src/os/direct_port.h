@@ -22,6 +22,9 @@ class DirectPort final : public UserFaultPort {
   PortResult Move(uint64_t /*to*/, uint64_t /*from*/, uint64_t /*length*/) override {
     return {PortOutcome::kRefused, 0};
   }
+  PortResult MoveFromExecutable(uint64_t /*to*/, uint64_t /*from*/, uint64_t /*length*/) override {
+    return {PortOutcome::kRefused, 0};
+  }
   PortResult Copy(uint64_t destination, const void* source, uint64_t length) override;
   // A missing page reads as zeroes without it.
   PortResult Zero(uint64_t /*destination*/) override { return {}; }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -141,6 +142,18 @@ PortResult LinuxUserFault::Move(uint64_t destination, uint64_t source, uint64_t 
   abi::UffdioMove move{destination, source, length, 0, 0};
   const int status = Ioctl(descriptor_, abi::kUffdioMove, &move);
   return ResultOf(status, move.moved, length);
+}
+
+PortResult LinuxUserFault::MoveFromExecutable(uint64_t destination, uint64_t source,
+                                              uint64_t length) {
+  constexpr int kUsual = PROT_READ | PROT_WRITE;
+  if (syscall(SYS_mprotect, destination, length, kUsual | PROT_EXEC) != 0) {
+    return {PortOutcome::kRefused, 0};
+  }
+  const PortResult result = Move(destination, source, length);
+  // Where it stays executable, pages of other mappings are refused there: nothing worse.
+  syscall(SYS_mprotect, destination, length, kUsual);
+  return result;
 }
 
 PortResult LinuxUserFault::Copy(uint64_t destination, const void* source, uint64_t length) {

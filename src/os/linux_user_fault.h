@@ -40,6 +40,7 @@ class LinuxUserFault final : public UserFaultPort {
   size_t Read(std::span<UserFaultEvent> events) override;
   void WaitReadable(int timeout_ms) override;
   PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
+  PortResult MoveFromExecutable(uint64_t destination, uint64_t source, uint64_t length) override;
   PortResult Copy(uint64_t destination, const void* source, uint64_t length) override;
   PortResult Zero(uint64_t destination) override;
   PortResult Poison(uint64_t destination) override;

@@ -67,6 +67,10 @@ class UserFaultPort {
 
   // Moves whole pages without copying. Wakes threads that wait for the destination.
   virtual PortResult Move(uint64_t destination, uint64_t source, uint64_t length) = 0;
+  // Move from a mapping that is also executable: its pages cannot be moved into a mapping that is
+  // not. Makes `destination`, which is memory of the engine that nobody else uses, executable for
+  // the duration of the call. kRefused, too, where the kernel forbids that (PR_SET_MDWE).
+  virtual PortResult MoveFromExecutable(uint64_t destination, uint64_t source, uint64_t length) = 0;
   // Populates whole pages with copies of `source` (engine memory). Wakes as Move does.
   virtual PortResult Copy(uint64_t destination, const void* source, uint64_t length) = 0;
   // Populates a page with the shared zero page.

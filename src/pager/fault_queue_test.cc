@@ -25,6 +25,7 @@ class ScriptedPort final : public os::UserFaultPort {
   }
   void WaitReadable(int) override {}
   os::PortResult Move(uint64_t, uint64_t, uint64_t) override { return {}; }
+  os::PortResult MoveFromExecutable(uint64_t, uint64_t, uint64_t) override { return {}; }
   os::PortResult Copy(uint64_t, const void*, uint64_t) override { return {}; }
   os::PortResult Zero(uint64_t) override { return {}; }
   os::PortResult Poison(uint64_t) override { return {}; }

@@ -266,6 +266,19 @@ TEST_F(PagerProtocol, AReadOnlyMappingIsServedByCopies) {
   for (uint64_t page = 0; page < 4; ++page) EXPECT_TRUE(world_.Read(page));
 }
 
+TEST_F(PagerProtocol, AnExecutableMappingIsIsolatedAndServedByCopies) {
+  Begin(4);
+  world_.fake.Protect(PagerWorld::At(0), 4 << kPageShift, {.executable = true});
+  world_.TakePages(0, 4);
+  EXPECT_EQ(count(counts_.refused_pages), 0u);
+  Batch batch;
+  PagerTestPeer::BeginBatch(world_.pager, 2, &batch);
+  PagerTestPeer::StoreBatch(world_.pager, world_.context, &batch);
+  PagerTestPeer::FinishBatch(world_.pager, batch);
+  for (uint64_t page = 0; page < 4; ++page) EXPECT_TRUE(world_.Read(page));
+  EXPECT_TRUE(world_.Write(1, std::byte{5}));
+}
+
 // One region of ours may span several mappings of the kernel's, and no call reaches across.
 TEST_F(PagerProtocol, PagesBeforeABorderAreIsolated) {
   Begin(8);

@@ -40,7 +40,10 @@ Result<void> UffdMover::RegisterOwn() {
 PortResult UffdMover::Isolate(uint64_t address, FrameId first, size_t pages) {
   UZ_DCHECK_LE(pages, kBatchMax);
   const uint64_t frames = parts_.frames->AddressOf(first);
-  const PortResult result = parts_.port->Move(frames, address, pages << kPageShift);
+  PortResult result = parts_.port->Move(frames, address, pages << kPageShift);
+  if (result.outcome == PortOutcome::kRefused && result.done_bytes == 0 && IsExecutable(address)) {
+    result = parts_.port->MoveFromExecutable(frames, address, pages << kPageShift);
+  }
   if (!MayReportTooLittle(result)) return result;
   // A frame that was full before holds something else, and the page is where it was.
   return AddUnreported(result, pages, PresentMask(frames, pages) & ~PresentMask(address, pages));
@@ -80,6 +83,11 @@ PortResult UffdMover::AddUnreported(PortResult result, size_t pages, uint64_t mo
   parts_.statistics->unreported_moves.Add(unreported);
   const size_t done = reported + unreported;
   return {done == pages ? PortOutcome::kDone : result.outcome, done << kPageShift};
+}
+
+bool UffdMover::IsExecutable(uint64_t address) {
+  os::MapsEntry entry;
+  return parts_.address_space->Find(address, &entry) && entry.writable && entry.executable;
 }
 
 // Bit i: page i of the range is present. At most 64 pages.

@@ -7,6 +7,10 @@
 // event is pending (docs/decisions/0001-one-context.md). Frames are emptied by a move into the
 // release window, whose pages are then discarded (MADV_DONTNEED).
 //
+// UFFDIO_MOVE wants equal protection on both sides, and the frames are readable and writable. For a
+// mapping that is executable as well the frames are executable while they take its pages in. Such a
+// page does not go back by a move: its fault is answered with a copy.
+//
 // Linux 6.18 can move pages and not report it (docs/decisions/0007-moves-are-recounted.md). A page
 // that was moved but not reported would read as zeroes in the program, or be there twice. Only the
 // owner of the lock fills or empties a frame, so wherever an answer is short the page map says
@@ -52,6 +56,7 @@ class UffdMover final : public PageMover {
   os::PortResult MoveOut(os::UserFaultPort& port, uint64_t destination, FrameId first,
                          size_t pages);
   os::PortResult AddUnreported(os::PortResult result, size_t pages, uint64_t moved);
+  bool IsExecutable(uint64_t address);
   uint64_t PresentMask(uint64_t start, size_t pages);
 
   Parts parts_;

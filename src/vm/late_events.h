@@ -42,6 +42,12 @@ class EventTrackingPort final : public os::UserFaultPort {
   os::PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override {
     return Note(port_->Move(destination, source, length));
   }
+  os::PortResult MoveFromExecutable(uint64_t destination, uint64_t source,
+                                    uint64_t length) override {
+    const os::PortResult result = port_->MoveFromExecutable(destination, source, length);
+    // This refusal can be given before userfaultfd is asked: it proves nothing.
+    return result.outcome == os::PortOutcome::kRefused ? result : Note(result);
+  }
   os::PortResult Copy(uint64_t destination, const void* source, uint64_t length) override {
     return Note(port_->Copy(destination, source, length));
   }

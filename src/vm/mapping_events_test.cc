@@ -20,6 +20,7 @@ class AnsweringPort final : public os::UserFaultPort {
   size_t Read(std::span<UserFaultEvent>) override { return 0; }
   void WaitReadable(int) override {}
   os::PortResult Move(uint64_t, uint64_t, uint64_t) override { return answer; }
+  os::PortResult MoveFromExecutable(uint64_t, uint64_t, uint64_t) override { return answer; }
   os::PortResult Copy(uint64_t, const void*, uint64_t) override { return answer; }
   os::PortResult Zero(uint64_t) override { return answer; }
   os::PortResult Poison(uint64_t) override { return answer; }

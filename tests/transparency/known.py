@@ -7,7 +7,7 @@ only sometimes, and both are accepted.
 from __future__ import annotations
 
 TASKS = "each child has an engine of one to three tasks: they take the room of the program's forks"
-PROTECTED = "UFFDIO_MOVE refuses ranges that are not readable and writable: the pages stay"
+PROTECTED = "UFFDIO_MOVE refuses mappings that are not writable: the pages stay (decision 0029)"
 PRELOADED = "the other library reports at exit, and runs in one process more: the output differs"
 REMOTE = "the kernel does not wait for a userfaultfd in access_remote_vm(): EIO (design limit)"
 
@@ -22,7 +22,6 @@ KNOWN = {
     "read-only": PROTECTED,
     "inaccessible": PROTECTED,
     "write-barrier": PROTECTED,
-    "executable": "mappings that are executable are never registered",
     "remap-grow": "a part is registered, so the kernel has two mappings: mremap fails with EFAULT",
     # processes
     "threads-3000": "new threads fill their stacks faster than mappings are scanned: a burst",

@@ -94,6 +94,21 @@ PortResult FakeUserFault::Move(uint64_t destination, uint64_t source, uint64_t l
   return MoveAs(*injection, kMainUserfaultfd, destination, source, length);
 }
 
+PortResult FakeUserFault::MoveFromExecutable(uint64_t destination, uint64_t source,
+                                             uint64_t length) {
+  MutexLock lock(mutex_);
+  const Injection* injection = Count(Call::kMove);
+  if (announced_ > 0) return {PortOutcome::kRetry, 0};
+  FakeArea* to = memory_.AreaAt(destination);
+  if (to == nullptr) return {PortOutcome::kGone, 0};
+  to->protection.executable = true;
+  const PortResult result = injection == nullptr
+                                ? MoveLocked(kMainUserfaultfd, destination, source, length)
+                                : MoveAs(*injection, kMainUserfaultfd, destination, source, length);
+  to->protection.executable = false;
+  return result;
+}
+
 PortResult FakeUserFault::MoveAs(const Injection& injection, int userfaultfd, uint64_t destination,
                                  uint64_t source, uint64_t length) {
   PortResult result;

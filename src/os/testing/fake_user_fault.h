@@ -25,7 +25,7 @@
 //
 // One lock guards all. Any thread may call any method. For tests only: it allocates.
 //
-// Size: it models one address space as both sides see it. 11 methods are those of UserFaultPort
+// Size: it models one address space as both sides see it. 12 methods are those of UserFaultPort
 // and AddressSpace. The others are a system call, an injection or a query each, or a private step.
 // They all change the same memory, queues and announcements under one lock.
 #ifndef UZSWAP_OS_TESTING_FAKE_USER_FAULT_H_
@@ -59,6 +59,8 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   size_t Read(std::span<UserFaultEvent> events) override UZ_EXCLUDES(mutex_);
   void WaitReadable(int timeout_ms) override UZ_EXCLUDES(mutex_);
   PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override
+      UZ_EXCLUDES(mutex_);
+  PortResult MoveFromExecutable(uint64_t destination, uint64_t source, uint64_t length) override
       UZ_EXCLUDES(mutex_);
   PortResult Copy(uint64_t destination, const void* source, uint64_t length) override
       UZ_EXCLUDES(mutex_);
@@ -159,6 +161,9 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
     size_t Read(std::span<UserFaultEvent>) override { return 0; }
     void WaitReadable(int) override {}
     PortResult Move(uint64_t destination, uint64_t source, uint64_t length) override;
+    PortResult MoveFromExecutable(uint64_t, uint64_t, uint64_t) override {
+      return {PortOutcome::kRefused, 0};
+    }
     PortResult Copy(uint64_t, const void*, uint64_t) override { return {PortOutcome::kGone, 0}; }
     PortResult Zero(uint64_t) override { return {PortOutcome::kGone, 0}; }
     PortResult Poison(uint64_t) override { return {PortOutcome::kGone, 0}; }

@@ -125,6 +125,35 @@ void MoveFromAMappingThatCannotGivePagesIsRefused(FaultWorld& world) {
   ExpectResult(MovePages(world, 0, 30, 1), kRefused, 0, "into a locked mapping");
 }
 
+void MoveFromExecutableTakesPagesOutOfAnExecutableMapping(FaultWorld& world) {
+  constexpr FakeProtection kAll{.executable = true};
+  const uint64_t frames = world.MakeFrames(4);
+  UserFaultPort& port = world.port();
+  MapMissing(world, 0, 4, kAll);
+  for (uint64_t page = 0; page < 4; ++page) {
+    ExpectResult(CopyWord(world, page, WordOf(page)), kDone, 1, "copy");
+  }
+  ExpectResult(port.Move(frames, PageAddress(0), kPageSize), kRefused, 0, "Move");
+  const uint64_t two = 2 * kPageSize;
+  ExpectResult(port.MoveFromExecutable(frames, PageAddress(0), two), kDone, 2, "out");
+  EXPECT_FALSE(IsPresent(world, PageAddress(1)));
+  EXPECT_EQ(*reinterpret_cast<const uint64_t*>(frames + kPageSize), WordOf(1));
+  // The frames are not executable any more.
+  ExpectResult(port.Move(PageAddress(0), frames, kPageSize), kRefused, 0, "back");
+  ExpectResult(port.Copy(PageAddress(0), reinterpret_cast<void*>(frames), two), kDone, 2, "copy");
+  EXPECT_EQ(world.Peek(PageAddress(0)), WordOf(0));
+  ExpectResult(port.MoveFromExecutable(frames, PageAddress(2), two), kExists, 0, "full frames");
+  // For other mappings it is the wrong call.
+  MapRegistered(world, 10, 11);
+  MapMissing(world, 12, 13, {.writable = false, .executable = true});
+  ExpectResult(CopyWord(world, 12, 1), kDone, 1, "copy");
+  for (const uint64_t page : {10, 12}) {
+    ExpectResult(port.MoveFromExecutable(frames + two, PageAddress(page), kPageSize), kRefused, 0,
+                 "another protection");
+  }
+  ExpectResult(port.MoveFromExecutable(frames + two, PageAddress(2), two), kDone, 2, "the others");
+}
+
 void MoveOfAPinnedPageIsBusy(FaultWorld& world) {
   MapRegistered(world, 0, 3);
   MapMissing(world, 10, 13);
@@ -314,6 +343,7 @@ std::vector<UserFaultStory> UserFaultCallStories() {
       UZ_STORY(MoveAcrossTheBorderOfTwoMappingsIsRefused),
       UZ_STORY(MoveOfAnUnalignedRangeIsRefused),
       UZ_STORY(MoveFromAMappingThatCannotGivePagesIsRefused),
+      UZ_STORY(MoveFromExecutableTakesPagesOutOfAnExecutableMapping),
       UZ_STORY(MoveOfAPinnedPageIsBusy),
       UZ_STORY(MoveOfAPageSharedWithAChildIsBusyUntilItIsWrittenTo),
       UZ_STORY(MoveTakesTheZeroPageToo),
