@@ -10,6 +10,8 @@
 #include "limit.h"
 #include "os/cgroup.h"
 #include "os/probe.h"
+#include "os/program_watch.h"
+#include "os/thread.h"
 #include "run_command.h"
 #include "surroundings.h"
 
@@ -39,6 +41,16 @@ void PrintUserfaultfd(const os::UffdProbe& probe, const os::UffdSurroundings& ar
   constexpr uint64_t kEvents = os::kUffdFeaturesNeeded & ~os::abi::kUffdFeatureMove;
   Line("UFFDIO_MOVE", YesNo((probe.features & os::abi::kUffdFeatureMove) != 0));
   Line("events", YesNo((probe.features & kEvents) == kEvents));
+}
+
+// Whether an engine can be a process of its own that shares the program's memory.
+std::string EngineHomeHere() {
+  const auto end_at_once = [](void*) { os::EndProcess(); };
+  const Result<uint32_t> started =
+      os::StartServiceThread(end_at_once, nullptr, os::ServiceHome::kSibling, "uzswap-check");
+  if (started.ok()) return "a process beside the program";
+  return std::string("threads in the program (a process beside it: ") +
+         strerror(started.error().errno_value) + ")";
 }
 
 void PrintMemory() {
@@ -72,6 +84,7 @@ int CheckCommand() {
   Line("kernel", kernel);
   PrintUserfaultfd(probe, around);
   Line("PAGEMAP_SCAN", YesNo(os::ProbePagemapScan()));
+  Line("engine", EngineHomeHere());
   PrintMemory();
   const Refusal* missing = RefusalOf(preload);
   Line("preload library", missing != nullptr ? "not found" : std::get<std::string>(preload));

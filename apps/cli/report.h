@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "figures.h"
@@ -39,6 +40,8 @@ struct Report {
   std::vector<ProcessReport> processes;
   uint64_t processes_seen = 0;
   uint64_t processes_unmanaged = 0;  // without a record, or without uzswap
+  // What the broker has counted (session/broker_record.h), by name.
+  std::vector<std::pair<const char*, uint64_t>> broker;
 };
 
 std::string ToJson(const Report& report);

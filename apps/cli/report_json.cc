@@ -69,6 +69,9 @@ std::string ToJson(const Report& report) {
   json["at_exit"] = GaugesOf(report.at_exit);
   json["processes_seen"] = report.processes_seen;
   json["processes_unmanaged"] = report.processes_unmanaged;
+  Json broker = Json::object();
+  for (const auto& [name, count] : report.broker) broker[name] = count;
+  json["broker"] = std::move(broker);
   json["processes"] = ProcessesOf(report);
   // Arguments need not be UTF-8; JSON must be.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -78,6 +78,8 @@ std::string ToTable(const Report& report) {
   text += Row("peak resident", Size(total[Figure::resident_bytes_peak]),
               ShareOfLimit(report, total[Figure::resident_bytes_peak]));
   text += Row("peak pool", Size(total[Figure::pool_total_size_peak]));
+  text += Row("metadata", Size(total[Figure::metadata_bytes]),
+              "of peak resident: uzswap's tables, buffers and stacks at the end");
   text += RatioRow(total);
   text += Row("pages out", Grouped(total[Figure::zswpout]),
               fmt::format("{} same-filled at the end", Grouped(total[Figure::same_filled_pages])));

@@ -74,6 +74,13 @@ TEST_F(ReportTest, TheAccountBalancesWhileProcessesComeAndGo) {
   ExpectBalanced(last);
 }
 
+TEST_F(ReportTest, TheCountersOfTheBrokerAreReported) {
+  session_.broker_counters().refused_joins.Add(3);
+  const Json json = JsonOf(watch_, false);
+  EXPECT_EQ(json["broker"]["refused_joins"], 3);
+  EXPECT_EQ(json["broker"]["connections"], 0);
+}
+
 TEST_F(ReportTest, RecordsAreBoundedTheAccountIsNot) {
   constexpr size_t kLives = Watch::kRecordsMax + 50;
   for (size_t i = 0; i < kLives; ++i) {
@@ -148,14 +155,16 @@ TEST(ReportTextTest, TheTableSaysWhatMatters) {
   report.wall_seconds = 12.345;
   report.total[Figure::resident_bytes_peak] = 48 << 20;
   report.total[Figure::pool_total_size_peak] = 10 << 20;
+  report.total[Figure::metadata_bytes] = 3 << 20;
   report.total[Figure::stored_pages] = 7680;
   report.total[Figure::pool_total_size] = 10 << 20;
   report.total[Figure::faults] = 1234567;
   report.total.fault_ns = {8100, 12000, 24000, 90000, 1'200'000};
   const std::string table = ToTable(report);
-  for (const char* part : {"python3 ended with status 0 after 12.35 s", "64.0 MiB   zstd, zbud",
-                           "48.0 MiB   75.0 % of the limit", "10.0 MiB", "3.00   30.0 MiB stored",
-                           "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
+  for (const char* part :
+       {"python3 ended with status 0 after 12.35 s", "64.0 MiB   zstd, zbud",
+        "48.0 MiB   75.0 % of the limit", "10.0 MiB", "3.0 MiB   of peak resident",
+        "3.00   30.0 MiB stored", "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
     EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
   }
   report.signal = 9;

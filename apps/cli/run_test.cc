@@ -220,6 +220,7 @@ TEST_F(RunTest, CheckAgreesWithRun) {
   const Ended ended = RunToEnd({Binary("UZSWAP_BINARY"), "check"});
   EXPECT_EQ(ended.status, 0) << ended.errors;
   EXPECT_TRUE(Contains(ended.output, "uzswap run works here")) << ended.output;
+  EXPECT_TRUE(Contains(ended.output, "a process beside the program")) << ended.output;
 }
 
 // By default a user without privilege cannot open userfaultfd. The message names the fixes: the

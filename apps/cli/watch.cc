@@ -87,6 +87,10 @@ Report Watch::MakeReport(bool running) const {
   raise(Figure::pool_total_size_peak, session_.TreePoolPeak());
   report.processes_seen = session_.ClaimCount();
   report.processes_unmanaged = session_.RefusedClaims() + session_.UnmanagedCount();
+  const BrokerCounters& broker = session_.broker_counters();
+#define UZ_REPORT_COUNTER(name) report.broker.emplace_back(#name, broker.name.Get());
+  UZ_BROKER_COUNTERS(UZ_REPORT_COUNTER)
+#undef UZ_REPORT_COUNTER
   return report;
 }
 

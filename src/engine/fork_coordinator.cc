@@ -62,7 +62,7 @@ void ForkCoordinator::Serve() {
       case Turn::kHolding:
         os::FutexWait(&state_, kFrozen, kRescueAfterNs);
         if (state() != ForkState::kFrozen) break;
-        counters_.rescues.Add();
+        port_->statistics().fork_rescues.Add();
         port_->Rescue(forking_thread_.load(std::memory_order_relaxed));
         break;
     }
@@ -133,11 +133,11 @@ void ForkCoordinator::Prepare() {
     if (!port_->active()) return;
     const bool stayed = RootsStayed();
     if (stayed || i == kTriesMax) {
-      if (!stayed) counters_.roots_given_up.Add();
+      if (!stayed) port_->statistics().fork_roots_given_up.Add();
       port_->OpenForChild();
       return;
     }
-    counters_.roots_left.Add();
+    port_->statistics().fork_roots_retried.Add();
     RequestAndWait(ForkState::kThawRequested, ForkState::kThawed);
   }
 }

@@ -31,8 +31,8 @@
 #include <atomic>
 #include <cstdint>
 
-#include "base/counter.h"
 #include "base/mutex.h"
+#include "base/statistics.h"
 #include "engine/fork_roots.h"
 #include "pager/residence.h"
 
@@ -88,17 +88,13 @@ class ForkPort {
   virtual Residence Where(uint64_t address) = 0;
   virtual Residence WhereFrozen(uint64_t address) = 0;
   virtual void NoteBroughtIn() = 0;
+  // Of this process. Both sides count in it.
+  virtual Statistics& statistics() = 0;
   // Frozen, and about to fork: opens the backing file for the child.
   virtual void OpenForChild() = 0;
 
  protected:
   ~ForkPort() = default;
-};
-
-struct ForkCounters {
-  RelaxedCounter roots_left;      // times a root had been swapped out again before the freeze
-  RelaxedCounter roots_given_up;  // forks that went on with a root swapped out
-  RelaxedCounter rescues;         // times a frozen engine looked after the forking thread
 };
 
 class ForkCoordinator {
@@ -136,7 +132,6 @@ class ForkCoordinator {
     // Acquire: what the other side wrote before it gave up the turn is seen.
     return static_cast<ForkState>(state_.load(std::memory_order_acquire));
   }
-  [[nodiscard]] const ForkCounters& counters() const { return counters_; }
 
   // One request of the forking thread, without waiting for its answer. For Prepare, and for tests
   // that step both sides.
@@ -157,7 +152,6 @@ class ForkCoordinator {
   std::atomic<uint32_t> forking_thread_{0};
   // 1: the daemon is ready. Release by the daemon, acquire by the child's first thread.
   std::atomic<uint32_t> ready_{0};
-  ForkCounters counters_;
 };
 
 }  // namespace uzswap

@@ -154,7 +154,7 @@ TEST_F(ForkCoordinatorTest, ASwappedOutRootIsTouched) {
   fork_.Prepare();
   EXPECT_EQ(port_.brought_in, 1);
   fork_.ParentAfter();
-  EXPECT_EQ(fork_.counters().roots_left.Get(), 0u);
+  EXPECT_EQ(port_.figures.fork_roots_retried.Get(), 0u);
 }
 
 // The daemon swaps the root out again between the touch and the freeze, `times` times.
@@ -177,11 +177,11 @@ void ForkWithRestlessRoot(int times, int* tries, uint64_t* given_up) {
   fork.ParentAfter();
   const Log log = port.Log();
   *tries = static_cast<int>(std::count(log.begin(), log.end(), "freeze"));
-  *given_up = fork.counters().roots_given_up.Get();
+  *given_up = port.figures.fork_roots_given_up.Get();
   EXPECT_EQ(std::count(log.begin(), log.end(), "file"), 1);
   EXPECT_EQ(std::count(log.begin(), log.end(), "thaw"), *tries);
   EXPECT_EQ(std::count(log.begin(), log.end(), "list"), *tries);
-  EXPECT_EQ(fork.counters().roots_left.Get(), static_cast<uint64_t>(*tries - 1));
+  EXPECT_EQ(port.figures.fork_roots_retried.Get(), static_cast<uint64_t>(*tries - 1));
 }
 
 TEST(ForkCoordinatorRoots, ThatLeaveAgainAreTriedAgainAFewTimes) {
@@ -209,7 +209,7 @@ TEST_F(ForkCoordinatorTest, AForkingThreadThatStaysAwayIsRescued) {
     os::FutexWait(&rescued, 0, 10'000'000);
   }
   EXPECT_EQ(port_.rescued_thread, os::ThreadNumber());
-  EXPECT_GE(fork_.counters().rescues.Get(), 1u);
+  EXPECT_GE(port_.figures.fork_rescues.Get(), 1u);
   fork_.ParentAfter();
 }
 

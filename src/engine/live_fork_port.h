@@ -40,7 +40,8 @@ class LiveForkPort final : public ForkPort {
   const uint64_t* thread_hints(size_t* count) override;
   Residence Where(uint64_t address) override;
   Residence WhereFrozen(uint64_t address) override;
-  void NoteBroughtIn() override { parts_.member->statistics().fork_pages_brought_in.Add(); }
+  void NoteBroughtIn() override { statistics().fork_pages_brought_in.Add(); }
+  Statistics& statistics() override { return parts_.member->statistics(); }
   void OpenForChild() override { parts_.paging->OpenForChild(); }
 
  private:

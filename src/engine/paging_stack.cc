@@ -11,6 +11,9 @@ void PagingStack::Init(const Parts& parts, const Watermarks& watermarks) {
 }
 
 Result<void> PagingStack::OpenUserFaults() {
+  RelaxedCounter* const unknown = &parts_.member->statistics().unknown_errnos;
+  user_fault_.CountUnknownIn(unknown);
+  release_fault_.CountUnknownIn(unknown);
   Result<void> opened = user_fault_.Open(os::LinuxUserFault::Events::kAll);
   if (!opened.ok()) return opened;
   opened = release_fault_.Open(os::LinuxUserFault::Events::kNone);

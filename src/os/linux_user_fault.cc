@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "base/check.h"
 #include "base/units.h"
@@ -26,9 +27,11 @@ int Ioctl(int descriptor, unsigned long request, void* argument) {
   return static_cast<int>(syscall(SYS_ioctl, descriptor, request, argument));
 }
 
-PortOutcome OutcomeOf(int error) {
+// All that ioctl_userfaultfd(2) documents, and what Linux 6.18 can return besides.
+std::optional<PortOutcome> OutcomeOf(int error) {
   switch (error) {
     case EAGAIN:
+    case EINTR:
       return PortOutcome::kRetry;
     case EEXIST:
       return PortOutcome::kExists;
@@ -39,20 +42,15 @@ PortOutcome OutcomeOf(int error) {
       return PortOutcome::kBusy;
     case EINVAL:
     case EFAULT:
+    case EPERM:
+    case EHWPOISON:
       return PortOutcome::kRefused;
     case ENOMEM:
+    case ENOSPC:
       return PortOutcome::kNoMemory;
     default:
-      PanicOperands(__FILE__, __LINE__, "userfaultfd returned an unknown errno",
-                    static_cast<uint64_t>(error), 0);
+      return std::nullopt;
   }
-}
-
-// `answer` is the kernel's signed last member: bytes done, or a negative errno.
-PortResult ResultOf(int status, int64_t answer, uint64_t length) {
-  if (status == 0) return {PortOutcome::kDone, length};
-  const int error = errno;
-  return {OutcomeOf(error), answer > 0 ? static_cast<uint64_t>(answer) : 0};
 }
 
 UserFaultEvent Translate(const abi::UffdMessage& message) {
@@ -86,6 +84,15 @@ UserFaultEvent Translate(const abi::UffdMessage& message) {
 }
 
 }  // namespace
+
+// `answer` is the kernel's signed last member: bytes done, or a negative errno.
+PortResult LinuxUserFault::ResultOf(int status, int64_t answer, uint64_t length) {
+  if (status == 0) return {PortOutcome::kDone, length};
+  const std::optional<PortOutcome> outcome = OutcomeOf(errno);
+  // The caller keeps what it has, and what cannot be kept then is a check of the caller.
+  if (!outcome && unknown_errnos_ != nullptr) unknown_errnos_->Add();
+  return {outcome.value_or(PortOutcome::kRefused), answer > 0 ? static_cast<uint64_t>(answer) : 0};
+}
 
 Result<void> LinuxUserFault::Open(Events events) {
   UZ_CHECK(!open());

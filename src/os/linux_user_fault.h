@@ -13,6 +13,7 @@
 #ifndef UZSWAP_OS_LINUX_USER_FAULT_H_
 #define UZSWAP_OS_LINUX_USER_FAULT_H_
 
+#include "base/counter.h"
 #include "base/result.h"
 #include "os/user_fault_port.h"
 
@@ -33,6 +34,8 @@ class LinuxUserFault final : public UserFaultPort {
   void Close();
   // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
+  // Counts the errnos that are not documented; they are taken as refusals. `counter` outlives this.
+  void CountUnknownIn(RelaxedCounter* counter) { unknown_errnos_ = counter; }
   // For a process that keeps it open too. -1: not open.
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] bool open() const { return descriptor_ >= 0; }
@@ -48,7 +51,10 @@ class LinuxUserFault final : public UserFaultPort {
   Result<void> Register(uint64_t start, uint64_t length) override;
 
  private:
+  PortResult ResultOf(int status, int64_t answer, uint64_t length);
+
   int descriptor_ = -1;
+  RelaxedCounter* unknown_errnos_ = nullptr;
 };
 
 }  // namespace uzswap::os

@@ -18,7 +18,8 @@ class Readahead {
  public:
   static constexpr size_t kWindowMax = 32;
 
-  // How many pages to bring for a fault at `address`.
+  // How many pages to bring for a fault at `address`. The same again for a fault that is tried
+  // again.
   size_t Window(uint64_t address) {
     ++clock_;
     Stream* oldest = &streams_[0];
@@ -26,13 +27,15 @@ class Readahead {
       if (address - stream.next < kReach) {
         current_ = &stream;
         stream.used = clock_;
+        if (stream.asked == address) return stream.window;
+        stream.asked = address;
         stream.window = stream.window * 2 < kWindowMax ? stream.window * 2 : kWindowMax;
         return stream.window;
       }
       if (stream.used < oldest->used) oldest = &stream;
     }
     current_ = oldest;
-    *oldest = {address, 1, clock_};
+    *oldest = {address, address, 1, clock_};
     return 1;
   }
   // The run for which Window() was called ended at `end`: a fault there continues the stream.
@@ -44,6 +47,7 @@ class Readahead {
 
   struct Stream {
     uint64_t next = UINT64_MAX;
+    uint64_t asked = UINT64_MAX;  // the last fault of the stream
     size_t window = 1;
     uint64_t used = 0;
   };

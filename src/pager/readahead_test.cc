@@ -26,6 +26,15 @@ TEST(Readahead, AWalkDoublesItsWindowUpToTheMost) {
   }
 }
 
+TEST(Readahead, AFaultThatIsTriedAgainGetsTheSameWindow) {
+  Readahead streams;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(streams.Window(kFar), 1u);
+  streams.NoteEnd(kFar + kPage);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(streams.Window(kFar + 2 * kPage), 2u);
+  streams.NoteEnd(kFar + 4 * kPage);
+  EXPECT_EQ(streams.Window(kFar + 4 * kPage), 4u);
+}
+
 TEST(Readahead, ALittleAheadContinuesAndFurtherDoesNot) {
   struct Case {
     uint64_t beyond;

@@ -27,34 +27,41 @@ struct BrokerAddress {
   BrokerSecret proof;
 };
 
+// clang-format off
+#define UZ_BROKER_COUNTERS(X) \
+  X(start_failures)         /* the runner could not start the broker */ \
+  X(connections)            /* accepted */ \
+  X(failed_accepts)         /* accept(2) failed */ \
+  X(unknown_peers)          /* the process of a client is not known; the client is dropped */ \
+  X(displaced_clients)      /* dropped for a new client, because there are too many */ \
+  X(idle_clients)           /* dropped: sent nothing for too long */ \
+  X(malformed_requests)     /* dropped: not a request of this version */ \
+  X(wrong_tokens)           /* dropped */ \
+  X(unsent_replies)         /* dropped: the reply could not be sent */ \
+  X(opened)                 /* requests for a file that were served */ \
+  X(failed_opens)           /* the kernel refused to open the file */ \
+  X(ended_processes)        /* the process ended while its file was opened */ \
+  X(refused_programs)       /* a task folder of a process with other memory */ \
+  X(unverified_programs)    /* served, although the memory could not be compared */ \
+  X(offers)                 /* descriptors that were kept */ \
+  X(refused_offers)         /* the number was in use */ \
+  X(taken_offers) \
+  X(missed_takes)           /* no offer with this number */ \
+  X(withdrawn_offers) \
+  X(missed_withdrawals)     /* no offer with this number */ \
+  X(expired_offers)         /* too old */ \
+  X(guards)                 /* engine processes that were guarded (broker/guard.h) */ \
+  X(refused_guards)         /* there were too many */ \
+  X(killed_programs)        /* their engine process had ended before them */ \
+  X(joins)                  /* processes that were given the session */ \
+  X(refused_joins)          /* not a descendant of the runner */ \
+  X(displaced_offers)       /* dropped for a new one, because there are too many */
+// clang-format on
+
 struct BrokerCounters {
-  RelaxedCounter start_failures;      // the runner could not start the broker
-  RelaxedCounter connections;         // accepted
-  RelaxedCounter failed_accepts;      // accept(2) failed
-  RelaxedCounter unknown_peers;       // the process of a client is not known; the client is dropped
-  RelaxedCounter displaced_clients;   // dropped for a new client, because there are too many
-  RelaxedCounter idle_clients;        // dropped: sent nothing for too long
-  RelaxedCounter malformed_requests;  // dropped: not a request of this version
-  RelaxedCounter wrong_tokens;        // dropped
-  RelaxedCounter unsent_replies;      // dropped: the reply could not be sent
-  RelaxedCounter opened;              // requests for a file that were served
-  RelaxedCounter failed_opens;        // the kernel refused to open the file
-  RelaxedCounter ended_processes;     // the process ended while its file was opened
-  RelaxedCounter refused_programs;    // a task folder of a process with other memory
-  RelaxedCounter unverified_programs;  // served, although the memory could not be compared
-  RelaxedCounter offers;               // descriptors that were kept
-  RelaxedCounter refused_offers;       // the number was in use
-  RelaxedCounter taken_offers;
-  RelaxedCounter missed_takes;  // no offer with this number
-  RelaxedCounter withdrawn_offers;
-  RelaxedCounter missed_withdrawals;  // no offer with this number
-  RelaxedCounter expired_offers;      // too old
-  RelaxedCounter guards;              // engine processes that were guarded (broker/guard.h)
-  RelaxedCounter refused_guards;      // there were too many
-  RelaxedCounter killed_programs;     // their engine process had ended before them
-  RelaxedCounter joins;               // processes that were given the session
-  RelaxedCounter refused_joins;       // not a descendant of the runner
-  RelaxedCounter displaced_offers;    // dropped for a new one, because there are too many
+#define UZ_DECLARE_COUNTER(name) RelaxedCounter name;
+  UZ_BROKER_COUNTERS(UZ_DECLARE_COUNTER)
+#undef UZ_DECLARE_COUNTER
 };
 
 }  // namespace uzswap

@@ -47,7 +47,7 @@ MODULES = (
     "test_os",
     "test_posix",
 )
-DEADLINE_S = 1500.0
+DEADLINE_S = 1500.0 * harness.SLOWNESS
 # Below this a limit is more about the interpreter's own working set than about the test.
 LEAST = 4 * MIB
 

@@ -68,7 +68,7 @@ def use_proxy(place: Place) -> str:
 
 
 def use_nginx(place: Place) -> str:
-    files = web.at_once(lambda _: web.answer(place, "GET", "/corpus.txt"), 8)
+    files = web.at_once(lambda _: web.answer(place, "GET", "/corpus.txt"), 4)
     return files + "\n" + use_proxy(place)
 
 
@@ -156,7 +156,7 @@ def fastcgi(place: Place, script: str, query: str = "") -> str:
 
 
 def use_php(place: Place) -> str:
-    return web.at_once(lambda part: fastcgi(place, "page.php", f"part={part % 6}"), 16, clients=4)
+    return web.at_once(lambda part: fastcgi(place, "page.php", f"part={part % 6}"), 8, clients=4)
 
 
 APACHE = """
@@ -199,7 +199,7 @@ def use_apache(place: Place) -> str:
     def page(part: int) -> str:
         return web.text_of(place, f"/page.php?part={part % 6}")
 
-    return web.at_once(page, 16, clients=4)
+    return web.at_once(page, 8, clients=4)
 
 
 UWSGI_APP = """
@@ -239,7 +239,7 @@ def uwsgi_command(place: Place) -> list[str]:
 
 
 def use_uwsgi(place: Place) -> str:
-    return web.at_once(lambda part: web.text_of(place, f"/words?{part % 37}"), 80, clients=4)
+    return web.at_once(lambda part: web.text_of(place, f"/words?{part % 37}"), 40, clients=4)
 
 
 # --- databases and caches ------------------------------------------------------------------------

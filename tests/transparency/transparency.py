@@ -37,8 +37,7 @@ from harness import MIB, Hierarchy, Run  # noqa: E402
 from rows import GROUPS, TABLE, Held, Row  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-# Only against hangs. A slow machine may need another one.
-DEADLINE_S = float(os.environ.get("UZSWAP_TEST_DEADLINE_S", "60"))
+DEADLINE_S = 60 * harness.SLOWNESS
 # For rows that are known to fail: many of them by a hang.
 KNOWN_DEADLINE_S = DEADLINE_S / 3
 UNSUPPORTED = 77

@@ -60,6 +60,7 @@ class FakeForkPort final : public ForkPort {
     ++brought_in;
     if (on_brought_in) on_brought_in();
   }
+  Statistics& statistics() override { return figures; }
   void OpenForChild() override {
     UZ_CHECK(frozen.load());
     Note("file");
@@ -82,6 +83,7 @@ class FakeForkPort final : public ForkPort {
   std::atomic<int> wakes{0};
   std::atomic<int> brought_in{0};
   DaemonWaker waker;
+  Statistics figures{};
 
  private:
   Residence WhereIs(uint64_t address) {
