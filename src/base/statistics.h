@@ -57,6 +57,8 @@ namespace uzswap {
   X(resident_bytes, kGauge, "anonymous memory as the kernel counts it, pool included")           \
   X(resident_bytes_peak, kPeak, "largest resident_bytes")                                        \
   X(adopted_bytes, kGauge, "bytes of the mappings registered with userfaultfd")                  \
+  X(mappings_left, kGauge,                                                                       \
+    "mappings that are not registered, because the process would have too many")                 \
   X(swapcache_bytes, kGauge, "bytes of the staging frames")                                      \
   X(metadata_bytes, kGauge, "of resident_bytes, uzswap's own tables, buffers and stacks")        \
   /* Faults and reclaim. */                                                                      \

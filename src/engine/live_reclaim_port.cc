@@ -106,6 +106,7 @@ void LiveReclaimPort::WarnIfStuck() {
 void LiveReclaimPort::ScanMappings() {
   PagerSink sink(parts_.paging->pager());
   parts_.scanner->Scan(sink);
+  statistics().mappings_left.Set(parts_.scanner->mappings_left());
   PinRobustMutexes(sink);
   CheckDiscards();
 }

@@ -20,6 +20,7 @@ bool IsOfLibraries(const os::MapsEntry& entry) { return !entry.anonymous || entr
 Result<void> RangeScanner::Open() {
   Result<void> opened = maps_.Open();
   if (!opened.ok()) return opened;
+  budget_.SetMax(os::MaxMappings().value_or(MappingBudget::kUsualMax));
   return tasks_.Open();
 }
 
@@ -83,6 +84,7 @@ size_t RangeScanner::Scan(RangeSink& sink) {
   os::UnlockOwnRanges();
   RefreshThreads();
   maps_.Rewind();
+  budget_.BeginWalk();
   size_t adopted = 0;
   os::MapsEntry previous;
   os::MapsEntry entry;
@@ -91,10 +93,13 @@ size_t RangeScanner::Scan(RangeSink& sink) {
     entry = next;
     more = maps_.Next(&next);
     if (!more) next = {};
-    if (Judge(entry, previous, next) != AdoptionVerdict::kAdopt) continue;
+    const bool adoptable = Judge(entry, previous, next) == AdoptionVerdict::kAdopt;
+    budget_.Note(entry, adoptable);
+    if (!adoptable || !budget_.Permits(entry, previous, next)) continue;
     const AddressRange pinned = DescriptorIn(entry.start, entry.end);
     if (sink.Adopt({entry.start, entry.end}, pinned)) ++adopted;
   }
+  budget_.EndWalk();
   // Threads that began during the walk are among them.
   RefreshThreads();
   for (size_t i = 0; i < thread_count_; ++i) {

@@ -26,6 +26,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "engine/mapping_budget.h"
 #include "os/procfs.h"
 
 namespace uzswap {
@@ -82,6 +83,8 @@ class RangeScanner {
   void ForEachThread(void (*visit)(void* context, uint32_t thread), void* context) {
     tasks_.ForEach(visit, context);
   }
+  // Mappings that the last Scan did not adopt, because the process would have too many.
+  [[nodiscard]] uint64_t mappings_left() const { return budget_.left(); }
   [[nodiscard]] size_t thread_count() const { return thread_count_; }
   [[nodiscard]] const uint64_t* thread_hints() const { return threads_; }
 
@@ -98,6 +101,7 @@ class RangeScanner {
 
   os::MapsReader maps_;
   os::TaskReader tasks_;
+  MappingBudget budget_;
   uint64_t default_stack_bytes_ = 0;
   uint64_t threads_[kThreadsMax] = {};
   size_t thread_count_ = 0;

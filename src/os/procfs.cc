@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/parse_size.h"
 #include "os/program.h"
 #include "os/read_file.h"
 #include "os/text_line.h"
@@ -296,6 +297,13 @@ void TaskReader::ForEach(void (*visit)(void* context, uint32_t thread), void* co
       at += entry->length;
     }
   }
+}
+
+std::optional<uint64_t> MaxMappings() {
+  char buffer[32];
+  const Result<std::string_view> text = ReadSmallFile("/proc/sys/vm/max_map_count", buffer);
+  if (!text.ok()) return std::nullopt;
+  return ParseDecimal(text.value().substr(0, text.value().find('\n')));
 }
 
 uint64_t ThreadDescriptorHint(uint32_t thread) {

@@ -166,6 +166,9 @@ class TaskReader {
   alignas(8) char buffer_[4096];
 };
 
+// vm.max_map_count: how many mappings a process may have. Nothing if it cannot be read.
+std::optional<uint64_t> MaxMappings();
+
 // An address inside the descriptor (struct pthread) of a thread of the C library. It is the head of
 // the thread's robust list, which the kernel knows. 0 for threads without a robust list.
 uint64_t ThreadDescriptorHint(uint32_t thread);

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <gtest/gtest.h>
 #include <memory>
@@ -283,6 +284,13 @@ TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {
   EXPECT_GE(tasks.ProcessorOf(number), 0);
   stop.set_value();
   other.join();
+}
+
+TEST(MaxMappings, IsTheKernelsSetting) {
+  std::ifstream file("/proc/sys/vm/max_map_count");
+  uint64_t expected = 0;
+  ASSERT_TRUE(file >> expected);
+  EXPECT_EQ(MaxMappings(), expected);
 }
 
 TEST(TaskReader, NobodyThere) {
