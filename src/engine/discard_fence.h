@@ -61,7 +61,7 @@ class DiscardFence {
  private:
   Look look_ = nullptr;
   const void* context_ = nullptr;
-  uint32_t threads_[kThreadsMax] = {};
+  uint32_t threads_[kThreadsMax];  // the first count_
   size_t count_ = 0;
   bool armed_ = false;
   bool too_many_ = false;

@@ -103,7 +103,8 @@ class RangeScanner {
   os::TaskReader tasks_;
   MappingBudget budget_;
   uint64_t default_stack_bytes_ = 0;
-  uint64_t threads_[kThreadsMax] = {};
+  // The first thread_count_. The rest is not initialised: its pages would be in use from the start.
+  uint64_t threads_[kThreadsMax];
   size_t thread_count_ = 0;
 };
 

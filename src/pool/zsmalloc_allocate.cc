@@ -7,7 +7,7 @@
 namespace uzswap {
 
 AllocateResult ZsmallocPool::AllocateObject(size_t size, uint64_t owner_key, uint32_t pins) {
-  const uint32_t shard = ThreadShard() % kShards;
+  const uint32_t shard = ThreadShard() % shards_in_use_;
   if (!IsBuilt(shard)) BuildShard(shard);
   const uint32_t home = shard * kGroupsInShard + classes_.ClassFor(size);
   const uint32_t index = handles_.TakeIndex();

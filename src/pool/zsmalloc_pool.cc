@@ -7,7 +7,9 @@ namespace uzswap {
 
 Result<void> ZsmallocPool::Init(const ZsmallocOptions& options) {
   UZ_CHECK(options.chain >= kChainMin && options.chain <= kChainMax);
+  UZ_CHECK(options.shards >= 1 && options.shards <= kShards);
   classes_ = SizeClassTable(options.chain);
+  shards_in_use_ = options.shards;
   if (Result<void> made = pages_.Init(options.pool.arena->capacity().raw()); !made.ok())
     return made;
   auto memory =

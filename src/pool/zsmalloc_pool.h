@@ -67,10 +67,15 @@ namespace uzswap {
 struct ZsmallocOptions {
   PoolOptions pool;
   uint32_t chain = 16;  // most frames in a zspage
+  // Threads are spread over so many shards, 1 to ZsmallocPool::kShards. A shard has 176 KiB of
+  // groups, and zspages that are not full: a small pool needs few.
+  uint32_t shards = 8;
 };
 
 class ZsmallocPool final : public HandlePool {
  public:
+  static constexpr uint32_t kShards = 8;  // bits of plenty_
+
   ZsmallocPool() = default;
   ~ZsmallocPool() override;
   // Call once, before any other function. Fails if the kernel grants no address space.
@@ -133,7 +138,6 @@ class ZsmallocPool final : public HandlePool {
     uint32_t position = 0;
   };
 
-  static constexpr uint32_t kShards = 8;  // bits of plenty_
   static constexpr uint32_t kGroupsInShard = 256;
   static constexpr uint64_t kStampEvery = 64;
   // A position that is larger than the object by at most 1/kSpill is better than a new frame.
@@ -229,6 +233,7 @@ class ZsmallocPool final : public HandlePool {
   os::Mapping group_memory_;
   Group* groups_ = nullptr;  // kShards * kGroupsInShard; built one shard at a time
   std::atomic<bool> shard_built_[kShards] = {};
+  uint32_t shards_in_use_ = kShards;
   Mutex build_mutex_{LockRank::kPoolSetup};
   Mutex compact_mutex_{LockRank::kPoolCompaction};
   uint32_t compact_class_ UZ_GUARDED_BY(compact_mutex_) = 0;

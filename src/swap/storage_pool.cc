@@ -6,6 +6,17 @@
 
 namespace uzswap {
 
+namespace {
+
+// Two threads store at the same time in a small pool at most, and rarely into the same class.
+uint32_t ShardsFor(PageCount frames) {
+  constexpr uint64_t kFramesOfShard = (uint64_t{64} << 20) >> kPageShift;
+  const uint64_t shards = frames.raw() / kFramesOfShard;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(shards, 1, ZsmallocPool::kShards));
+}
+
+}  // namespace
+
 Result<void> StoragePool::Init(PoolKind kind, Bytes limit) {
   const PageCount frames = PagesCovering(limit);
   Result<void> done = arena_.Init({.capacity = frames, .access = FrameAccess::kAlways});
@@ -15,7 +26,7 @@ Result<void> StoragePool::Init(PoolKind kind, Bytes limit) {
     case PoolKind::kZbud:
       return zbud_.emplace().Init(options);
     case PoolKind::kZsmalloc:
-      return zsmalloc_.emplace().Init({.pool = options});
+      return zsmalloc_.emplace().Init({.pool = options, .shards = ShardsFor(frames)});
   }
   Panic(__FILE__, __LINE__, "unknown kind of pool");
 }
