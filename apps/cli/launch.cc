@@ -157,7 +157,8 @@ OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& 
     return Refusal{kCannotDo, std::string("pipe: ") + strerror(errno), ""};
   }
   const pid_t runner = getpid();
-  const pid_t child = fork();
+  // The child only makes system calls until it executes, so it can share the runner's memory.
+  const pid_t child = vfork();
   if (child == 0) {
     Become(path.c_str(), arguments.data(), variables.data(), signals, runner, report[1]);
   }

@@ -176,10 +176,11 @@ siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const 
   }
 }
 
-// The engine of a process that has ended ends a moment later, and counts until then.
-void AwaitEngines(const Session& session) {
+// The engine of a process that has ended ends a moment later, and counts until then. It is a child
+// of the runner if the program was.
+void AwaitEngines(const Session& session, const SignalRelay& signals) {
   for (int i = 0; i < kEngineAttempts && session.EndingCount() != 0; ++i) {
-    poll(nullptr, 0, kEnginePauseMs);
+    signals.PauseForChild(kEnginePauseMs);
   }
 }
 
@@ -232,7 +233,7 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
   const End end =
       ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get(), broker));
-  AwaitEngines(session);
+  AwaitEngines(session, signals);
   // Not left to the first process of a container, which may not reap.
   ReapOrphans(0, broker);
   broker.EndIfUnused();

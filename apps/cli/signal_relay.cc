@@ -1,6 +1,7 @@
 #include "signal_relay.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -98,6 +99,14 @@ bool SignalRelay::Relay(pid_t child) const {
     }
   }
   return child_changed;
+}
+
+void SignalRelay::PauseForChild(int timeout_ms) const {
+  pollfd ready = {descriptor_, POLLIN, 0};
+  poll(&ready, 1, timeout_ms);
+  signalfd_siginfo info = {};
+  while (read(descriptor_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+  }
 }
 
 void SignalRelay::FollowStop(int signal) {
