@@ -34,8 +34,8 @@ class SignalRelay {
   // Reads the signals that have arrived and sends them on to `child`; true if the state of a
   // child has changed.
   bool Relay(pid_t child) const;
-  // After CMD has ended: sleeps until a signal has arrived, SIGCHLD of another child for example, or
-  // the timeout has passed. Drops what has arrived.
+  // After CMD has ended: sleeps until a signal has arrived, SIGCHLD of another child for example,
+  // or the timeout has passed. Drops what has arrived.
   void PauseForChild(int timeout_ms) const;
   // CMD was stopped by `signal`: stops the runner too if a terminal controls it.
   static void FollowStop(int signal);
