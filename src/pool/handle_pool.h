@@ -87,7 +87,9 @@ class HandlePool : public Pool {
       const Number seen = number.load(std::memory_order_relaxed);
       auto& home = home_at(seen);
       LockCounted(home.mutex);
-      if (number.load(std::memory_order_relaxed) == seen) return home;
+      // Acquire pairs with the release of the store that named this home. Its thread wrote to the
+      // unit under the lock of the former home, and may not have held this lock since.
+      if (number.load(std::memory_order_acquire) == seen) return home;
       home.mutex.Unlock();
     }
   }
@@ -102,7 +104,8 @@ class HandlePool : public Pool {
       return;
     }
     auto& old = LockHomeNamedBy(number, home_at);
-    number.store(to, std::memory_order_relaxed);
+    // Release: see LockHomeNamedBy.
+    number.store(to, std::memory_order_release);
     old.mutex.Unlock();
   }
   // The locked home of a live handle; nullptr (nothing locked) if the handle is stale. The lock

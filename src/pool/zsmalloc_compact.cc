@@ -206,7 +206,9 @@ void ZsmallocPool::GatherPartials(uint32_t class_number) {
         page = Sparsest(group, kPartialMask | kGrowableMask);
         if (page == nullptr) break;
         Detach(group, *page);
-        page->home.store(static_cast<uint16_t>(class_number), std::memory_order_relaxed);
+        // Release: who finds this name locks `into`, perhaps before this thread does, and has to
+        // see the zspage detached (LockHomeNamedBy).
+        page->home.store(static_cast<uint16_t>(class_number), std::memory_order_release);
       }
       bool empty = false;
       {
