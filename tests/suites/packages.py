@@ -40,6 +40,7 @@ from servers import SERVERS  # noqa: E402
 PACKAGES: dict[str, Package] = {**SERVERS, **RUNTIMES}
 DEADLINE_S = 300 * harness.SLOWNESS
 CORPUS_BYTES = 12 * MIB
+LEAST = 8 * MIB  # the smallest limit that uzswap accepts
 
 
 def free_port() -> int:
@@ -143,7 +144,7 @@ def examine(name: str, percent: int, hierarchy: Hierarchy) -> list[str]:
         if plain.run.timed_out or not plain.answers:
             return [f"without uzswap: {plain.run.describe_end()}: {plain.run.errors[-1500:]}"]
         need = plain.run.anon_peak
-        limit = need * percent // 100
+        limit = max(LEAST, need * percent // 100)
         found = run_package(package, folder, hierarchy, limit)
     run, stats = found.run, found.run.stats
     print(
