@@ -1,3 +1,5 @@
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -45,10 +47,15 @@ void PrintUserfaultfd(const os::UffdProbe& probe, const os::UffdSurroundings& ar
 
 // Whether an engine can be a process of its own that shares the program's memory.
 std::string EngineHomeHere() {
+  // It becomes a child of this process, which reaps it: the first process of a container may not.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   const auto end_at_once = [](void*) { os::EndProcess(); };
   const Result<uint32_t> started =
       os::StartServiceThread(end_at_once, nullptr, os::ServiceHome::kSibling, "uzswap-check");
-  if (started.ok()) return "a process beside the program";
+  if (started.ok()) {
+    waitpid(static_cast<pid_t>(started.value()), nullptr, __WALL);
+    return "a process beside the program";
+  }
   return std::string("threads in the program (a process beside it: ") +
          strerror(started.error().errno_value) + ")";
 }

@@ -48,8 +48,6 @@ MODULES = (
     "test_posix",
 )
 DEADLINE_S = 1500.0 * harness.SLOWNESS
-# The smallest limit that uzswap accepts.
-LEAST = 8 * MIB
 
 Outcomes = dict[str, str]
 
@@ -104,7 +102,7 @@ def examine(module: str, percent: int, hierarchy: Hierarchy) -> list[str]:
     with harness.scratch_folder() as scratch:
         folder = Path(scratch)
         plain, expected = run_module(module, folder, hierarchy, None)
-        limit = max(LEAST, plain.anon_peak * percent // 100)
+        limit = max(harness.LEAST_LIMIT, plain.anon_peak * percent // 100)
         run, found = run_module(module, folder, hierarchy, limit)
         different = differences(expected, found)
         unsteady: set[str] = set()

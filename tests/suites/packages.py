@@ -38,9 +38,7 @@ from runtimes import RUNTIMES  # noqa: E402
 from servers import SERVERS  # noqa: E402
 
 PACKAGES: dict[str, Package] = {**SERVERS, **RUNTIMES}
-DEADLINE_S = 300 * harness.SLOWNESS
 CORPUS_BYTES = 12 * MIB
-LEAST = 8 * MIB  # the smallest limit that uzswap accepts
 
 
 def free_port() -> int:
@@ -97,7 +95,6 @@ def run_package(package: Package, folder: Path, hierarchy: Hierarchy, limit: int
         play(package, place, answers)
 
     options = {
-        "deadline": DEADLINE_S,
         "folder": place.folder,
         "during": during,
         "settle": True,
@@ -144,7 +141,7 @@ def examine(name: str, percent: int, hierarchy: Hierarchy) -> list[str]:
         if plain.run.timed_out or not plain.answers:
             return [f"without uzswap: {plain.run.describe_end()}: {plain.run.errors[-1500:]}"]
         need = plain.run.anon_peak
-        limit = max(LEAST, need * percent // 100)
+        limit = max(harness.LEAST_LIMIT, need * percent // 100)
         found = run_package(package, folder, hierarchy, limit)
     run, stats = found.run, found.run.stats
     print(

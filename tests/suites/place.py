@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -57,6 +58,13 @@ class Package:
     reload: signal.Signals | None = None
     stop: signal.Signals = signal.SIGTERM
     environment: dict[str, str] = field(default_factory=dict)
+
+
+def as_user(user: str, group: str, command: list[str]) -> list[str]:
+    """For programs that refuse to run as root, or run otherwise then."""
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *command]
 
 
 def tool(command: list[str], give: bytes = b"", environment: dict[str, str] | None = None) -> str:

@@ -3,9 +3,7 @@ processes. Each works through the corpus and prints what it found."""
 
 from __future__ import annotations
 
-import os
-
-from place import Package, Place
+from place import Package, Place, as_user
 
 JAVA = """
 import java.nio.charset.StandardCharsets;
@@ -103,9 +101,7 @@ def chromium_command(place: Place) -> list[str]:
         *(f"--user-data-dir={place.folder}/profile", "--virtual-time-budget=20000", "--dump-dom"),
         f"file://{place.folder}/page.html",
     ]
-    if os.geteuid() != 0:
-        return command
-    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command]
+    return as_user("nobody", "nogroup", command)
 
 
 RUNTIMES: dict[str, Package] = {

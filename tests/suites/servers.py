@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import signal
 import socket
 from pathlib import Path
 
 import web
-from place import Package, Place, pid_from_file, tool
-
-NOBODY = "nobody"
-
-
-def as_user(user: str, command: list[str]) -> list[str]:
-    """For programs that refuse to run as root."""
-    if os.geteuid() != 0:
-        return command
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
-
+from place import Package, Place, as_user, tool
 
 def generation_page(place: Place) -> str:
     return web.text_of(place, "/generation")
@@ -68,7 +57,7 @@ def use_proxy(place: Place) -> str:
 
 
 def use_nginx(place: Place) -> str:
-    files = web.at_once(lambda _: web.answer(place, "GET", "/corpus.txt"), 4)
+    files = web.at_once(lambda _: web.answer(place, "/corpus.txt"), 4)
     return files + "\n" + use_proxy(place)
 
 
@@ -236,7 +225,7 @@ def uwsgi_command(place: Place) -> list[str]:
     return [
         *("uwsgi", "--plugin", "python3", "--http-socket", f"127.0.0.1:{place.port}"),
         *("--master", "--processes", "4", "--wsgi-file", str(place.folder / "app.py")),
-        *("--pidfile", str(place.folder / "pid"), "--uid", NOBODY, "--gid", "nogroup"),
+        *("--pidfile", str(place.folder / "pid"), "--uid", "nobody", "--gid", "nogroup"),
         *("--disable-logging", "--die-on-term"),
     ]
 
@@ -268,22 +257,22 @@ QUERIES = (
 )
 
 
-def postgres_user() -> str:
-    return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+def as_postgres(command: list[str]) -> list[str]:
+    return as_user("postgres", "postgres", command)
 
 
 def configure_postgres(place: Place, generation: int) -> None:
     data = place.folder / "data"
     if not data.exists():
         command = [POSTGRES + "initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "-N"]
-        tool(as_user(postgres_user(), command))
+        tool(as_postgres(command))
     text = POSTGRES_OPTIONS.format(folder=place.folder, generation=generation)
     (data / "postgresql.conf").write_text(text)
 
 
 def postgres_command(place: Place) -> list[str]:
     command = [POSTGRES + "postgres", "-D", str(place.folder / "data"), "-p", str(place.port)]
-    return as_user(postgres_user(), command)
+    return as_postgres(command)
 
 
 def postgres_master(place: Place) -> int:
@@ -308,7 +297,7 @@ def postgres_generation(place: Place) -> str:
 
 def memcached_command(place: Place) -> list[str]:
     return [
-        *("memcached", "-u", NOBODY, "-l", "127.0.0.1", "-p", str(place.port), "-m", "128"),
+        *("memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", str(place.port), "-m", "128"),
         *("-t", "2", "-P", str(place.folder / "pid")),
     ]
 
@@ -464,7 +453,6 @@ SERVERS: dict[str, Package] = {
         memcached_command,
         use=use_memcached,
         generation=memcached_generation,
-        master=pid_from_file,
     ),
     "sshd": Package(
         ("openssh-server", "openssh-client"),

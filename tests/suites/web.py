@@ -15,10 +15,10 @@ from place import Place
 TIMEOUT_S = 120.0
 
 
-def request(place: Place, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+def get(place: Place, path: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", place.port, timeout=TIMEOUT_S)
     try:
-        connection.request(method, path, body=body)
+        connection.request("GET", path)
         reply = connection.getresponse()
         return reply.status, reply.read()
     finally:
@@ -26,7 +26,7 @@ def request(place: Place, method: str, path: str, body: bytes | None = None) -> 
 
 
 def text_of(place: Place, path: str) -> str:
-    status, body = request(place, "GET", path)
+    status, body = get(place, path)
     if status != 200:
         raise ValueError(f"{path}: {status}")
     return body.decode().strip()
@@ -36,8 +36,8 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def answer(place: Place, method: str, path: str, body: bytes | None = None) -> str:
-    status, found = request(place, method, path, body)
+def answer(place: Place, path: str) -> str:
+    status, found = get(place, path)
     return f"{path} {status} {len(found)} {digest(found)}"
 
 

@@ -31,6 +31,7 @@ from typing import IO, NoReturn
 ROOT = Path(__file__).resolve().parent.parent.parent
 MIB = 1 << 20
 SKIP = 77  # what ctest takes for "skipped"
+LEAST_LIMIT = 8 * MIB  # uzswap accepts no smaller one
 HEADROOM = 24 * MIB  # a cgroup's limit above what the tree may hold in anonymous memory
 # Deadlines are only against hangs. A slow machine, for example an emulated one, may need longer
 # ones.
@@ -399,7 +400,7 @@ def sampling(arguments: list[str]) -> Iterator[dict[str, float]]:
             output, _ = sampler.communicate(b"", timeout=END_S)
         finally:
             sampler.kill()
-        # It ends early, with a message, if what it samples has gone: after a failure of the block.
+        # Nothing if the sampler was ended too. Then the failure of the block is what counts.
         if output:
             findings.update(json.loads(output))
 

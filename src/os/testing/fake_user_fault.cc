@@ -88,6 +88,10 @@ uint64_t FakeUserFault::calls(Call call) {
 
 PortResult FakeUserFault::Move(uint64_t destination, uint64_t source, uint64_t length) {
   MutexLock lock(mutex_);
+  return MoveCounted(destination, source, length);
+}
+
+PortResult FakeUserFault::MoveCounted(uint64_t destination, uint64_t source, uint64_t length) {
   const Injection* injection = Count(Call::kMove);
   if (announced_ > 0) return {PortOutcome::kRetry, 0};
   if (injection == nullptr) return MoveLocked(kMainUserfaultfd, destination, source, length);
@@ -97,15 +101,10 @@ PortResult FakeUserFault::Move(uint64_t destination, uint64_t source, uint64_t l
 PortResult FakeUserFault::MoveFromExecutable(uint64_t destination, uint64_t source,
                                              uint64_t length) {
   MutexLock lock(mutex_);
-  const Injection* injection = Count(Call::kMove);
-  if (announced_ > 0) return {PortOutcome::kRetry, 0};
   FakeArea* to = memory_.AreaAt(destination);
-  if (to == nullptr) return {PortOutcome::kGone, 0};
-  to->protection.executable = true;
-  const PortResult result = injection == nullptr
-                                ? MoveLocked(kMainUserfaultfd, destination, source, length)
-                                : MoveAs(*injection, kMainUserfaultfd, destination, source, length);
-  to->protection.executable = false;
+  if (to != nullptr) to->protection.executable = true;
+  const PortResult result = MoveCounted(destination, source, length);
+  if (to != nullptr) to->protection.executable = false;
   return result;
 }
 

@@ -202,6 +202,9 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
 
   // Counts the call. Returns its injection, or nullptr.
   const Injection* Count(Call call) UZ_REQUIRES(mutex_);
+  // A call of the pager: counted, injected, refused while a change is announced.
+  PortResult MoveCounted(uint64_t destination, uint64_t source, uint64_t length)
+      UZ_REQUIRES(mutex_);
   PortResult MoveLocked(int userfaultfd, uint64_t destination, uint64_t source, uint64_t length)
       UZ_REQUIRES(mutex_);
   PortResult MoveAs(const Injection& injection, int userfaultfd, uint64_t destination,
