@@ -10,6 +10,7 @@ are killed and the cgroup is removed afterwards.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import errno
@@ -66,6 +67,17 @@ def end_orderly(number: int, _: object) -> NoReturn:
 # A signal to end must not leave processes and cgroups behind.
 for _number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_number, end_orderly)
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """A request to end waits until the block has ended."""
+    requests = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, requests)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def bin_folder() -> Path:
@@ -148,18 +160,19 @@ def usable(hierarchy: Hierarchy) -> bool:
         if "memory" not in read_words(parent / "cgroup.subtree_control"):
             return False
     trial = parent / f"uzswap-trial-{os.getpid()}"
-    try:
-        trial.mkdir()
-    except OSError:
-        return False
-    try:
-        limit = "memory.limit_in_bytes" if hierarchy.version == 1 else "memory.max"
-        (trial / limit).write_text(str(64 * MIB))
-        return True
-    except OSError:
-        return False
-    finally:
-        trial.rmdir()
+    with unbroken():
+        try:
+            trial.mkdir()
+        except OSError:
+            return False
+        try:
+            limit = "memory.limit_in_bytes" if hierarchy.version == 1 else "memory.max"
+            (trial / limit).write_text(str(64 * MIB))
+            return True
+        except OSError:
+            return False
+        finally:
+            trial.rmdir()
 
 
 def read_words(path: Path) -> list[str]:
@@ -178,7 +191,10 @@ class Cgroup:
 
     def __init__(self, hierarchy: Hierarchy, limit: int | None) -> None:
         self.version = hierarchy.version
-        self.path = Path(tempfile.mkdtemp(prefix="uzswap-", dir=hierarchy.parent))
+        # A request to end may come before `with` has entered.
+        with unbroken():
+            self.path = Path(tempfile.mkdtemp(prefix="uzswap-", dir=hierarchy.parent))
+            atexit.register(self.__exit__)
         if limit is None:
             return
         if self.version == 1:
@@ -196,6 +212,7 @@ class Cgroup:
     def __exit__(self, *_: object) -> None:
         self.kill_all()
         wait_until("removing the cgroup", self._try_remove)
+        atexit.unregister(self.__exit__)
 
     def _try_remove(self) -> bool:
         try:

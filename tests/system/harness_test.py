@@ -108,6 +108,22 @@ class HarnessTest(unittest.TestCase):
         child.communicate(timeout=60)
         self.assertEqual(child.returncode, 128 + 15)
 
+    def test_a_request_to_end_at_any_time_leaves_nothing_behind(self) -> None:
+        # The cgroup that tries whether a limit can be set, and the one of the run, exist for a
+        # moment without being in use.
+        for script in (
+            "while True: harness.find_hierarchy()",
+            "while True: harness.Cgroup(harness.find_hierarchy(), None).__exit__()",
+        ):
+            for _ in range(5):
+                child = subprocess.Popen(
+                    [PYTHON, "-c", f"import harness\n{script}"], cwd=Path(__file__).parent
+                )
+                harness.wait_until("a cgroup", lambda: children_of(self.hierarchy) != self.before)
+                child.terminate()
+                self.assertEqual(child.wait(timeout=60), 128 + 15)
+                self.assertEqual(children_of(self.hierarchy), self.before)
+
     def test_ends_processes_that_outlive_the_command(self) -> None:
         harness.run(["/bin/sh", "-c", "sleep 600 & sleep 600 & exit 3"], self.hierarchy)
 
