@@ -159,20 +159,12 @@ def usable(hierarchy: Hierarchy) -> bool:
                 (parent / "cgroup.subtree_control").write_text("+memory")
         if "memory" not in read_words(parent / "cgroup.subtree_control"):
             return False
-    trial = parent / f"uzswap-trial-{os.getpid()}"
-    with unbroken():
-        try:
-            trial.mkdir()
-        except OSError:
-            return False
-        try:
-            limit = "memory.limit_in_bytes" if hierarchy.version == 1 else "memory.max"
-            (trial / limit).write_text(str(64 * MIB))
-            return True
-        except OSError:
-            return False
-        finally:
-            trial.rmdir()
+    try:
+        trial = Cgroup(hierarchy, 64 * MIB)
+    except OSError:
+        return False
+    with trial:
+        return True
 
 
 def read_words(path: Path) -> list[str]:
@@ -195,6 +187,13 @@ class Cgroup:
         with unbroken():
             self.path = Path(tempfile.mkdtemp(prefix="uzswap-", dir=hierarchy.parent))
             atexit.register(self.__exit__)
+        try:
+            self._set_limit(limit)
+        except OSError:
+            self.__exit__()
+            raise
+
+    def _set_limit(self, limit: int | None) -> None:
         if limit is None:
             return
         if self.version == 1:

@@ -96,17 +96,9 @@ class HarnessTest(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 60)
 
     def test_a_request_to_end_leaves_nothing_behind(self) -> None:
-        script = (
-            "import harness; print('here', flush=True);"
+        self.end_while_it_has_a_cgroup(
             "harness.run(['/bin/sleep', '600'], harness.find_hierarchy())"
         )
-        child = subprocess.Popen(
-            [PYTHON, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parent
-        )
-        harness.wait_until("the run", lambda: children_of(self.hierarchy) != self.before)
-        child.terminate()
-        child.communicate(timeout=60)
-        self.assertEqual(child.returncode, 128 + 15)
 
     def test_a_request_to_end_at_any_time_leaves_nothing_behind(self) -> None:
         # The cgroup that tries whether a limit can be set, and the one of the run, exist for a
@@ -116,13 +108,17 @@ class HarnessTest(unittest.TestCase):
             "while True: harness.Cgroup(harness.find_hierarchy(), None).__exit__()",
         ):
             for _ in range(5):
-                child = subprocess.Popen(
-                    [PYTHON, "-c", f"import harness\n{script}"], cwd=Path(__file__).parent
-                )
-                harness.wait_until("a cgroup", lambda: children_of(self.hierarchy) != self.before)
-                child.terminate()
-                self.assertEqual(child.wait(timeout=60), 128 + 15)
+                self.end_while_it_has_a_cgroup(script)
                 self.assertEqual(children_of(self.hierarchy), self.before)
+
+    def end_while_it_has_a_cgroup(self, script: str) -> None:
+        child = subprocess.Popen(
+            [PYTHON, "-c", f"import harness\n{script}"], cwd=Path(__file__).parent
+        )
+        self.addCleanup(child.kill)
+        harness.wait_until("a cgroup", lambda: children_of(self.hierarchy) != self.before)
+        child.terminate()
+        self.assertEqual(child.wait(timeout=60), 128 + 15)
 
     def test_ends_processes_that_outlive_the_command(self) -> None:
         harness.run(["/bin/sh", "-c", "sleep 600 & sleep 600 & exit 3"], self.hierarchy)
