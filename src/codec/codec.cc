@@ -76,17 +76,21 @@ Result<void> CodecContext::Init(const Codec& codec) {
   return {};
 }
 
-CompressOutcome CodecContext::Compress(std::span<const std::byte> page, std::span<std::byte> out) {
+CompressOutcome CodecContext::Compress(std::span<const std::byte> page, std::span<std::byte> out,
+                                       const Dictionary* dictionary) {
   UZ_CHECK_LE(page.size(), kCodecUnitMax);
+  UZ_DCHECK(dictionary == nullptr || !dictionary->empty());
   // An object that is as large as its page saves nothing. Such a page is stored uncompressed.
   const size_t room = std::min(out.size(), page.size() - 1);
-  const size_t size = room == 0 ? 0 : codec_->Deflate(workspace_, page, out.first(room));
+  const size_t size =
+      room == 0 ? 0 : codec_->Deflate(workspace_, page, out.first(room), dictionary);
   if (size == 0) return {};
   UZ_CHECK_LE(size, room);
   return {CompressKind::kCompressed, static_cast<uint32_t>(size)};
 }
 
-DecompressOutcome CodecContext::Decompress(const ObjectView& object, std::span<std::byte> page) {
+DecompressOutcome CodecContext::Decompress(const ObjectView& object, std::span<std::byte> page,
+                                           const Dictionary* dictionary) {
   UZ_CHECK_LE(page.size(), kCodecUnitMax);
   const size_t size = object.size();
   if (size == 0 || size >= page.size()) return DecompressOutcome::kCorrupt;
@@ -96,8 +100,8 @@ DecompressOutcome CodecContext::Decompress(const ObjectView& object, std::span<s
     object.CopyTo(bounce_);
     bytes = bounce_.first(size);
   }
-  return codec_->Inflate(workspace_, bytes, page) ? DecompressOutcome::kOk
-                                                  : DecompressOutcome::kCorrupt;
+  return codec_->Inflate(workspace_, bytes, page, dictionary) ? DecompressOutcome::kOk
+                                                              : DecompressOutcome::kCorrupt;
 }
 
 }  // namespace uzswap

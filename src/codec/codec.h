@@ -8,6 +8,10 @@
 //            +-----------------------------------     ObjectView: one or two segments, because an
 //                                                     object may straddle two pool frames
 //
+// With a Dictionary (dictionary.h) objects are smaller; they need the same dictionary to become
+// pages again. Which one that is, the caller must know: an object does not say it. With another
+// dictionary, or without, the outcome is kCorrupt or a page with other bytes.
+//
 // A Codec is immutable and all threads share it. Its working memory is in a CodecContext, a mapping
 // of its own that Init creates once. Each thread that uses a codec has one context, which it gets
 // from the context's owner. Nothing here is thread-local, because the engine's threads run inside
@@ -31,6 +35,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "codec/codec_id.h"
+#include "codec/dictionary.h"
 #include "os/mapping.h"
 
 namespace uzswap {
@@ -75,12 +80,12 @@ class Codec {
   [[nodiscard]] virtual bool Prepare(std::span<std::byte> workspace) const = 0;
   // Compresses `unit`. Returns the size of the object, or 0 if it does not fit into `out`.
   [[nodiscard]] virtual size_t Deflate(std::span<std::byte> workspace,
-                                       std::span<const std::byte> unit,
-                                       std::span<std::byte> out) const = 0;
+                                       std::span<const std::byte> unit, std::span<std::byte> out,
+                                       const Dictionary* dictionary) const = 0;
   // Decompresses `object`. Returns true if it decompresses to exactly unit.size() bytes.
   [[nodiscard]] virtual bool Inflate(std::span<std::byte> workspace,
-                                     std::span<const std::byte> object,
-                                     std::span<std::byte> unit) const = 0;
+                                     std::span<const std::byte> object, std::span<std::byte> unit,
+                                     const Dictionary* dictionary) const = 0;
 };
 
 // "lz4" or "zstd" (level 1); nullptr for any other name. The objects live until the process ends.
@@ -100,11 +105,14 @@ class CodecContext {
 
   // Requires: `page` is aligned to 8, is a multiple of 8 bytes, and has at most kCodecUnitMax
   // bytes. `out` does not overlap it. The size of `out` is the acceptance threshold: an object that
-  // does not fit is incompressible.
-  CompressOutcome Compress(std::span<const std::byte> page, std::span<std::byte> out);
+  // does not fit is incompressible. `dictionary`: nullptr for none; else not empty.
+  CompressOutcome Compress(std::span<const std::byte> page, std::span<std::byte> out,
+                           const Dictionary* dictionary = nullptr);
 
   // Requires: the object does not overlap the page. After kCorrupt the page's bytes are undefined.
-  DecompressOutcome Decompress(const ObjectView& object, std::span<std::byte> page);
+  // Requires: `dictionary` is the one that the object was compressed with.
+  DecompressOutcome Decompress(const ObjectView& object, std::span<std::byte> page,
+                               const Dictionary* dictionary = nullptr);
 
   [[nodiscard]] const Codec& codec() const { return *codec_; }
 
