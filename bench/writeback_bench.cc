@@ -144,7 +144,7 @@ void ByObject(const Corpus& corpus, bool zsmalloc) {
     if (!object.handle.valid()) continue;
     const EvictResult begun = bench.cache.BeginWrite(bench.writer_context, object);
     if (begun.outcome != EvictOutcome::kBegun) continue;
-    while (bench.store.Append(object.owner_key, begun.token, begun.codec, {begun.object, {}}) ==
+    while (bench.store.Append(object.owner_key, begun.token, begun.encoding, {begun.object, {}}) ==
            AppendOutcome::kNoBuffer) {
       bench.store.Reap(true);
     }

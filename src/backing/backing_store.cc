@@ -97,7 +97,7 @@ AppendOutcome BackingStore::Reserve(uint32_t bytes) {
   return AppendOutcome::kAppended;
 }
 
-AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, CodecId codec,
+AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, Encoding encoding,
                                    const ObjectView& object) {
   UZ_CHECK(token != 0);
   const auto size = static_cast<uint32_t>(object.size());
@@ -106,7 +106,7 @@ AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, CodecId codec,
     return outcome;
   }
   Batch& batch = *filling_;
-  WriteRecord({batch.bytes + batch.used, bytes}, key, codec, object, sealer());
+  WriteRecord({batch.bytes + batch.used, bytes}, key, encoding, object, sealer());
   batch.items[batch.count++] = {key, token, DiskPlace(batch.segment, batch.used, size)};
   batch.used += bytes;
   segments_.AddLive(batch.segment, bytes);
@@ -250,19 +250,19 @@ ReadResult BackingStore::Verify(DiskPlace place, uint64_t key, size_t i, ReadCon
     const int error = read.got < 0 ? static_cast<int>(-read.got) : ENODATA;
     counters_.read_errors.Add();
     health_.NoteReadFailed(error);
-    return {ReadOutcome::kIoError, error, CodecId::kNone, {}};
+    return {ReadOutcome::kIoError, error, {}, {}};
   }
   const RecordView view =
       ReadRecord(read.to.subspan(skip, bytes), sealer(), {context.scratch(), kRecordBytesMax});
   if (view.outcome != RecordOutcome::kOk || view.payload.size() != place.size()) {
     counters_.corrupt_objects.Add();
-    return {ReadOutcome::kCorrupt, 0, CodecId::kNone, {}};
+    return {ReadOutcome::kCorrupt, 0, {}, {}};
   }
   if (view.key != key) {
     counters_.misplaced_objects.Add();
-    return {ReadOutcome::kMisplaced, 0, CodecId::kNone, {}};
+    return {ReadOutcome::kMisplaced, 0, {}, {}};
   }
-  return {ReadOutcome::kOk, 0, view.codec, view.payload};
+  return {ReadOutcome::kOk, 0, view.encoding, view.payload};
 }
 
 void BackingStore::Audit() { segments_.Audit(); }

@@ -83,7 +83,7 @@ class BackingStore {
   // --- The writer's side ---
 
   // Requires: token != 0; 0 < object.size() <= kRecordPayloadMax.
-  AppendOutcome Append(uint64_t key, uint64_t token, CodecId codec, const ObjectView& object);
+  AppendOutcome Append(uint64_t key, uint64_t token, Encoding encoding, const ObjectView& object);
   // Submits the batch that is being filled, full or not.
   void Flush();
   // Ends completed writes and tells the owner. With `wait`: waits until at least one has completed,

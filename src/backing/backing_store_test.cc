@@ -64,7 +64,7 @@ TEST(BackingStoreTest, DepthIsReachedAndThenABatchMustEnd) {
   AppendOutcome outcome = AppendOutcome::kAppended;
   while (outcome == AppendOutcome::kAppended) {
     const std::vector<std::byte> object = ObjectOf(key, 1);
-    outcome = fixture.store.Append(key++, 1, CodecId::kLz4, {object, {}});
+    outcome = fixture.store.Append(key++, 1, {CodecId::kLz4}, {object, {}});
   }
   EXPECT_EQ(outcome, AppendOutcome::kNoBuffer);
   EXPECT_EQ(fixture.store.in_flight(), 16u);
@@ -279,7 +279,7 @@ TEST(BackingStoreTest, AllocatesNothing) {
   ASSERT_GT(before, 0u);
   for (int i = 0; i < 2000; ++i) {
     // The owner knows nothing of key 1, so every place comes back at once.
-    if (fixture.store.Append(1, 1, CodecId::kLz4, {object, {}}) == AppendOutcome::kNoBuffer) {
+    if (fixture.store.Append(1, 1, {CodecId::kLz4}, {object, {}}) == AppendOutcome::kNoBuffer) {
       fixture.store.Reap(true);
     }
   }

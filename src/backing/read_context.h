@@ -11,7 +11,7 @@
 #include <span>
 
 #include "base/result.h"
-#include "codec/codec.h"
+#include "codec/encoding.h"
 #include "os/io_port.h"
 #include "os/mapping.h"
 
@@ -39,7 +39,7 @@ class ReadContext {
 struct [[nodiscard]] ReadResult {
   ReadOutcome outcome = ReadOutcome::kIoError;
   int error = 0;
-  CodecId codec = CodecId::kNone;
+  Encoding encoding;
   std::span<const std::byte> payload;
 };
 

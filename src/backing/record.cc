@@ -22,8 +22,13 @@ RecordView ParsePlain(std::span<const std::byte> from) {
   if (header.size == 0 || header.size > kRecordPayloadMax) return {};
   if (kHeader + header.size > from.size()) return {};
   if (ChecksumOf(from.first(kHeader + header.size)) != header.checksum) return {};
-  return {RecordOutcome::kOk, static_cast<CodecId>(header.codec), header.key,
-          RecordBytes(header.size, false), from.subspan(kHeader, header.size)};
+  const uint32_t dictionary = header.dictionary[0] | uint32_t{header.dictionary[1]} << 8 |
+                              uint32_t{header.dictionary[2]} << 16;
+  return {RecordOutcome::kOk,
+          {static_cast<CodecId>(header.codec), dictionary},
+          header.key,
+          RecordBytes(header.size, false),
+          from.subspan(kHeader, header.size)};
 }
 
 bool IsEnd(std::span<const std::byte> from) {
@@ -35,15 +40,19 @@ bool IsEnd(std::span<const std::byte> from) {
 
 }  // namespace
 
-uint32_t WriteRecord(std::span<std::byte> to, uint64_t key, CodecId codec, const ObjectView& object,
-                     Sealer* sealer) {
+uint32_t WriteRecord(std::span<std::byte> to, uint64_t key, Encoding encoding,
+                     const ObjectView& object, Sealer* sealer) {
   const auto size = static_cast<uint32_t>(object.size());
   UZ_CHECK(size > 0 && size <= kRecordPayloadMax);
   const uint32_t bytes = RecordBytes(size, sealer != nullptr);
   UZ_CHECK_LE(bytes, to.size());
   const std::span<std::byte> plain =
       to.subspan(sealer != nullptr ? kSealOverhead : 0, kHeader + size);
-  RecordHeader header = {0, key, size, static_cast<uint8_t>(codec), {}};
+  UZ_DCHECK(encoding.dictionary >> kDictionaryVersionBits == 0);
+  RecordHeader header = {0, key, size, static_cast<uint8_t>(encoding.codec), {}};
+  for (int i = 0; i < 3; ++i) {
+    header.dictionary[i] = static_cast<uint8_t>(encoding.dictionary >> 8 * i);
+  }
   memcpy(plain.data(), &header, kHeader);
   object.CopyTo(plain.subspan(kHeader));
   header.checksum = ChecksumOf(plain);
@@ -56,7 +65,7 @@ uint32_t WriteRecord(std::span<std::byte> to, uint64_t key, CodecId codec, const
 
 RecordView ReadRecord(std::span<const std::byte> from, const Sealer* sealer,
                       std::span<std::byte> scratch) {
-  if (IsEnd(from)) return {RecordOutcome::kEnd, CodecId::kNone, 0, 0, {}};
+  if (IsEnd(from)) return {RecordOutcome::kEnd, {}, 0, 0, {}};
   if (sealer == nullptr) return ParsePlain(from);
   const std::span<const std::byte> plain = sealer->Open(from, scratch);
   if (plain.empty()) return {};

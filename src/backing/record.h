@@ -1,11 +1,14 @@
 // Record: the format of one object in a segment, with checksum and key.
 //
-//   plain      | checksum 8 | key 8 | size 4, codec 1, spare 3 | payload ... | pad to 8 |
+//   plain      | checksum 8 | key 8 | size 4, codec 1, dictionary 3 | payload ... | pad to 8 |
 //   sealed     | length 4, nonce 12 | tag 16 | the same, encrypted ...       | pad to 8 |
 //
 // The checksum (XXH3, 64 bits) covers the rest of the header and the payload. The key identifies
 // the object: a valid record with another key is kMisplaced. Records are found one after the other:
 // the length of one leads to the next; zeroes end a segment.
+//
+// The header names the dictionary that the payload was compressed with by its version, 0 for none.
+// The reader compares it with the dictionary that it is about to use.
 //
 // Records are read by the process that wrote them, never by another machine or version, so the
 // byte order is the processor's and nothing carries a version.
@@ -20,6 +23,7 @@
 
 #include "backing/sealer.h"
 #include "codec/codec.h"
+#include "codec/encoding.h"
 
 namespace uzswap {
 
@@ -28,7 +32,7 @@ struct RecordHeader {
   uint64_t key;
   uint32_t size;
   uint8_t codec;
-  uint8_t spare[3];
+  uint8_t dictionary[3];  // the version, lowest byte first
 };
 static_assert(sizeof(RecordHeader) == 24);
 
@@ -51,7 +55,7 @@ enum class [[nodiscard]] RecordOutcome : uint8_t{
 
 struct [[nodiscard]] RecordView {
   RecordOutcome outcome = RecordOutcome::kCorrupt;
-  CodecId codec = CodecId::kNone;
+  Encoding encoding;
   uint64_t key = 0;
   uint32_t bytes = 0;  // of the whole record; leads to the next one
   std::span<const std::byte> payload;
@@ -59,8 +63,8 @@ struct [[nodiscard]] RecordView {
 
 // Writes a record to the start of `to`; returns RecordBytes. `sealer` may be nullptr.
 // Requires: it fits; 0 < object.size() <= kRecordPayloadMax.
-uint32_t WriteRecord(std::span<std::byte> to, uint64_t key, CodecId codec, const ObjectView& object,
-                     Sealer* sealer);
+uint32_t WriteRecord(std::span<std::byte> to, uint64_t key, Encoding encoding,
+                     const ObjectView& object, Sealer* sealer);
 
 // Reads the record at the start of `from`, whatever its key. Sealed payloads are opened into
 // `scratch`, which needs kRecordBytesMax bytes; the view points into it or into `from`.

@@ -12,6 +12,8 @@ namespace {
 
 using ByteVector = std::vector<std::byte>;
 
+constexpr Encoding kEncoding = {CodecId::kLz4, 0xabcdef};
+
 class RecordTest : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
@@ -22,7 +24,7 @@ class RecordTest : public testing::TestWithParam<bool> {
   }
   ByteVector Write(uint64_t key, const ByteVector& payload) {
     ByteVector record(RecordBytes(static_cast<uint32_t>(payload.size()), GetParam()));
-    EXPECT_EQ(WriteRecord(record, key, CodecId::kLz4, {payload, {}}, sealer_), record.size());
+    EXPECT_EQ(WriteRecord(record, key, kEncoding, {payload, {}}, sealer_), record.size());
     return record;
   }
   RecordView Read(std::span<const std::byte> from) { return ReadRecord(from, sealer_, scratch_); }
@@ -46,7 +48,7 @@ TEST_P(RecordTest, EverySizeComesBack) {
     const RecordView view = Read(record);
     ASSERT_EQ(view.outcome, RecordOutcome::kOk) << size;
     EXPECT_EQ(view.key, 42u);
-    EXPECT_EQ(view.codec, CodecId::kLz4);
+    EXPECT_EQ(view.encoding, kEncoding);
     EXPECT_EQ(view.bytes, record.size());
     EXPECT_EQ(ByteVector(view.payload.begin(), view.payload.end()), payload);
   }
@@ -99,14 +101,14 @@ TEST(SealerTest, NothingReadableIsLeftBehind) {
   Rng rng(1);
   FillText(rng, payload);
   ByteVector record(RecordBytes(1000, true));
-  WriteRecord(record, 1, CodecId::kNone, {payload, {}}, &sealer);
+  WriteRecord(record, 1, {}, {payload, {}}, &sealer);
   for (size_t at = 0; at + 16 <= record.size(); ++at) {
     const auto found =
         std::search(payload.begin(), payload.end(), record.begin() + at, record.begin() + at + 16);
     ASSERT_EQ(found, payload.end()) << at;
   }
   ByteVector again(RecordBytes(1000, true));
-  WriteRecord(again, 1, CodecId::kNone, {payload, {}}, &sealer);
+  WriteRecord(again, 1, {}, {payload, {}}, &sealer);
   EXPECT_NE(record, again) << "the same page twice must not look the same";
 }
 
@@ -118,7 +120,7 @@ TEST(SealerTest, ARecordOfAnotherKeyCannotBeOpened) {
   const ByteVector payload(100, std::byte{3});
   ByteVector scratch(kRecordBytesMax);
   ByteVector record(RecordBytes(100, true));
-  WriteRecord(record, 1, CodecId::kNone, {payload, {}}, &writer);
+  WriteRecord(record, 1, {}, {payload, {}}, &writer);
   EXPECT_EQ(ReadRecord(record, &writer, scratch).outcome, RecordOutcome::kOk);
   EXPECT_NE(ReadRecord(record, &other, scratch).outcome, RecordOutcome::kOk);
 }

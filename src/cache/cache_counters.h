@@ -47,6 +47,7 @@ namespace uzswap {
   X(readahead_refused, "pages not read ahead: no frame, in flight, or not on disk")    \
   X(load_io_errors, "loads that failed because the device failed")                     \
   X(load_corrupt, "loads of damaged content")                                          \
+  X(load_wrong_dictionary, "of these: records that name another dictionary")           \
   X(gate_closings, "times the gate closed because the pool reached its limit")         \
   X(refused_gate_closed, "stores refused while the gate is closed")                    \
   X(refused_incompressible, "stores refused because the page does not compress")       \

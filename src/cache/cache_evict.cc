@@ -19,16 +19,16 @@ EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo&
     const EntryWord word = leaf ? leaf.word(key) : EntryWord();
     if (word.kind() != EntryKind::kPooled || word.handle() != candidate.handle) {
       counters.evict_gone.Add();
-      return {EvictOutcome::kGone, 0, CodecId::kNone, {}};
+      return {EvictOutcome::kGone, 0, {}, {}};
     }
     if (EntriesInFlight::Lookup(leaf, key, word) != nullptr) {
       counters.evict_in_flight.Add();
-      return {EvictOutcome::kInFlight, 0, CodecId::kNone, {}};
+      return {EvictOutcome::kInFlight, 0, {}, {}};
     }
     if (word.referenced()) {
       leaf.Change(key, EntryEvent::kAge, word.WithReferenced(false));
       counters.evict_referenced.Add();
-      return {EvictOutcome::kReferenced, 0, CodecId::kNone, {}};
+      return {EvictOutcome::kReferenced, 0, {}, {}};
     }
     if (index_.KindOf(key.area()) != AreaKind::kEphemeral) {
       const PinnedObject pin = content_.pool().Pin(word.handle());
@@ -37,13 +37,14 @@ EvictResult CompressedCache::BeginWrite(CacheContext& context, const ObjectInfo&
       const EntryWord writing = word.AsWriting();
       leaf.Change(key, EntryEvent::kBeginWrite, writing);
       counters.evict_begun.Add();
-      return {EvictOutcome::kBegun, writing.raw(), word.codec(), object};
+      const uint32_t version = content_.dictionaries().VersionOf(word.dictionary());
+      return {EvictOutcome::kBegun, writing.raw(), {word.codec(), version}, object};
     }
     old = Replace(context, leaf, key, EntryEvent::kDrop, EntryWord());
   }
   counters.dropped.Add();
   Release(context, old);
-  return {EvictOutcome::kDropped, 0, CodecId::kNone, {}};
+  return {EvictOutcome::kDropped, 0, {}, {}};
 }
 
 void CompressedCache::CancelWrite(CacheContext& context, uint64_t key, uint64_t token) {
@@ -68,9 +69,10 @@ bool CompressedCache::Written(uint64_t raw_key, uint64_t token, DiskPlace place)
       (moved ? counters.relocations_lost : counters.writes_lost).Add();
       return false;
     }
-    counters.CountChange(before, EntryWord::OnDisk(place));
-    leaf.Change(key, moved ? EntryEvent::kRelocate : EntryEvent::kWritten,
-                EntryWord::OnDisk(place));
+    const EntryWord after = EntryWord::OnDisk(place, before.dictionary());
+    content_.dictionaries().AddReference(after.dictionary());
+    counters.CountChange(before, after);
+    leaf.Change(key, moved ? EntryEvent::kRelocate : EntryEvent::kWritten, after);
   }
   (moved ? counters.relocated : counters.zswpwb).Add();
   content_.Release(before);
@@ -89,10 +91,10 @@ void CompressedCache::WriteFailed(uint64_t raw_key, uint64_t token) {
 
 uint64_t CompressedCache::Wanted(uint64_t raw_key, DiskPlace place) {
   const EntryKey key = EntryKey::FromRaw(raw_key);
-  const EntryWord word = EntryWord::OnDisk(place);
   const LockedLeaf leaf = index_.Find(key);
-  const bool movable =
-      leaf && leaf.word(key) == word && EntriesInFlight::Lookup(leaf, key, word) == nullptr;
+  const EntryWord word = leaf ? leaf.word(key) : EntryWord();
+  const bool movable = word.kind() == EntryKind::kOnDisk && word.place() == place &&
+                       EntriesInFlight::Lookup(leaf, key, word) == nullptr;
   return movable ? word.raw() : 0;
 }
 
@@ -117,54 +119,63 @@ bool RecompressOperation::Begin() {
   const PinnedObject pin = cache_.content_.pool().Pin(word_.handle());
   size_ = pin.size();
   pin.CopyTo(context_.object_);
+  // The entry may go, and its dictionary with it, before Work has used the copy.
+  cache_.content_.dictionaries().AddReference(word_.dictionary());
   return true;
 }
 
 void RecompressOperation::Work() {
-  worth_trying_ = !word_.tried() && word_.codec() != codec_.id() && size_ > sizeof(uint64_t);
-  if (!worth_trying_) return;
+  DictionarySet& dictionaries = cache_.content_.dictionaries();
+  const bool same = word_.codec() == codec_.id() && word_.dictionary() == dictionaries.current();
+  if (word_.tried() || same || size_ <= sizeof(uint64_t)) return;
   const PageBytes page(context_.page_.data(), kPageSize);
   const ObjectView old = {context_.object_.first(size_), {}};
-  worth_trying_ =
-      cache_.content_.DecompressObject(context_, word_.codec(), old, page) == LoadOutcome::kLoaded;
-  if (!worth_trying_) return;
-  // A smaller object in the same size class would free nothing.
-  const size_t footprint = cache_.content_.pool().FootprintOf(size_);
+  const LoadOutcome loaded =
+      cache_.content_.DecompressObject(context_, word_, word_.codec(), old, page);
+  if (loaded == LoadOutcome::kLoaded) Make(page, cache_.content_.pool().FootprintOf(size_));
+}
+
+void RecompressOperation::Make(PageBytes page, size_t footprint) {
+  Pool& pool = cache_.content_.pool();
+  DictionarySet& dictionaries = cache_.content_.dictionaries();
+  const AcquiredDictionary use = dictionaries.Acquire();
   const CompressOutcome made =
-      context_.codec(codec_.id()).Compress(page, context_.object_.first(size_ - 1));
-  worth_trying_ = made.kind == CompressKind::kCompressed &&
-                  cache_.content_.pool().FootprintOf(made.size) < footprint;
-  if (!worth_trying_) return;
-  const AllocateResult stored =
-      cache_.content_.pool().Store(context_.object_.first(made.size), candidate_.owner_key);
-  no_space_ = !stored.ok();
-  if (stored.ok()) made_ = stored.handle;
+      context_.codec(codec_.id()).Compress(page, context_.object_.first(size_ - 1), use.dictionary);
+  // A smaller object in the same size class would free nothing.
+  if (made.kind == CompressKind::kCompressed && pool.FootprintOf(made.size) < footprint) {
+    const AllocateResult stored =
+        pool.Store(context_.object_.first(made.size), candidate_.owner_key);
+    no_space_ = !stored.ok();
+    if (stored.ok()) made_ = EntryWord::Pooled(stored.handle, codec_.id(), use.slot);
+  }
+  if (made_.empty()) dictionaries.Release(use.slot);
 }
 
 RecompressOutcome RecompressOperation::Finish() {
   const EntryKey key = EntryKey::FromRaw(candidate_.owner_key);
-  const Handle made = made_;
-  made_ = Handle();
+  const EntryWord made = made_;
+  made_ = EntryWord();
   CacheCounters& counters = context_.counters_;
   bool still = false;
   {
     LockedLeaf leaf = cache_.index_.Find(key);
     still = leaf && leaf.word(key) == word_ && EntriesInFlight::Lookup(leaf, key, word_) == nullptr;
-    if (still && made.valid()) {
-      leaf.Change(key, EntryEvent::kRecompress,
-                  EntryWord::Pooled(made, codec_.id()).WithReferenced(word_.referenced()));
+    if (still && !made.empty()) {
+      counters.CountChange(word_, made);
+      leaf.Change(key, EntryEvent::kRecompress, made.WithReferenced(word_.referenced()));
     } else if (still && !no_space_) {
       leaf.Change(key, EntryEvent::kRecompress, word_.WithTried());
     }
   }
+  cache_.content_.dictionaries().Release(word_.dictionary());  // taken by Begin
   if (!still) {
     counters.recompress_lost.Add();
-    if (made.valid()) cache_.content_.pool().Free(made);
+    cache_.content_.Release(made);
     return RecompressOutcome::kGone;
   }
-  if (made.valid()) {
+  if (!made.empty()) {
     counters.recompressed.Add();
-    cache_.content_.pool().Free(word_.handle());
+    cache_.content_.Release(word_);
     return RecompressOutcome::kMadeDenser;
   }
   (no_space_ ? counters.recompress_no_space : counters.recompress_kept).Add();

@@ -82,7 +82,8 @@ bool PrefetchOperation::Begin() {
 
 void PrefetchOperation::Fetch(size_t i) {
   const ReadResult read = cache_.content_.store()->Verify(place(), key_.raw(), i, context_.read_);
-  outcome_ = cache_.content_.DecompressRecord(context_, read, PageBytes(entry_->frame, kPageSize));
+  outcome_ = cache_.content_.DecompressRecord(context_, entry_->word, read,
+                                              PageBytes(entry_->frame, kPageSize));
 }
 
 bool PrefetchOperation::Finish() {

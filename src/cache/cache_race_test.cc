@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "cache/testing/cache_fixture.h"
+#include "codec/testing/sample_dictionary.h"
 
 namespace uzswap {
 namespace {
@@ -246,6 +247,14 @@ struct Kind {
   std::function<std::unique_ptr<Operation>(CacheFixture&, CacheContext&, uint64_t version)> make;
 };
 
+// The content of a dictionary, another one for each version of the page.
+const std::vector<std::byte>& ContentOf(uint64_t version) {
+  static const std::vector<std::byte> contents[] = {SampleDictionary(PageKind::kText, 1, 1024),
+                                                    SampleDictionary(PageKind::kText, 2, 1024),
+                                                    SampleDictionary(PageKind::kText, 3, 1024)};
+  return contents[version == kOld ? 0 : version == kNewA ? 1 : 2];
+}
+
 std::unique_ptr<Operation> Calls(std::vector<CallSteps::Call> calls) {
   return std::make_unique<CallSteps>(std::move(calls));
 }
@@ -297,6 +306,17 @@ std::vector<Kind> Kinds() {
   add("compaction", [](CacheFixture& f, CacheContext&, uint64_t) {
     return Calls({[&f] { f.pool.CompactStep(8); }});
   });
+  add("new_dictionary", [](CacheFixture& f, CacheContext&, uint64_t version) {
+    return Calls({[&f, version] {
+                    const InstallOutcome outcome = f.dictionaries.Install(ContentOf(version));
+                    UZ_CHECK(outcome != InstallOutcome::kNoSlot);
+                  },
+                  [&f] { static_cast<void>(f.dictionaries.Collect()); }});
+  });
+  add("no_dictionary", [](CacheFixture& f, CacheContext&, uint64_t) {
+    return Calls(
+        {[&f] { f.dictionaries.Retire(); }, [&f] { static_cast<void>(f.dictionaries.Collect()); }});
+  });
   add("recompression", [](CacheFixture& f, CacheContext& c, uint64_t) {
     return std::make_unique<RecompressSteps>(f, c);
   });
@@ -331,6 +351,7 @@ class Table {
       f.area = f.cache.CreateArea(AreaKind::kPersistent);
     }
     f.cache.InvalidateArea(f.context, f.area);
+    UZ_CHECK(f.dictionaries.Install(ContentOf(kOld)) != InstallOutcome::kNoSlot);
     // For the compactor: frames with one object each.
     for (uint64_t offset = 100; offset < 112; ++offset) UZ_CHECK(Stored(f.Put(offset, kOld)));
     for (uint64_t offset = 100; offset < 112; offset += 2) {

@@ -24,15 +24,17 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
     return Refuse(StoreOutcome::kNoSpace, context_.counters_.refused_gate_closed);
   }
   CodecContext& codec = context_.codec(cache_.options_.codec->id());
+  const AcquiredDictionary use = cache_.content_.dictionaries().Acquire();
   const CompressOutcome made =
-      codec.Compress(page, context_.object_.first(cache_.options_.object_max));
+      codec.Compress(page, context_.object_.first(cache_.options_.object_max), use.dictionary);
   if (made.kind == CompressKind::kCompressed) {
-    return PrepareObject(context_.object_.first(made.size), codec.codec().id());
+    return PrepareObject(context_.object_.first(made.size), codec.codec().id(), use.slot);
   }
+  cache_.content_.dictionaries().Release(use.slot);
   if (!cache_.keep_incompressible_.load(std::memory_order_relaxed)) {
     return Refuse(StoreOutcome::kIncompressible, context_.counters_.refused_incompressible);
   }
-  return PrepareObject(page, CodecId::kNone);
+  return PrepareObject(page, CodecId::kNone, kNoDictionary);
 }
 
 StoreOutcome StoreOperation::PrepareRepeated(uint64_t pattern) {
@@ -41,11 +43,13 @@ StoreOutcome StoreOperation::PrepareRepeated(uint64_t pattern) {
     return StoreOutcome::kStored;
   }
   memcpy(context_.object_.data(), &pattern, sizeof(pattern));
-  return PrepareObject(context_.object_.first(sizeof(pattern)), CodecId::kNone);
+  return PrepareObject(context_.object_.first(sizeof(pattern)), CodecId::kNone, kNoDictionary);
 }
 
-StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, CodecId codec) {
+StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, CodecId codec,
+                                           DictionarySlot dictionary) {
   const AllocateResult stored = cache_.content_.pool().Store(bytes, key_.raw());
+  if (!stored.ok()) cache_.content_.dictionaries().Release(dictionary);
   switch (stored.outcome) {
     case AllocateOutcome::kAllocated:
       break;
@@ -56,7 +60,7 @@ StoreOutcome StoreOperation::PrepareObject(std::span<const std::byte> bytes, Cod
       return Refuse(StoreOutcome::kIncompressible, context_.counters_.refused_incompressible);
   }
   if (bytes.size() == kPageSize) context_.counters_.stores_uncompressed.Add();
-  word_ = EntryWord::Pooled(stored.handle, codec);
+  word_ = EntryWord::Pooled(stored.handle, codec, dictionary);
   return StoreOutcome::kStored;
 }
 

@@ -9,6 +9,8 @@
 #include "base/units.h"
 #include "cache/entry_index.h"
 #include "codec/codec.h"
+#include "codec/dictionary_set.h"
+#include "codec/encoding.h"
 
 namespace uzswap {
 
@@ -49,7 +51,7 @@ enum class [[nodiscard]] EvictOutcome : uint8_t{
 struct [[nodiscard]] EvictResult {
   EvictOutcome outcome = EvictOutcome::kGone;
   uint64_t token = 0;
-  CodecId codec = CodecId::kNone;
+  Encoding encoding;
   std::span<const std::byte> object;  // in the writer's context, until its next call
 };
 
@@ -61,7 +63,9 @@ enum class [[nodiscard]] RecompressOutcome : uint8_t{
 };
 
 struct CacheOptions {
-  const Codec* codec = nullptr;      // of stores; must be given
+  const Codec* codec = nullptr;  // of stores; must be given
+  // What stores may use; must be given, outlives the cache's entries, and serves no other cache.
+  DictionarySet* dictionaries = nullptr;
   bool keep_incompressible = true;   // uncompressed, so that they age and are written back
   size_t object_max = kPageSize;     // a page that compresses to more counts as incompressible
   uint64_t pool_limit = UINT64_MAX;  // bytes of the pool's frames

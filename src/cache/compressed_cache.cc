@@ -24,13 +24,13 @@ void AwaitOperations(EntryLeaf& retired) {
 }  // namespace
 
 Result<void> CompressedCache::Init(Pool& pool, const CacheOptions& options) {
-  UZ_CHECK(options.codec != nullptr);
+  UZ_CHECK(options.codec != nullptr && options.dictionaries != nullptr);
   if (Result<void> done = index_.Init(options.index); !done.ok()) return done;
   if (Result<void> done = in_flight_.Init(options.readahead_frames); !done.ok()) return done;
   gate_.SetLimit(options.pool_limit);
   options_ = options;
   SetKeepIncompressible(options.keep_incompressible);
-  content_.Init(pool);
+  content_.Init(pool, *options.dictionaries);
   return {};
 }
 
@@ -149,6 +149,7 @@ void CompressedCache::Audit() {
   index_.Audit();
   uint64_t objects = 0;
   uint64_t disk_bytes = 0;
+  uint64_t references[DictionarySet::kSlots + 1] = {};
   index_.ForEachArea([&](AreaId area) {
     index_.ForEachLeaf(area, [&](LockedLeaf& leaf, EntryKey first) {
       UZ_CHECK(EntriesInFlight::AnyFilling(leaf) == nullptr);
@@ -156,6 +157,7 @@ void CompressedCache::Audit() {
         const EntryWord word = leaf->words[i];
         content_.Audit(EntryKey::FromRaw(first.raw() + i), word);
         objects += word.in_pool() ? 1 : 0;
+        ++references[word.dictionary()];
         if (word.kind() == EntryKind::kOnDisk) {
           disk_bytes += content_.store()->RecordBytesOf(word.place());
         }
@@ -163,6 +165,10 @@ void CompressedCache::Audit() {
     });
   });
   UZ_CHECK_EQ(objects, content_.pool().Snapshot().objects);
+  content_.dictionaries().Audit();
+  for (DictionarySlot slot = 1; slot <= DictionarySet::kSlots; ++slot) {
+    UZ_CHECK_EQ(references[slot], content_.dictionaries().ReferencesOf(slot));
+  }
   if (content_.store() != nullptr && content_.store()->in_flight() == 0) {
     // Records of a batch that is being filled are counted as live already.
     UZ_CHECK_LE(disk_bytes, content_.store()->segments().live_bytes());

@@ -335,8 +335,8 @@ TEST(CompressedCacheTest, AllocatesNothing) {
     for (uint32_t j = 0; j < unit.objects; ++j) {
       const EvictResult begun = fixture.cache.BeginWrite(fixture.context, objects[j]);
       if (begun.outcome != EvictOutcome::kBegun) continue;
-      static_cast<void>(
-          fixture.store.Append(objects[j].owner_key, begun.token, begun.codec, {begun.object, {}}));
+      static_cast<void>(fixture.store.Append(objects[j].owner_key, begun.token, begun.encoding,
+                                             {begun.object, {}}));
     }
     fixture.store.Drain();
     fixture.pool.EndReclaim(unit);

@@ -9,10 +9,13 @@ void EntryContent::Release(EntryWord word) {
       return;
     case EntryKind::kPooled:
     case EntryKind::kWriting:
-      return pool_->Free(word.handle());
+      pool_->Free(word.handle());
+      break;
     case EntryKind::kOnDisk:
-      return store_->Release(word.place());
+      store_->Release(word.place());
+      break;
   }
+  dictionaries_->Release(word.dictionary());
 }
 
 LoadOutcome EntryContent::Decompress(CacheContext& context, EntryKey key, EntryWord word,
@@ -24,31 +27,37 @@ LoadOutcome EntryContent::Decompress(CacheContext& context, EntryKey key, EntryW
     ObjectView view;
     view.first = pin.segment(0);
     if (pin.segment_count() > 1) view.second = pin.segment(1);
-    return DecompressObject(context, word.codec(), view, page);
+    return DecompressObject(context, word, word.codec(), view, page);
   }
   UZ_CHECK_EQ(word.kind(), EntryKind::kOnDisk);
-  return DecompressRecord(context, store_->Read(word.place(), key.raw(), context.read_), page);
+  return DecompressRecord(context, word, store_->Read(word.place(), key.raw(), context.read_),
+                          page);
 }
 
-LoadOutcome EntryContent::DecompressRecord(CacheContext& context, const ReadResult& read,
-                                           PageBytes page) {
+LoadOutcome EntryContent::DecompressRecord(CacheContext& context, EntryWord word,
+                                           const ReadResult& read, PageBytes page) {
   context.counters_.loads_disk.Add();
   switch (read.outcome) {
     case ReadOutcome::kOk:
-      return DecompressObject(context, read.codec, {read.payload, {}}, page);
+      // With another dictionary the page would have other bytes.
+      if (read.encoding.dictionary != dictionaries_->VersionOf(word.dictionary())) {
+        context.counters_.load_wrong_dictionary.Add();
+        break;
+      }
+      return DecompressObject(context, word, read.encoding.codec, {read.payload, {}}, page);
     case ReadOutcome::kIoError:
       context.last_error_ = read.error;
       context.counters_.load_io_errors.Add();
       return LoadOutcome::kIoError;
     case ReadOutcome::kCorrupt:
     case ReadOutcome::kMisplaced:
-      context.counters_.load_corrupt.Add();
-      return LoadOutcome::kCorrupt;
+      break;
   }
+  context.counters_.load_corrupt.Add();
   return LoadOutcome::kCorrupt;
 }
 
-LoadOutcome EntryContent::DecompressObject(CacheContext& context, CodecId codec,
+LoadOutcome EntryContent::DecompressObject(CacheContext& context, EntryWord word, CodecId codec,
                                            const ObjectView& object, PageBytes page) {
   if (codec == CodecId::kNone) {
     if (object.size() == kPageSize) {
@@ -63,7 +72,8 @@ LoadOutcome EntryContent::DecompressObject(CacheContext& context, CodecId codec,
     }
   } else if (CodecById(codec) != nullptr) {
     context.counters_.decompressions.Add();
-    if (context.codec(codec).Decompress(object, page) == DecompressOutcome::kOk) {
+    const Dictionary* const dictionary = dictionaries_->Of(word.dictionary());
+    if (context.codec(codec).Decompress(object, page, dictionary) == DecompressOutcome::kOk) {
       return LoadOutcome::kLoaded;
     }
   }

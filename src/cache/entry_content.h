@@ -2,7 +2,8 @@
 //
 //   Pooled, Writing    handle  -->  an object of the Pool          --+
 //                                                                    |--> Decompress --> page
-//   OnDisk             place   -->  a record of the BackingStore   --+
+//   OnDisk             place   -->  a record of the BackingStore   --+        ^
+//   of all three:      slot    -->  a dictionary, with a reference -----------+
 //   Empty, SameFilled  nothing to release, nothing to decompress
 //
 // Any thread may call anything but Init and AttachStore, without a lock. Requires: the caller holds
@@ -15,37 +16,44 @@
 #include "cache/cache_types.h"
 #include "cache/entry_word.h"
 #include "cache/swap_entry.h"
+#include "codec/dictionary_set.h"
 #include "pool/pool.h"
 
 namespace uzswap {
 
 class EntryContent {
  public:
-  void Init(Pool& pool) {
+  void Init(Pool& pool, DictionarySet& dictionaries) {
     UZ_CHECK(pool_ == nullptr);
     pool_ = &pool;
+    dictionaries_ = &dictionaries;
   }
   void AttachStore(BackingStore& store) {
     UZ_CHECK(store_ == nullptr);
     store_ = &store;
   }
   [[nodiscard]] Pool& pool() const { return *pool_; }
+  [[nodiscard]] DictionarySet& dictionaries() const { return *dictionaries_; }
   // nullptr if none is attached.
   [[nodiscard]] BackingStore* store() const { return store_; }
 
-  // Frees the object or releases the place of a word that is no longer in the index.
+  // Frees the object or releases the place of a word that is no longer in the index, and releases
+  // its dictionary.
   void Release(EntryWord word);
   // Waits for the device if the word is OnDisk. Requires: the word is in the pool or on disk.
   LoadOutcome Decompress(CacheContext& context, EntryKey key, EntryWord word, PageBytes page);
-  LoadOutcome DecompressRecord(CacheContext& context, const ReadResult& read, PageBytes page);
-  LoadOutcome DecompressObject(CacheContext& context, CodecId codec, const ObjectView& object,
+  LoadOutcome DecompressRecord(CacheContext& context, EntryWord word, const ReadResult& read,
                                PageBytes page);
+  // `object` is the content of `word`, or a copy.
+  LoadOutcome DecompressObject(CacheContext& context, EntryWord word, CodecId codec,
+                               const ObjectView& object, PageBytes page);
 
   // The content exists and belongs to `key`. Requires: no other thread is active.
   void Audit(EntryKey key, EntryWord word) const;
 
  private:
   Pool* pool_ = nullptr;
+  DictionarySet* dictionaries_ = nullptr;
   BackingStore* store_ = nullptr;
 };
 

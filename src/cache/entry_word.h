@@ -6,9 +6,9 @@
 //   +------+--------------------------------------------------------+
 //    Empty       0
 //    SameFilled  form:4 | value:56              the page repeats one pattern
-//    Pooled      tried:1 referenced:1 codec:4 handle:48       an object in the pool
+//    Pooled      dictionary:4 tried:1 referenced:1 codec:4 handle:48       an object in the pool
 //    Writing     the same                       and being written to the backing store
-//    OnDisk      place:50                       on the backing store only
+//    OnDisk      dictionary:4 | place:54        on the backing store only
 //
 //                      Store                BeginWrite              Written
 //   Empty ---------------------> Pooled ----------------> Writing -----------> OnDisk --+
@@ -17,9 +17,10 @@
 //     |                           +-+ Recompress, Touch
 //     +------ Take, Invalidate, Drop: from any of them; Store goes from any to Pooled
 //
-// Ownership: the content that a word names (a handle, a place) belongs to the word. Whoever removes
-// the word releases the content, unless an entry in flight has the same word: then the owner of
-// that entry releases it, when it finds its word gone (see entries_in_flight.h).
+// Ownership: the content that a word names (a handle or a place, and a reference to the
+// dictionary's slot) belongs to the word. Whoever removes the word releases the content, unless an
+// entry in flight has the same word: then the owner of that entry releases it, when it finds its
+// word gone (see entries_in_flight.h).
 //
 // Two words are equal only if they name the same content in the same state: handles carry a
 // generation, and a place is not used again while a thread may still compare it. So one comparison
@@ -32,6 +33,7 @@
 
 #include "backing/disk_place.h"
 #include "codec/codec.h"
+#include "codec/dictionary_set.h"
 #include "pool/handle.h"
 
 namespace uzswap {
@@ -57,12 +59,14 @@ class EntryWord {
  public:
   constexpr EntryWord() = default;
 
-  static constexpr EntryWord Pooled(Handle handle, CodecId codec) {
-    return EntryWord(EntryKind::kPooled,
-                     uint64_t{static_cast<uint8_t>(codec)} << kCodecShift | handle.raw());
+  static constexpr EntryWord Pooled(Handle handle, CodecId codec,
+                                    DictionarySlot dictionary = kNoDictionary) {
+    return EntryWord(EntryKind::kPooled, uint64_t{dictionary} << kDictionaryShift |
+                                             uint64_t{static_cast<uint8_t>(codec)} << kCodecShift |
+                                             handle.raw());
   }
-  static constexpr EntryWord OnDisk(DiskPlace place) {
-    return EntryWord(EntryKind::kOnDisk, place.raw());
+  static constexpr EntryWord OnDisk(DiskPlace place, DictionarySlot dictionary = kNoDictionary) {
+    return EntryWord(EntryKind::kOnDisk, uint64_t{dictionary} << kDictionaryShift | place.raw());
   }
   // Empty if the pattern does not fit into the word: it is then stored as an object of 8 bytes.
   static std::optional<EntryWord> SameFilled(uint64_t pattern);
@@ -90,7 +94,14 @@ class EntryWord {
   [[nodiscard]] constexpr bool referenced() const { return (raw_ & kReferenced) != 0; }
   [[nodiscard]] constexpr bool tried() const { return (raw_ & kTried) != 0; }
   // Requires: kOnDisk.
-  [[nodiscard]] constexpr DiskPlace place() const { return DiskPlace::FromRaw(raw_ & kPayload); }
+  [[nodiscard]] constexpr DiskPlace place() const {
+    return DiskPlace::FromRaw(raw_ & ((uint64_t{1} << kDictionaryShift) - 1));
+  }
+  // The slot of the dictionary that the content needs. Any kind may be asked.
+  [[nodiscard]] constexpr DictionarySlot dictionary() const {
+    if (!in_pool() && kind() != EntryKind::kOnDisk) return kNoDictionary;
+    return static_cast<DictionarySlot>(raw_ >> kDictionaryShift & DictionarySet::kSlots);
+  }
   // Requires: kSameFilled.
   [[nodiscard]] uint64_t pattern() const;
 
@@ -115,7 +126,9 @@ class EntryWord {
   static constexpr int kCodecShift = Handle::kBits;
   static constexpr uint64_t kReferenced = uint64_t{1} << 52;
   static constexpr uint64_t kTried = uint64_t{1} << 53;
-  static_assert(DiskPlace::kBits <= kKindShift && kCodecShift + 4 == 52);
+  static constexpr int kDictionaryShift = 54;
+  static_assert(DiskPlace::kBits <= kDictionaryShift && kCodecShift + 4 == 52);
+  static_assert(DictionarySet::kSlots == 15 && kDictionaryShift + 4 <= kKindShift);
 
   constexpr EntryWord(EntryKind kind, uint64_t payload)
       : raw_(uint64_t{static_cast<uint8_t>(kind)} << kKindShift | payload) {}

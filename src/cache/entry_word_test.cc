@@ -45,6 +45,27 @@ TEST(EntryWordTest, PatternsComeBackOrAreRefused) {
   EXPECT_FALSE(EntryWord().in_pool());
 }
 
+TEST(EntryWordTest, TheDictionaryGoesWithTheContent) {
+  const DiskPlace place((1u << DiskPlace::kSegmentBits) - 1, (1u << 18) - 8, 8191);
+  for (DictionarySlot slot = 0; slot <= DictionarySet::kSlots; ++slot) {
+    const Handle handle(UINT32_MAX, UINT16_MAX);
+    const EntryWord pooled = EntryWord::Pooled(handle, CodecId::kZstd, slot);
+    const EntryWord touched = pooled.WithReferenced(true).WithTried();
+    for (const EntryWord word : {pooled, touched, touched.AsWriting(), touched.AsPooled()}) {
+      EXPECT_EQ(word.dictionary(), slot);
+      EXPECT_EQ(word.handle(), handle);
+      EXPECT_EQ(word.codec(), CodecId::kZstd);
+    }
+    const EntryWord on_disk = EntryWord::OnDisk(place, slot);
+    EXPECT_EQ(on_disk.kind(), EntryKind::kOnDisk);
+    EXPECT_EQ(on_disk.dictionary(), slot);
+    EXPECT_EQ(on_disk.place(), place);
+  }
+  // The bits of a pattern are not a dictionary.
+  EXPECT_EQ(EntryWord::SameFilled(UINT64_MAX)->dictionary(), kNoDictionary);
+  EXPECT_EQ(EntryWord().dictionary(), kNoDictionary);
+}
+
 TEST(EntryWordTest, StatesOfOneContentDifferOnlyInState) {
   const EntryWord pooled = EntryWord::Pooled(Handle(UINT32_MAX, UINT16_MAX), CodecId::kZstd);
   EXPECT_EQ(pooled.handle(), Handle(UINT32_MAX, UINT16_MAX));

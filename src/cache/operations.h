@@ -26,7 +26,9 @@ class StoreOperation {
  private:
   // A page that repeats one pattern of 64 bits.
   StoreOutcome PrepareRepeated(uint64_t pattern);
-  StoreOutcome PrepareObject(std::span<const std::byte> bytes, CodecId codec);
+  // `dictionary` comes with a reference. It belongs to the word, or is released.
+  StoreOutcome PrepareObject(std::span<const std::byte> bytes, CodecId codec,
+                             DictionarySlot dictionary);
   StoreOutcome Refuse(StoreOutcome outcome, RelaxedCounter& why);
 
   CompressedCache& cache_;
@@ -111,7 +113,7 @@ class RecompressOperation {
   RecompressOperation(CompressedCache& cache, CacheContext& context, const ObjectInfo& candidate,
                       const Codec& codec)
       : cache_(cache), context_(context), candidate_(candidate), codec_(codec) {}
-  ~RecompressOperation() { UZ_CHECK(!made_.valid()); }
+  ~RecompressOperation() { UZ_CHECK(made_.empty()); }
 
   bool Begin();
   void Work();
@@ -122,10 +124,12 @@ class RecompressOperation {
   CacheContext& context_;
   ObjectInfo candidate_;
   const Codec& codec_;
-  EntryWord word_;
+  // Compresses `page` into an object with a smaller footprint than `footprint`, and stores it.
+  void Make(PageBytes page, size_t footprint);
+
+  EntryWord word_;  // after Begin: with a reference to its dictionary that is not the entry's
   size_t size_ = 0;
-  Handle made_;
-  bool worth_trying_ = true;
+  EntryWord made_;  // the new content, with its own reference; empty if there is none
   bool no_space_ = false;
 };
 

@@ -37,6 +37,7 @@ class RealPager {
     UZ_CHECK(pool_.Init({.arena = &arena_}).ok());
     CacheOptions wishes;
     wishes.codec = CodecByName("lz4");
+    wishes.dictionaries = &dictionaries_;
     wishes.object_max = PageStore::kObjectMax;
     wishes.index = {.areas_max = 2, .nodes_max = 16, .leaves_max = kSlots / EntryLeaf::kWords};
     UZ_CHECK(cache_.Init(pool_, wishes).ok());
@@ -82,6 +83,7 @@ class RealPager {
   os::LinuxAddressSpace space_;
   FrameArena arena_;
   ZbudPool pool_;
+  DictionarySet dictionaries_;
   CompressedCache cache_;
   PageStore store_;
   CacheContext context_;

@@ -19,6 +19,7 @@ struct Rig {
     UZ_CHECK(pool.Init({.arena = &arena}).ok());
     CacheOptions options;
     options.codec = CodecByName(codec);
+    options.dictionaries = &dictionaries;
     options.keep_incompressible = false;
     options.object_max = PageStore::kObjectMax;
     options.index = {.areas_max = 2, .nodes_max = 16, .leaves_max = 64};
@@ -30,6 +31,7 @@ struct Rig {
 
   FrameArena arena;
   ZbudPool pool;
+  DictionarySet dictionaries;
   CompressedCache cache;
   CacheContext context;
   PageStore store;

@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "base/wear_account.h"
 #include "codec/codec.h"
+#include "codec/dictionary.h"
 #include "os/io_port.h"
 #include "pool/pool_kind.h"
 
@@ -56,6 +57,7 @@ struct StorageOptions {
 
   PoolKind pool = PoolKind::kZsmalloc;
   CodecId codec = CodecId::kLz4;
+  Bytes dictionary_max{};  // of the content of a dictionary; 0: no dictionaries are used
   Bytes memory_limit{};
   Bytes pool_limit{};  // at most memory_limit
   KeepIncompressible keep_incompressible = KeepIncompressible::kIfWritable;

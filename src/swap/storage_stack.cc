@@ -52,6 +52,11 @@ Result<void> StorageStack::InitCache(const StorageOptions& options, uint32_t slo
   const bool has_backing = backing() != nullptr;
   CacheOptions cache_options;
   cache_options.codec = CodecById(options.codec);
+  cache_options.dictionaries = &dictionaries_;
+  if (options.dictionary_max != Bytes(0)) {
+    const Result<void> done = dictionaries_.Init(options.dictionary_max);
+    if (!done.ok()) return done;
+  }
   cache_options.keep_incompressible = Keeps(keep_incompressible_, has_backing);
   cache_options.object_max = PageStore::kObjectMax;
   cache_options.readahead_frames = has_backing ? kReadAheadFrames : 0;

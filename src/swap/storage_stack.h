@@ -64,6 +64,8 @@ class StorageStack {
 
   PageStore& store() { return store_; }
   CompressedCache& cache() { return cache_; }
+  // What stores may use. Empty until somebody installs a dictionary.
+  DictionarySet& dictionaries() { return dictionaries_; }
   Pool& pool() { return pool_.pool(); }
   // As StoragePool::ObjectBytes.
   [[nodiscard]] Bytes ObjectBytes() { return pool_.ObjectBytes(); }
@@ -100,6 +102,7 @@ class StorageStack {
 
   StoragePool pool_;
   StorageBacking backing_;
+  DictionarySet dictionaries_;
   CompressedCache cache_;
   CacheContext writer_context_;
   Writeback writeback_;

@@ -1,5 +1,6 @@
 // Random operations of several threads against a model, while the writer, the compactor and the
-// recompressor work in the background. Nothing may be lost, and nothing mixed up.
+// recompressor work in the background, and dictionaries come and go. Nothing may be lost, and
+// nothing mixed up.
 //
 // Neighbouring keys of a leaf belong to different threads, so that every lock is contended, but
 // each thread knows what its own keys must hold. A few keys are shared by all threads: there
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "cache/testing/cache_fixture.h"
+#include "codec/testing/sample_dictionary.h"
 #include "writeback/testing/writeback_peer.h"
 #include "writeback/writeback.h"
 
@@ -194,8 +196,27 @@ class ModelRun {
     }
   }
 
+  // Installs one of several dictionaries, or none. There are more than slots.
+  void Learn(std::atomic<bool>& stop, uint64_t seed) {
+    Rng rng(seed);
+    std::vector<std::vector<std::byte>> contents;
+    for (uint64_t i = 0; i < 20; ++i) {
+      contents.push_back(SampleDictionary(PageKind::kText, i, 1024));
+    }
+    while (!stop.load(std::memory_order_acquire)) {
+      if (rng.OneIn(10)) fixture_.dictionaries.Retire();
+      const InstallOutcome outcome =
+          fixture_.dictionaries.Install(contents[rng.Below(contents.size())]);
+      UZ_CHECK(outcome != InstallOutcome::kNotADictionary && outcome != InstallOutcome::kNoMemory);
+      if (outcome == InstallOutcome::kInstalled) ++installed_;
+      if (outcome == InstallOutcome::kNoSlot) ++no_slot_;
+      for (int i = 0; i < 50; ++i) std::this_thread::yield();
+    }
+  }
+
   void Run(uint64_t operations, uint64_t seed) {
     std::atomic<bool> stop{false};
+    std::thread learner([&] { Learn(stop, seed + 3); });
     std::thread writer([&] { RunWriter(stop, seed + 1); });
     std::thread migrator([&] { Migrate(stop, seed + 2); });
     std::vector<std::thread> workers;
@@ -206,6 +227,7 @@ class ModelRun {
     stop.store(true, std::memory_order_release);
     writer.join();
     migrator.join();
+    learner.join();
     fixture_.pool.Audit();
     fixture_.cache.Audit();
     Report();
@@ -221,6 +243,9 @@ class ModelRun {
         sum.load_retries.Get(), sum.writes_lost.Get(), sum.relocated.Get(),
         sum.relocations_lost.Get(), sum.recompressed.Get(), sum.recompress_lost.Get(),
         sum.frees_left_to_loader.Get(), sum.readahead_filled.Get());
+    printf("dictionaries: %lu installed, %lu times no slot, %lu objects use one\n", installed_,
+           no_slot_, fixture_.dictionaries.References());
+    EXPECT_GT(installed_, 0u);
     EXPECT_GT(sum.zswpwb.Get(), 0u);
     EXPECT_EQ(sum.load_corrupt.Get(), 0u);
     EXPECT_EQ(sum.load_io_errors.Get(), 0u);
@@ -232,6 +257,8 @@ class ModelRun {
   CacheContext writer_context_;
   Writeback writeback_;
   Shared shared_[kShared];
+  uint64_t installed_ = 0;  // by the learner's thread
+  uint64_t no_slot_ = 0;
 };
 
 TEST(CacheModelTest, NothingIsLostOrMixedUp) {

@@ -89,7 +89,8 @@ Writeback::ObjectFate Writeback::Write(const ObjectInfo& object, bool may_wait) 
 bool Writeback::Append(const ObjectInfo& object, const EvictResult& begun, bool may_wait) {
   const ObjectView view = {begun.object, {}};
   for (;;) {
-    const AppendOutcome outcome = store_->Append(object.owner_key, begun.token, begun.codec, view);
+    const AppendOutcome outcome =
+        store_->Append(object.owner_key, begun.token, begun.encoding, view);
     if (outcome == AppendOutcome::kAppended) {
       counters_.objects_evicted.Add();
       counters_.evicted_bytes.Add(begun.object.size());

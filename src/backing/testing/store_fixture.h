@@ -87,10 +87,10 @@ class StoreFixture {
     Drop(key);
     const uint64_t version = ++versions;
     const std::vector<std::byte> object = ObjectOf(key, version);
-    AppendOutcome outcome = store.Append(key, version, CodecId::kLz4, {object, {}});
+    AppendOutcome outcome = store.Append(key, version, {CodecId::kLz4}, {object, {}});
     if (outcome == AppendOutcome::kNoBuffer) {
       store.Reap(true);
-      outcome = store.Append(key, version, CodecId::kLz4, {object, {}});
+      outcome = store.Append(key, version, {CodecId::kLz4}, {object, {}});
     }
     owner.entries[key] = {version, DiskPlace(), 0};
     return outcome;

@@ -45,6 +45,7 @@ struct FixtureOptions {
   bool keep_incompressible = true;
   uint32_t readahead_frames = 8;
   const char* codec = "lz4";
+  size_t dictionary_max = 4096;
   FrameAccess access = FrameAccess::kAlways;
   bool zsmalloc = false;
   IndexOptions index;
@@ -69,6 +70,8 @@ class CacheFixture {
     }
     CacheOptions cache_options;
     cache_options.codec = CodecByName(options.codec);
+    cache_options.dictionaries = &dictionaries;
+    UZ_CHECK(dictionaries.Init(Bytes(options.dictionary_max)).ok());
     cache_options.pool_limit = options.pool_limit;
     cache_options.keep_incompressible = options.keep_incompressible;
     cache_options.readahead_frames = options.readahead_frames;
@@ -121,7 +124,7 @@ class CacheFixture {
     const EvictResult begun = cache.BeginWrite(context, Candidate(offset));
     if (begun.outcome != EvictOutcome::kBegun) return begun.outcome;
     const uint64_t key = EntryKey(At(offset)).raw();
-    if (store.Append(key, begun.token, begun.codec, {begun.object, {}}) !=
+    if (store.Append(key, begun.token, begun.encoding, {begun.object, {}}) !=
         AppendOutcome::kAppended) {
       cache.CancelWrite(context, key, begun.token);
       return EvictOutcome::kGone;
@@ -157,6 +160,7 @@ class CacheFixture {
   ZsmallocPool zsmalloc;
   Pool& pool;  // one of the two
   os::FakeIoPort port;
+  DictionarySet dictionaries;
   CompressedCache cache;
   BackingStore store;
   CacheContext context;

@@ -120,6 +120,7 @@ PagerWorld::PagerWorld(const Options& options) : options_(options) {
 void PagerWorld::InitCache() {
   CacheOptions wishes;
   wishes.codec = options_.codec;
+  wishes.dictionaries = &dictionaries;
   wishes.keep_incompressible = options_.device_bytes > 0;
   wishes.object_max = PageStore::kObjectMax;
   wishes.readahead_frames = 4;

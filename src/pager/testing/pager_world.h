@@ -193,6 +193,7 @@ class PagerWorld {
   ZbudPool pool;
   os::FakeIoPort device;
   BackingStore backing;
+  DictionarySet dictionaries;
   CompressedCache cache;
   Writeback writeback;
   PageStore store;
