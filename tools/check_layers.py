@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("frame", "codec"),
     ("pool", "backing"),
     ("cache",),
-    ("writeback",),
+    ("writeback", "learn"),
     ("swap",),
     ("session",),
     ("broker",),

@@ -22,6 +22,7 @@ namespace uzswap {
 // The lock that is taken first comes first. The gaps are for new ranks.
 enum class LockRank : uint8_t {
   kEngine = 10,           // ForkCoordinator: one fork of the program at a time
+  kLearner = 15,          // DictionaryLearner: dictionaries do not change meanwhile
   kPager = 20,            // Pager: page table, faults, events of the program's mappings
   kCacheArea = 35,        // EntryIndex: the tree of one area of the compressed cache
   kCacheShard = 40,       // EntryLeaf: 64 entries of the compressed cache

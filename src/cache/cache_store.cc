@@ -28,6 +28,7 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
   const CompressOutcome made =
       codec.Compress(page, context_.object_.first(cache_.options_.object_max), use.dictionary);
   if (made.kind == CompressKind::kCompressed) {
+    if (cache_.observer_ != nullptr) cache_.observer_->OnCompressed(page);
     return PrepareObject(context_.object_.first(made.size), codec.codec().id(), use.slot);
   }
   cache_.content_.dictionaries().Release(use.slot);

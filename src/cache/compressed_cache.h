@@ -28,7 +28,7 @@
 // Nothing allocates from the heap. After Init, only the cache's own tables are touched for the
 // first time.
 //
-// Size: 31 methods, because the cache has two interfaces: one for those who store and load, one
+// Size: 32 methods, because the cache has two interfaces: one for those who store and load, one
 // for the writer (ObjectOwner among it). Both work on the same words. What could be split off is in
 // EntryContent, CacheContexts and the operations.
 #ifndef UZSWAP_CACHE_COMPRESSED_CACHE_H_
@@ -45,6 +45,7 @@
 #include "cache/entry_content.h"
 #include "cache/entry_index.h"
 #include "cache/pool_gate.h"
+#include "cache/store_observer.h"
 #include "cache/swap_entry.h"
 #include "pool/pool.h"
 
@@ -65,6 +66,9 @@ class CompressedCache final : public ObjectOwner {
   void SetKeepIncompressible(bool keep) {
     keep_incompressible_.store(keep, std::memory_order_relaxed);
   }
+
+  // Once, before the first store. It outlives the cache's use.
+  void SetObserver(StoreObserver& observer) { observer_ = &observer; }
 
   // --- Areas ---
   [[nodiscard]] AreaId CreateArea(AreaKind kind) { return index_.CreateArea(kind); }
@@ -142,6 +146,7 @@ class CompressedCache final : public ObjectOwner {
 
   CacheOptions options_;
   std::atomic<bool> keep_incompressible_{true};  // orders nothing
+  StoreObserver* observer_ = nullptr;
   EntryContent content_;
   EntryIndex index_;
   EntriesInFlight in_flight_;

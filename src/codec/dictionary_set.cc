@@ -34,7 +34,9 @@ Result<void> DictionarySet::Init(Bytes content_max) {
 }
 
 bool DictionarySet::Transition(Slot& slot, State from, State to) {
-  const bool allowed = (from == State::kEmpty && to == State::kCurrent) ||
+  const bool allowed = (from == State::kEmpty && to == State::kPrepared) ||
+                       (from == State::kPrepared && to == State::kCurrent) ||
+                       (from == State::kPrepared && to == State::kEmpty) ||
                        (from == State::kCurrent && to == State::kRetired) ||
                        (from == State::kRetired && to == State::kEmpty);
   UZ_CHECK(allowed);
@@ -64,7 +66,7 @@ DictionarySlot DictionarySet::FindEmpty() const {
   return kNoDictionary;
 }
 
-InstallOutcome DictionarySet::Install(std::span<const std::byte> content) {
+InstallOutcome DictionarySet::Prepare(std::span<const std::byte> content, DictionarySlot* slot) {
   if (!ready()) return InstallOutcome::kNoMemory;
   if (content.size() > content_max_) return InstallOutcome::kNotADictionary;
   const DictionarySlot before = current();
@@ -72,23 +74,34 @@ InstallOutcome DictionarySet::Install(std::span<const std::byte> content) {
     return InstallOutcome::kAlreadyCurrent;
   }
   Collect();
-  const DictionarySlot slot = FindEmpty();
-  if (slot == kNoDictionary) return InstallOutcome::kNoSlot;
-  if (!memory_.MakeAccessible(slot * slot_bytes_)) return InstallOutcome::kNoMemory;
-  if (!slots_[slot].dictionary.Digest(content, MemoryOf(slot))) {
-    memory_.Discard((slot - 1) * slot_bytes_, slot_bytes_);
+  const DictionarySlot found = FindEmpty();
+  if (found == kNoDictionary) return InstallOutcome::kNoSlot;
+  if (!memory_.MakeAccessible(found * slot_bytes_)) return InstallOutcome::kNoMemory;
+  if (!slots_[found].dictionary.Digest(content, MemoryOf(found))) {
+    memory_.Discard((found - 1) * slot_bytes_, slot_bytes_);
     return InstallOutcome::kNotADictionary;
   }
-  Retire();
-  Publish(slot);
+  const bool changed = Transition(slots_[found], State::kEmpty, State::kPrepared);
+  UZ_CHECK(changed);
+  *slot = found;
   return InstallOutcome::kInstalled;
 }
 
-void DictionarySet::Publish(DictionarySlot slot) {
-  const bool changed = Transition(slots_[slot], State::kEmpty, State::kCurrent);
+void DictionarySet::Commit(DictionarySlot slot) {
+  Retire();
+  const bool changed = Transition(slots_[slot], State::kPrepared, State::kCurrent);
   UZ_CHECK(changed);
   current_version_.store(slots_[slot].dictionary.version(), std::memory_order_relaxed);
   current_.store(slot, std::memory_order_release);
+}
+
+void DictionarySet::Abandon(DictionarySlot slot) { Empty(slot, State::kPrepared); }
+
+InstallOutcome DictionarySet::Install(std::span<const std::byte> content) {
+  DictionarySlot slot = kNoDictionary;
+  const InstallOutcome outcome = Prepare(content, &slot);
+  if (outcome == InstallOutcome::kInstalled) Commit(slot);
+  return outcome;
 }
 
 void DictionarySet::Retire() {
@@ -103,17 +116,20 @@ void DictionarySet::Retire() {
 uint32_t DictionarySet::Collect() {
   uint32_t emptied = 0;
   for (DictionarySlot slot = 1; slot <= kSlots; ++slot) {
-    Slot& each = slots_[slot];
-    const uint64_t word = each.word.load(std::memory_order_relaxed);
+    const uint64_t word = slots_[slot].word.load(std::memory_order_relaxed);
     if (StateOf(word) != State::kRetired || CountOf(word) != 0) continue;
-    // Nobody can take a reference to a retired slot without one, so this cannot fail.
-    const bool changed = Transition(each, State::kRetired, State::kEmpty);
-    UZ_CHECK(changed);
-    each.dictionary = {};
-    memory_.Discard((slot - 1) * slot_bytes_, slot_bytes_);
+    Empty(slot, State::kRetired);
     ++emptied;
   }
   return emptied;
+}
+
+void DictionarySet::Empty(DictionarySlot slot, State from) {
+  // Nobody can take a reference to such a slot without having one, so this cannot fail.
+  const bool changed = Transition(slots_[slot], from, State::kEmpty);
+  UZ_CHECK(changed);
+  slots_[slot].dictionary = {};
+  memory_.Discard((slot - 1) * slot_bytes_, slot_bytes_);
 }
 
 AcquiredDictionary DictionarySet::Acquire() {

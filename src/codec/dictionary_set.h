@@ -1,10 +1,13 @@
 // DictionarySet: the dictionaries that a process uses, in numbered slots, with references.
 //
-//             Install              SetCurrent(other)            Collect
-//   [ empty ] -------> [ current ] -----------------> [ retired ] -----> [ empty ]
-//                          |  ^                            ^  only when references == 0
-//                Acquire:  |  |                            |
-//                references + 1        AddReference / Release: references +- 1
+//             Prepare               Commit                Retire, Commit of another
+//   [ empty ] -------> [ prepared ] -------> [ current ] --------------> [ retired ]
+//       ^                   |                  Acquire:                       |
+//       |      Abandon      |                  references + 1                 |
+//       +-------------------+                                                 |
+//       +------------- Collect, only when references == 0 --------------------+
+//
+//   AddReference, Release: references +- 1, in the states current and retired
 //
 // Slot 0 means "no dictionary". At most one slot is current: new objects are compressed with it.
 // An object holds a reference to its slot for as long as it exists, in the pool or on disk, so its
@@ -21,8 +24,14 @@
 //
 // Nothing is mapped after Init: a program may be about to use any hole in its address space.
 //
-// Any thread may call Acquire, AddReference, Release, Of and the figures. Install, Retire and
-// Collect: one thread at a time, the owner. A forked child inherits the set as it is.
+// A prepared dictionary is for its owner only, who tries it and commits or abandons it. Install
+// does both at once.
+//
+// Any thread may call Acquire, AddReference, Release, Of and the figures. Prepare, Commit, Abandon,
+// Install, Retire and Collect: one thread at a time, the owner. A forked child inherits the set as
+// it is.
+//
+// Size: 29 methods. Owner and users work on the same words; a third of the methods are figures.
 #ifndef UZSWAP_CODEC_DICTIONARY_SET_H_
 #define UZSWAP_CODEC_DICTIONARY_SET_H_
 
@@ -44,7 +53,7 @@ using DictionarySlot = uint8_t;
 inline constexpr DictionarySlot kNoDictionary = 0;
 
 enum class [[nodiscard]] InstallOutcome : uint8_t{
-    kInstalled,
+    kInstalled,       // Prepare: it is prepared
     kAlreadyCurrent,  // the current dictionary has this content
     kNotADictionary,  // the content cannot be used
     kNoSlot,          // all slots are referenced; retry when objects have gone
@@ -73,8 +82,19 @@ class DictionarySet {
   [[nodiscard]] bool ready() const { return !memory_.empty(); }
 
   // --- The owner ---
-  // Makes the content the current dictionary. The one before is retired.
+  // Digests the content in an empty slot. `slot` is set if the outcome is kInstalled. Requires: no
+  // other slot is prepared.
+  InstallOutcome Prepare(std::span<const std::byte> content, DictionarySlot* slot);
+  // Makes the prepared dictionary the current one. The one before is retired.
+  void Commit(DictionarySlot slot);
+  // Empties the prepared slot.
+  void Abandon(DictionarySlot slot);
+  // Prepare and Commit.
   InstallOutcome Install(std::span<const std::byte> content);
+  // The dictionary of a slot that is prepared or current. No reference is needed.
+  [[nodiscard]] const Dictionary& OwnersView(DictionarySlot slot) const {
+    return slots_[slot].dictionary;
+  }
   // No dictionary is current afterwards.
   void Retire();
   // Empties retired slots that nothing refers to, and returns their memory to the kernel. Returns
@@ -101,6 +121,8 @@ class DictionarySet {
   // Slots that hold a dictionary, and the memory they take.
   [[nodiscard]] uint32_t slots_in_use() const;
   [[nodiscard]] Bytes MemoryInUse() const;
+  // What one dictionary takes, at most.
+  [[nodiscard]] Bytes MemoryOfSlot() const { return Bytes(slot_bytes_); }
   // References of all slots: objects that need a dictionary.
   [[nodiscard]] uint64_t References() const;
   [[nodiscard]] uint64_t ReferencesOf(DictionarySlot slot) const;
@@ -111,7 +133,7 @@ class DictionarySet {
   void Audit() const;
 
  private:
-  enum class State : uint64_t { kEmpty = 0, kCurrent, kRetired };
+  enum class State : uint64_t { kEmpty = 0, kPrepared, kCurrent, kRetired };
 
   // Every store and load writes the word and reads the dictionary: not on one cache line.
   struct Slot {
@@ -127,7 +149,7 @@ class DictionarySet {
 
   [[nodiscard]] std::span<std::byte> MemoryOf(DictionarySlot slot) const;
   [[nodiscard]] DictionarySlot FindEmpty() const;
-  void Publish(DictionarySlot slot);
+  void Empty(DictionarySlot slot, State from);
 
   os::Mapping memory_;
   size_t slot_bytes_ = 0;

@@ -68,6 +68,22 @@ TEST_F(DictionarySetTest, TheSameContentIsNotInstalledTwice) {
   EXPECT_EQ(set_.Collect(), 1u);
 }
 
+TEST_F(DictionarySetTest, APreparedDictionaryIsTheOwnersOnly) {
+  ASSERT_EQ(set_.Install(Sample(1)), InstallOutcome::kInstalled);
+  const uint32_t version = set_.current_version();
+  DictionarySlot slot = kNoDictionary;
+  ASSERT_EQ(set_.Prepare(Sample(2), &slot), InstallOutcome::kInstalled);
+  EXPECT_EQ(set_.current_version(), version);
+  EXPECT_EQ(set_.OwnersView(slot).version(), DictionaryVersionOf(Sample(2)));
+  EXPECT_EQ(set_.Collect(), 0u) << "it is not retired";
+  set_.Abandon(slot);
+  EXPECT_EQ(set_.slots_in_use(), 1u);
+  ASSERT_EQ(set_.Prepare(Sample(3), &slot), InstallOutcome::kInstalled);
+  set_.Commit(slot);
+  EXPECT_EQ(set_.current_version(), DictionaryVersionOf(Sample(3)));
+  EXPECT_EQ(set_.Collect(), 1u);
+}
+
 TEST_F(DictionarySetTest, RefusalsLeaveTheCurrentDictionary) {
   ASSERT_EQ(set_.Install(Sample(1)), InstallOutcome::kInstalled);
   const uint32_t version = set_.current_version();
