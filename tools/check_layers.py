@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("base",),
     ("os",),
     ("frame", "codec"),
-    ("pool", "backing"),
+    ("pool", "backing", "train"),
     ("cache",),
     ("writeback", "learn"),
     ("swap",),
