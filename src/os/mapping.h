@@ -36,6 +36,7 @@ namespace uzswap::os {
 enum class MappingPurpose : uint8_t {
   kMetadata,    // tables, buffers and stacks of uzswap
   kPageFrames,  // frames that hold pages of the program: the pool's arena, the staging frames
+  kShared,      // shared with another process (memory_file.h): not in RssAnon
   kNotOurs,     // not allocated by uzswap, but must not be adopted: data of the C library
 };
 

@@ -40,7 +40,7 @@ Result<SharedMemory> SharedMemory::Map(int descriptor, size_t size, int flags) {
   return memory;
 }
 
-Result<SharedMemory> SharedMemory::Create(const char* name, Bytes size) {
+Result<int> SharedMemory::CreateFile(const char* name, Bytes size) {
   const size_t rounded = RoundUpToPage(size.raw());
   const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return Error{errno, "memfd_create"};
@@ -49,11 +49,17 @@ Result<SharedMemory> SharedMemory::Create(const char* name, Bytes size) {
     close(fd);
     return Error{failure, "sizing and sealing shared memory"};
   }
-  Result<SharedMemory> memory = Map(fd, rounded, MAP_SHARED);
+  return fd;
+}
+
+Result<SharedMemory> SharedMemory::Create(const char* name, Bytes size) {
+  const Result<int> file = CreateFile(name, size);
+  if (!file.ok()) return file.error();
+  Result<SharedMemory> memory = Map(file.value(), RoundUpToPage(size.raw()), MAP_SHARED);
   if (memory.ok()) {
-    memory.value().descriptor_ = fd;
+    memory.value().descriptor_ = file.value();
   } else {
-    close(fd);
+    close(file.value());
   }
   return memory;
 }

@@ -29,6 +29,8 @@ class SharedMemory {
   ~SharedMemory();
 
   static Result<SharedMemory> Create(const char* name, Bytes size);
+  // The file of Create: a memfd of this size, zero and sealed. The descriptor is the caller's.
+  static Result<int> CreateFile(const char* name, Bytes size);
   static Result<SharedMemory> CreatePrivate(Bytes size);
   // Fails with EPROTO if the file is not sealed or has another size: it is not uzswap's, or of
   // another version.
