@@ -132,4 +132,41 @@ Result<std::optional<size_t>> ChooseKnown(std::span<const std::byte> pages,
   return chosen;
 }
 
+SplitPages Split(std::span<const std::byte> pages, size_t one_in) {
+  UZ_CHECK_GE(one_in, 2u);
+  SplitPages split;
+  for (size_t i = 0; i < CountOf(pages); ++i) {
+    std::vector<std::byte>& to = i % one_in == one_in - 1 ? split.measuring : split.training;
+    const std::span<const std::byte> page = PageAt(pages, i);
+    to.insert(to.end(), page.begin(), page.end());
+  }
+  return split;
+}
+
+Result<TrainedDictionary> TrainOrReuse(std::span<const std::byte> pages,
+                                       std::span<const std::span<const std::byte>> known,
+                                       size_t bytes) {
+  constexpr size_t kMeasureOneIn = 4;
+  TrainedDictionary trained;
+  if (!known.empty()) {
+    const SplitPages split = Split(pages, kMeasureOneIn);
+    trained.content.resize(bytes);
+    const Result<size_t> fresh = TrainDictionary(split.training, trained.content);
+    if (fresh.ok()) {
+      trained.content.resize(fresh.value());
+      const auto chosen = ChooseKnown(split.measuring, known, trained.content);
+      if (chosen.ok() && chosen.value()) {
+        const std::span<const std::byte> content = known[*chosen.value()];
+        return TrainedDictionary{{content.begin(), content.end()}, *chosen.value()};
+      }
+    }
+  }
+  // The pages for measuring have something to teach too.
+  trained.content.resize(bytes);
+  const Result<size_t> fresh = TrainDictionary(pages, trained.content);
+  if (!fresh.ok()) return fresh.error();
+  trained.content.resize(fresh.value());
+  return trained;
+}
+
 }  // namespace uzswap

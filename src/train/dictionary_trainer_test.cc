@@ -170,5 +170,49 @@ TEST(DictionaryTrainerTest, AKnownDictionaryIsUsedAgainIfItIsAsGood) {
   EXPECT_FALSE(ChooseKnown(pages, {}, {}).ok());
 }
 
+TEST(DictionaryTrainerTest, PagesAreSplitInOrder) {
+  Buffer pages(10 * kPageSize);
+  for (size_t i = 0; i < 10; ++i) pages[i * kPageSize] = std::byte(i);
+  const SplitPages split = Split(pages, 4);
+  ASSERT_EQ(split.training.size(), 8 * kPageSize);
+  ASSERT_EQ(split.measuring.size(), 2 * kPageSize);
+  EXPECT_EQ(split.measuring[0], std::byte{3});
+  EXPECT_EQ(split.measuring[kPageSize], std::byte{7});
+  EXPECT_EQ(split.training[3 * kPageSize], std::byte{4});
+  EXPECT_TRUE(Split({}, 2).training.empty());
+}
+
+TEST(DictionaryTrainerTest, ProcessesOfOneKindShareADictionary) {
+  struct Row {
+    const char* what;
+    Buffer pages;
+    std::optional<size_t> known;
+  };
+  const std::vector<Buffer> contents = {Train(PagesOf(PageKind::kText, 128, 11)),
+                                        Train(PagesOf(PageKind::kPointers, 128, 11)),
+                                        Train(OwnProgram(0, 2, 128))};
+  const std::vector<std::span<const std::byte>> known(contents.begin(), contents.end());
+  const Row kTable[] = {
+      {"text", PagesOf(PageKind::kText, 128, 12), 0},
+      {"pointers", PagesOf(PageKind::kPointers, 128, 12), 1},
+      {"program", OwnProgram(1, 2, 128), 2},
+      {"too few to measure", PagesOf(PageKind::kText, kTrainingPagesMin, 12), std::nullopt},
+  };
+  for (const Row& row : kTable) {
+    const auto trained = TrainOrReuse(row.pages, known, kDictionaryBytesDefault);
+    ASSERT_TRUE(trained.ok()) << row.what;
+    EXPECT_EQ(trained.value().known, row.known) << row.what;
+    EXPECT_EQ(trained.value().content, row.known ? contents[*row.known] : Train(row.pages))
+        << row.what;
+    const auto fresh = TrainOrReuse(row.pages, {}, kDictionaryBytesDefault);
+    ASSERT_TRUE(fresh.ok());
+    EXPECT_EQ(fresh.value().known, std::nullopt);
+    EXPECT_EQ(fresh.value().content, Train(row.pages)) << "trained from all of them";
+  }
+  const auto none = TrainOrReuse(PagesOf(PageKind::kZero, 64, 1), known, kDictionaryBytesDefault);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().errno_value, ENODATA);
+}
+
 }  // namespace
 }  // namespace uzswap
