@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 
 #include "broker/broker_server.h"
+#include "descriptors.h"
 #include "os/broker_port.h"
+#include "training_process.h"
 
 namespace uzswap::cli {
 namespace {
@@ -21,31 +22,6 @@ constexpr uint64_t kLookMs = 1000;
 constexpr uint64_t kHourMs = 3'600'000;
 // Clients with a socket and a pidfd each, offers, and what is open for a moment.
 constexpr rlim_t kDescriptorsNeeded = 4096;
-
-// Standard input, output and error would keep a pipe of the runner open.
-void TakeNullDevice() {
-  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int standard = 0; standard <= 2; ++standard) {
-    if (null < 0) {
-      close(standard);
-    } else if (null != standard) {
-      dup2(null, standard);
-    }
-  }
-  if (null > 2) close(null);
-}
-
-void CloseAllBut(std::array<int, 3> kept) {
-  std::sort(kept.begin(), kept.end());
-  unsigned next = STDERR_FILENO + 1;
-  for (const int descriptor : kept) {
-    const auto number = static_cast<unsigned>(descriptor);
-    if (number < next) continue;
-    if (number > next) close_range(next, number - 1, 0);
-    next = number + 1;
-  }
-  close_range(next, ~0U, 0);
-}
 
 void RaiseDescriptorLimit() {
   rlimit limit = {};
@@ -68,8 +44,10 @@ void RaiseDescriptorLimit() {
   RaiseDescriptorLimit();
 
   os::LinuxBrokerPort port;
+  TrainingProcess training(session.broker_counters());
   BrokerServer server(listener, address, port, session.broker_counters());
   server.AllowJoin(session.descriptor(), static_cast<uint32_t>(runner));
+  server.AllowTraining(&training);
   while (!server.Serve(runner_ends, kHourMs)) {
   }
   BrokerLifetime lifetime;

@@ -16,11 +16,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/testing/page_corpus.h"
 #include "broker/broker_client.h"
 #include "broker_process.h"
+#include "os/memory_file.h"
 #include "os/packet_socket.h"
 #include "os/process_identity.h"
 #include "session/session.h"
+#include "session/training_file.h"
 #include "testing/deadline.h"
 #include "testing/uzswap.h"
 
@@ -186,18 +189,73 @@ TEST_F(BrokerRunTest, ItHasNothingOfTheRunner) {
   EXPECT_EQ(running.Await().status, 0);
 }
 
-TEST_F(BrokerRunTest, ItServesTheSession) {
-  Running running(WaitingRun());
-  ASSERT_EQ(running.ReadLine(), "ready");
-  // The session is the only memfd of the runner.
+// The session is the only memfd of the runner.
+Result<Session> SessionOf(pid_t runner) {
   std::string path;
-  const std::string folder = "/proc/" + std::to_string(running.pid()) + "/fd";
+  const std::string folder = "/proc/" + std::to_string(runner) + "/fd";
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (Contains(std::filesystem::read_symlink(entry.path()), "memfd:uzswap-session")) {
       path = entry.path();
     }
   }
-  const Result<Session> session = Session::Open(path.c_str());
+  return Session::Open(path.c_str());
+}
+
+TEST_F(BrokerRunTest, ItTrainsDictionaries) {
+  Running running(WaitingRun());
+  ASSERT_EQ(running.ReadLine(), "ready");
+  const auto broker = FindBroker(running.pid());
+  ASSERT_TRUE(broker);
+  {
+    const Result<Session> session = SessionOf(running.pid());
+    ASSERT_TRUE(session.ok());
+    Result<BrokerClient> client = BrokerClient::Connect(*session.value().broker(), 60'000);
+    ASSERT_TRUE(client.ok());
+    Result<os::MemoryFile> memory = os::MemoryFile::Reserve(kTrainingFileBytes, "test");
+    ASSERT_TRUE(memory.ok());
+    uint32_t version = 0;
+    for (uint64_t sequence = 1; sequence <= 2; ++sequence) {
+      ASSERT_TRUE(memory.value().Open("uzswap-training").ok());
+      TrainingFile& file = *reinterpret_cast<TrainingFile*>(memory.value().data());
+      for (size_t at = 0; at < sizeof(file.samples); at += kPageSize) {
+        FillPageOf(PageKind::kText, sequence * 1000 + at,
+                   std::span(file.samples).subspan(at, kPageSize));
+      }
+      ASSERT_TRUE(RequestTraining(file, sequence, kTrainingSamplesMax));
+      const Deadline deadline;
+      Result<void> asked = client.value().Train(memory.value().descriptor());
+      // The process of the former request ends a moment after its answer.
+      while (!asked.ok() && asked.error().errno_value == EBUSY && deadline.left_ms() > 0) {
+        poll(nullptr, 0, 1);
+        asked = client.value().Train(memory.value().descriptor());
+      }
+      ASSERT_TRUE(asked.ok());
+      while (CheckedAnswer(file, sequence).outcome == TrainingOutcome::kPending) {
+        ASSERT_GT(deadline.left_ms(), 0);
+        poll(nullptr, 0, 1);
+      }
+      const TrainingAnswer answer = CheckedAnswer(file, sequence);
+      ASSERT_EQ(answer.outcome, TrainingOutcome::kDone) << answer.error;
+      EXPECT_EQ(answer.reused, version);
+      version = DictionaryVersionOf(answer.content);
+      memory.value().Close();
+    }
+    EXPECT_EQ(session.value().broker_counters().trainings.Get(), 2u);
+    EXPECT_EQ(session.value().broker_counters().failed_trainings.Get(), 0u);
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    EXPECT_EQ(client.value().Train(null).error().errno_value, EPROTO);
+    close(null);
+  }
+  EXPECT_FALSE(broker->HasEnded());
+  running.CloseInput();
+  EXPECT_EQ(running.Await().status, 0);
+  EXPECT_TRUE(broker->HasEnded()) << "it ended before the runner";
+}
+
+TEST_F(BrokerRunTest, ItServesTheSession) {
+  Running running(WaitingRun());
+  ASSERT_EQ(running.ReadLine(), "ready");
+  const Result<Session> session = SessionOf(running.pid());
   ASSERT_TRUE(session.ok());
   const std::optional<BrokerAddress> address = session.value().broker();
   ASSERT_TRUE(address);

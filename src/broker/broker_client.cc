@@ -134,6 +134,11 @@ Result<void> BrokerClient::Withdraw(uint64_t number) {
                        "withdrawing a descriptor from the broker");
 }
 
+Result<void> BrokerClient::Train(int training_file) {
+  return AskForNothing(BrokerOperation::kTrain, 0, training_file,
+                       "asking the broker for a training process");
+}
+
 Result<void> BrokerClient::Guard(int program_pidfd, int userfaultfd) {
   constexpr char kWhat[] = "asking the broker to guard the program";
   const Result<void> done = AskForNothing(BrokerOperation::kGuardProgram, 0, program_pidfd, kWhat);

@@ -57,6 +57,11 @@ class BrokerClient {
   // Fails with ENOENT: it was taken, or is too old.
   Result<void> Withdraw(uint64_t number);
 
+  // Starts a training process with a TrainingFile that has a request. The descriptor stays the
+  // caller's. Returns at once; the answer appears in the file, or never does if the process is
+  // killed. Fails with EBUSY if the run has a training process already: ask again later.
+  Result<void> Train(int training_file);
+
   // The broker kills the program when this connection is closed while the program uses the memory
   // of `userfaultfd`. The connection must stay open. Fails with EPERM if the program does not share
   // the caller's memory, or if the broker may not compare it.

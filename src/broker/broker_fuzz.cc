@@ -9,6 +9,7 @@
 
 #include "broker/request_handler.h"
 #include "broker/testing/fake_broker_port.h"
+#include "broker/testing/fake_training_starter.h"
 
 namespace {
 
@@ -25,7 +26,7 @@ void Repair(uint8_t flags, std::byte (&message)[kMessageMax]) {
   if ((flags & 4) != 0) {
     request.magic = uzswap::kBrokerMagic;
     request.version = uzswap::kBrokerVersion;
-    request.operation = static_cast<uzswap::BrokerOperation>(operation % 8);
+    request.operation = static_cast<uzswap::BrokerOperation>(operation % 13);
     request.argument %= 16;
   }
   if ((flags & 8) != 0) request.token = kAddress.token;
@@ -38,7 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   uzswap::testing::FakeBrokerPort port;
   uzswap::BrokerCounters counters;
   {
+    uzswap::testing::FakeTrainingStarter training;
     uzswap::RequestHandler handler(port, kAddress, counters);
+    handler.AllowTraining(&training);
     port.ShareMemory(kClient, 1);
     uzswap::Guard guard;
     uzswap::os::PacketPeer peer{kClient, port.NewPidfd(kClient)};
@@ -53,6 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if ((flags & 12) != 0) length = sizeof(BrokerRequest);
       Repair(flags, message);
       if ((flags & 16) != 0) port.Advance(20'000);
+      training.Attend(port.NowMs());
       if ((flags & 32) != 0) port.End(kClient);
       int descriptor = -1;
       if ((flags & 1) != 0) descriptor = port.NewDescriptor();
@@ -66,6 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         port.Close(answer.descriptor);
       }
       handler.offers().Audit();
+      UZ_CHECK_EQ(counters.trainings.Get(), static_cast<uint64_t>(training.starts));
       const size_t guarded = (guard.program >= 0 ? 1 : 0) + (guard.memory >= 0 ? 1 : 0);
       UZ_CHECK_EQ(port.open_count(), handler.offers().size() + guarded + 1);
     }

@@ -25,6 +25,7 @@ Shape ShapeOf(BrokerOperation operation) {
     case BrokerOperation::kOpenTasks:
     case BrokerOperation::kGuardProgram:
     case BrokerOperation::kGuardMemory:
+    case BrokerOperation::kTrain:
       return {true, true, 0};
     case BrokerOperation::kOpenUserfaultfd:
     case BrokerOperation::kUnguard:

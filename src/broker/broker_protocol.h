@@ -17,6 +17,7 @@
 //   kGuardMemory       0                   its userfaultfd     -
 //   kUnguard           0                   -                   -
 //   kJoin              0                   -                   memory of the session
+//   kTrain             0                   a TrainingFile      -
 //
 // The client is the process that connected. It is the engine process, which shares the memory of
 // its program; so its files in /proc describe the program's memory.
@@ -51,6 +52,7 @@ enum class BrokerOperation : uint16_t {
   kGuardMemory,
   kUnguard,
   kJoin,
+  kTrain,
 };
 
 inline constexpr uint32_t kBrokerMagic = 0x72627a75;  // "uzbr" in memory

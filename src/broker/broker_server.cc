@@ -106,6 +106,7 @@ uint32_t BrokerServer::WaitMs(uint64_t now, uint64_t wait_ms) {
     const uint64_t displace = clients_.front().since_ms + kDisplaceMs;
     if (displace > now) wait_ms = std::min(wait_ms, displace - now);
   }
+  if (training_ != nullptr) wait_ms = std::min(wait_ms, Left(now, training_->due_ms()));
   if (accept_after_ms_ > now) wait_ms = std::min(wait_ms, accept_after_ms_ - now);
   return static_cast<uint32_t>(wait_ms);
 }
@@ -172,21 +173,23 @@ bool BrokerServer::ServeOne(Client& client) {
 bool BrokerServer::Step(int wake, uint64_t wait_ms) {
   const uint64_t before = port_.NowMs();
   std::vector<os::WaitEntry> waits;
-  waits.reserve(clients_.size() + guarded_.size() + 2);
+  waits.reserve(clients_.size() + guarded_.size() + 3);
   for (const Client& client : clients_) waits.push_back({client.socket});
   waits.push_back({MayAccept(before) ? listener_ : -1});
   waits.push_back({wake});
+  waits.push_back({training_ != nullptr ? training_->descriptor() : -1});
   for (const Client& client : guarded_) waits.push_back({client.socket});
   os::WaitReadable(waits, WaitMs(before, wait_ms));
 
   // From the last to the first, so that a client that is dropped moves only those already served.
   const size_t count = clients_.size();
-  ServeGuarded(waits, count + 2);
+  ServeGuarded(waits, count + 3);
   for (size_t i = count; i-- > 0;) {
     if (waits[i].ready && !ServeOne(clients_[i])) Drop(i);
   }
   MoveGuarded();
   ForgetEnded();
+  if (training_ != nullptr) training_->Attend(port_.NowMs());
   std::stable_sort(clients_.begin(), clients_.end(),
                    [](const Client& a, const Client& b) { return a.since_ms < b.since_ms; });
   const uint64_t now = port_.NowMs();

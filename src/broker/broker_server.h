@@ -48,6 +48,11 @@ class BrokerServer {
                BrokerCounters& counters);
   // See RequestHandler.
   void AllowJoin(int session, uint32_t runner) { handler_.AllowJoin(session, runner); }
+  // See RequestHandler. The server attends to its process.
+  void AllowTraining(TrainingStarter* training) {
+    handler_.AllowTraining(training);
+    training_ = training;
+  }
   BrokerServer(const BrokerServer&) = delete;
   BrokerServer& operator=(const BrokerServer&) = delete;
   ~BrokerServer();
@@ -89,12 +94,13 @@ class BrokerServer {
   void LoseEngine(Client& client);
   void ForgetEnded();
 
-  static_assert(kClientsMax + kGuardedMax + 2 <= os::kWaitEntriesMax);
+  static_assert(kClientsMax + kGuardedMax + 3 <= os::kWaitEntriesMax);
 
   const int listener_;
   os::BrokerPort& port_;
   BrokerCounters& counters_;
   RequestHandler handler_;
+  TrainingStarter* training_ = nullptr;
   std::vector<Client> clients_;  // the longest idle first
   std::vector<Client> guarded_;
   std::vector<Guard> dying_;  // programs that were killed and have not ended yet

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "broker/broker_client.h"
+#include "broker/testing/fake_training_starter.h"
 
 namespace uzswap {
 namespace {
@@ -368,6 +369,34 @@ TEST_F(BrokerServerTest, AFullDescriptorTablePausesTheListener) {
   port_.now_ms += BrokerServer::kAcceptPauseMs;
   Step();
   EXPECT_EQ(server_.client_count(), 1u);
+}
+
+TEST_F(BrokerServerTest, ATrainingProcessIsAttendedTo) {
+  testing::FakeTrainingStarter training;
+  server_.AllowTraining(&training);
+  const int client = Connect();
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  Send(client, Request(BrokerOperation::kTrain, 0), ends[0]);
+  Step();
+  BrokerReply reply;
+  EXPECT_EQ(Receive(client, &reply).descriptor, -1);
+  EXPECT_EQ(reply.errno_value, 0);
+  EXPECT_EQ(training.starts, 1);
+  EXPECT_NE(training.due, UINT64_MAX);
+  // At its end nothing else wakes the server: this would wait for ever.
+  training.wake = ends[0];
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  const int attends = training.attends;
+  EXPECT_FALSE(server_.Step(-1, UINT32_MAX));
+  EXPECT_EQ(training.attends, attends + 1);
+  // At its time limit neither.
+  training.wake = -1;
+  port_.now_ms = training.due;
+  EXPECT_FALSE(server_.Step(-1, UINT32_MAX));
+  EXPECT_EQ(training.due, UINT64_MAX);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_F(BrokerServerTest, TheWakeDescriptorEndsServe) {

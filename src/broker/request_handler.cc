@@ -66,8 +66,22 @@ Result<int> RequestHandler::Serve(const BrokerRequest& request, const os::Packet
       return -1;
     case BrokerOperation::kJoin:
       return Join(peer);
+    case BrokerOperation::kTrain:
+      return Train(*descriptor);
   }
   return Error{ENOSYS, "operation"};
+}
+
+Result<int> RequestHandler::Train(int file) {
+  if (training_ == nullptr) return Error{ENOSYS, "training"};
+  const Result<void> started = training_->Start(file, port_.NowMs());
+  if (started.ok()) {
+    counters_.trainings.Add();
+    return -1;
+  }
+  const bool busy = started.error().errno_value == EBUSY;
+  (busy ? counters_.busy_trainings : counters_.refused_trainings).Add();
+  return started.error();
 }
 
 Result<int> RequestHandler::Join(const os::PacketPeer& peer) {

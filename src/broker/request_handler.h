@@ -26,6 +26,7 @@
 #include "broker/broker_protocol.h"
 #include "broker/guard.h"
 #include "broker/offer_table.h"
+#include "broker/training_starter.h"
 #include "os/broker_port.h"
 #include "os/packet_socket.h"
 
@@ -50,6 +51,9 @@ class RequestHandler {
     runner_ = runner;
   }
 
+  // Without it nobody can train. It must outlive the handler.
+  void AllowTraining(TrainingStarter* training) { training_ = training; }
+
   // `descriptor` came with the message, or is -1. It is the handler's from now on. `guard` is the
   // client's.
   Answer Handle(std::span<const std::byte> message, const os::PacketPeer& peer, int descriptor,
@@ -61,6 +65,7 @@ class RequestHandler {
   // A descriptor to send, or -1 for none, or the errno of the reply.
   Result<int> Serve(const BrokerRequest& request, const os::PacketPeer& peer, int* descriptor,
                     Guard* guard);
+  Result<int> Train(int file);
   Result<int> Join(const os::PacketPeer& peer);
   Result<int> GuardProgram(const os::PacketPeer& peer, int* pidfd, Guard* guard);
   Result<int> OpenProc(const os::PacketPeer& peer, os::ProcLeaf leaf);
@@ -74,6 +79,7 @@ class RequestHandler {
   OfferTable offers_;
   int session_ = -1;  // -1: nobody may join
   uint32_t runner_ = 0;
+  TrainingStarter* training_ = nullptr;
 };
 
 }  // namespace uzswap

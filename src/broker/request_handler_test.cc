@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "broker/testing/fake_broker_port.h"
+#include "broker/testing/fake_training_starter.h"
 
 namespace uzswap {
 namespace {
@@ -125,6 +126,26 @@ TEST_F(RequestHandlerTest, DescendantsOfTheRunnerMayJoinWithoutTheToken) {
   }
 }
 
+TEST_F(RequestHandlerTest, ATrainingProcessIsStarted) {
+  EXPECT_EQ(FailureOf(BrokerOperation::kTrain, 0, port_.NewDescriptor()), ENOSYS) << "nobody may";
+  testing::FakeTrainingStarter training;
+  handler_.AllowTraining(&training);
+  const int file = port_.NewDescriptor();
+  EXPECT_EQ(FailureOf(BrokerOperation::kTrain, 0, file), 0);
+  EXPECT_EQ(training.last_file, file);
+  EXPECT_EQ(training.due, port_.NowMs() + 1000);
+  EXPECT_EQ(FailureOf(BrokerOperation::kTrain, 0, port_.NewDescriptor()), EBUSY);
+  training.Attend(training.due);
+  for (const int failure : {EPROTO, EAGAIN}) {
+    training.refuse_with = failure;
+    EXPECT_EQ(FailureOf(BrokerOperation::kTrain, 0, port_.NewDescriptor()), failure);
+  }
+  EXPECT_EQ(Held(), 0u) << "the files were closed";
+  EXPECT_EQ(counters_.trainings.Get(), 1u);
+  EXPECT_EQ(counters_.busy_trainings.Get(), 1u);
+  EXPECT_EQ(counters_.refused_trainings.Get(), 2u);
+}
+
 TEST_F(RequestHandlerTest, TheDeviceIsOpened) {
   const RequestHandler::Answer answer = Ask(BrokerOperation::kOpenUserfaultfd);
   ASSERT_TRUE(port_.is_open(answer.descriptor));
@@ -227,8 +248,16 @@ TEST_F(RequestHandlerTest, WhatIsNoRequestDropsTheClient) {
       {"version", sizeof(BrokerRequest), [](BrokerRequest& r) { ++r.version; }, false, false},
       {"operation 0", sizeof(BrokerRequest), [](BrokerRequest& r) { r.operation = {}; }, false,
        false},
-      {"operation 7", sizeof(BrokerRequest),
-       [](BrokerRequest& r) { r.operation = static_cast<BrokerOperation>(7); }, false, false},
+      {"operation 12", sizeof(BrokerRequest),
+       [](BrokerRequest& r) { r.operation = static_cast<BrokerOperation>(12); }, false, false},
+      {"nothing to train with", sizeof(BrokerRequest),
+       [](BrokerRequest& r) { r.operation = BrokerOperation::kTrain; }, false, false},
+      {"training with an argument", sizeof(BrokerRequest),
+       [](BrokerRequest& r) {
+         r.operation = BrokerOperation::kTrain;
+         r.argument = 1;
+       },
+       true, false},
       {"leaf", sizeof(BrokerRequest), [](BrokerRequest& r) { r.argument = os::kProcLeafCount; },
        false, false},
       {"a descriptor too much", sizeof(BrokerRequest), [](BrokerRequest&) {}, true, false},

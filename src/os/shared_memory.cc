@@ -74,14 +74,18 @@ Result<SharedMemory> SharedMemory::OpenPath(const char* path, Bytes size) {
   return FromDescriptor(fd, size);
 }
 
-Result<SharedMemory> SharedMemory::FromDescriptor(int fd, Bytes size) {
-  const size_t rounded = RoundUpToPage(size.raw());
+bool SharedMemory::IsSealedFile(int fd, Bytes size) {
   struct stat status = {};
-  const bool ours = fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) == rounded &&
-                    (fcntl(fd, F_GET_SEALS) & kSeals) == kSeals;
+  if (fstat(fd, &status) != 0) return false;
+  if (static_cast<uint64_t>(status.st_size) != RoundUpToPage(size.raw())) return false;
+  const int seals = fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & kSeals) == kSeals;
+}
+
+Result<SharedMemory> SharedMemory::FromDescriptor(int fd, Bytes size) {
   Result<SharedMemory> memory =
-      ours ? Map(fd, rounded, MAP_SHARED)
-           : Result<SharedMemory>(Error{EPROTO, "not the shared memory of a session"});
+      IsSealedFile(fd, size) ? Map(fd, RoundUpToPage(size.raw()), MAP_SHARED)
+                             : Result<SharedMemory>(Error{EPROTO, "not shared memory of uzswap"});
   close(fd);
   return memory;
 }

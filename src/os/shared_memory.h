@@ -38,6 +38,9 @@ class SharedMemory {
   // The same for an open descriptor, which it closes.
   static Result<SharedMemory> FromDescriptor(int descriptor, Bytes size);
 
+  // Whether FromDescriptor would take it: a sealed memfd of this size.
+  static bool IsSealedFile(int descriptor, Bytes size);
+
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] size_t size() const { return size_; }
   // The descriptor of the creator. -1 in other processes.

@@ -55,7 +55,13 @@ struct BrokerAddress {
   X(killed_programs)        /* their engine process had ended before them */ \
   X(joins)                  /* processes that were given the session */ \
   X(refused_joins)          /* not a descendant of the runner */ \
-  X(displaced_offers)       /* dropped for a new one, because there are too many */
+  X(displaced_offers)       /* dropped for a new one, because there are too many */ \
+  X(trainings)              /* training processes that were started */ \
+  X(busy_trainings)         /* refused: there was one already */ \
+  X(refused_trainings)      /* not a file for training, or no process */ \
+  X(failed_trainings)       /* the process was killed, or found no request that it could answer */ \
+  X(stuck_trainings)        /* the process took too long and was killed */ \
+  X(reused_dictionaries)    /* answered with a dictionary that the run had */
 // clang-format on
 
 struct BrokerCounters {
