@@ -70,7 +70,8 @@ struct Advice {
 };
 
 OrRefusal<PageSample> ReadPagesFile(const std::string& path);
-OrRefusal<PageSample> ReadPagesOfProcess(uint32_t pid);
+// `command` is the subcommand that a message names.
+OrRefusal<PageSample> ReadPagesOfProcess(uint32_t pid, const char* command = "advise");
 OrRefusal<Advice> Measure(const PageSample& sample);
 
 std::string ToJson(const Advice& advice);

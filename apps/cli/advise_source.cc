@@ -56,11 +56,11 @@ uint64_t Spread(uint64_t i, uint64_t there, uint64_t wanted) {
   return there <= wanted ? i : i * there / wanted;
 }
 
-Refusal CannotRead(uint32_t pid, int error) {
+Refusal CannotRead(uint32_t pid, int error, const std::string& command) {
   const std::string process = "process " + std::to_string(pid);
   if (error == ENOENT || error == ESRCH) return {kCannotDo, "there is no " + process, ""};
   return {kCannotDo, "the memory of " + process + " may not be read: " + strerror(error),
-          "sudo uzswap advise " + std::to_string(pid) +
+          "sudo uzswap " + command + " " + std::to_string(pid) +
               " (or as its owner, where kernel.yama.ptrace_scope is 0 and no security module"
               " forbids it)"};
 }
@@ -188,12 +188,12 @@ OrRefusal<PageSample> ReadPagesFile(const std::string& path) {
   return sample;
 }
 
-OrRefusal<PageSample> ReadPagesOfProcess(uint32_t pid) {
+OrRefusal<PageSample> ReadPagesOfProcess(uint32_t pid, const char* command) {
   const std::string folder = "/proc/" + std::to_string(pid);
   const Descriptor memory(folder + "/mem");
-  if (memory.fd() < 0) return CannotRead(pid, errno);
+  if (memory.fd() < 0) return CannotRead(pid, errno, command);
   const Descriptor pagemap(folder + "/pagemap");
-  if (pagemap.fd() < 0) return CannotRead(pid, errno);
+  if (pagemap.fd() < 0) return CannotRead(pid, errno, command);
   const std::vector<uint64_t> present = PresentPages(pagemap, AnonymousRanges(pid));
   PageSample sample;
   sample.source = NameOf(pid);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/parse_size.h"
 #include "uzswap_build.h"
 
 namespace uzswap::cli {
@@ -95,6 +96,16 @@ void DescribeAdvise(CLI::App& advise, AdviseRequest& request) {
   advise.add_flag("--json", request.json, "print JSON instead of a table");
 }
 
+void DescribeTrain(CLI::App& train, TrainRequest& request, std::string& size) {
+  train.add_option("--pages", request.pages, "a file of raw 4 KiB pages")->type_name("FILE");
+  train.add_option("pid,--pid", request.pid, "a running process; a sample of its memory is read")
+      ->type_name("PID");
+  train.add_option("-o,--output", request.output, "where the dictionary is written")
+      ->type_name("FILE");
+  train.add_option("--size", size, "most bytes of the dictionary, 1K to 64K; default 16K")
+      ->type_name("SIZE");
+}
+
 Refusal Usage(const std::string& cause, const std::string& fix = kUsageFix) {
   return {kCannotDo, cause, fix};
 }
@@ -145,6 +156,27 @@ Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std
   return request;
 }
 
+Request ToTrainRequest(TrainRequest request, const std::string& size) {
+  if (request.pages.empty() == (request.pid == 0)) {
+    return Usage("train needs either the number of a process or a file of pages",
+                 "uzswap train PID -o NAME.dict, or uzswap train --pages FILE -o NAME.dict");
+  }
+  if (request.output.empty()) {
+    return Usage("train needs a file to write to", "-o NAME.dict");
+  }
+  if (!size.empty()) {
+    const ParsedSize parsed = ParseSize(size);
+    if (!parsed.ok()) {
+      return Usage("--size: '" + size + "' " + Describe(parsed.error), "--size 16K");
+    }
+    if (parsed.bytes.raw() < kTrainBytesMin || parsed.bytes.raw() > kDictionaryBytesMax) {
+      return Usage("--size: '" + size + "' is not between 1K and 64K", "--size 16K");
+    }
+    request.bytes = parsed.bytes.raw();
+  }
+  return request;
+}
+
 // `command` has the words from "--" on.
 Request Dispatch(const std::vector<std::string>& words, std::vector<std::string> command) {
   CLI::App app("Runs a program in less memory than it needs: cold pages are compressed.", "uzswap");
@@ -156,15 +188,20 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   AdviseRequest advice;
   CLI::App* advise = app.add_subcommand("advise", "report how well given pages compress");
   DescribeAdvise(*advise, advice);
+  TrainRequest training;
+  std::string training_size;
+  CLI::App* train = app.add_subcommand("train", "make a dictionary from pages like those of a run");
+  DescribeTrain(*train, training, training_size);
   CLI::App* help = app.add_subcommand("help", "print help for a subcommand");
   std::string topic;
-  help->add_option("topic", topic, "run, check or advise");
+  help->add_option("topic", topic, "run, check, advise or train");
   app.require_subcommand(1);
 
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::CallForHelp&) {
     if (advise->parsed()) return PrintRequest{advise->help("uzswap")};
+    if (train->parsed()) return PrintRequest{train->help("uzswap")};
     return PrintRequest{run->parsed() ? run->help("uzswap") : app.help()};
   } catch (const CLI::CallForVersion&) {
     return PrintRequest{std::string("uzswap ") + kVersion + "\n"};
@@ -179,9 +216,11 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
     }
     return advice;
   }
+  if (train->parsed()) return ToTrainRequest(training, training_size);
   if (help->parsed()) {
     if (topic == "run") return PrintRequest{run->help("uzswap")};
     if (topic == "advise") return PrintRequest{advise->help("uzswap")};
+    if (topic == "train") return PrintRequest{train->help("uzswap")};
     if (topic == "check") return PrintRequest{check->help("uzswap")};
     return PrintRequest{app.help()};
   }

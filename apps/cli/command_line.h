@@ -3,7 +3,8 @@
 //     uzswap run [options] [--] CMD ARG...      options end at the first word that is not one
 //     uzswap check
 //     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
-//     uzswap help [run|check|advise]    uzswap --help    uzswap --version
+//     uzswap train --pages FILE -o NAME.dict    uzswap train PID -o NAME.dict
+//     uzswap help [run|check|advise|train]    uzswap --help    uzswap --version
 //
 // An option overrides its environment variable. An empty variable counts as unset.
 #ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
@@ -18,6 +19,7 @@
 #include "backing_options.h"
 #include "refusal.h"
 #include "session/options.h"
+#include "train_command.h"
 
 namespace uzswap::cli {
 
@@ -40,7 +42,8 @@ struct PrintRequest {
   std::string text;
 };
 
-using Request = std::variant<RunRequest, CheckRequest, AdviseRequest, PrintRequest, Refusal>;
+using Request =
+    std::variant<RunRequest, CheckRequest, AdviseRequest, TrainRequest, PrintRequest, Refusal>;
 
 Request ParseCommandLine(int argc, const char* const* argv);
 

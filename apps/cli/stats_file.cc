@@ -1,13 +1,14 @@
 #include "stats_file.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include "replace_file.h"
 
 namespace uzswap::cli {
 namespace {
@@ -17,27 +18,6 @@ constexpr mode_t kMode = 0666;  // less the umask
 Refusal Unwritable(const std::string& path, int failure) {
   return {kCannotDo, "--stats: '" + path + "' cannot be written: " + strerror(failure),
           "name a file in a folder you may write to, as in --stats /tmp/uzswap.json"};
-}
-
-int WriteAll(int fd, const std::string& text) {
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t count = write(fd, text.data() + done, text.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno;
-    done += static_cast<size_t>(count);
-  }
-  return 0;
-}
-
-// Symbolic links are resolved, so that renaming replaces their target and not the link.
-std::string Resolve(const std::string& path) {
-  if (char* resolved = realpath(path.c_str(), nullptr)) {
-    std::string text(resolved);
-    free(resolved);
-    return text;
-  }
-  return path;
 }
 
 }  // namespace
@@ -54,7 +34,7 @@ StatsFile::~StatsFile() {
 
 OrRefusal<StatsFile> StatsFile::Open(const std::string& path) {
   StatsFile file;
-  file.path_ = Resolve(path);
+  file.path_ = WithoutLinks(path);
   struct stat status = {};
   const bool exists = stat(path.c_str(), &status) == 0;
   if (exists && S_ISDIR(status.st_mode)) return Unwritable(path, EISDIR);

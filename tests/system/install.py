@@ -4,7 +4,7 @@
     install.py BUILD VERSION     the build folder, and the version of the CMake project
 
 The installed program has to find the installed preload library, and the version has to be the
-same in the program and in the title of the man page.
+same in the program and in the titles of the man pages.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness import Problem
 EXPECTED = (
     "bin/uzswap",
     "share/man/man1/uzswap-run.1",
+    "share/man/man1/uzswap-train.1",
     "share/doc/uzswap/LICENSE",
     "share/doc/uzswap/README.md",
 )
@@ -51,9 +52,9 @@ def require(condition: bool, message: str) -> None:
 def check_version(prefix: Path, version: str) -> None:
     printed = call(str(prefix / "bin" / "uzswap"), "--version")
     require(printed == f"uzswap {version}\n", f"uzswap --version printed {printed!r}")
-    page = (prefix / "share/man/man1/uzswap-run.1").read_text()
-    title = next(line for line in page.splitlines() if line.startswith(".TH"))
-    require(f'"uzswap {version}"' in title, f"the man page has another version: {title}")
+    for page in sorted((prefix / "share/man/man1").glob("uzswap-*.1")):
+        title = next(line for line in page.read_text().splitlines() if line.startswith(".TH"))
+        require(f'"uzswap {version}"' in title, f"{page.name} has another version: {title}")
 
 
 def check_run(prefix: Path, library: Path) -> None:
