@@ -25,6 +25,7 @@ struct RawOptions {
   std::string backing_size;
   std::string write_limit;
   bool encrypt = false;
+  std::string dictionary = "auto";
   std::string engine = "sibling";
   std::string stats;
   bool summary = false;
@@ -69,6 +70,11 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
   run.add_option("--pool", raw.pool, "zsmalloc (dense) or zbud (simple); default zsmalloc")
       ->envname(kPoolVariable)
       ->type_name("NAME");
+  run.add_option("--dictionary", raw.dictionary,
+                 "auto (learn one from the pages), off, or a file of `uzswap train` to start with;"
+                 " default auto")
+      ->envname(kDictionaryVariable)
+      ->type_name("auto|off|FILE");
   DescribeBacking(run, raw);
   run.add_option("--engine", raw.engine,
                  "sibling (a process beside each program) or threads (inside of it); default"
@@ -148,6 +154,9 @@ Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std
   request.codec = *codec;
   request.pool = *pool;
   request.engine = *engine;
+  if (raw.dictionary.empty()) return Usage("--dictionary: it is empty", "--dictionary auto");
+  if (raw.dictionary == "off") request.dictionary = DictionaryMode::kOff;
+  if (raw.dictionary != "off" && raw.dictionary != "auto") request.dictionary_file = raw.dictionary;
   request.backing = ToBackingRequest(raw, run);
   if (!raw.stats.empty()) request.stats = raw.stats;
   request.summary = raw.summary;

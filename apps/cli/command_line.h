@@ -28,6 +28,8 @@ struct RunRequest {
   CodecId codec = CodecId::kLz4;
   PoolKind pool = PoolKind::kZsmalloc;
   EngineHome engine = EngineHome::kSibling;
+  DictionaryMode dictionary = DictionaryMode::kAuto;
+  std::optional<std::string> dictionary_file;  // to start with
   BackingRequest backing;
   std::optional<std::string> stats;
   bool summary = false;

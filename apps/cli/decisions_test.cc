@@ -200,6 +200,15 @@ TEST(CommandLineTest, ReadsEveryOption) {
       << "given, although an empty variable of a script may be the reason";
 }
 
+TEST(CommandLineTest, ADictionaryIsLearnedNotUsedOrRead) {
+  EXPECT_EQ(ParseRun({"run", "--", "a"}).dictionary, DictionaryMode::kAuto);
+  EXPECT_FALSE(ParseRun({"run", "--dictionary", "auto", "--", "a"}).dictionary_file.has_value());
+  EXPECT_EQ(ParseRun({"run", "--dictionary", "off", "--", "a"}).dictionary, DictionaryMode::kOff);
+  const RunRequest file = ParseRun({"run", "--dictionary", "./off", "--", "a"});
+  EXPECT_EQ(file.dictionary, DictionaryMode::kAuto) << "it goes on to learn";
+  EXPECT_EQ(file.dictionary_file, "./off");
+}
+
 TEST(CommandLineTest, VariablesStandInForOptions) {
   setenv("UZSWAP_LIMIT", "300M", 1);
   setenv("UZSWAP_CODEC", "zstd", 1);

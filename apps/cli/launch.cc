@@ -103,7 +103,8 @@ OrRefusal<std::string> FindPreloadLibrary() {
 
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
                                          const std::string& session, const Options& options,
-                                         bool no_follow, const std::string& broker) {
+                                         bool no_follow, const std::string& broker,
+                                         const std::string& dictionary) {
   std::vector<std::string> result;
   std::string former;
   for (; *environment != nullptr; ++environment) {
@@ -137,6 +138,11 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
   set_bytes(kWriteLimitVariable, options.write_limit, PeriodSuffix(options.write_period_s));
   if (options.encrypt) set(kEncryptVariable, "1");
   if (options.engine != EngineHome::kSibling) set(kEngineVariable, Name(options.engine));
+  if (options.dictionary == DictionaryMode::kOff) {
+    set(kDictionaryVariable, "off");
+  } else if (!dictionary.empty()) {
+    set(kDictionaryVariable, dictionary);
+  }
   if (no_follow) set(kNoFollowVariable, "1");
   return result;
 }

@@ -33,7 +33,8 @@ OrRefusal<std::string> FindPreloadLibrary();
 // front of the library, because it must be loaded first. `broker`: where it listens, or empty.
 std::vector<std::string> MakeEnvironment(const char* const* environment, const std::string& preload,
                                          const std::string& session, const Options& options,
-                                         bool no_follow = false, const std::string& broker = "");
+                                         bool no_follow = false, const std::string& broker = "",
+                                         const std::string& dictionary = "");
 
 // Returns when CMD has started or has failed to start.
 OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,

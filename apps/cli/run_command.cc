@@ -14,12 +14,14 @@
 
 #include "backing_check.h"
 #include "broker_process.h"
+#include "dictionary_files.h"
 #include "launch.h"
 #include "limit.h"
 #include "os/cgroup.h"
 #include "os/executable_file.h"
 #include "os/probe.h"
 #include "program.h"
+#include "real_path.h"
 #include "session/broker_variable.h"
 #include "session/session.h"
 #include "signal_relay.h"
@@ -49,7 +51,9 @@ struct Prepared {
   Options options;
   std::vector<std::string> notes;  // sentences for standard error
   std::string preload;
-  bool left_out = false;  // CMD runs without the preload library
+  bool left_out = false;              // CMD runs without the preload library
+  std::vector<std::byte> dictionary;  // to start with; empty: none
+  std::string dictionary_path;        // absolute, if there is one
   std::optional<ProvedBacking> backing;
   std::unique_ptr<StatsFile> stats;  // null without --stats
 };
@@ -66,6 +70,18 @@ std::optional<Refusal> PrepareBacking(const BackingRequest& asked, Prepared& pre
   if (prepared.options.pool_limit == Bytes(0)) {
     prepared.options.pool_limit = DefaultPoolLimit(prepared.options);
   }
+  return std::nullopt;
+}
+
+std::optional<Refusal> PrepareDictionary(const RunRequest& request, Prepared& prepared) {
+  prepared.options.dictionary = request.dictionary;
+  if (!request.dictionary_file) return std::nullopt;
+  auto read = ReadDictionaryFile(*request.dictionary_file);
+  if (const Refusal* refusal = RefusalOf(read)) {
+    return Refusal{refusal->status, "--dictionary: " + refusal->cause, refusal->fix};
+  }
+  prepared.dictionary = std::get<std::vector<std::byte>>(std::move(read));
+  prepared.dictionary_path = RealPath(*request.dictionary_file);
   return std::nullopt;
 }
 
@@ -92,6 +108,7 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
   if (const Refusal* refusal = RefusalOf(options)) return *refusal;
   prepared.options = std::get<Options>(options);
   prepared.options.engine = request.engine;
+  if (const auto refusal = PrepareDictionary(request, prepared)) return *refusal;
 
   const char* search_path = getenv("PATH");
   auto program =
@@ -217,6 +234,7 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
     return Refusal{kCannotDo, std::string(error.what) + ": " + strerror(error.errno_value), ""};
   }
   Session& session = made.value();
+  session.SetDictionary(prepared.dictionary);
   MakeSessionReachable();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (const std::string& note : prepared.notes) Say("uzswap: " + note + "\n");
@@ -226,8 +244,9 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   BrokerProcess broker(session);
   const std::optional<BrokerAddress> address = session.broker();
   const std::string listens = address ? ToBrokerVariable(*address).c_str() : "";
-  const auto environment = MakeEnvironment(environ, prepared.preload, session.path().c_str(),
-                                           prepared.options, request.no_follow, listens);
+  const auto environment =
+      MakeEnvironment(environ, prepared.preload, session.path().c_str(), prepared.options,
+                      request.no_follow, listens, prepared.dictionary_path);
   if (prepared.left_out) session.CountUnmanaged();
   const auto launched = Launch(prepared.program, request.command, environment, signals);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;

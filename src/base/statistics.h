@@ -40,6 +40,12 @@ namespace uzswap {
   X(reject_compress_poor, kSum, "pages that stayed resident because they do not compress")       \
   X(reject_alloc_fail, kSum, "pages that stayed resident because the pool had no free frame")    \
   X(recompressed_pages, kSum, "old pages compressed again with a stronger codec")                \
+  X(dictionary_pages, kGauge, "stored pages that need a dictionary")                             \
+  X(dictionary_bytes, kGauge, "memory of the dictionaries")                                      \
+  X(dictionaries, kSum, "dictionaries that came into use")                                       \
+  X(trainings, kSum, "trainings of a dictionary that began")                                     \
+  X(trainings_postponed, kSum, "of these, put off for lack of memory or behind another one")     \
+  X(trainings_failed, kSum, "of these, without a usable dictionary")                             \
   /* The backing store. */                                                                       \
   X(backing_file_bytes, kGauge, "bytes that the backing file occupies on the disk")              \
   X(written_back_bytes, kGauge, "compressed sizes of the pages on the backing store only")       \

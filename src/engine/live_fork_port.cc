@@ -10,6 +10,7 @@ void LiveForkPort::ListThreads() {
 
 void LiveForkPort::Freeze() {
   if (!active()) return;
+  parts_.paging->learning().Pause();
   parts_.paging->storage().Pause();
   parts_.paging->pager().Freeze();
 }
@@ -28,6 +29,7 @@ void LiveForkPort::Thaw() {
   if (!active()) return;
   parts_.paging->pager().Thaw();
   parts_.paging->storage().Resume();
+  parts_.paging->learning().Resume();
   parts_.paging->pager().ServeWaiting();
 }
 

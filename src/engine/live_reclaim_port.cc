@@ -53,7 +53,9 @@ void LiveReclaimPort::UpdateStorage() {
   const BackingStore* backing = storage().backing();
   publisher_.Publish(cache, storage().writeback().counters(),
                      backing != nullptr ? &backing->counters() : nullptr, statistics());
+  parts_.paging->learning().Tick(cache);
   if (publisher_.PoolDue(NowNs())) {
+    parts_.paging->learning().Publish();
     statistics().compressed_bytes.Set(storage().ObjectBytes().raw());
   }
   if (bounds_.Due(NowNs())) ShareBounds();

@@ -56,12 +56,15 @@ Result<void> PagingStack::Activate() {
   if (!done.ok()) return done;
   Session& session = parts_.member->session();
   const Options options = session.options();
-  done = storage_.Init(StorageOptionsFor(options, session.wear_account()));
+  const Bytes dictionary(session.dictionary().size());
+  done = storage_.Init(StorageOptionsFor(options, dictionary, session.wear_account()));
   if (!done.ok()) return done;
   if (storage_.backing_error()) {
     parts_.notices->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
   }
   done = daemon_context_.Init(storage_.cache());
+  if (!done.ok()) return done;
+  done = InitLearning(options);
   if (!done.ok()) return done;
   done = pager_.Init(MakeParts());
   if (!done.ok()) return done;
@@ -69,6 +72,17 @@ Result<void> PagingStack::Activate() {
   if (!done.ok()) return done;
   active_ = true;
   return {};
+}
+
+Result<void> PagingStack::InitLearning(const Options& options) {
+  return learning_.Init({.member = parts_.member,
+                         .cache = &storage_.cache(),
+                         .dictionaries = &storage_.dictionaries(),
+                         .trainer = {.member = parts_.member,
+                                     .meter = parts_.meter,
+                                     .headroom = &headroom_,
+                                     .waker = parts_.waker}},
+                        *CodecById(options.codec));
 }
 
 PageCounts PagingStack::CountPages() {
@@ -81,6 +95,7 @@ void PagingStack::ForgetInChild() {
   storage_is_child_ = pager_is_rebuilt_ = false;
   pager_thread_.store(0, std::memory_order_relaxed);
   pager_.ResetAfterFork();
+  learning_.ResetInChild();
   user_fault_.Forget();
   release_fault_.Forget();
   address_space_.Forget();
@@ -125,6 +140,7 @@ Result<void> PagingStack::StartServing() {
   Result<uint32_t> done =
       os::StartServiceThread(WriterMain, this, os::ServiceHome::kCaller, "uzswap-writer");
   if (!done.ok()) return done.error();
+  learning_.Start();
   done = os::StartServiceThread(PagerMain, this, os::ServiceHome::kCaller, "uzswap-pager");
   if (!done.ok()) return done.error();
   return {};

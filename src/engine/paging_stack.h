@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: fifteen members, because it is composition only: every one is a part that it wires.
+// Size: sixteen members, because it is composition only: every one is a part that it wires.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
@@ -32,6 +32,7 @@
 #include "engine/broker_files.h"
 #include "engine/daemon_waker.h"
 #include "engine/growth_watch.h"
+#include "engine/learning.h"
 #include "engine/notices.h"
 #include "engine/reclaim_port.h"
 #include "engine/session_member.h"
@@ -91,6 +92,7 @@ class PagingStack {
   StorageStack& storage() { return storage_; }
   CacheContext& daemon_context() { return daemon_context_; }
   Headroom& headroom() { return headroom_; }
+  Learning& learning() { return learning_; }
   PageCounts CountPages();
   os::LinuxAddressSpace& address_space() { return address_space_; }
   // The daemon has isolated pages that were shared with relatives, and will isolate more: faults
@@ -107,6 +109,7 @@ class PagingStack {
   void MovePagerHere();
 
   Result<void> OpenUserFaults();
+  Result<void> InitLearning(const Options& options);
   Result<void> StartServing();
   Pager::Parts MakeParts();
 
@@ -118,6 +121,7 @@ class PagingStack {
   os::DirectPort direct_;
   Headroom headroom_;
   StorageStack storage_;
+  Learning learning_;
   Pager pager_;
   CacheContext daemon_context_;
   std::optional<os::BackingFile> for_child_;  // while a thread forks

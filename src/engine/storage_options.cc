@@ -1,9 +1,14 @@
 #include "engine/storage_options.h"
 
+#include <algorithm>
+
 namespace uzswap {
 
-StorageOptions StorageOptionsFor(const Options& options, WearAccount* wear) {
+StorageOptions StorageOptionsFor(const Options& options, Bytes dictionary, WearAccount* wear) {
   StorageOptions storage;
+  if (options.dictionary != DictionaryMode::kOff) {
+    storage.dictionary_max = std::max(dictionary, Bytes(kDictionaryBytesDefault));
+  }
   storage.pool = options.pool;
   storage.codec = options.codec;
   storage.memory_limit = options.limit;

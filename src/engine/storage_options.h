@@ -9,9 +9,10 @@
 namespace uzswap {
 
 // The result points to the path in `options`. `wear` is the account of bytes written by the whole
-// tree of processes; it outlives the stack.
-StorageOptions StorageOptionsFor(const Options& options, WearAccount* wear);
-StorageOptions StorageOptionsFor(Options&&, WearAccount*) = delete;
+// tree of processes; it outlives the stack. `dictionary` is the size of the content that the run
+// starts with.
+StorageOptions StorageOptionsFor(const Options& options, Bytes dictionary, WearAccount* wear);
+StorageOptions StorageOptionsFor(Options&&, Bytes, WearAccount*) = delete;
 
 }  // namespace uzswap
 

@@ -5,6 +5,18 @@
 namespace uzswap {
 namespace {
 
+TEST(StorageOptionsForTest, SlotsHoldWhatTheRunStartsWithAndWhatItLearns) {
+  Options options;
+  const auto room = [&](Bytes dictionary) {
+    return StorageOptionsFor(options, dictionary, nullptr).dictionary_max;
+  };
+  EXPECT_EQ(room(Bytes(0)), Bytes(kDictionaryBytesDefault));
+  EXPECT_EQ(room(Bytes(1024)), Bytes(kDictionaryBytesDefault));
+  EXPECT_EQ(room(Bytes(kDictionaryBytesMax)), Bytes(kDictionaryBytesMax));
+  options.dictionary = DictionaryMode::kOff;
+  EXPECT_EQ(room(Bytes(1024)), Bytes(0));
+}
+
 TEST(StorageOptionsForTest, EveryOptionArrives) {
   Options options;
   options.limit = Bytes(200 << 20);
@@ -17,7 +29,7 @@ TEST(StorageOptionsForTest, EveryOptionArrives) {
   options.encrypt = true;
   ASSERT_TRUE(SetBacking(options, "/var/tmp"));
   WearAccount wear{};
-  const StorageOptions storage = StorageOptionsFor(options, &wear);
+  const StorageOptions storage = StorageOptionsFor(options, Bytes(0), &wear);
   EXPECT_EQ(storage.memory_limit, options.limit);
   EXPECT_EQ(storage.codec, CodecId::kZstd);
   EXPECT_EQ(storage.pool, PoolKind::kZbud);
@@ -36,12 +48,12 @@ TEST(StorageOptionsForTest, EveryOptionArrives) {
 TEST(StorageOptionsForTest, TheLeastLimitOfARunIsEnough) {
   Options options;
   options.limit = kLimitMin;
-  const StorageOptions storage = StorageOptionsFor(options, nullptr);
+  const StorageOptions storage = StorageOptionsFor(options, Bytes(0), nullptr);
   EXPECT_FALSE(storage.backing.wanted());
   EXPECT_TRUE(Validate(storage).ok());
   ASSERT_TRUE(SetBacking(options, "/var/tmp"));
   options.backing_size = kBackingSizeMin;
-  EXPECT_TRUE(Validate(StorageOptionsFor(options, nullptr)).ok());
+  EXPECT_TRUE(Validate(StorageOptionsFor(options, Bytes(0), nullptr)).ok());
 }
 
 }  // namespace

@@ -35,13 +35,15 @@ Usage UsageMeter::Measure() {
   counts.resident_bytes_peak.RaiseTo(usage.anonymous.raw());
   counts.pool_total_size.Set(pool.raw());
   counts.pool_total_size_peak.RaiseTo(pool.raw());
-  usage.own = WithoutShared(usage.anonymous);
+  const Bytes charge(charge_.load(std::memory_order_relaxed));
+  usage.own = WithoutShared(usage.anonymous) + charge;
   usage.tree = member_->Publish(usage.own, pool);
   usage.headroom_pages = ToPages(watermarks_.target) - ToPages(usage.tree);
   SpareWorkingSet(pool, &usage);
   full_at_pages_.store(ToPages(usage.anonymous) + usage.headroom_pages, std::memory_order_relaxed);
   measured_ns_.store(readers_->NowNs(), std::memory_order_relaxed);
   headroom_->Set(usage.headroom_pages);
+  charged_.store(charge.raw(), std::memory_order_release);
   // Less than half of the mean: the others hold the memory, and have the work.
   usage.minor = usage.own.raw() * member_->session().LiveCount() * 2 < usage.tree.raw();
   return usage;

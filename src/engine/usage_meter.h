@@ -80,6 +80,11 @@ class UsageMeter {
   // The metadata alone, into the statistics: at longer intervals, because it costs more.
   void MeasureMetadata();
 
+  // Memory that this process uses elsewhere, for a while: it counts as its own. Any thread.
+  void SetCharge(Bytes charge) { charge_.store(charge.raw(), std::memory_order_relaxed); }
+  // The charge that the last measurement contains. Any thread.
+  [[nodiscard]] Bytes charged() const { return Bytes(charged_.load(std::memory_order_acquire)); }
+
   // From now on pages may be shared with a parent or child.
   void NoteFork() { sharing_.store(true, std::memory_order_relaxed); }
   // In a forked child: the same, and the share is read at once.
@@ -102,6 +107,9 @@ class UsageMeter {
   // The last measurement or refresh, for the pager thread. Relaxed: each is of use by itself.
   std::atomic<uint64_t> measured_ns_{0};
   std::atomic<int64_t> full_at_pages_{0};  // RssAnon at which there is no headroom left
+  std::atomic<uint64_t> charge_{0};        // relaxed: it orders nothing
+  // Release, after the headroom was set: who sees it sees the headroom of that measurement.
+  std::atomic<uint64_t> charged_{0};
   uint64_t share_read_ns_ = 0;
   Bytes shared_;  // subtracted since then
   uint64_t sharers_per_mille_ = 1000;

@@ -62,6 +62,9 @@ LearnOutcome DictionaryLearner::Learn() {
         break;
       case TrainOutcome::kFailed:
         break;
+      case TrainOutcome::kBusy:
+        outcome = LearnOutcome::kPostponed;
+        break;
       case TrainOutcome::kUnavailable:
         outcome = LearnOutcome::kUnavailable;
         break;
@@ -123,10 +126,12 @@ uint64_t DictionaryLearner::Measure(const Dictionary* dictionary) {
 }
 
 void DictionaryLearner::Schedule(LearnOutcome outcome) {
-  const bool failed = outcome == LearnOutcome::kFailed;
-  if (failed) failures_.Add();
-  failures_in_a_row_ = failed ? failures_in_a_row_ + 1 : 0;
-  distance_ = std::min(distance_ * 4, kPagesMax);
+  if (outcome != LearnOutcome::kPostponed) {
+    const bool failed = outcome == LearnOutcome::kFailed;
+    if (failed) failures_.Add();
+    failures_in_a_row_ = failed ? failures_in_a_row_ + 1 : 0;
+    distance_ = std::min(distance_ * 4, kPagesMax);
+  }
   due_at_ = stored_ + distance_;
   const bool off = outcome == LearnOutcome::kUnavailable || failures_in_a_row_ >= kFailuresMax;
   phase_.store(off ? Phase::kOff : Phase::kWaiting, std::memory_order_release);

@@ -48,6 +48,7 @@ enum class [[nodiscard]] LearnOutcome : uint8_t{
     kRetired,      // as kNoGain, and the current one was given up
     kFailed,       // the trainer failed, or gave something that is not a dictionary
     kNoSlot,       // old dictionaries are still needed by many objects
+    kPostponed,    // the trainer is busy
     kUnavailable,  // there is no trainer: nothing more is learned
 };
 

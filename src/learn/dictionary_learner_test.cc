@@ -154,6 +154,17 @@ TEST_P(DictionaryLearnerTest, AfterThreeFailuresNothingIsAsked) {
   EXPECT_EQ(StoreUntilDue(PageKind::kText), 0u) << "a child asks the same broker";
 }
 
+TEST_P(DictionaryLearnerTest, ABusyTrainerIsAskedAgainSoon) {
+  trainer_.outcome = TrainOutcome::kBusy;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_NEAR(static_cast<double>(StoreUntilDue(PageKind::kText)), 1024, 1);
+    EXPECT_EQ(learner_.Learn(), LearnOutcome::kPostponed);
+  }
+  trainer_.outcome = TrainOutcome::kTrained;
+  EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kInstalled);
+  EXPECT_EQ(learner_.failures(), 0u);
+}
+
 TEST_P(DictionaryLearnerTest, WithoutATrainerNothingIsAskedAgain) {
   trainer_.outcome = TrainOutcome::kUnavailable;
   EXPECT_EQ(LearnFrom(PageKind::kText, {}), LearnOutcome::kUnavailable);

@@ -14,6 +14,7 @@ namespace uzswap {
 enum class [[nodiscard]] TrainOutcome : uint8_t{
     kTrained,
     kFailed,       // this time: it ended, it took too long, the samples are of no use
+    kBusy,         // not now: no room for it, or the trainer works for somebody else
     kUnavailable,  // there is nobody to ask, and will not be
 };
 

@@ -180,6 +180,10 @@ EnvironmentOptions OptionsFromEnvironment(const char* const* environment) {
     if (!engine) return {result.options, kEngineVariable};
     result.options.engine = *engine;
   }
+  // A file is the runner's to read: without its session the process learns from the start.
+  if (const auto text = FindVariable(environment, kDictionaryVariable)) {
+    if (std::string_view(*text) == "off") result.options.dictionary = DictionaryMode::kOff;
+  }
   result.bad_variable = TakeBackingVariables(environment, result.options);
   return result;
 }

@@ -7,6 +7,7 @@
 //     UZSWAP_POOL_LIMIT=40M|20%
 //     UZSWAP_BACKING=/var/tmp        UZSWAP_BACKING_SIZE=4G   UZSWAP_BACKING_WRITE_LIMIT=10G/d
 //     UZSWAP_ENCRYPT=1               UZSWAP_ENGINE=sibling|threads
+//     UZSWAP_DICTIONARY=auto|off|FILE
 //
 //       limit ├───────────────────────────────────────────────┤ resident + pools + tables
 //  pool_limit ├─────────┤ pools; colder pages are written to ──> backing ├───────┤ backing_size
@@ -42,6 +43,12 @@ enum class EngineHome : uint8_t {
 const char* Name(EngineHome home);
 std::optional<EngineHome> EngineHomeByName(std::string_view name);
 
+// Whether pages are compressed with dictionaries.
+enum class DictionaryMode : uint8_t {
+  kAuto,  // learned from the program's pages; a file of the user's is where that begins
+  kOff,
+};
+
 struct Options {
   Bytes limit{};  // of the whole tree of processes; zero: none was given
   CodecId codec = CodecId::kLz4;
@@ -52,6 +59,7 @@ struct Options {
   uint32_t write_period_s = 0;
   bool encrypt = false;
   EngineHome engine = EngineHome::kSibling;
+  DictionaryMode dictionary = DictionaryMode::kAuto;
   char backing[kBackingPathMax] = {};  // absolute path; empty: none
 };
 
@@ -71,6 +79,7 @@ inline constexpr char kBackingSizeVariable[] = "UZSWAP_BACKING_SIZE";
 inline constexpr char kWriteLimitVariable[] = "UZSWAP_BACKING_WRITE_LIMIT";
 inline constexpr char kEncryptVariable[] = "UZSWAP_ENCRYPT";
 inline constexpr char kEngineVariable[] = "UZSWAP_ENGINE";
+inline constexpr char kDictionaryVariable[] = "UZSWAP_DICTIONARY";
 inline constexpr char kNoFollowVariable[] = "UZSWAP_NO_FOLLOW";
 inline constexpr char kSessionVariable[] = "UZSWAP_SESSION";
 inline constexpr char kBrokerVariable[] = "UZSWAP_BROKER";
@@ -78,7 +87,8 @@ inline constexpr char kBrokerVariable[] = "UZSWAP_BROKER";
 inline constexpr std::string_view kRunVariables[] = {
     kSessionVariable,    kBrokerVariable,    kLimitVariable,   kCodecVariable,
     kPoolVariable,       kPoolLimitVariable, kBackingVariable, kBackingSizeVariable,
-    kWriteLimitVariable, kEncryptVariable,   kEngineVariable,  kNoFollowVariable};
+    kWriteLimitVariable, kEncryptVariable,   kEngineVariable,  kDictionaryVariable,
+    kNoFollowVariable};
 
 // A limit that was parsed. `error` says why it was refused, as the end of a sentence:
 // "'12Q' " + "has an unknown unit ...". It is null if the limit was accepted.

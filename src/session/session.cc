@@ -35,6 +35,7 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
   header.write_period_s = options.write_period_s;
   header.encrypt = options.encrypt ? 1 : 0;
   header.engine_home = static_cast<uint32_t>(options.engine);
+  header.dictionary_mode = static_cast<uint32_t>(options.dictionary);
   memcpy(header.backing, options.backing, sizeof(header.backing));
   return session;
 }
@@ -102,9 +103,21 @@ Options Session::options() const {
   options.write_period_s = header.write_period_s;
   options.encrypt = header.encrypt != 0;
   options.engine = static_cast<EngineHome>(header.engine_home);
+  options.dictionary = static_cast<DictionaryMode>(header.dictionary_mode);
   // The last byte stays zero even if another process has damaged the shared memory.
   memcpy(options.backing, header.backing, sizeof(options.backing) - 1);
   return options;
+}
+
+std::span<const std::byte> Session::dictionary() const {
+  const size_t bytes = layout().header.dictionary_bytes;
+  return {layout().dictionary, std::min(bytes, kDictionaryBytesMax)};
+}
+
+void Session::SetDictionary(std::span<const std::byte> content) {
+  UZ_CHECK_LE(content.size(), kDictionaryBytesMax);
+  memcpy(layout().dictionary, content.data(), content.size());
+  layout().header.dictionary_bytes = static_cast<uint32_t>(content.size());
 }
 
 Bytes Session::limit() const { return Bytes(layout().header.limit_bytes); }

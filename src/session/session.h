@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 42 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 44 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -57,6 +57,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/result.h"
@@ -133,6 +134,11 @@ class Session {
   static Result<Session> FromEnvironment(const char* const* environment, Join join = nullptr);
 
   [[nodiscard]] Options options() const;
+  // The content of the dictionary that the run starts with; empty if there is none. It may be
+  // anything: another process can have damaged the memory. So copy it before you check it.
+  [[nodiscard]] std::span<const std::byte> dictionary() const;
+  // For the creator, before the memory is shared. Requires: at most kDictionaryBytesMax bytes.
+  void SetDictionary(std::span<const std::byte> content);
   // options().limit, without a copy of the rest: for what is asked at every step of reclaim.
   [[nodiscard]] Bytes limit() const;
   // Where children find it. Requires: made by Create.

@@ -15,6 +15,7 @@
 #include "base/statistics.h"
 #include "base/units.h"
 #include "base/wear_account.h"
+#include "codec/dictionary.h"
 #include "session/broker_record.h"
 #include "session/session.h"
 
@@ -77,6 +78,8 @@ struct SessionHeader {
   uint32_t write_period_s;
   uint32_t encrypt;
   uint32_t engine_home;
+  uint32_t dictionary_mode;
+  uint32_t dictionary_bytes;
   char backing[kBackingPathMax];
   uint32_t has_runner;  // a runner prints the messages
   uint32_t has_broker;  // the address below is set
@@ -100,6 +103,8 @@ struct SessionHeader {
 
 struct SessionLayout {
   alignas(kPageSize) SessionHeader header;
+  // The content that every process starts with. Constant, and read by the engine only.
+  alignas(kPageSize) std::byte dictionary[kDictionaryBytesMax];
   alignas(kPageSize) RecordEntry records[kProcessRecords];
   struct alignas(kCacheLineSize) PaddedStatistics {
     Statistics figures;

@@ -37,6 +37,7 @@ constexpr Options kOptions{Bytes(200 << 20),
                            86400,
                            true,
                            EngineHome::kThreads,
+                           DictionaryMode::kOff,
                            "/var/tmp"};
 
 Session NewSession() {
@@ -104,7 +105,21 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   EXPECT_EQ(options.write_limit, kOptions.write_limit);
   EXPECT_EQ(options.write_period_s, 86400u);
   EXPECT_TRUE(options.encrypt);
+  EXPECT_EQ(options.dictionary, DictionaryMode::kOff);
   EXPECT_STREQ(options.backing, "/var/tmp");
+}
+
+TEST(SessionTest, CarriesADictionary) {
+  Session session = NewSession();
+  EXPECT_TRUE(session.dictionary().empty());
+  const std::vector<std::byte> content(kDictionaryBytesMax, std::byte{0x5a});
+  session.SetDictionary(content);
+  const Result<Session> opened = Session::Open(session.path().c_str());
+  ASSERT_TRUE(opened.ok());
+  EXPECT_TRUE(std::ranges::equal(opened.value().dictionary(), content));
+  // Another process has damaged the memory.
+  SessionTestPeer::Layout(session).header.dictionary_bytes = UINT32_MAX;
+  EXPECT_EQ(opened.value().dictionary().size(), kDictionaryBytesMax);
 }
 
 TEST(SessionTest, RefusesWhatIsNotASession) {

@@ -1,0 +1,96 @@
+#include "engine/live_trainer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "broker/broker_client.h"
+#include "os/thread.h"
+
+namespace uzswap {
+namespace {
+
+constexpr TrainResult kFailed = {TrainOutcome::kFailed, 0};
+
+void Sleep(uint64_t ns) {
+  const uint32_t nobody_wakes = 0;
+  os::FutexWait(&nobody_wakes, 0, ns);
+}
+
+}  // namespace
+
+Result<void> LiveTrainer::Init(const Parts& parts) {
+  parts_ = parts;
+  Result<os::MemoryFile> file = os::MemoryFile::Reserve(kTrainingFileBytes, "mmap for training");
+  if (!file.ok()) return file.error();
+  file_ = std::move(file).value();
+  return {};
+}
+
+void LiveTrainer::ForgetInChild() {
+  file_.Forget();
+  parts_.meter->SetCharge(Bytes(0));
+}
+
+TrainResult LiveTrainer::Train(std::span<const std::byte> samples, std::span<std::byte> to) {
+  if (!parts_.member->session().broker()) return {TrainOutcome::kUnavailable, 0};
+  parts_.meter->SetCharge(kCharge);
+  const TrainResult result = AwaitRoom() ? Exchange(samples, to) : TrainResult{TrainOutcome::kBusy};
+  file_.Close();
+  parts_.meter->SetCharge(Bytes(0));
+  return result;
+}
+
+bool LiveTrainer::AwaitRoom() {
+  const uint64_t until = os::MonotonicNanoseconds() + kRoomWithinNs;
+  do {
+    parts_.waker->Wake();
+    Sleep(kLookEveryNs);
+    if (parts_.meter->charged() == kCharge && parts_.headroom->Get() >= 0) return true;
+  } while (os::MonotonicNanoseconds() < until);
+  return false;
+}
+
+TrainResult LiveTrainer::Exchange(std::span<const std::byte> samples, std::span<std::byte> to) {
+  if (!file_.Open("uzswap-training").ok()) return kFailed;
+  auto& file = *reinterpret_cast<TrainingFile*>(file_.data());
+  const size_t bytes = std::min(samples.size(), sizeof(file.samples));
+  memcpy(file.samples, samples.data(), bytes);
+  if (!RequestTraining(file, ++sequence_, static_cast<uint32_t>(bytes >> kPageShift))) {
+    return kFailed;
+  }
+  {
+    Result<BrokerClient> client = BrokerClient::Connect(*parts_.member->session().broker());
+    if (!client.ok()) return {TrainOutcome::kUnavailable, 0};
+    const Result<void> begun = client.value().Train(file_.descriptor());
+    if (!begun.ok())
+      return begun.error().errno_value == EBUSY ? TrainResult{TrainOutcome::kBusy} : kFailed;
+  }
+  const TrainResult result = AwaitAnswer(file, to);
+  EndTraining(file);
+  return result;
+}
+
+TrainResult LiveTrainer::AwaitAnswer(TrainingFile& file, std::span<std::byte> to) {
+  const uint64_t until = os::MonotonicNanoseconds() + kAnswerWithinNs;
+  while (os::MonotonicNanoseconds() < until) {
+    Sleep(kLookEveryNs);
+    const TrainingAnswer answer = CheckedAnswer(file, sequence_);
+    switch (answer.outcome) {
+      case TrainingOutcome::kPending:
+        continue;
+      case TrainingOutcome::kDone:
+        if (answer.content.size() > to.size()) return kFailed;
+        memcpy(to.data(), answer.content.data(), answer.content.size());
+        return {TrainOutcome::kTrained, answer.content.size()};
+      case TrainingOutcome::kFailed:
+      case TrainingOutcome::kBroken:
+        return kFailed;
+    }
+  }
+  return kFailed;
+}
+
+}  // namespace uzswap
