@@ -37,7 +37,7 @@ void LiveTrainer::ForgetInChild() {
 TrainResult LiveTrainer::Train(std::span<const std::byte> samples, std::span<std::byte> to) {
   if (!parts_.member->session().broker()) return {TrainOutcome::kUnavailable, 0};
   parts_.meter->SetCharge(kCharge);
-  const TrainResult result = AwaitRoom() ? Exchange(samples, to) : TrainResult{TrainOutcome::kBusy};
+  const TrainResult result = AwaitRoom() ? Exchange(samples, to) : TrainResult{TrainOutcome::kBusy, 0};
   file_.Close();
   parts_.meter->SetCharge(Bytes(0));
   return result;
@@ -45,10 +45,13 @@ TrainResult LiveTrainer::Train(std::span<const std::byte> samples, std::span<std
 
 bool LiveTrainer::AwaitRoom() {
   const uint64_t until = os::MonotonicNanoseconds() + kRoomWithinNs;
+  // The reserve between target and limit may be used: a training is short.
+  const Watermarks& marks = parts_.watermarks;
+  const auto reserve = static_cast<int64_t>(PagesWithin(marks.limit - marks.target).raw());
   do {
     parts_.waker->Wake();
     Sleep(kLookEveryNs);
-    if (parts_.meter->charged() == kCharge && parts_.headroom->Get() >= 0) return true;
+    if (parts_.meter->charged() == kCharge && parts_.headroom->Get() >= -reserve) return true;
   } while (os::MonotonicNanoseconds() < until);
   return false;
 }
@@ -65,8 +68,8 @@ TrainResult LiveTrainer::Exchange(std::span<const std::byte> samples, std::span<
     Result<BrokerClient> client = BrokerClient::Connect(*parts_.member->session().broker());
     if (!client.ok()) return {TrainOutcome::kUnavailable, 0};
     const Result<void> begun = client.value().Train(file_.descriptor());
-    if (!begun.ok())
-      return begun.error().errno_value == EBUSY ? TrainResult{TrainOutcome::kBusy} : kFailed;
+    if (!begun.ok() && begun.error().errno_value == EBUSY) return {TrainOutcome::kBusy, 0};
+    if (!begun.ok()) return kFailed;
   }
   const TrainResult result = AwaitAnswer(file, to);
   EndTraining(file);

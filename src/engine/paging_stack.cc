@@ -81,7 +81,8 @@ Result<void> PagingStack::InitLearning(const Options& options) {
                          .trainer = {.member = parts_.member,
                                      .meter = parts_.meter,
                                      .headroom = &headroom_,
-                                     .waker = parts_.waker}},
+                                     .waker = parts_.waker,
+                                     .watermarks = watermarks_}},
                         *CodecById(options.codec));
 }
 

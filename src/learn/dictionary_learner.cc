@@ -126,12 +126,11 @@ uint64_t DictionaryLearner::Measure(const Dictionary* dictionary) {
 }
 
 void DictionaryLearner::Schedule(LearnOutcome outcome) {
-  if (outcome != LearnOutcome::kPostponed) {
-    const bool failed = outcome == LearnOutcome::kFailed;
-    if (failed) failures_.Add();
-    failures_in_a_row_ = failed ? failures_in_a_row_ + 1 : 0;
-    distance_ = std::min(distance_ * 4, kPagesMax);
-  }
+  const bool failed = outcome == LearnOutcome::kFailed;
+  const bool postponed = outcome == LearnOutcome::kPostponed;
+  if (failed) failures_.Add();
+  if (!postponed) failures_in_a_row_ = failed ? failures_in_a_row_ + 1 : 0;
+  distance_ = std::min(distance_ * (postponed ? 2 : 4), kPagesMax);
   due_at_ = stored_ + distance_;
   const bool off = outcome == LearnOutcome::kUnavailable || failures_in_a_row_ >= kFailuresMax;
   phase_.store(off ? Phase::kOff : Phase::kWaiting, std::memory_order_release);

@@ -15,8 +15,8 @@
 // behind that hold the old one.
 //
 // Contents drift: so it is trained again when four times as many pages have been stored, and from
-// some number on at equal distances. A trainer that fails is asked again later, at most
-// kFailuresMax times in a row.
+// some number on at equal distances. A trainer that is busy is asked again after twice as many, one
+// that fails at most kFailuresMax times in a row.
 //
 // Threads. Tick: the reclaim daemon, cheap; it says when Learn is due. Learn: the learner's own
 // thread, because it waits for the trainer and digests. Pause and Resume: while a program forks, so

@@ -156,8 +156,8 @@ TEST_P(DictionaryLearnerTest, AfterThreeFailuresNothingIsAsked) {
 
 TEST_P(DictionaryLearnerTest, ABusyTrainerIsAskedAgainSoon) {
   trainer_.outcome = TrainOutcome::kBusy;
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_NEAR(static_cast<double>(StoreUntilDue(PageKind::kText)), 1024, 1);
+  for (int distance = 1024; distance <= 16384; distance *= 2) {
+    EXPECT_NEAR(static_cast<double>(StoreUntilDue(PageKind::kText)), distance, 1);
     EXPECT_EQ(learner_.Learn(), LearnOutcome::kPostponed);
   }
   trainer_.outcome = TrainOutcome::kTrained;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Holds pages whose content it knows at any time, and does with them what the steps request.
 
-    pages.py MIB [--random BYTES] [--marker TEXT] STEP...
+    pages.py MIB [--random BYTES] [--words] [--marker TEXT] STEP...
 
 Each page starts with its number, its version and the marker; BYTES of it are random, the rest
-zeroes. A page that is not what it has to be ends the program with status 3. Steps:
+zeroes. With --words the rest is words: the pages resemble each other, and a dictionary helps.
+A page that is not what it has to be ends the program with status 3. Steps:
 
     fill             writes every page, with a version of its own
     check            reads every page
@@ -34,10 +35,22 @@ MISMATCH = 3
 DEADLINE_S = int(240 * float(os.environ.get("UZSWAP_TEST_SLOWNESS", "1")))
 
 
+# Longer than a page together, so that a page alone shows only some of them.
+WORDS = [hashlib.sha256(b"%d" % number).hexdigest()[:24].encode() for number in range(512)]
+
+
+def words(head: bytes) -> bytes:
+    """A page full of words, always the same ones after the same beginning."""
+    picks = hashlib.shake_128(head).digest(2 * PAGE // len(WORDS[0]) + 2)
+    chosen = (picks[i] << 8 | picks[i + 1] for i in range(0, len(picks) - 1, 2))
+    return b"".join(WORDS[pick % len(WORDS)] for pick in chosen)
+
+
 class Pages:
-    def __init__(self, count: int, random: int, marker: str) -> None:
+    def __init__(self, count: int, random: int, marker: str, in_words: bool) -> None:
         self._count = count
         self._random = random
+        self._in_words = in_words
         self._marker = marker.encode()
         self._version = 0
         self._step = 1
@@ -46,6 +59,8 @@ class Pages:
 
     def _content(self, number: int) -> bytes:
         head = b"%16d%16d" % (number, self._version) + self._marker
+        if self._in_words:
+            return (head + words(head))[:PAGE]
         length = max(0, self._random - len(head))
         return (head + hashlib.shake_128(head).digest(length)).ljust(PAGE, b"\0")
 
@@ -165,11 +180,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("mib", type=int)
     parser.add_argument("--random", type=int, default=2048)
+    parser.add_argument("--words", action="store_true")
     parser.add_argument("--marker", default="")
     parser.add_argument("steps", nargs="+")
     arguments = parser.parse_args()
     signal.alarm(DEADLINE_S)
-    pages = Pages(arguments.mib * (1 << 20) // PAGE, arguments.random, arguments.marker)
+    count = arguments.mib * (1 << 20) // PAGE
+    pages = Pages(count, arguments.random, arguments.marker, arguments.words)
     steps = iter(arguments.steps)
     for step in steps:
         if step in STEPS_WITH_FILE:
