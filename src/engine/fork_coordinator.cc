@@ -86,11 +86,16 @@ void ForkCoordinator::RequestAndWait(ForkState request, ForkState answer) {
   while (state() != answer) os::FutexWait(&state_, static_cast<uint32_t>(request), kWaitNs);
 }
 
-void ForkCoordinator::TouchRoots() {
+void ForkCoordinator::ForEachRoot(ForkRoots::Visit visit, void* context) {
   size_t count = 0;
   const uint64_t* threads = port_->thread_hints(&count);
-  roots_->ForEach(
-      threads, count,
+  roots_->ForEach(threads, count, visit, context);
+  const auto frame = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+  ForkRoots::ForEachOfStack(frame, visit, context);
+}
+
+void ForkCoordinator::TouchRoots() {
+  ForEachRoot(
       [](void* self, uint64_t address) {
         ForkPort& port = *static_cast<ForkCoordinator*>(self)->port_;
         const Residence where = port.Where(address);
@@ -109,10 +114,7 @@ bool ForkCoordinator::RootsStayed() {
     ForkPort* port;
     bool stayed = true;
   } check{port_};
-  size_t count = 0;
-  const uint64_t* threads = port_->thread_hints(&count);
-  roots_->ForEach(
-      threads, count,
+  ForEachRoot(
       [](void* raw, uint64_t address) {
         auto* state = static_cast<Check*>(raw);
         const Residence where = state->port->WhereFrozen(address);

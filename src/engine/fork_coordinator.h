@@ -140,6 +140,8 @@ class ForkCoordinator {
  private:
   void Change(ForkState from, ForkState to);
   void RequestAndWait(ForkState request, ForkState answer);
+  // The roots, and the forking thread's stack. Requires: called by that thread.
+  void ForEachRoot(ForkRoots::Visit visit, void* context);
   void TouchRoots();
   bool RootsStayed();
 

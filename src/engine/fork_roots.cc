@@ -113,6 +113,11 @@ Result<void> ForkRoots::Find() {
   return {};
 }
 
+void ForkRoots::ForEachOfStack(uint64_t frame, Visit visit, void* context) {
+  const uint64_t first = RoundDownToPage(frame - kStackBelow);
+  for (uint64_t page = first; page < frame + kStackAbove; page += kPageSize) visit(context, page);
+}
+
 void ForkRoots::ForEach(const uint64_t* threads, size_t thread_count, Visit visit,
                         void* context) const {
   Walker walker(visit, context);

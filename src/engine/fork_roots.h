@@ -9,6 +9,8 @@
 //   thread descriptors                    every word of them, likewise
 //   heads of malloc arenas                found by the above; every word of their first page
 //   the list of streams                   each stream and its lock, by the public chain
+//   the stack of the forking thread       where the child runs on: its frames, and below them what
+//                                         deeper calls have left, until the child is served
 //
 // The forking thread touches each of them (an ordinary fault serves it) and, once the pager is
 // frozen, checks that none has been swapped out again.
@@ -38,6 +40,12 @@ class ForkRoots {
   // memory. `threads` are addresses inside thread descriptors. An arena's head is read only
   // where `visit` returned true for it.
   void ForEach(const uint64_t* threads, size_t thread_count, Visit visit, void* context) const;
+
+  // The pages around `frame`, an address in the forking thread's stack. Some may not be its stack.
+  static void ForEachOfStack(uint64_t frame, Visit visit, void* context);
+  // What the child may call until it is served: it starts its engine, with small frames.
+  static constexpr uint64_t kStackBelow = uint64_t{32} << 10;
+  static constexpr uint64_t kStackAbove = uint64_t{8} << 10;
 
   // Adds a range whose words are roots. False: there is no room for more. For Find and for tests.
   bool AddRange(uint64_t start, uint64_t end);
