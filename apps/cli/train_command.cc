@@ -39,18 +39,18 @@ OrRefusal<Training> Train(const PageSample& sample, size_t bytes) {
   Training training;
   training.source = sample.source;
   training.pages_there = sample.pages_there;
-  training.training_pages = split.training.size() / kPageSize;
-  training.measured_pages = split.measuring.size() / kPageSize;
+  training.training_pages = split.others.size() / kPageSize;
+  training.measured_pages = split.chosen.size() / kPageSize;
   training.content.resize(bytes);
-  const Result<size_t> trained = TrainDictionary(split.training, training.content);
+  const Result<size_t> trained = TrainDictionary(split.others, training.content);
   if (!trained.ok()) return CannotTrain(sample, trained.error());
   training.content.resize(trained.value());
   constexpr CodecId kCodecs[] = {CodecId::kLz4, CodecId::kZstd};
   for (size_t i = 0; i < training.codecs.size(); ++i) {
     const Codec& codec = *CodecById(kCodecs[i]);
-    const Result<uint64_t> alone = CompressedBytes(codec, split.measuring, {});
+    const Result<uint64_t> alone = CompressedBytes(codec, split.chosen, {});
     if (!alone.ok()) return CannotTrain(sample, alone.error());
-    const Result<uint64_t> with = CompressedBytes(codec, split.measuring, training.content);
+    const Result<uint64_t> with = CompressedBytes(codec, split.chosen, training.content);
     if (!with.ok()) return CannotTrain(sample, with.error());
     training.codecs[i] = {codec.name(), alone.value(), with.value()};
   }

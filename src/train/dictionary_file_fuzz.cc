@@ -10,6 +10,7 @@
 #include "base/testing/page_corpus.h"
 #include "codec/codec.h"
 #include "train/dictionary_file.h"
+#include "train/digested_dictionary.h"
 
 namespace {
 
@@ -33,21 +34,18 @@ void Use(std::span<const std::byte> content) {
     return true;
   }();
   UZ_CHECK(filled);
-  struct alignas(64) Line {
-    std::byte bytes[64];
-  };
-  std::vector<Line> tables(uzswap::Dictionary::MemoryFor(content.size()) / sizeof(Line) + 1);
-  uzswap::Dictionary dictionary;
-  UZ_CHECK(dictionary.Digest(content, std::as_writable_bytes(std::span(tables))));
+  const auto dictionary = uzswap::DigestedDictionary::Make(content);
+  UZ_CHECK(dictionary.ok());
   for (const char* name : {"lz4", "zstd"}) {
     uzswap::CodecContext context;
     UZ_CHECK(context.Init(*uzswap::CodecByName(name)).ok());
     std::byte object[uzswap::kPageSize];
     std::byte back[uzswap::kPageSize];
-    const auto outcome = context.Compress(page, object, &dictionary);
+    const auto outcome = context.Compress(page, object, dictionary.value().get());
     if (outcome.kind != uzswap::CompressKind::kCompressed) continue;
     const uzswap::ObjectView view{std::span(object).first(outcome.size), {}};
-    UZ_CHECK(context.Decompress(view, back, &dictionary) == uzswap::DecompressOutcome::kOk);
+    UZ_CHECK(context.Decompress(view, back, dictionary.value().get()) ==
+             uzswap::DecompressOutcome::kOk);
     UZ_CHECK(memcmp(page, back, sizeof(page)) == 0);
   }
 }

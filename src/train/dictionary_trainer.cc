@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <memory>
 #include <unordered_set>
 #include <vector>
 
@@ -12,6 +10,8 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "train/digested_dictionary.h"
 
 namespace uzswap {
 namespace {
@@ -55,10 +55,6 @@ std::vector<std::byte> UsefulPages(std::span<const std::byte> pages, CodecContex
   return useful;
 }
 
-struct Free {
-  void operator()(void* memory) const { free(memory); }
-};
-
 }  // namespace
 
 Result<size_t> TrainDictionary(std::span<const std::byte> pages, std::span<std::byte> out) {
@@ -86,24 +82,15 @@ Result<uint64_t> CompressedBytes(const Codec& codec, std::span<const std::byte> 
   CodecContext context;
   const Result<void> ready = context.Init(codec);
   if (!ready.ok()) return ready.error();
-  Dictionary dictionary;
-  std::unique_ptr<std::byte, Free> memory;
-  if (!content.empty()) {
-    constexpr size_t kAlign = 64;
-    const size_t size = (Dictionary::MemoryFor(content.size()) + kAlign - 1) & ~(kAlign - 1);
-    memory.reset(static_cast<std::byte*>(aligned_alloc(kAlign, size)));
-    if (memory == nullptr) return Error{ENOMEM, "tables of a dictionary"};
-    if (!dictionary.Digest(content, {memory.get(), size})) {
-      return Error{EINVAL, "content that is not a dictionary"};
-    }
-  }
+  const Result<DigestedDictionary> dictionary = DigestedDictionary::Make(content);
+  if (!dictionary.ok()) return dictionary.error();
   uint64_t sum = 0;
   std::byte object[kTrainingObjectMax];
   for (size_t i = 0; i < CountOf(pages); ++i) {
     uint64_t pattern = 0;
     if (IsSameFilled(PageAt(pages, i), &pattern)) continue;
     const CompressOutcome outcome =
-        context.Compress(PageAt(pages, i), object, dictionary.empty() ? nullptr : &dictionary);
+        context.Compress(PageAt(pages, i), object, dictionary.value().get());
     sum += outcome.kind == CompressKind::kCompressed ? outcome.size : kPageSize;
   }
   return sum;
@@ -132,11 +119,11 @@ Result<std::optional<size_t>> ChooseKnown(std::span<const std::byte> pages,
   return chosen;
 }
 
-SplitPages Split(std::span<const std::byte> pages, size_t one_in) {
-  UZ_CHECK_GE(one_in, 2u);
+SplitPages Split(std::span<const std::byte> pages, size_t one_in, size_t group) {
+  UZ_CHECK(one_in >= 2 && group >= 1);
   SplitPages split;
   for (size_t i = 0; i < CountOf(pages); ++i) {
-    std::vector<std::byte>& to = i % one_in == one_in - 1 ? split.measuring : split.training;
+    std::vector<std::byte>& to = i / group % one_in == one_in - 1 ? split.chosen : split.others;
     const std::span<const std::byte> page = PageAt(pages, i);
     to.insert(to.end(), page.begin(), page.end());
   }
@@ -151,10 +138,10 @@ Result<TrainedDictionary> TrainOrReuse(std::span<const std::byte> pages,
   if (!known.empty()) {
     const SplitPages split = Split(pages, kMeasureOneIn);
     trained.content.resize(bytes);
-    const Result<size_t> fresh = TrainDictionary(split.training, trained.content);
+    const Result<size_t> fresh = TrainDictionary(split.others, trained.content);
     if (fresh.ok()) {
       trained.content.resize(fresh.value());
-      const auto chosen = ChooseKnown(split.measuring, known, trained.content);
+      const auto chosen = ChooseKnown(split.chosen, known, trained.content);
       if (chosen.ok() && chosen.value()) {
         const std::span<const std::byte> content = known[*chosen.value()];
         return TrainedDictionary{{content.begin(), content.end()}, *chosen.value()};

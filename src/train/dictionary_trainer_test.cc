@@ -174,12 +174,17 @@ TEST(DictionaryTrainerTest, PagesAreSplitInOrder) {
   Buffer pages(10 * kPageSize);
   for (size_t i = 0; i < 10; ++i) pages[i * kPageSize] = std::byte(i);
   const SplitPages split = Split(pages, 4);
-  ASSERT_EQ(split.training.size(), 8 * kPageSize);
-  ASSERT_EQ(split.measuring.size(), 2 * kPageSize);
-  EXPECT_EQ(split.measuring[0], std::byte{3});
-  EXPECT_EQ(split.measuring[kPageSize], std::byte{7});
-  EXPECT_EQ(split.training[3 * kPageSize], std::byte{4});
-  EXPECT_TRUE(Split({}, 2).training.empty());
+  ASSERT_EQ(split.others.size(), 8 * kPageSize);
+  ASSERT_EQ(split.chosen.size(), 2 * kPageSize);
+  EXPECT_EQ(split.chosen[0], std::byte{3});
+  EXPECT_EQ(split.chosen[kPageSize], std::byte{7});
+  EXPECT_EQ(split.others[3 * kPageSize], std::byte{4});
+  EXPECT_TRUE(Split({}, 2).others.empty());
+  const SplitPages groups = Split(pages, 2, 3);
+  ASSERT_EQ(groups.chosen.size(), 4 * kPageSize) << "the last group is not complete";
+  EXPECT_EQ(groups.chosen[0], std::byte{3});
+  EXPECT_EQ(groups.chosen[2 * kPageSize], std::byte{5});
+  EXPECT_EQ(groups.others[3 * kPageSize], std::byte{6});
 }
 
 TEST(DictionaryTrainerTest, ProcessesOfOneKindShareADictionary) {
