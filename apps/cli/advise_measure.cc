@@ -10,22 +10,21 @@
 #include "codec/codec.h"
 #include "pool/zbud_pool.h"
 #include "pool/zsmalloc_pool.h"
+#include "train/dictionary_trainer.h"
+#include "train/digested_dictionary.h"
 
 namespace uzswap::cli {
 namespace {
 
-// Processor time of this thread, so that a busy machine does not make a codec look slow. Reading
-// the clock is a system call, so pages are timed in batches.
-uint64_t ProcessorNanoseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
+// Reading the clock is a system call, so pages are timed in batches.
 constexpr size_t kBatch = 32;
 
-std::span<const std::byte> PageOf(const PageSample& sample, uint64_t i) {
-  return {sample.bytes.data() + i * kPageSize, kPageSize};
+using Pages = std::span<const std::byte>;
+
+uint64_t CountOf(Pages pages) { return pages.size() / kPageSize; }
+
+std::span<const std::byte> PageOf(Pages pages, uint64_t i) {
+  return pages.subspan(i * kPageSize, kPageSize);
 }
 
 // A pool with its own arena, and the handles of its objects.
@@ -87,9 +86,15 @@ void Keep(const CompressOutcome& outcome, std::span<const std::byte> object, uin
   }
 }
 
+// How pages become objects. The dictionary may be nullptr.
+struct Coding {
+  CodecContext& context;
+  const Dictionary* dictionary;
+};
+
 // Compresses every page once and stores the object in every pool; `which` maps each object to its
 // page.
-void TakeIn(const PageSample& sample, CodecContext& context, Stores& stores, CodecAdvice& advice,
+void TakeIn(Pages pages, const Coding& coding, Stores& stores, CodecAdvice& advice,
             std::vector<uint64_t>& which) {
   std::vector<std::byte> objects(kBatch * kAdviseObjectMax);
   const auto object = [&](uint64_t i) {
@@ -97,32 +102,33 @@ void TakeIn(const PageSample& sample, CodecContext& context, Stores& stores, Cod
   };
   CompressOutcome outcomes[kBatch];
   uint64_t total = 0;
-  for (uint64_t first = 0; first < sample.count(); first += kBatch) {
-    const uint64_t end = std::min(first + kBatch, sample.count());
+  for (uint64_t first = 0; first < CountOf(pages); first += kBatch) {
+    const uint64_t end = std::min(first + kBatch, CountOf(pages));
     const uint64_t start = ProcessorNanoseconds();
     for (uint64_t i = first; i < end; ++i) {
-      outcomes[i % kBatch] = context.Compress(PageOf(sample, i), object(i));
+      outcomes[i % kBatch] =
+          coding.context.Compress(PageOf(pages, i), object(i), coding.dictionary);
     }
     total += ProcessorNanoseconds() - start;
     for (uint64_t i = first; i < end; ++i) {
       uint64_t pattern = 0;
-      if (IsSameFilled(PageOf(sample, i), &pattern)) {
+      if (IsSameFilled(PageOf(pages, i), &pattern)) {
         ++advice.same_filled;
         continue;
       }
       Keep(outcomes[i % kBatch], object(i), i, stores, advice, which);
     }
   }
-  advice.in_ns = static_cast<double>(total) / static_cast<double>(sample.count());
+  advice.in_ns = static_cast<double>(total) / static_cast<double>(CountOf(pages));
 }
 
 // Loads every object from the densest pool and compares it with its page: an estimate must not
 // rely on a codec that changes bytes.
-void BringBack(const PageSample& sample, CodecContext& context, const Store& store,
-               CodecAdvice& advice, const std::vector<uint64_t>& which) {
-  std::vector<std::byte> pages(kBatch * kPageSize);
+void BringBack(Pages pages, const Coding& coding, const Store& store, CodecAdvice& advice,
+               const std::vector<uint64_t>& which) {
+  std::vector<std::byte> back(kBatch * kPageSize);
   const auto page = [&](size_t i) {
-    return std::span(pages).subspan(i % kBatch * kPageSize, kPageSize);
+    return std::span(back).subspan(i % kBatch * kPageSize, kPageSize);
   };
   uint64_t total = 0;
   for (size_t first = 0; first < which.size(); first += kBatch) {
@@ -130,15 +136,73 @@ void BringBack(const PageSample& sample, CodecContext& context, const Store& sto
     const uint64_t start = ProcessorNanoseconds();
     for (size_t i = first; i < end; ++i) {
       const PinnedObject pin = store.pool->Pin(store.handles[i]);
-      UZ_CHECK(context.Decompress(ViewOf(pin), page(i)) == DecompressOutcome::kOk);
+      UZ_CHECK(coding.context.Decompress(ViewOf(pin), page(i), coding.dictionary) ==
+               DecompressOutcome::kOk);
     }
     total += ProcessorNanoseconds() - start;
     for (size_t i = first; i < end; ++i) {
-      UZ_CHECK(std::memcmp(page(i).data(), PageOf(sample, which[i]).data(), kPageSize) == 0);
+      UZ_CHECK(std::memcmp(page(i).data(), PageOf(pages, which[i]).data(), kPageSize) == 0);
     }
   }
   const auto count = static_cast<double>(which.empty() ? 1 : which.size());
   advice.out_ns = static_cast<double>(total) / count;
+}
+
+OrRefusal<CodecAdvice> MeasureCodec(Pages pages, const char* name, const Dictionary* dictionary) {
+  CodecContext context;
+  const Result<void> ready = context.Init(*CodecByName(name));
+  if (!ready.ok()) return NoMemory(ready.error());
+  Stores stores;
+  stores.push_back(MakeStore<ZsmallocPool>("zsmalloc", CountOf(pages), ZsmallocOptions{}));
+  stores.push_back(MakeStore<ZbudPool>("zbud", CountOf(pages), PoolOptions{}));
+  for (const auto& store : stores) {
+    if (store == nullptr) return NoMemory({ENOMEM, "address space for a pool"});
+  }
+  const Coding coding{context, dictionary};
+  CodecAdvice advice;
+  advice.codec = name;
+  advice.dictionary = dictionary != nullptr;
+  std::vector<uint64_t> which;
+  TakeIn(pages, coding, stores, advice, which);
+  BringBack(pages, coding, *stores[0], advice, which);
+  for (const auto& store : stores) {
+    PoolAdvice pool;
+    pool.pool = store->name;
+    pool.frames = store->pool->Snapshot().frames + advice.incompressible;
+    pool.ratio = static_cast<double>(CountOf(pages)) /
+                 static_cast<double>(pool.frames > 0 ? pool.frames : 1);
+    advice.pools.push_back(pool);
+  }
+  return advice;
+}
+
+// What is measured, and the dictionary.
+struct Prepared {
+  std::vector<std::byte> pages;
+  DigestedDictionary dictionary;
+};
+
+// Not having a dictionary is no failure.
+Prepared Prepare(const PageSample& sample, DictionaryAdvice& advice) {
+  constexpr size_t kTrainOneIn = 4;
+  SplitPages split = Split(sample.bytes, kTrainOneIn, kUnitPages);
+  std::vector<std::byte> content(kDictionaryBytesDefault);
+  const Result<size_t> trained = TrainDictionary(split.chosen, content);
+  if (!trained.ok()) return {sample.bytes, {}};
+  content.resize(trained.value());
+  Result<DigestedDictionary> digested = DigestedDictionary::Make(content);
+  if (!digested.ok()) return {sample.bytes, {}};
+  advice = {std::min<uint64_t>(CountOf(split.chosen), kTrainingPagesMax), content.size(),
+            Dictionary::MemoryFor(content.size())};
+  return {std::move(split.others), std::move(digested).value()};
+}
+
+}  // namespace
+
+uint64_t ProcessorNanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
 Refusal NoMemory(Error error) {
@@ -146,35 +210,25 @@ Refusal NoMemory(Error error) {
           ""};
 }
 
-}  // namespace
-
 OrRefusal<Advice> Measure(const PageSample& sample) {
-  Advice advice{sample.source, sample.pages_there, sample.count(), {}};
+  Advice advice;
+  advice.source = sample.source;
+  advice.pages_there = sample.pages_there;
+  advice.pages_sampled = sample.count();
+  const Prepared prepared = Prepare(sample, advice.dictionary);
+  advice.pages_measured = CountOf(prepared.pages);
+  const Dictionary* const dictionary = prepared.dictionary.get();
   for (const char* name : {"lz4", "zstd"}) {
-    CodecContext context;
-    const Result<void> ready = context.Init(*CodecByName(name));
-    if (!ready.ok()) return NoMemory(ready.error());
-    Stores stores;
-    stores.push_back(MakeStore<ZsmallocPool>("zsmalloc", sample.count(), ZsmallocOptions{}));
-    stores.push_back(MakeStore<ZbudPool>("zbud", sample.count(), PoolOptions{}));
-    for (const auto& store : stores) {
-      if (store == nullptr) return NoMemory({ENOMEM, "address space for a pool"});
+    for (const bool with : {false, true}) {
+      if (with && dictionary == nullptr) continue;
+      OrRefusal<CodecAdvice> one = MeasureCodec(prepared.pages, name, with ? dictionary : nullptr);
+      if (const Refusal* refusal = RefusalOf(one)) return *refusal;
+      advice.codecs.push_back(std::get<CodecAdvice>(std::move(one)));
     }
-    CodecAdvice one;
-    one.codec = name;
-    std::vector<uint64_t> which;
-    TakeIn(sample, context, stores, one, which);
-    BringBack(sample, context, *stores[0], one, which);
-    for (const auto& store : stores) {
-      PoolAdvice pool;
-      pool.pool = store->name;
-      pool.frames = store->pool->Snapshot().frames + one.incompressible;
-      pool.ratio = static_cast<double>(sample.count()) /
-                   static_cast<double>(pool.frames > 0 ? pool.frames : 1);
-      one.pools.push_back(pool);
-    }
-    advice.codecs.push_back(std::move(one));
   }
+  OrRefusal<std::vector<UnitAdvice>> units = MeasureUnits(prepared.pages, dictionary);
+  if (const Refusal* refusal = RefusalOf(units)) return *refusal;
+  advice.units = std::get<std::vector<UnitAdvice>>(std::move(units));
   return advice;
 }
 

@@ -51,9 +51,13 @@ class Progress {
   uint64_t percent_ = UINT64_MAX;
 };
 
-// Which of `there` pages to take so that at most `wanted` are evenly spread.
+// Which of `there` pages to take so that at most `wanted` are evenly spread, in groups of
+// neighbours: units are made of them. Requires: wanted is a multiple of kUnitPages, or all.
 uint64_t Spread(uint64_t i, uint64_t there, uint64_t wanted) {
-  return there <= wanted ? i : i * there / wanted;
+  if (there <= wanted) return i;
+  const uint64_t groups_there = there / kUnitPages;
+  const uint64_t groups_wanted = wanted / kUnitPages;
+  return i / kUnitPages * groups_there / groups_wanted * kUnitPages + i % kUnitPages;
 }
 
 Refusal CannotRead(uint32_t pid, int error, const std::string& command) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
+#include "base/testing/page_corpus.h"
 #include "command_line.h"
 #include "testing/run.h"
 
@@ -67,6 +68,111 @@ TEST(AdviseTest, JsonSaysTheSameAsTheTable) {
   const std::string table = ToTable(advice);
   EXPECT_NE(table.find("25.0 % same-filled, 25.0 % incompressible"), std::string::npos) << table;
   EXPECT_NE(table.find("####"), std::string::npos);
+}
+
+// Groups of four pages: the fourth one of text, for training, the others of pointers and noise.
+std::string PagesWithAPattern() {
+  std::string bytes(400 * kPageSize, '\0');
+  const auto all = std::as_writable_bytes(std::span(bytes.data(), bytes.size()));
+  for (size_t i = 0; i < 400; ++i) {
+    const size_t group = i / kUnitPages % 4;
+    const PageKind kind = group == 3   ? PageKind::kText
+                          : group == 2 ? PageKind::kRandom
+                                       : PageKind::kPointers;
+    FillPageOf(kind, i, all.subspan(i * kPageSize, kPageSize));
+  }
+  return bytes;
+}
+
+TEST(AdviseTest, ADictionaryIsMeasuredOnOtherPages) {
+  const Folder folder;
+  const Advice advice = Advise(folder.File("pattern.pages", PagesWithAPattern()));
+  EXPECT_EQ(advice.pages_sampled, 400u);
+  EXPECT_EQ(advice.pages_measured, 300u);
+  EXPECT_EQ(advice.dictionary.training_pages, 100u);
+  EXPECT_GT(advice.dictionary.bytes, 0u);
+  EXPECT_GT(advice.dictionary.memory_bytes, advice.dictionary.bytes);
+  ASSERT_EQ(advice.codecs.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(advice.codecs[i].codec, i < 2 ? "lz4" : "zstd");
+    EXPECT_EQ(advice.codecs[i].dictionary, i % 2 == 1);
+    EXPECT_EQ(advice.codecs[i].incompressible, 100u) << "no page of text is measured";
+  }
+  ASSERT_EQ(advice.units.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(advice.units[i].codec, i < 2 ? "lz4" : "zstd");
+    EXPECT_EQ(advice.units[i].dictionary, i % 2 == 1);
+    EXPECT_GT(advice.units[i].stored_bytes, 100 * kPageSize);
+    EXPECT_LT(advice.units[i].stored_bytes, 300 * kPageSize);
+  }
+  const nlohmann::json json = nlohmann::json::parse(ToJson(advice));
+  EXPECT_EQ(json["pages_measured"], 300);
+  EXPECT_EQ(json["dictionary"]["training_pages"], 100);
+  EXPECT_EQ(json["codecs"][3]["dictionary"], true);
+  EXPECT_EQ(json["units"].size(), 4u);
+  EXPECT_EQ(json["units"][1]["dictionary"], true);
+  const std::string table = ToTable(advice);
+  EXPECT_NE(table.find("trained from 100 pages; the rows are about 300 others"), std::string::npos)
+      << table;
+  EXPECT_NE(table.find("16K units"), std::string::npos);
+}
+
+TEST(AdviseTest, WithoutADictionaryAllPagesAreMeasured) {
+  const Folder folder;
+  const Advice advice = Advise(folder.File("known.pages", KnownPages()));
+  EXPECT_EQ(advice.pages_measured, 40u);
+  EXPECT_EQ(advice.dictionary.bytes, 0u);
+  EXPECT_EQ(advice.units.size(), 2u);
+  EXPECT_NE(ToTable(advice).find("No dictionary"), std::string::npos);
+}
+
+TEST(AdviseTest, FewerPagesThanAUnitHaveNone) {
+  const Folder folder;
+  const Advice advice = Advise(folder.File("few.pages", KnownPages().substr(0, 3 * kPageSize)));
+  EXPECT_TRUE(advice.units.empty());
+  EXPECT_EQ(nlohmann::json::parse(ToJson(advice))["units"].size(), 0u);
+}
+
+TEST(AdviseTest, TheLastLineSaysWhatToUse) {
+  constexpr uint64_t kPages = 10'000;
+  constexpr uint64_t kMemory = 25 * kPageSize;  // of the dictionary
+  struct Row {
+    const char* what;
+    uint64_t lz4, lz4_with, zstd, zstd_with;  // frames; 0: no dictionary
+    const char* line;
+  };
+  const Row kTable[] = {
+      {"zstd with a dictionary", 5000, 4500, 4000, 3000, "--codec zstd --dictionary auto: 3.3"},
+      {"zstd at its border", 5000, 0, 4000, 0, "--codec zstd --dictionary off: 2.5"},
+      {"zstd below its border", 5000, 0, 4001, 0, "--codec lz4 --dictionary off: 2.0"},
+      {"lz4 with a dictionary", 5000, 4000, 3900, 3800, "--codec lz4 --dictionary auto: 2.5"},
+      {"a dictionary at its border", 5000, 4725, 5000, 5000, "--codec lz4 --dictionary auto"},
+      {"its own memory counts", 5000, 4726, 5000, 5000, "--codec lz4 --dictionary off: 2.0"},
+      {"at the border of compression", 8333, 0, 8333, 0, "--codec lz4 --dictionary off: 1.2"},
+      {"hardly compressible", 8400, 0, 8400, 0, "use: nothing"},
+  };
+  for (const Row& row : kTable) {
+    Advice advice;
+    advice.pages_there = advice.pages_sampled = advice.pages_measured = kPages;
+    const auto add = [&advice](const char* codec, bool dictionary, uint64_t frames) {
+      if (frames == 0) return;
+      CodecAdvice one;
+      one.codec = codec;
+      one.dictionary = dictionary;
+      one.pools.push_back(
+          {"zsmalloc", frames, static_cast<double>(kPages) / static_cast<double>(frames)});
+      advice.codecs.push_back(one);
+    };
+    add("lz4", false, row.lz4);
+    add("lz4", true, row.lz4_with);
+    add("zstd", false, row.zstd);
+    add("zstd", true, row.zstd_with);
+    if (row.lz4_with != 0) advice.dictionary = {100, 16384, kMemory};
+    const std::string table = ToTable(advice);
+    EXPECT_NE(table.find(std::string("use: ") + (row.line[0] == 'u' ? row.line + 5 : row.line)),
+              std::string::npos)
+        << row.what << table.substr(table.rfind("\n  use"));
+  }
 }
 
 TEST(AdviseTest, RefusesWhatAreNotPages) {
