@@ -50,15 +50,30 @@ bool IsOurs(const Elf64_Ehdr& header) {
          header.e_machine == os::kOwnMachine;
 }
 
+using Segments = std::vector<Elf64_Phdr>;
+
+// Empty if the headers are broken.
+Segments ReadSegments(int fd, const Elf64_Ehdr& header) {
+  if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > kProgramHeadersMax) return {};
+  Segments segments(header.e_phnum);
+  if (!ReadAt(fd, header.e_phoff, segments.data(), segments.size())) return {};
+  return segments;
+}
+
+bool IsRunner(int fd, const Segments& segments) {
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type != PT_NOTE || segment.p_filesz > os::kNotesBytesMax) continue;
+    std::string notes(segment.p_filesz, '\0');
+    if (!ReadAt(fd, segment.p_offset, notes.data(), notes.size())) continue;
+    if (os::HasRunnerNote(notes)) return true;
+  }
+  return false;
+}
+
 enum class Search : uint8_t { kFound, kAbsent, kBroken };
 
-Search FindInterpreter(int fd, const Elf64_Ehdr& header, std::string* interpreter) {
-  if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0 ||
-      header.e_phnum > kProgramHeadersMax) {
-    return Search::kBroken;
-  }
-  std::vector<Elf64_Phdr> segments(header.e_phnum);
-  if (!ReadAt(fd, header.e_phoff, segments.data(), segments.size())) return Search::kBroken;
+Search FindInterpreter(int fd, const Segments& segments, std::string* interpreter) {
+  if (segments.empty()) return Search::kBroken;
   for (const Elf64_Phdr& segment : segments) {
     if (segment.p_type != PT_INTERP) continue;
     if (segment.p_filesz < 2 || segment.p_filesz > kInterpreterMax) return Search::kBroken;
@@ -86,11 +101,12 @@ ElfFacts InspectElf(int fd) {
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN) return {ElfKind::kNotAProgram, ""};
 
   std::string interpreter;
-  switch (FindInterpreter(fd, header, &interpreter)) {
+  const Segments segments = ReadSegments(fd, header);
+  switch (FindInterpreter(fd, segments, &interpreter)) {
     case Search::kBroken:
       return {ElfKind::kBroken, ""};
     case Search::kAbsent:
-      return {ElfKind::kStatic, ""};
+      return {IsRunner(fd, segments) ? ElfKind::kRunner : ElfKind::kStatic, ""};
     case Search::kFound:
       break;
   }

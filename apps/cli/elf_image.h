@@ -4,6 +4,7 @@
 //                   type                executable or shared object (position independent)
 //   program headers PT_INTERP           the loader that reads LD_PRELOAD; without one the
 //                                       program is static and cannot be preloaded
+//                   PT_NOTE             tells uzswap from other static programs
 //
 // Reads the file with pread and checks every offset: the file may be damaged or hostile.
 #ifndef UZSWAP_APPS_CLI_ELF_IMAGE_H_
@@ -20,6 +21,7 @@ enum class ElfKind : uint8_t {
   kOtherMachine,  // `detail` names it
   kNotAProgram,   // an object file, a core dump
   kStatic,
+  kRunner,        // uzswap itself, which is static
   kOtherLibrary,  // dynamic, but not glibc's loader: `detail` is the loader
   kGlibc,         // `detail` is the loader
 };

@@ -1,10 +1,14 @@
 #include <cstdio>
 
 #include "command_line.h"
+#include "os/preload_rules.h"
 #include "run_command.h"
 
 namespace uzswap::cli {
 namespace {
+
+// GCC and clang make a section with this name a note.
+[[gnu::section(".note.uzswap"), gnu::used]] alignas(4) const os::RunnerNote kNote = os::kRunnerNote;
 
 struct Perform {
   int operator()(const RunRequest& request) const { return RunCommand(request); }

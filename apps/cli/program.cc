@@ -112,6 +112,7 @@ std::optional<Refusal> CheckElf(const std::string& path, const ElfFacts& facts) 
   switch (facts.kind) {
     case ElfKind::kNotElf:
     case ElfKind::kGlibc:
+    case ElfKind::kRunner:
       return std::nullopt;
     case ElfKind::kBroken:
       return Refusal{kCannotExecute, name + " is a damaged executable", ""};
@@ -148,7 +149,7 @@ OrRefusal<std::string> CheckFile(const std::string& path, const std::string& sea
   if (const auto refusal = CheckPrivileges(path, file.get())) return *refusal;
   const ElfFacts facts = InspectElf(file.get());
   if (const auto refusal = CheckElf(path, facts)) return *refusal;
-  *is_elf = facts.kind == ElfKind::kGlibc;
+  *is_elf = facts.kind == ElfKind::kGlibc || facts.kind == ElfKind::kRunner;
   if (*is_elf) return std::string();
 
   char head[kHeadBytes] = {};

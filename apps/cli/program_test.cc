@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "elf_image.h"
+#include "os/preload_rules.h"
 #include "script.h"
 #include "testing/run.h"
 
@@ -71,6 +72,10 @@ TEST_F(ElfTest, TellsTheKindsApart) {
   Image image;
   image.segment.p_type = PT_LOAD;
   EXPECT_EQ(Inspect(image.Bytes()).kind, ElfKind::kStatic);
+  const std::string note(reinterpret_cast<const char*>(&os::kRunnerNote), sizeof(os::kRunnerNote));
+  Image runner(note);
+  runner.segment.p_type = PT_NOTE;
+  EXPECT_EQ(Inspect(runner.Bytes()).kind, ElfKind::kRunner);
   image.header.e_type = ET_REL;
   EXPECT_EQ(Inspect(image.Bytes()).kind, ElfKind::kNotAProgram);
   image.header.e_machine = EM_PPC64;

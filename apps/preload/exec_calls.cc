@@ -51,6 +51,7 @@ UnmanagedReason ReasonFor(os::ExecutableKind kind) {
   switch (kind) {
     case os::ExecutableKind::kUnknown:
     case os::ExecutableKind::kPreloadable:
+    case os::ExecutableKind::kRunner:
       return {};
     case os::ExecutableKind::kStatic:
       return {"is a static binary", "link it dynamically"};

@@ -121,6 +121,18 @@ struct Segments {
   }
 };
 
+bool IsRunner(const Segments& elf) {
+  for (int i = 0; i < elf.header.e_phnum && i < kSegmentsMax; ++i) {
+    Elf64_Phdr segment;
+    if (!elf.ReadSegment(i, &segment)) return false;
+    if (segment.p_type != PT_NOTE) continue;
+    char notes[kNotesBytesMax];
+    const size_t length = std::min<size_t>(segment.p_filesz, sizeof(notes));
+    if (HasRunnerNote({notes, elf.file.ReadSome(segment.p_offset, notes, length)})) return true;
+  }
+  return false;
+}
+
 bool HasGlibcLoader(const Segments& elf) {
   char path[kPathBytes];
   const size_t length = std::min<size_t>(elf.interpreter.p_filesz, sizeof(path));
@@ -154,7 +166,9 @@ ExecutableKind InspectElf(const RegularFile& file) {
     return ExecutableKind::kOtherMachine;
   }
   if (!elf.Find()) return ExecutableKind::kUnknown;
-  if (elf.interpreter.p_type != PT_INTERP) return ExecutableKind::kStatic;
+  if (elf.interpreter.p_type != PT_INTERP) {
+    return IsRunner(elf) ? ExecutableKind::kRunner : ExecutableKind::kStatic;
+  }
   if (!HasGlibcLoader(elf)) return ExecutableKind::kOtherLoader;
   const bool sanitized = elf.dynamic.p_type == PT_DYNAMIC && NeedsAsan(elf);
   return sanitized ? ExecutableKind::kSanitized : ExecutableKind::kPreloadable;

@@ -20,6 +20,7 @@ enum class ExecutableKind : uint8_t {
   kUnknown,       // not found, not readable, damaged, or no ELF file: nothing is known
   kPreloadable,   // dynamic, for glibc on this machine
   kStatic,        // there is no loader
+  kRunner,        // uzswap itself, which is static
   kOtherLoader,   // not glibc's loader
   kOtherMachine,  // another architecture
   kPrivileged,    // setuid or setgid to another user or group, or file capabilities

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "os/preload_rules.h"
 #include "os/testing/elf_file.h"
 #include "os/testing/temp_directory.h"
 
@@ -13,6 +14,14 @@ namespace uzswap::os {
 namespace {
 
 const char kGlibc[] = "/lib64/ld-linux-x86-64.so.2";
+
+// A note of some other owner, then one that is the runner's or nearly so.
+std::string Notes(bool runner) {
+  RunnerNote notes[2] = {kRunnerNote, kRunnerNote};
+  notes[0].name[0] = 'U';
+  notes[1].header.n_type += runner ? 0 : 1;
+  return {reinterpret_cast<const char*>(notes), sizeof(notes)};
+}
 
 class ExecutableFileTest : public testing::Test {
  protected:
@@ -50,6 +59,11 @@ TEST_F(ExecutableFileTest, KindsOfElfFiles) {
       {"with libraries", ElfFile(kGlibc, {"libm.so.6", "libc.so.6"}).bytes(),
        ExecutableKind::kPreloadable},
       {"static", ElfFile("").bytes(), ExecutableKind::kStatic},
+      {"static, with the runner's note", ElfFile("", {}, Notes(true)).bytes(),
+       ExecutableKind::kRunner},
+      {"static, with another note", ElfFile("", {}, Notes(false)).bytes(), ExecutableKind::kStatic},
+      {"dynamic, with the runner's note", ElfFile(kGlibc, {}, Notes(true)).bytes(),
+       ExecutableKind::kPreloadable},
       {"musl", ElfFile("/lib/ld-musl-x86_64.so.1").bytes(), ExecutableKind::kOtherLoader},
       {"gcc's sanitizer", ElfFile(kGlibc, {"libm.so.6", "libasan.so.8"}).bytes(),
        ExecutableKind::kSanitized},

@@ -3,6 +3,8 @@
 //   IsGlibcLoader    the loader that reads LD_PRELOAD as uzswap needs it
 //   IsAsanRuntime    AddressSanitizer's runtime, which must be the first library
 //   ForEachPreload   the entries of LD_PRELOAD
+//   kRunnerNote      an ELF note that tells `uzswap` from other static programs: it starts its
+//                    command with the library itself (docs/decisions/0031)
 //
 // For whoever inspects executables: the command line tool and the preload library. Pure functions;
 // nothing allocates.
@@ -27,6 +29,19 @@ inline constexpr Elf64_Half kOwnMachine = EM_RISCV;
 inline bool IsGlibcLoader(std::string_view path) {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   return name.rfind("ld-linux", 0) == 0 || name.rfind("ld64.so", 0) == 0;
+}
+
+struct RunnerNote {
+  Elf64_Nhdr header;
+  char name[8];
+};
+inline constexpr RunnerNote kRunnerNote = {{sizeof("uzswap"), 0, 1}, "uzswap"};
+inline constexpr size_t kNotesBytesMax = 512;  // that are searched of one segment
+
+// `notes` is the content of a PT_NOTE segment.
+inline bool HasRunnerNote(std::string_view notes) {
+  const std::string_view wanted(reinterpret_cast<const char*>(&kRunnerNote), sizeof(kRunnerNote));
+  return notes.find(wanted) != std::string_view::npos;
 }
 
 inline bool IsAsanRuntime(std::string_view path) {

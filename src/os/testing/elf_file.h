@@ -1,7 +1,7 @@
 // ElfFile: a small ELF file of 64 bits, for tests of those who read executables.
 //
-//   0        64               232        ...
-//   | header | 3 segments     | interpreter, names, dynamic entries |
+//   0        64               288        ...
+//   | header | 4 segments     | interpreter, names, dynamic entries, notes |
 //
 // It cannot be executed. The fields that a test wants to be wrong can be changed in `bytes()`.
 #ifndef UZSWAP_OS_TESTING_ELF_FILE_H_
@@ -21,7 +21,8 @@ namespace uzswap::os {
 class ElfFile {
  public:
   // An empty `interpreter` makes a static file. `needed`: the libraries of DT_NEEDED.
-  explicit ElfFile(const std::string& interpreter, const std::vector<std::string>& needed = {}) {
+  explicit ElfFile(const std::string& interpreter, const std::vector<std::string>& needed = {},
+                   const std::string& notes = {}) {
     std::string names(1, '\0');
     std::vector<Elf64_Dyn> dynamic;
     for (const std::string& library : needed) {
@@ -43,20 +44,23 @@ class ElfFile {
     header.e_phnum = kSegments;
     Append(&header, sizeof(header));
     const uint64_t dynamic_bytes = dynamic.size() * sizeof(Elf64_Dyn);
-    AppendSegment(PT_LOAD, 0, dynamic_at + dynamic_bytes);
+    const uint64_t notes_at = dynamic_at + dynamic_bytes;
+    AppendSegment(PT_LOAD, 0, notes_at + notes.size());
     AppendSegment(interpreter.empty() ? PT_NULL : PT_INTERP, interpreter_at,
                   interpreter.size() + 1);
     AppendSegment(needed.empty() ? PT_NULL : PT_DYNAMIC, dynamic_at, dynamic_bytes);
+    AppendSegment(notes.empty() ? PT_NULL : PT_NOTE, notes_at, notes.size());
     Append(interpreter.c_str(), interpreter.size() + 1);
     Append(names.data(), names.size());
     Append(dynamic.data(), dynamic_bytes);
+    Append(notes.data(), notes.size());
   }
 
   [[nodiscard]] std::string& bytes() { return bytes_; }
   [[nodiscard]] Elf64_Ehdr& header() { return *reinterpret_cast<Elf64_Ehdr*>(bytes_.data()); }
 
  private:
-  static constexpr int kSegments = 3;
+  static constexpr int kSegments = 4;
   static constexpr uint64_t kLoadedAt = 0x400000;
 
   static Elf64_Dyn Entry(int64_t tag, uint64_t value) {
