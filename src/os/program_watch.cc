@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <ctime>
@@ -21,8 +22,10 @@
 namespace uzswap::os {
 namespace {
 
-// The longest sleep without the word. The pidfd is not waited on, so this bounds how long memory
-// stays allocated after the program has ended.
+// The sleeps without the word. The pidfd is not waited on, so the longest one bounds how long
+// memory stays allocated after the program has ended. The kernel clears the word a moment before
+// the pidfd can be read, or before the new program has its memory: so the first sleeps are short.
+constexpr uint64_t kUncertainFirstNs = 50'000;
 constexpr uint64_t kUncertainNs = 5'000'000;
 // The longest sleep with it, for the case that the kernel cannot clear it.
 constexpr uint64_t kCertainNs = 100'000'000;
@@ -59,6 +62,7 @@ void ProgramWatch::Open() {
   word_ = ProgramThreadWord();
   thread_ = ProgramPid();
   woken_others_ = false;
+  uncertain_ns_ = kUncertainFirstNs;
 }
 
 void ProgramWatch::Forget() {
@@ -122,12 +126,14 @@ void EndProcess() {
 void ProgramWatch::Wait(const std::atomic<uint32_t>& word, uint32_t expected, uint64_t timeout_ns) {
   if (!outside_) return FutexWait(&word, expected, timeout_ns);
   if (WordIsCleared()) {
-    return FutexWait(&word, expected, timeout_ns < kUncertainNs ? timeout_ns : kUncertainNs);
+    FutexWait(&word, expected, std::min(timeout_ns, uncertain_ns_));
+    uncertain_ns_ = std::min(2 * uncertain_ns_, kUncertainNs);
+    return;
   }
   const FutexWaiter waiters[] = {
       {expected, reinterpret_cast<uint64_t>(&word), kFutex32 | FUTEX_PRIVATE_FLAG, 0},
       {thread_, reinterpret_cast<uint64_t>(word_), kFutex32, 0}};
-  const uint64_t bounded = timeout_ns < kCertainNs ? timeout_ns : kCertainNs;
+  const uint64_t bounded = std::min(timeout_ns, kCertainNs);
   const uint64_t until = MonotonicNanoseconds() + bounded;
   const timespec deadline{static_cast<time_t>(until / 1'000'000'000),
                           static_cast<long>(until % 1'000'000'000)};
@@ -135,7 +141,7 @@ void ProgramWatch::Wait(const std::atomic<uint32_t>& word, uint32_t expected, ui
   if (syscall(kFutexWaitv, waiters, 2L, 0L, &deadline, CLOCK_MONOTONIC) >= 0) return;
   // A sandbox may not know the call.
   if (errno == ENOSYS || errno == EPERM || errno == EFAULT) {
-    FutexWait(&word, expected, timeout_ns < kUncertainNs ? timeout_ns : kUncertainNs);
+    FutexWait(&word, expected, std::min(timeout_ns, kUncertainNs));
   }
 }
 

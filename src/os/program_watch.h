@@ -6,7 +6,7 @@
 //   first thread: pthread_exit    clears it                     same memory or none: not gone
 //
 //   present ──(word cleared)──> uncertain ──(pidfd, or other memory)──> gone
-//                                  looks again every few milliseconds
+//                                  looks again after 50 us, 100 us and so on up to 5 ms
 //
 // Gone is certain: a process of service threads that ended too early would leave the program with
 // pages of zeroes. A process that ends late keeps the old memory allocated. So with any doubt the
@@ -62,6 +62,7 @@ class ProgramWatch {
   const uint32_t* word_ = nullptr;  // the program's, null: not watched
   uint32_t thread_ = 0;             // its value while the thread runs
   uint32_t looks_ = 0;
+  uint64_t uncertain_ns_ = 0;  // the next sleep without the word
   bool woken_others_ = false;
 };
 
