@@ -1,6 +1,7 @@
 #include "broker_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -8,10 +9,12 @@
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include "broker/broker_server.h"
 #include "descriptors.h"
 #include "os/broker_port.h"
+#include "os/packet_socket.h"
 #include "training_process.h"
 
 namespace uzswap::cli {
@@ -67,48 +70,68 @@ bool BrokerLifetime::Look(uint32_t live_processes, os::OtherUsers others) {
 }
 
 BrokerProcess::BrokerProcess(Session& session) : session_(session) {
-  if (!Start()) session_.broker_counters().start_failures.Add();
+  if (!Listen()) session_.broker_counters().start_failures.Add();
 }
 
-bool BrokerProcess::Start() {
+bool BrokerProcess::Listen() {
   const Result<BrokerAddress> address = BrokerServer::MakeAddress();
   if (!address.ok()) return false;
   const Result<int> listener = BrokerServer::Listen(address.value());
   if (!listener.ok()) return false;
+  address_ = address.value();
+  listener_ = listener.value();
+  session_.SetBroker(address_);
+  return true;
+}
+
+void BrokerProcess::StartIfAsked() {
+  pollfd asked = {listener_, POLLIN, 0};
+  if (poll(&asked, 1, 0) > 0) Start();
+}
+
+void BrokerProcess::Start() {
+  if (listener_ < 0) return;
+  BrokerCounters& counters = session_.broker_counters();
+  (Fork() ? counters.starts : counters.start_failures).Add();
+  // In the runner the listener must not stay open: the kernel then refuses clients as soon as the
+  // broker has ended, or if there is none.
+  CloseListener();
+}
+
+void BrokerProcess::CloseListener() { os::CloseDescriptor(std::exchange(listener_, -1)); }
+
+bool BrokerProcess::Fork() {
   int ends[2] = {-1, -1};
-  const bool piped = pipe2(ends, O_CLOEXEC) == 0;
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
   const pid_t runner = getpid();
-  if (piped) process_ = fork();
+  process_ = fork();
   if (process_ == 0) {
     close(ends[1]);
-    BeBroker(session_, address.value(), listener.value(), ends[0], runner);
+    BeBroker(session_, address_, listener_, ends[0], runner);
   }
-  // In the runner the listener must not stay open: the kernel then refuses clients as soon as the
-  // broker has ended.
-  close(listener.value());
-  if (piped) close(ends[0]);
-  if (process_ < 0) {
-    if (piped) close(ends[1]);
-    return false;
-  }
+  close(ends[0]);
   runner_lives_ = ends[1];
-  session_.SetBroker(address.value());
-  return true;
+  return process_ > 0;
 }
 
 void BrokerProcess::ReapIfEnded() {
   if (process_ > 0 && waitpid(process_, nullptr, WNOHANG) != 0) process_ = -1;
 }
 
+bool BrokerProcess::InUse() const {
+  session_.MarkDead();
+  return !BrokerLifetime().Look(session_.LiveCount(), session_.FindOtherUsers());
+}
+
 void BrokerProcess::EndIfUnused() {
   ReapIfEnded();
-  if (process_ < 0 || killed_) return;
-  session_.MarkDead();
-  if (!BrokerLifetime().Look(session_.LiveCount(), session_.FindOtherUsers())) return;
+  if (process_ < 0 || killed_ || InUse()) return;
   killed_ = kill(process_, SIGKILL) == 0;
 }
 
 BrokerProcess::~BrokerProcess() {
+  if (listener_ >= 0 && InUse()) Start();
+  CloseListener();
   EndIfUnused();
   if (killed_) waitpid(process_, nullptr, 0);
   if (runner_lives_ >= 0) close(runner_lives_);

@@ -1,5 +1,5 @@
-// BrokerProcess: the broker of a run (broker/broker_server.h) as a process forked from the runner,
-// before CMD starts. It has the runner's rights, whatever the programs of the run give up.
+// BrokerProcess: the broker of a run (broker/broker_server.h) as a process forked from the runner.
+// It has the runner's rights, whatever the programs of the run give up.
 //
 //   runner ──fork──> broker            own session, all signals blocked, folder "/",
 //     │                 │              descriptors: /dev/null (0, 1, 2), listener, session, pipe
@@ -9,9 +9,16 @@
 //     │                 │
 //     └─ends─(pipe)──>  │ once a second: nobody uses the session ──> ends
 //
-// The listener is bound before the fork, so CMD finds it, and the runner waits for nothing. If the
-// broker cannot be started, the run goes on without it, and session.broker_counters() counts it. If
-// it is killed, its clients get an error; nothing else depends on it.
+// The runner listens before CMD starts, and forks later (docs/decisions/0032):
+//
+//            a client waits, or Start                  CMD ended, nobody uses the session
+//   kIdle ─────────────────────────────> kStarted ──────────────────────────────> kKilled
+//     │                                     ^
+//     └── the runner ends, a process uses ──┘   otherwise the listener is closed
+//
+// A client that connects before the fork waits in the listener's queue. If the broker cannot be
+// started, the run goes on without it, and session.broker_counters() counts it. If it is killed,
+// its clients get an error; nothing else depends on it.
 //
 // One object, on the runner's only thread.
 #ifndef UZSWAP_APPS_CLI_BROKER_PROCESS_H_
@@ -41,12 +48,18 @@ class BrokerLifetime {
 
 class BrokerProcess {
  public:
-  // Starts the broker. `session` must outlive this object, and CMD must not have started.
+  // Listens. `session` must outlive this object, and CMD must not have started.
   explicit BrokerProcess(Session& session);
   BrokerProcess(const BrokerProcess&) = delete;
   BrokerProcess& operator=(const BrokerProcess&) = delete;
-  // The runner ends. Leaves the broker alone if a process uses the session.
+  // The runner ends. Leaves a broker behind if a process uses the session.
   ~BrokerProcess();
+
+  // Can be read if a client waits for the broker to start. -1 if it was started.
+  [[nodiscard]] int listener() const { return listener_; }
+  void StartIfAsked();
+  // Does nothing if the broker was started already.
+  void Start();
 
   [[nodiscard]] bool Is(pid_t process) const { return process == process_; }
   // A child of the runner has ended, perhaps this one.
@@ -55,9 +68,14 @@ class BrokerProcess {
   void EndIfUnused();
 
  private:
-  bool Start();
+  bool Listen();
+  bool Fork();
+  void CloseListener();
+  [[nodiscard]] bool InUse() const;
 
   Session& session_;
+  BrokerAddress address_;
+  int listener_ = -1;
   pid_t process_ = -1;
   bool killed_ = false;
   int runner_lives_ = -1;  // the end of a pipe; the kernel closes it with the runner

@@ -95,6 +95,30 @@ std::optional<Process> FindBroker(pid_t runner) {
   return std::nullopt;
 }
 
+Result<Session> OpenSessionOf(pid_t runner) {
+  // The session is the only memfd of the runner.
+  std::string path;
+  const std::string folder = "/proc/" + std::to_string(runner) + "/fd";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (Contains(std::filesystem::read_symlink(entry.path()), "memfd:uzswap-session")) {
+      path = entry.path();
+    }
+  }
+  return Session::Open(path.c_str());
+}
+
+// Asks the broker for a file: the runner starts it for its first client.
+std::optional<Process> StartBroker(pid_t runner) {
+  const Result<Session> session = OpenSessionOf(runner);
+  if (!session.ok() || !session.value().broker()) return std::nullopt;
+  Result<BrokerClient> client = BrokerClient::Connect(*session.value().broker(), 60'000);
+  if (!client.ok()) return std::nullopt;
+  const Result<int> opened = client.value().OpenProc(os::ProcLeaf::kStatus);
+  if (!opened.ok()) return std::nullopt;
+  close(opened.value());
+  return FindBroker(runner);
+}
+
 // The runner has ended. What it did not reap is this process's child. Only `broker` counts: a
 // broker of an earlier test may end at this moment.
 ::testing::AssertionResult ReapedByRunner(pid_t broker) {
@@ -149,7 +173,7 @@ class BrokerRunTest : public RunTest {
 TEST_F(BrokerRunTest, ItEndsWithTheRunAndLeavesNoZombie) {
   Running running(WaitingRun());
   ASSERT_EQ(running.ReadLine(), "ready");
-  const auto broker = FindBroker(running.pid());
+  const auto broker = StartBroker(running.pid());
   ASSERT_TRUE(broker);
   running.CloseInput();
   EXPECT_EQ(running.Await().status, 0);
@@ -157,31 +181,51 @@ TEST_F(BrokerRunTest, ItEndsWithTheRunAndLeavesNoZombie) {
   EXPECT_TRUE(ReapedByRunner(broker->pid()));
 }
 
+// What a process has open, but for the session.
+struct OpenFiles {
+  int standard = 0;  // of standard input, output and error: those that are /dev/null
+  int sockets = 0;
+  int pipes = 0;
+  std::string others;
+};
+
+OpenFiles OpenFilesIn(const std::string& folder) {
+  OpenFiles files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::error_code closed;
+    const std::string target = std::filesystem::read_symlink(entry.path(), closed);
+    if (closed || Contains(target, "memfd:uzswap-session")) continue;
+    if (target == "/dev/null" && std::atoi(entry.path().filename().c_str()) <= 2) {
+      ++files.standard;
+    } else if (target.rfind("socket:", 0) == 0) {
+      ++files.sockets;
+    } else if (target.rfind("pipe:", 0) == 0) {
+      ++files.pipes;
+    } else {
+      files.others += target + " ";
+    }
+  }
+  return files;
+}
+
 TEST_F(BrokerRunTest, ItHasNothingOfTheRunner) {
   Running running(WaitingRun());
   ASSERT_EQ(running.ReadLine(), "ready");
-  const auto broker = FindBroker(running.pid());
+  const auto broker = StartBroker(running.pid());
   ASSERT_TRUE(broker);
   const std::string folder = "/proc/" + std::to_string(broker->pid());
   EXPECT_EQ(std::filesystem::read_symlink(folder + "/cwd"), "/");
-  int sockets = 0;
-  int pipes = 0;
-  int others = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder + "/fd")) {
-    const std::string target = std::filesystem::read_symlink(entry.path());
-    if (std::atoi(entry.path().filename().c_str()) <= 2) {
-      EXPECT_EQ(target, "/dev/null") << entry.path();
-    } else if (target.rfind("socket:", 0) == 0) {
-      ++sockets;
-    } else if (target.rfind("pipe:", 0) == 0) {
-      ++pipes;
-    } else if (!Contains(target, "memfd:uzswap-session")) {
-      ++others;
-    }
+  // Until it has seen that its first client is gone.
+  const Deadline deadline;
+  OpenFiles files = OpenFilesIn(folder + "/fd");
+  while (files.sockets > 1 && deadline.left_ms() > 0) {
+    poll(nullptr, 0, 1);
+    files = OpenFilesIn(folder + "/fd");
   }
-  EXPECT_EQ(sockets, 1);
-  EXPECT_EQ(pipes, 1);
-  EXPECT_EQ(others, 0);
+  EXPECT_EQ(files.standard, 3);
+  EXPECT_EQ(files.sockets, 1);
+  EXPECT_EQ(files.pipes, 1);
+  EXPECT_EQ(files.others, "");
   EXPECT_EQ(getsid(broker->pid()), broker->pid());
   kill(broker->pid(), SIGTERM);
   kill(broker->pid(), SIGHUP);
@@ -189,25 +233,13 @@ TEST_F(BrokerRunTest, ItHasNothingOfTheRunner) {
   EXPECT_EQ(running.Await().status, 0);
 }
 
-// The session is the only memfd of the runner.
-Result<Session> SessionOf(pid_t runner) {
-  std::string path;
-  const std::string folder = "/proc/" + std::to_string(runner) + "/fd";
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (Contains(std::filesystem::read_symlink(entry.path()), "memfd:uzswap-session")) {
-      path = entry.path();
-    }
-  }
-  return Session::Open(path.c_str());
-}
-
 TEST_F(BrokerRunTest, ItTrainsDictionaries) {
   Running running(WaitingRun());
   ASSERT_EQ(running.ReadLine(), "ready");
-  const auto broker = FindBroker(running.pid());
+  const auto broker = StartBroker(running.pid());
   ASSERT_TRUE(broker);
   {
-    const Result<Session> session = SessionOf(running.pid());
+    const Result<Session> session = OpenSessionOf(running.pid());
     ASSERT_TRUE(session.ok());
     Result<BrokerClient> client = BrokerClient::Connect(*session.value().broker(), 60'000);
     ASSERT_TRUE(client.ok());
@@ -255,7 +287,7 @@ TEST_F(BrokerRunTest, ItTrainsDictionaries) {
 TEST_F(BrokerRunTest, ItServesTheSession) {
   Running running(WaitingRun());
   ASSERT_EQ(running.ReadLine(), "ready");
-  const Result<Session> session = SessionOf(running.pid());
+  const Result<Session> session = OpenSessionOf(running.pid());
   ASSERT_TRUE(session.ok());
   const std::optional<BrokerAddress> address = session.value().broker();
   ASSERT_TRUE(address);
@@ -265,6 +297,7 @@ TEST_F(BrokerRunTest, ItServesTheSession) {
   ASSERT_TRUE(opened.ok()) << opened.error().what;
   close(opened.value());
   EXPECT_EQ(session.value().broker_counters().opened.Get(), 1u);
+  EXPECT_EQ(session.value().broker_counters().starts.Get(), 1u);
   EXPECT_EQ(session.value().broker_counters().start_failures.Get(), 0u);
   running.CloseInput();
   EXPECT_EQ(running.Await().status, 0);
@@ -285,7 +318,7 @@ TEST_F(BrokerRunTest, AProcessThatOutlivesTheRunKeepsIt) {
                             Binary("UZSWAP_CHILD") + " wait-input < " + fifo +
                                 " > /dev/null 2>&1 & echo started; read line"}));
   ASSERT_EQ(running.ReadLine(), "started");
-  const auto broker = FindBroker(running.pid());
+  const auto broker = StartBroker(running.pid());
   ASSERT_TRUE(broker);
   const int holder = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_GE(holder, 0);
@@ -300,7 +333,7 @@ TEST_F(BrokerRunTest, AProcessThatOutlivesTheRunKeepsIt) {
 TEST_F(BrokerRunTest, KillingTheBrokerChangesNothing) {
   Running running(WaitingRun());
   ASSERT_EQ(running.ReadLine(), "ready");
-  const auto broker = FindBroker(running.pid());
+  const auto broker = StartBroker(running.pid());
   ASSERT_TRUE(broker);
   broker->Kill();
   ASSERT_TRUE(broker->EndsInTime());
@@ -317,7 +350,7 @@ TEST_F(BrokerRunTest, ItOutlivesAKilledRunnerUntilTheLastProcessEnds) {
                             "setsid " + Binary("UZSWAP_CHILD") + " wait-input < " + fifo +
                                 " > /dev/null 2>&1 & echo started; read line"}));
   ASSERT_EQ(running.ReadLine(), "started");
-  const auto broker = FindBroker(running.pid());
+  const auto broker = StartBroker(running.pid());
   ASSERT_TRUE(broker);
   const int holder = open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_GE(holder, 0);
@@ -334,6 +367,96 @@ TEST_F(BrokerRunTest, ARunThatIsRefusedLeavesNone) {
                                                                        "ELF rubbish"));
   EXPECT_NE(Uzswap({"--limit", "64M", "--", script}).status, 0);
   EXPECT_TRUE(ChildrenNamed(getpid(), "uzswap-broker").empty());
+}
+
+// The runner's side by hand: this process is the runner.
+class BrokerProcessTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Result<Session> made = Session::Create(Options{});
+    ASSERT_TRUE(made.ok());
+    session_.emplace(std::move(made).value());
+    broker_.emplace(*session_);
+    ASSERT_TRUE(session_->broker());
+  }
+  void TearDown() override { broker_.reset(); }
+  [[nodiscard]] Result<BrokerClient> Connect() const {
+    return BrokerClient::Connect(*session_->broker(), 60'000);
+  }
+  [[nodiscard]] uint64_t starts() const { return session_->broker_counters().starts.Get(); }
+
+  std::optional<Session> session_;
+  std::optional<BrokerProcess> broker_;
+};
+
+TEST_F(BrokerProcessTest, IsNotStartedIfNobodyAsks) {
+  broker_->StartIfAsked();
+  EXPECT_EQ(starts(), 0u);
+  EXPECT_GE(broker_->listener(), 0);
+  broker_->EndIfUnused();
+  broker_.reset();
+  EXPECT_EQ(starts(), 0u);
+  const Result<BrokerClient> late = Connect();
+  ASSERT_FALSE(late.ok());
+  EXPECT_EQ(late.error().errno_value, ECONNREFUSED);
+}
+
+TEST_F(BrokerProcessTest, IsStartedOnceForAClientThatWaits) {
+  Result<BrokerClient> client = Connect();
+  ASSERT_TRUE(client.ok());
+  pollfd asked = {broker_->listener(), POLLIN, 0};
+  EXPECT_EQ(poll(&asked, 1, 0), 1);
+  broker_->StartIfAsked();
+  EXPECT_EQ(broker_->listener(), -1);
+  EXPECT_EQ(starts(), 1u);
+  const Result<int> opened = client.value().OpenProc(os::ProcLeaf::kStatus);
+  ASSERT_TRUE(opened.ok()) << opened.error().what;
+  close(opened.value());
+  broker_->Start();
+  broker_->StartIfAsked();
+  EXPECT_EQ(starts(), 1u);
+  const std::optional<Process> started = FindBroker(getpid());
+  ASSERT_TRUE(started);
+  EXPECT_TRUE(broker_->Is(started->pid()));
+  broker_.reset();
+  EXPECT_EQ(waitpid(started->pid(), nullptr, WNOHANG), -1) << "it was killed and reaped";
+}
+
+TEST_F(BrokerProcessTest, IsLeftBehindForAProcessThatUsesTheSession) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  int ready[2];
+  ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
+  const std::string path = session_->path().c_str();
+  const pid_t user = fork();
+  if (user == 0) {
+    close(ends[1]);
+    const Result<Session> session = Session::Open(path.c_str());
+    char byte = session.ok() ? 'y' : 'n';
+    const bool told = write(ready[1], &byte, 1) == 1;
+    _exit(told && read(ends[0], &byte, 1) == 0 ? 0 : 1);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  ASSERT_EQ(byte, 'y');
+  broker_->EndIfUnused();
+  EXPECT_EQ(starts(), 0u);
+  broker_.reset();
+  EXPECT_EQ(starts(), 1u);
+  Result<BrokerClient> client = Connect();
+  ASSERT_TRUE(client.ok());
+  const Result<int> opened = client.value().OpenProc(os::ProcLeaf::kStatus);
+  ASSERT_TRUE(opened.ok()) << opened.error().what;
+  close(opened.value());
+  const std::optional<Process> left = FindBroker(getpid());
+  ASSERT_TRUE(left);
+  close(ends[1]);
+  int status = -1;
+  ASSERT_EQ(waitpid(user, &status, 0), user);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(left->EndsInTime()) << "nobody uses the session";
+  EXPECT_EQ(waitpid(left->pid(), nullptr, 0), left->pid());
+  for (const int end : {ends[0], ready[0], ready[1]}) close(end);
 }
 
 TEST(BrokerLifetimeTest, EndsWhenNobodyUsesTheSession) {

@@ -150,7 +150,7 @@ void WriteStats(const StatsFile& file, const Report& report) {
 }
 
 // How CMD ended, if it has ended. Stops the runner when CMD is stopped.
-std::optional<siginfo_t> PollEnd(pid_t child) {
+std::optional<siginfo_t> PollEnd(pid_t child, BrokerProcess& broker) {
   while (true) {
     siginfo_t info = {};
     const int options = WEXITED | WSTOPPED | WNOHANG;
@@ -158,6 +158,7 @@ std::optional<siginfo_t> PollEnd(pid_t child) {
       return std::nullopt;
     }
     if (info.si_code != CLD_STOPPED) return info;
+    broker.Start();  // a runner that is stopped cannot
     SignalRelay::FollowStop(info.si_status);
   }
 }
@@ -181,13 +182,17 @@ siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const 
                    BrokerProcess& broker) {
   const bool live = stats != nullptr && stats->live();
   while (true) {
-    pollfd ready = {signals.descriptor(), POLLIN, 0};
-    if (poll(&ready, 1, kSweepMs) > 0) {
+    pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {broker.listener(), POLLIN, 0}};
+    if (poll(ready, 2, kSweepMs) > 0) {
+      if (ready[1].revents != 0) broker.Start();
       if (!signals.Relay(child)) continue;
-      if (const auto ended = PollEnd(child)) return *ended;
+      if (const auto ended = PollEnd(child, broker)) return *ended;
       ReapOrphans(child, broker);
       continue;
     }
+    // The start of a short command need not wait for the broker; a long one has it even if somebody
+    // kills the runner.
+    broker.Start();
     watch.Sweep();
     if (live) WriteStats(*stats, watch.MakeReport(true));
   }
@@ -195,8 +200,9 @@ siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const 
 
 // The engine of a process that has ended ends a moment later, and counts until then. It is a child
 // of the runner if the program was.
-void AwaitEngines(const Session& session, const SignalRelay& signals) {
+void AwaitEngines(const Session& session, const SignalRelay& signals, BrokerProcess& broker) {
   for (int i = 0; i < kEngineAttempts && session.EndingCount() != 0; ++i) {
+    broker.StartIfAsked();
     signals.PauseForChild(kEnginePauseMs);
   }
 }
@@ -252,7 +258,7 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
   const End end =
       ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get(), broker));
-  AwaitEngines(session, signals);
+  AwaitEngines(session, signals, broker);
   // Not left to the first process of a container, which may not reap.
   ReapOrphans(0, broker);
   broker.EndIfUnused();

@@ -29,6 +29,7 @@ struct BrokerAddress {
 
 // clang-format off
 #define UZ_BROKER_COUNTERS(X) \
+  X(starts)                 /* 1 if a broker was needed (apps/cli/broker_process.h) */ \
   X(start_failures)         /* the runner could not start the broker */ \
   X(connections)            /* accepted */ \
   X(failed_accepts)         /* accept(2) failed */ \
