@@ -14,7 +14,6 @@ REMOTE = "the kernel does not wait for a userfaultfd in access_remote_vm(): EIO 
 KNOWN = {
     # memory
     "huge-collapse": "MADV_COLLAPSE fails with EINVAL near the limit: huge pages are forbidden",
-    "huge-pages": "the kernel fills whole huge pages, faster than they are taken away",
     # identity
     "ulimit-n-4": "the program's RLIMIT_NOFILE: the daemon cannot open /proc/self/smaps_rollup",
     "preload-hostile": PRELOADED,
@@ -40,6 +39,5 @@ KNOWN = {
 SOMETIMES = {
     "child-reader",  # a few hundred KiB too much, or not
     "python-pool",  # depends on how far the processes are apart
-    "huge-pages",  # depends on how many huge pages the kernel has
     "threads-3000",  # depends on when the scans come
 }
