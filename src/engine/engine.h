@@ -86,7 +86,10 @@ class Engine {
   void ParentAfterFork();
   void ChildAfterFork();
 
-  // For tests.
+  // Whether memory of the program may be registered with userfaultfd. Any thread.
+  [[nodiscard]] bool has_registered() const { return paging_.active(); }
+
+  // For tests, and for what counts outside of the engine.
   SessionMember& member() { return member_; }
 
  private:
