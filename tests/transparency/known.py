@@ -8,7 +8,6 @@ from __future__ import annotations
 
 TASKS = "each child has an engine of one to three tasks: they take the room of the program's forks"
 PROTECTED = "UFFDIO_MOVE refuses mappings that are not writable: the pages stay (decision 0029)"
-PRELOADED = "the other library reports at exit, and runs in one process more: the output differs"
 REMOTE = "the kernel does not wait for a userfaultfd in access_remote_vm(): EIO (design limit)"
 
 KNOWN = {
@@ -16,7 +15,6 @@ KNOWN = {
     "huge-collapse": "MADV_COLLAPSE fails with EINVAL near the limit: huge pages are forbidden",
     # identity
     "ulimit-n-4": "the program's RLIMIT_NOFILE: the daemon cannot open /proc/self/smaps_rollup",
-    "preload-hostile": PRELOADED,
     # mappings
     "read-only": PROTECTED,
     "inaccessible": PROTECTED,
