@@ -37,6 +37,7 @@ Result<void> Sealer::Init() {
   Result<os::Mapping> key = os::Mapping::Create(Bytes(kKeyBytes), "the encryption key");
   if (!key.ok()) return key.error();
   key_ = std::move(key).value();
+  key_.KeepSecret();
   randombytes_buf(key_.data(), kKeyBytes);
   return {};
 }

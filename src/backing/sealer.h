@@ -3,8 +3,8 @@
 //   | length 4 | nonce 12 | tag 16 | encrypted bytes ... |       kSealOverhead = 32
 //
 // ChaCha20-Poly1305 (RFC 8439) from libsodium. The key is made from the system's random numbers
-// when the store opens and is kept in a mapping of its own. When the process has ended, the file
-// cannot be decrypted. The nonce is a counter, so it never repeats under one key.
+// when the store opens and is kept in a mapping of its own, which is locked. When the process has
+// ended, the file cannot be decrypted. The nonce is a counter, so it never repeats under one key.
 //
 // A forked child has the same key and the same counter. It may only read: if it sealed too, a nonce
 // would repeat (BackingStore::BecomeReader).

@@ -59,6 +59,7 @@ namespace uzswap {
   X(backing_errors, kSum, "reads and writes that failed")                                        \
   X(backing_refusals, kSum,                                                                      \
     "times writeback was refused: store full, write limit reached, or device failed")            \
+  X(unlocked_keys, kGauge, "keys that could not be locked: the kernel may swap them out")         \
   /* The program's memory. */                                                                    \
   X(resident_bytes, kGauge, "anonymous memory as the kernel counts it, pool included")           \
   X(resident_bytes_peak, kPeak, "largest resident_bytes")                                        \

@@ -1,6 +1,7 @@
 #include "engine/paging_stack.h"
 
 #include "engine/storage_options.h"
+#include "os/mapping.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -138,6 +139,7 @@ Result<void> PagingStack::RestoreInChild(os::BackingFile file) {
 // The pager's thread is the last: if it cannot be started, nothing serves, and RestoreInChild can
 // follow.
 Result<void> PagingStack::StartServing() {
+  parts_.member->statistics().unlocked_keys.Set(os::LockSecrets());
   Result<uint32_t> done =
       os::StartServiceThread(WriterMain, this, os::ServiceHome::kCaller, "uzswap-writer");
   if (!done.ok()) return done.error();

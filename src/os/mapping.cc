@@ -20,7 +20,7 @@ int g_own_count UZ_GUARDED_BY(g_own_mutex) = 0;
 bool AddOwn(uint64_t start, uint64_t end, MappingPurpose purpose) UZ_EXCLUDES(g_own_mutex) {
   MutexLock lock(g_own_mutex);
   if (g_own_count == kOwnRangesMax) return false;
-  g_own[g_own_count++] = {start, end, purpose};
+  g_own[g_own_count++] = {start, end, purpose, false};
   return true;
 }
 
@@ -32,6 +32,19 @@ void RemoveOwn(uint64_t start) UZ_EXCLUDES(g_own_mutex) {
     return;
   }
   Panic(__FILE__, __LINE__, "a mapping is not in the list of own ranges");
+}
+
+void MarkSecret(uint64_t start) UZ_EXCLUDES(g_own_mutex) {
+  MutexLock lock(g_own_mutex);
+  for (int i = 0; i < g_own_count; ++i) {
+    if (g_own[i].start == start) g_own[i].secret = true;
+  }
+}
+
+// Without the guards, which cannot be locked. Sanitizers make nothing of mlock, so it is a system
+// call.
+bool LockInside(uint64_t start, uint64_t end) {
+  return syscall(SYS_mlock, start + kPageSize, end - start - 2 * kPageSize) == 0;
 }
 
 }  // namespace
@@ -121,6 +134,13 @@ void Mapping::ForbidHugePages() {
 
 bool Mapping::LockOnFault() const { return syscall(SYS_mlock2, data_, size_, MLOCK_ONFAULT) == 0; }
 
+void Mapping::KeepSecret() {
+  UZ_CHECK_EQ(outer_size_, accessible_ + 2 * kPageSize);
+  const auto start = reinterpret_cast<uint64_t>(outer_);
+  MarkSecret(start);
+  static_cast<void>(LockInside(start, start + outer_size_));
+}
+
 void PopulateWrite(uint64_t start, uint64_t length) {
   constexpr int kPopulateWrite = 23;  // Linux 5.14
   madvise(reinterpret_cast<void*>(start), length, kPopulateWrite);
@@ -129,10 +149,19 @@ void PopulateWrite(uint64_t start, uint64_t length) {
 void UnlockOwnRanges() {
   std::optional<OwnRange> range = NextOwnRange(0);
   for (; range; range = NextOwnRange(range->end)) {
-    if (range->purpose == MappingPurpose::kNotOurs) continue;
+    if (range->purpose == MappingPurpose::kNotOurs || range->secret) continue;
     // ENOMEM: the mapping has gone meanwhile.
-    munlock(reinterpret_cast<void*>(range->start), range->end - range->start);
+    syscall(SYS_munlock, range->start, range->end - range->start);
   }
+}
+
+uint32_t LockSecrets() {
+  uint32_t refused = 0;
+  std::optional<OwnRange> range = NextOwnRange(0);
+  for (; range; range = NextOwnRange(range->end)) {
+    if (range->secret && !LockInside(range->start, range->end)) ++refused;
+  }
+  return refused;
 }
 
 Result<void> NoteOwnRange(uint64_t start, uint64_t end) {

@@ -16,7 +16,8 @@
 // RLIMIT_DATA counts only writable memory. RLIMIT_AS counts reservations too.
 //
 // A mapping is never locked when it is made, even after mlockall(MCL_FUTURE). UnlockOwnRanges
-// unlocks what a later mlockall(MCL_CURRENT) has locked. Core dumps contain no mapping.
+// unlocks what a later mlockall(MCL_CURRENT) has locked. Only a secret stays locked, so that the
+// kernel does not write it to its own swap. Core dumps contain no mapping.
 //
 // Every Mapping is in a process-wide list of own ranges (IsOwnRange). The pager checks that list
 // before it adopts a mapping. Any thread may call these functions.
@@ -74,6 +75,9 @@ class Mapping {
   // For memory that the program's mlockall is about to populate: it skips what is locked on fault.
   // False if the kernel refuses. UnlockOwnRanges undoes it.
   [[nodiscard]] bool LockOnFault() const;
+  // Locks all of it, and keeps it locked. If the kernel refuses (RLIMIT_MEMLOCK), LockSecrets says
+  // so. Requires: Create, with the alignment of a page.
+  void KeepSecret();
   // Asks the kernel not to use huge pages here: they would populate pages next to the touched one.
   // A kernel without huge pages ignores it.
   void ForbidHugePages();
@@ -97,15 +101,19 @@ struct OwnRange {
   uint64_t start = 0;  // guards included
   uint64_t end = 0;
   MappingPurpose purpose = MappingPurpose::kMetadata;
+  bool secret = false;
 };
 
 // The own range with the lowest start at or above `address`. For a walk to higher addresses: it
 // finds every range that exists during the whole walk, even if others are created or removed.
 std::optional<OwnRange> NextOwnRange(uint64_t address);
 
-// Unlocks every own range that mlockall has locked; ranges of the purpose kNotOurs are the
-// program's. One system call for each range.
+// Unlocks every own range that mlockall has locked, but for secrets; ranges of the purpose kNotOurs
+// are the program's. One system call for each range.
 void UnlockOwnRanges();
+// Locks all secrets again, for a forked child: locks are not inherited. Returns how many the kernel
+// has refused to lock.
+uint32_t LockSecrets();
 
 // Adds a range to the list that is not a Mapping but must not be adopted: the data of uzswap's
 // library and of the C library. Its purpose is kNotOurs. Fails with ENOMEM if the list is full.

@@ -1,6 +1,8 @@
 #include "os/mapping.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cinttypes>
@@ -47,6 +49,70 @@ TEST(MappingTest, DiscardedMemoryReadsAsZero) {
   mapping.Discard(0, 4096);
   EXPECT_EQ(mapping.data()[0], std::byte{0});
   EXPECT_EQ(mapping.data()[4096], std::byte{7});
+}
+
+// Of the mapping that contains `data`: KiB that are locked.
+uint64_t LockedKib(const std::byte* data) {
+  std::FILE* file = std::fopen("/proc/self/smaps", "r");
+  const auto address = reinterpret_cast<uint64_t>(data);
+  uint64_t start = 0;
+  uint64_t end = 0;
+  uint64_t locked = 0;
+  bool inside = false;
+  char line[512];
+  while (std::fgets(line, sizeof(line), file) != nullptr) {
+    if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2) {
+      inside = start <= address && address < end;
+    } else if (inside && std::sscanf(line, "Locked: %" SCNu64 " kB", &locked) == 1) {
+      break;
+    }
+  }
+  std::fclose(file);
+  return locked;
+}
+
+void SetLockLimit(rlim_t bytes) {
+  const rlimit limit = {bytes, bytes};
+  ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+}
+
+TEST(MappingTest, OnlyASecretStaysLocked) {
+  Mapping secret = std::move(Mapping::Create(Bytes(32), "test")).value();
+  Mapping other = std::move(Mapping::Create(Bytes(4096), "test")).value();
+  other.data()[0] = std::byte{1};
+  EXPECT_EQ(LockedKib(secret.data()), 0u);
+  secret.KeepSecret();
+  ASSERT_TRUE(other.LockOnFault());
+  EXPECT_EQ(LockedKib(secret.data()), 4u);
+  EXPECT_EQ(LockedKib(other.data()), 4u);
+  UnlockOwnRanges();
+  EXPECT_EQ(LockedKib(secret.data()), 4u);
+  EXPECT_EQ(LockedKib(other.data()), 0u);
+  EXPECT_EQ(LockSecrets(), 0u);
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool lost = LockedKib(secret.data()) == 0;
+    _exit(lost && LockSecrets() == 0 && LockedKib(secret.data()) == 4 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "locks are not inherited";
+}
+
+TEST(MappingTest, ASecretThatCannotBeLockedIsCounted) {
+  const pid_t child = fork();
+  if (child == 0) {
+    // Root may lock without a limit.
+    SetLockLimit(0);
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0) _exit(2);
+    Mapping secret = std::move(Mapping::Create(Bytes(32), "test")).value();
+    secret.KeepSecret();
+    secret.data()[0] = std::byte{7};
+    _exit(LockSecrets() == 1 && secret.data()[0] == std::byte{7} ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(MappingTest, RefusesWhatTheKernelRefuses) {
