@@ -64,9 +64,11 @@ long WriteWithoutSignal(long file, const char* text, size_t length) {
 
 void WriteToProgramStderr(std::string_view line) {
   const long opened = OpenStderr(0);
-  if (opened < 0) return;
-  syscall(SYS_write, opened, line.data(), line.size());
-  syscall(SYS_close, opened);
+  // A socket, a file of another user, or no /proc.
+  const long file = opened < 0 && !OutsideProgram() ? STDERR_FILENO : opened;
+  if (file < 0) return;
+  WriteWithoutSignal(file, line.data(), line.size());
+  if (opened >= 0) syscall(SYS_close, opened);
 }
 
 bool TryWriteToProgramStderr(std::string_view line) {

@@ -4,7 +4,9 @@
 // the program has them, whoever reads it (os/program.h). The file is opened for one line and then
 // closed. Nothing allocates.
 //
-//   WriteToProgramStderr      may block as any write; must not be called with a lock held
+//   WriteToProgramStderr      may block as any write; must not be called with a lock held. A stream
+//                             that cannot be opened is written to by descriptor 2, which is the
+//                             program's in its own threads, and the null device in service threads
 //   TryWriteToProgramStderr   never waits for a reader; a line that does not fit is not written
 //
 // Any thread may call these.
@@ -15,7 +17,7 @@
 
 namespace uzswap::os {
 
-// Waits while a pipe is full. A failure is ignored.
+// Waits while a pipe is full. A failure is ignored, and raises no SIGPIPE.
 void WriteToProgramStderr(std::string_view line);
 
 // Writes `line`, but at most its first PIPE_BUF bytes, or nothing. False: nothing was written,

@@ -1,6 +1,7 @@
 #include "os/program_stderr.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -67,6 +68,29 @@ TEST_F(ProgramStderr, AClosedStreamIsIgnored) {
   close(2);
   WriteToProgramStderr("to nobody\n");
   EXPECT_EQ(ReadAll(path_), "");
+}
+
+// As under systemd: a socket cannot be opened by its path in /proc.
+TEST_F(ProgramStderr, ASocketIsReached) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  ASSERT_EQ(dup2(ends[1], 2), 2);
+  close(ends[1]);
+  WriteToProgramStderr("to a socket\n");
+  char buffer[64];
+  EXPECT_EQ(recv(ends[0], buffer, sizeof(buffer), MSG_DONTWAIT), 12);
+  close(ends[0]);
+  // SIGPIPE would end the test.
+  WriteToProgramStderr("nobody reads\n");
+}
+
+TEST_F(ProgramStderr, APipeThatNobodyReadsIsIgnored) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  ASSERT_EQ(dup2(ends[1], 2), 2);
+  close(ends[1]);
+  close(ends[0]);
+  WriteToProgramStderr("nobody reads\n");
 }
 
 TEST_F(ProgramStderr, ATryReachesAFile) {
