@@ -157,6 +157,19 @@ TEST_F(ForkCoordinatorTest, ASwappedOutRootIsTouched) {
   EXPECT_EQ(port_.figures.fork_roots_retried.Get(), 0u);
 }
 
+// The child runs on this thread's stack, deeper than this thread has been for a while.
+TEST_F(ForkCoordinatorTest, TheStackBelowTheForkingThreadIsBroughtIn) {
+  const uint64_t here = RoundDownToPage(reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
+  const uint64_t page = here - 2 * kPageSize;
+  port_.swapped = {page, here - 64 * kPageSize};
+  port_.on_brought_in = [this, page] { port_.swapped.erase(page); };
+  Daemon daemon(fork_, port_);
+  fork_.Prepare();
+  EXPECT_EQ(port_.brought_in, 1) << "and nothing that lies far below";
+  EXPECT_EQ(port_.figures.fork_roots_retried.Get(), 0u);
+  fork_.ParentAfter();
+}
+
 // The daemon swaps the root out again between the touch and the freeze, `times` times.
 void ForkWithRestlessRoot(int times, int* tries, uint64_t* given_up) {
   FakeForkPort port;

@@ -9,6 +9,7 @@ void LiveForkPort::ListThreads() {
 }
 
 void LiveForkPort::Freeze() {
+  last_sleep_.reset();
   if (!active()) return;
   parts_.paging->learning().Pause();
   parts_.paging->storage().Pause();
@@ -22,7 +23,12 @@ void LiveForkPort::Rescue(uint32_t thread) {
     os::EndProcess();
   }
   if (!active()) return;
-  parts_.paging->pager().RescueFrozen(thread, parts_.scanner->tasks().SleepsInFutex(thread));
+  // Two looks: the holder of a lock that it got only just now runs, and gives it up by itself. Then
+  // the thread would fork while pages are served.
+  const std::optional<uint64_t> sleep = parts_.scanner->tasks().FutexSleep(thread);
+  const bool slept = sleep && sleep == last_sleep_;
+  last_sleep_ = sleep;
+  parts_.paging->pager().RescueFrozen(thread, slept);
 }
 
 void LiveForkPort::Thaw() {

@@ -8,6 +8,8 @@
 #ifndef UZSWAP_ENGINE_LIVE_FORK_PORT_H_
 #define UZSWAP_ENGINE_LIVE_FORK_PORT_H_
 
+#include <optional>
+
 #include "engine/broker_files.h"
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
@@ -46,6 +48,8 @@ class LiveForkPort final : public ForkPort {
 
  private:
   Parts parts_;
+  // What the last Rescue saw of the forking thread: os::TaskReader::FutexSleep.
+  std::optional<uint64_t> last_sleep_;
 };
 
 }  // namespace uzswap

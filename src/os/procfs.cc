@@ -323,13 +323,23 @@ Result<std::string_view> TaskReader::ReadOf(uint32_t thread, const char* leaf,
   return std::string_view(buffer.data(), static_cast<size_t>(got));
 }
 
-bool TaskReader::SleepsInFutex(uint32_t thread) const {
-  char buffer[32];
-  const Result<std::string_view> text = ReadOf(thread, "syscall", buffer);
-  if (!text.ok()) return false;
-  Scanner scanner(text.value().data(), text.value().size());
+std::optional<uint64_t> TaskReader::FutexSleep(uint32_t thread) const {
+  char buffer[96];
+  const Result<std::string_view> call = ReadOf(thread, "syscall", buffer);
+  if (!call.ok()) return std::nullopt;
+  Scanner in_call(call.value().data(), call.value().size());
   uint64_t number = 0;
-  return scanner.Decimal(&number) && number == SYS_futex;
+  if (!in_call.Decimal(&number) || number != SYS_futex) return std::nullopt;
+  // Nanoseconds on a processor, nanoseconds of waiting for one, times that it got one.
+  const Result<std::string_view> times = ReadOf(thread, "schedstat", buffer);
+  if (!times.ok()) return std::nullopt;
+  Scanner scanner(times.value().data(), times.value().size());
+  uint64_t figures[3] = {};
+  for (uint64_t& figure : figures) {
+    scanner.SkipSpaces();
+    if (!scanner.Decimal(&figure)) return std::nullopt;
+  }
+  return figures[2];
 }
 
 int TaskReader::ProcessorOf(uint32_t thread) const {

@@ -152,9 +152,10 @@ class TaskReader {
 
   // The following may be called by several threads of one descriptor table.
 
-  // True if the thread sleeps in futex(2), so it probably waits for a lock. False if that is not
-  // certain.
-  [[nodiscard]] bool SleepsInFutex(uint32_t thread) const;
+  // If the thread sleeps in futex(2), so it probably waits for a lock: how often it has been given a
+  // processor. The same number at two looks: it has slept all the time between. Nothing if it does
+  // not sleep there, or if that is not certain.
+  [[nodiscard]] std::optional<uint64_t> FutexSleep(uint32_t thread) const;
   // The processor on which the thread ran last. -1 if the thread has ended.
   [[nodiscard]] int ProcessorOf(uint32_t thread) const;
   // The text of a file in the thread's folder. Fails with ENOENT or ESRCH if the thread has ended.

@@ -293,6 +293,40 @@ TEST(MaxMappings, IsTheKernelsSetting) {
   EXPECT_EQ(MaxMappings(), expected);
 }
 
+// The number stays while the thread sleeps, and changes when it has run in between.
+TEST(TaskReader, KnowsWhetherAThreadSleptThrough) {
+  TaskReader tasks;
+  ASSERT_TRUE(tasks.Open().ok());
+  std::atomic<uint32_t> thread_id{0};
+  std::atomic<uint32_t> word{0};
+  std::thread sleeper([&] {
+    thread_id = ThreadNumber();
+    uint32_t seen = 0;
+    while (seen != 2) {
+      FutexWait(&word, seen, 1'000'000'000'000);
+      seen = word;
+    }
+  });
+  while (thread_id == 0) std::this_thread::yield();
+  const auto await_sleep = [&] {
+    std::optional<uint64_t> sleep;
+    while (!sleep) sleep = tasks.FutexSleep(thread_id);
+    return *sleep;
+  };
+  const uint64_t first = await_sleep();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(tasks.FutexSleep(thread_id), first);
+  word = 1;
+  FutexWake(&word, 1);
+  // It may still sleep at first.
+  uint64_t second = first;
+  while (second == first) second = await_sleep();
+  word = 2;
+  FutexWake(&word, 1);
+  sleeper.join();
+  EXPECT_FALSE(tasks.FutexSleep(thread_id).has_value()) << "it has ended";
+  EXPECT_FALSE(tasks.FutexSleep(ThreadNumber()).has_value()) << "it runs";
+}
+
 TEST(TaskReader, NobodyThere) {
   TaskReader tasks;
   ASSERT_TRUE(tasks.Open().ok());
