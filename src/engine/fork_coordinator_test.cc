@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/units.h"
 #include "engine/testing/fake_fork_port.h"
 #include "os/thread.h"
 

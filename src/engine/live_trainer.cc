@@ -37,7 +37,8 @@ void LiveTrainer::ForgetInChild() {
 TrainResult LiveTrainer::Train(std::span<const std::byte> samples, std::span<std::byte> to) {
   if (!parts_.member->session().broker()) return {TrainOutcome::kUnavailable, 0};
   parts_.meter->SetCharge(kCharge);
-  const TrainResult result = AwaitRoom() ? Exchange(samples, to) : TrainResult{TrainOutcome::kBusy, 0};
+  const TrainResult result =
+      AwaitRoom() ? Exchange(samples, to) : TrainResult{TrainOutcome::kBusy, 0};
   file_.Close();
   parts_.meter->SetCharge(Bytes(0));
   return result;

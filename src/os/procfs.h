@@ -152,9 +152,9 @@ class TaskReader {
 
   // The following may be called by several threads of one descriptor table.
 
-  // If the thread sleeps in futex(2), so it probably waits for a lock: how often it has been given a
-  // processor. The same number at two looks: it has slept all the time between. Nothing if it does
-  // not sleep there, or if that is not certain.
+  // If the thread sleeps in futex(2), so it probably waits for a lock: how often it has been given
+  // a processor. The same number at two looks: it has slept all the time between. Nothing if it
+  // does not sleep there, or if that is not certain.
   [[nodiscard]] std::optional<uint64_t> FutexSleep(uint32_t thread) const;
   // The processor on which the thread ran last. -1 if the thread has ended.
   [[nodiscard]] int ProcessorOf(uint32_t thread) const;

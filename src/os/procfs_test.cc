@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -14,6 +15,8 @@
 #include <optional>
 #include <set>
 #include <thread>
+
+#include "os/thread.h"
 
 namespace uzswap::os {
 namespace {
