@@ -16,12 +16,15 @@
 namespace uzswap {
 namespace {
 
+constexpr size_t kFewPages = 512;
+
 // Measured on heaps of CPython, node, redis and Java (dictionary_trainer.h).
-ZDICT_fastCover_params_t Parameters() {
+ZDICT_fastCover_params_t Parameters(size_t pages) {
   ZDICT_fastCover_params_t parameters{};
   parameters.k = 512;
   parameters.d = 8;
-  parameters.f = 16;
+  // The logarithm of a table's size. In a small one the words of many pages meet each other.
+  parameters.f = pages > kFewPages ? 20 : 16;
   parameters.accel = 1;
   parameters.zParams.compressionLevel = 1;
   return parameters;
@@ -72,7 +75,7 @@ Result<size_t> TrainDictionary(std::span<const std::byte> pages, std::span<std::
   const std::vector<size_t> sizes(count, kPageSize);
   const size_t size =
       ZDICT_trainFromBuffer_fastCover(out.data(), out.size(), useful.data(), sizes.data(),
-                                      static_cast<unsigned>(count), Parameters());
+                                      static_cast<unsigned>(count), Parameters(count));
   if (ZDICT_isError(size) != 0) return Error{EIO, "training a dictionary"};
   return size;
 }

@@ -11,10 +11,11 @@
 // same program. So it is measured on other pages: Split.
 //
 // The parameters of the trainer are constants. On heaps of CPython, node, redis and Java they are
-// within 1 % of the best of 18 sets, and training from 128 pages takes 4 to 5 ms of processor time.
+// within 1 % of the best of 18 sets, and training from 128 pages takes 6 to 11 ms of processor
+// time.
 //
-// Equal pages give equal content. The samples are copied; beside the copy, training needs less than
-// 2 MiB.
+// Equal pages give equal content. The samples are copied. Beside the copy, training needs less than
+// 2 MiB for up to 512 pages, and 8 MiB for more.
 //
 // It allocates on the heap, so the preload library must not contain it: it is for the command line
 // and the training process. Any thread may call it.
