@@ -116,7 +116,8 @@ std::span<const std::byte> Session::dictionary() const {
 
 void Session::SetDictionary(std::span<const std::byte> content) {
   UZ_CHECK_LE(content.size(), kDictionaryBytesMax);
-  memcpy(layout().dictionary, content.data(), content.size());
+  // Without content data() may be a null pointer.
+  if (!content.empty()) memcpy(layout().dictionary, content.data(), content.size());
   layout().header.dictionary_bytes = static_cast<uint32_t>(content.size());
 }
 
