@@ -1,6 +1,7 @@
 #include "learn/dictionary_learner.h"
 
 #include <gtest/gtest.h>
+#include <thread>
 #include <vector>
 
 #include "base/testing/page_corpus.h"
@@ -200,7 +201,8 @@ TEST_P(DictionaryLearnerTest, AChildBeginsAnewWithWhatWasLearned) {
     if (point == 2) {
       EXPECT_GT(StoreUntilDue(PageKind::kText), 0u);
     }
-    HoldStill(learner_);
+    // Its thread stays behind.
+    std::thread([this] { HoldStill(learner_); }).join();
     learner_.ResetInChild();
     EXPECT_FALSE(samples_.collecting());
     EXPECT_EQ(set_.current_version(), version);
