@@ -175,6 +175,14 @@ uint32_t DictionarySet::VersionOf(DictionarySlot slot) const {
   return dictionary == nullptr ? 0 : dictionary->version();
 }
 
+bool DictionarySet::Collectable() const {
+  for (DictionarySlot slot = 1; slot <= kSlots; ++slot) {
+    const uint64_t word = slots_[slot].word.load(std::memory_order_relaxed);
+    if (StateOf(word) == State::kRetired && CountOf(word) == 0) return true;
+  }
+  return false;
+}
+
 uint32_t DictionarySet::slots_in_use() const {
   uint32_t count = 0;
   for (DictionarySlot slot = 1; slot <= kSlots; ++slot) {

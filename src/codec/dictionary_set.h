@@ -31,7 +31,7 @@
 // Install, Retire and Collect: one thread at a time, the owner. A forked child inherits the set as
 // it is.
 //
-// Size: 29 methods. Owner and users work on the same words; a third of the methods are figures.
+// Size: 30 methods. Owner and users work on the same words; a third of the methods are figures.
 #ifndef UZSWAP_CODEC_DICTIONARY_SET_H_
 #define UZSWAP_CODEC_DICTIONARY_SET_H_
 
@@ -118,6 +118,8 @@ class DictionarySet {
   [[nodiscard]] uint32_t current_version() const {
     return current_version_.load(std::memory_order_relaxed);
   }
+  // True if Collect would empty a slot.
+  [[nodiscard]] bool Collectable() const;
   // Slots that hold a dictionary, and the memory they take.
   [[nodiscard]] uint32_t slots_in_use() const;
   [[nodiscard]] Bytes MemoryInUse() const;

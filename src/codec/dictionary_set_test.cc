@@ -52,8 +52,11 @@ TEST_F(DictionarySetTest, ARetiredDictionaryStaysUntilItsLastReferenceGoes) {
   EXPECT_TRUE(std::ranges::equal(set_.Of(one.slot)->content(), first));
   set_.Release(one.slot);
   EXPECT_EQ(set_.Collect(), 0u);
+  EXPECT_FALSE(set_.Collectable());
   set_.Release(one.slot);
+  EXPECT_TRUE(set_.Collectable());
   EXPECT_EQ(set_.Collect(), 1u);
+  EXPECT_FALSE(set_.Collectable());
   EXPECT_EQ(set_.slots_in_use(), 1u);
   EXPECT_EQ(set_.References(), 1u);
   set_.Release(two.slot);

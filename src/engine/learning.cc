@@ -36,11 +36,10 @@ void Learning::ThreadMain(void* self) {
   auto* learning = static_cast<Learning*>(self);
   constexpr uint64_t kForeverNs = 3'600'000'000'000;
   while (true) {
-    if (learning->due_.exchange(0, std::memory_order_acquire) != 0) {
-      learning->LearnOnce();
-    } else {
-      os::FutexWait(&learning->due_, 0, kForeverNs);
-    }
+    const uint32_t due = learning->due_.exchange(0, std::memory_order_acquire);
+    if (due == 0) os::FutexWait(&learning->due_, 0, kForeverNs);
+    if ((due & kLearn) != 0) learning->LearnOnce();
+    if ((due & kCollect) != 0) learning->learner_.Collect();
   }
 }
 
@@ -69,7 +68,11 @@ void Learning::Tick(const CacheCounters& cache) {
   if (!on_) return;
   const uint64_t held = cache.entries_in.Get() - cache.entries_out.Get();
   if (!learner_.Tick(cache.stores.Get(), held)) return;
-  due_.store(1, std::memory_order_release);
+  Wake(kLearn);
+}
+
+void Learning::Wake(uint32_t why) {
+  due_.fetch_or(why, std::memory_order_release);
   os::FutexWake(&due_, 1);
 }
 
@@ -78,6 +81,7 @@ void Learning::Publish() {
   if (!dictionaries.ready()) return;
   parts_.member->statistics().dictionary_pages.Set(dictionaries.References());
   parts_.member->statistics().dictionary_bytes.Set(dictionaries.MemoryInUse().raw());
+  if (on_ && dictionaries.Collectable()) Wake(kCollect);
 }
 
 void Learning::ResetInChild() {

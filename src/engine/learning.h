@@ -58,13 +58,16 @@ class Learning {
  private:
   static void ThreadMain(void* self);
   void LearnOnce();
+  void Wake(uint32_t why);
 
   Parts parts_;
   SampleReservoir samples_;
   LiveTrainer trainer_;
   DictionaryLearner learner_;
   bool on_ = false;
-  // 1: the thread has something to do. A futex; release and acquire.
+  // What the thread has to do: bits. A futex; release and acquire.
+  static constexpr uint32_t kLearn = 1;
+  static constexpr uint32_t kCollect = 2;
   std::atomic<uint32_t> due_{0};
 };
 

@@ -77,6 +77,11 @@ LearnOutcome DictionaryLearner::Learn() {
   return outcome;
 }
 
+void DictionaryLearner::Collect() {
+  MutexLock lock(mutex_);
+  static_cast<void>(parts_.dictionaries->Collect());
+}
+
 LearnOutcome DictionaryLearner::Try(std::span<const std::byte> content) {
   DictionarySlot slot = kNoDictionary;
   switch (parts_.dictionaries->Prepare(content, &slot)) {
@@ -130,7 +135,8 @@ void DictionaryLearner::Schedule(LearnOutcome outcome) {
   const bool postponed = outcome == LearnOutcome::kPostponed;
   if (failed) failures_.Add();
   if (!postponed) failures_in_a_row_ = failed ? failures_in_a_row_ + 1 : 0;
-  distance_ = std::min(distance_ * (postponed ? 2 : 4), kPagesMax);
+  const bool steady = outcome == LearnOutcome::kNoGain;
+  distance_ = std::min(distance_ * (postponed ? 2 : 4), steady ? kSteadyPagesMax : kPagesMax);
   due_at_ = stored_ + distance_;
   const bool off = outcome == LearnOutcome::kUnavailable || failures_in_a_row_ >= kFailuresMax;
   phase_.store(off ? Phase::kOff : Phase::kWaiting, std::memory_order_release);

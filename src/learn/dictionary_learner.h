@@ -15,8 +15,8 @@
 // behind that hold the old one.
 //
 // Contents drift: so it is trained again when four times as many pages have been stored, and from
-// some number on at equal distances. A trainer that is busy is asked again after twice as many, one
-// that fails at most kFailuresMax times in a row.
+// some number on at equal distances, which are larger where nothing was gained. A trainer that is
+// busy is asked again after twice as many, one that fails at most kFailuresMax times in a row.
 //
 // Threads. Tick: the reclaim daemon, cheap; it says when Learn is due. Learn: the learner's own
 // thread, because it waits for the trainer and digests. Pause and Resume: while a program forks, so
@@ -56,6 +56,7 @@ class DictionaryLearner {
  public:
   static constexpr uint64_t kFirstPages = 1024;
   static constexpr uint64_t kPagesMax = 65536;  // stored between two trainings, at most
+  static constexpr uint64_t kSteadyPagesMax = uint64_t{1} << 20;  // if the last one gained nothing
   static constexpr uint64_t kPayOff = 2;
   static constexpr uint32_t kFailuresMax = 3;
 
@@ -74,6 +75,9 @@ class DictionaryLearner {
   bool Tick(uint64_t stored, uint64_t held);
   // Requires: Tick said so.
   LearnOutcome Learn();
+
+  // Empties dictionaries that nothing needs any more. The learner's thread.
+  void Collect() UZ_EXCLUDES(mutex_);
 
   void Pause() UZ_ACQUIRE(mutex_) { mutex_.Lock(); }
   void Resume() UZ_RELEASE(mutex_) { mutex_.Unlock(); }

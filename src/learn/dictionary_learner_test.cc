@@ -53,7 +53,7 @@ class DictionaryLearnerTest : public testing::TestWithParam<const char*> {
     constexpr uint64_t kDifferent = 256;
     std::vector<Content> pages(kDifferent, Content(kPageSize));
     for (uint64_t i = 0; i < kDifferent; ++i) FillPageOf(kind, first + i, pages[i]);
-    for (; stored_ < first + 2 * DictionaryLearner::kPagesMax; ++stored_) {
+    for (; stored_ < first + 2 * DictionaryLearner::kSteadyPagesMax; ++stored_) {
       if (learner_.Tick(stored_, held)) return stored_ - first;
       if (!samples_.collecting()) continue;
       samples_.OnCompressed(
@@ -122,15 +122,25 @@ TEST_P(DictionaryLearnerTest, DriftReplacesItAndGivesItUp) {
 }
 
 TEST_P(DictionaryLearnerTest, DistancesGrowToAMaximum) {
-  uint64_t before = 0;
+  // Each training brings a better one: the contents change all the time.
+  const PageKind kinds[] = {PageKind::kText, PageKind::kPointers};
   const uint64_t expected[] = {1024, 4096, 16384, 65536, 65536};
-  for (const uint64_t distance : expected) {
-    trainer_.answer = TextDictionary();
-    const uint64_t pages = StoreUntilDue(PageKind::kText);
+  for (size_t i = 0; i < std::size(expected); ++i) {
+    const PageKind kind = kinds[i % 2];
+    trainer_.answer = SampleDictionary(kind, i, kDictionaryBytesDefault);
     // The first page after the last training counts too.
-    EXPECT_NEAR(static_cast<double>(pages), static_cast<double>(distance), 1) << before;
-    before += pages;
-    static_cast<void>(learner_.Learn());
+    EXPECT_NEAR(static_cast<double>(StoreUntilDue(kind)), static_cast<double>(expected[i]), 1);
+    EXPECT_EQ(learner_.Learn(), LearnOutcome::kInstalled) << i;
+  }
+}
+
+TEST_P(DictionaryLearnerTest, WithoutGainDistancesGrowFurther) {
+  const uint64_t expected[] = {1024, 4096, 16384, 65536, 262144, 1048576, 1048576};
+  trainer_.answer = TextDictionary();
+  for (const uint64_t distance : expected) {
+    EXPECT_NEAR(static_cast<double>(StoreUntilDue(PageKind::kText)), static_cast<double>(distance),
+                1);
+    EXPECT_NE(learner_.Learn(), LearnOutcome::kFailed);
   }
 }
 
