@@ -104,8 +104,6 @@ namespace uzswap {
   /* Events and process life. */                                                                 \
   X(unmap_events, kSum, "munmap, and what implies it, in registered mappings")                   \
   X(remap_events, kSum, "mremap of registered mappings")                                         \
-  X(piecewise_remaps, kSum, "mremap calls that the kernel refused and uzswap served piece by piece") \
-  X(refused_remaps, kSum, "mremap calls that were refused because the range is not one mapping")   \
   X(remove_events, kSum, "madvise(DONTNEED or FREE) in registered mappings")                     \
   X(retries, kSum, "calls repeated because the kernel returned EAGAIN")                          \
   X(adoptions, kSum, "mappings registered with userfaultfd")                                     \

@@ -86,10 +86,7 @@ class Engine {
   void ParentAfterFork();
   void ChildAfterFork();
 
-  // Whether memory of the program may be registered with userfaultfd. Any thread.
-  [[nodiscard]] bool has_registered() const { return paging_.active(); }
-
-  // For tests, and for what counts outside of the engine.
+  // For tests.
   SessionMember& member() { return member_; }
 
  private:

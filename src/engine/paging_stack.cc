@@ -71,7 +71,7 @@ Result<void> PagingStack::Activate() {
   if (!done.ok()) return done;
   done = StartServing();
   if (!done.ok()) return done;
-  active_.store(true, std::memory_order_relaxed);
+  active_ = true;
   return {};
 }
 
@@ -132,7 +132,7 @@ Result<void> PagingStack::RestoreInChild(os::BackingFile file) {
       pager_is_rebuilt_ ? pager_.RestoreAll(parts) : pager_.RestoreInChild(parts);
   if (!done.ok()) return done;
   storage_.Trim();
-  active_.store(false, std::memory_order_relaxed);
+  active_ = false;
   return {};
 }
 

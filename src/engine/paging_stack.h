@@ -66,7 +66,7 @@ class PagingStack {
 
   // Once. On failure the process stays unmanaged.
   Result<void> Activate();
-  [[nodiscard]] bool active() const { return active_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool active() const { return active_; }
 
   // --- Fork ---
   // Requires: frozen. What the child will read what is on disk from.
@@ -128,8 +128,7 @@ class PagingStack {
   std::atomic<uint32_t> pager_thread_{0};
   std::atomic<bool> pager_moved_{false};         // to another processor, by another thread
   std::atomic<uint64_t> unsharing_until_ns_{0};  // relaxed: it orders nothing
-  // Relaxed: the handshake orders it for those that depend on it.
-  std::atomic<bool> active_{false};
+  bool active_ = false;
   bool storage_is_child_ = false;  // in a child, while it becomes one
   bool pager_is_rebuilt_ = false;
 };

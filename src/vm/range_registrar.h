@@ -5,9 +5,9 @@
 //        ->  which pages are present (PAGEMAP_SCAN)  ->  Resident, the rest Untracked
 //        ->  an event became pending meanwhile: all of it is undone, the next scan tries again
 //
-// Registering splits a mapping at the ends of the range, and the kernel refuses a later mremap of
-// what was one mapping (docs/decisions/0033). So only whole mappings are registered, and only when
-// no range of the table can be there that the program has already unmapped.
+// Registering splits a mapping at the ends of the range, and a later mremap of what was one mapping
+// would fail. So only whole mappings are registered, and only when no range of the table can be
+// there that the program has already unmapped.
 //
 // The probe page is a registered page of ours that is always present. A ZEROPAGE on it answers
 // EEXIST, or EAGAIN if an event is pending.

@@ -273,7 +273,7 @@ MAPPINGS = [
     mapping_row("stride-512", "sparse", "stride", "512", SET),
     *(
         mapping_row(f"remap-{how}", "remap", how, SET)
-        for how in ("grow", "grow-away", "keep-grown", "move", "shrink", "keep", "punch", "cross")
+        for how in ("grow", "move", "shrink", "keep", "punch", "cross")
     ),
     mapping_row("grows-down", "grows_down", SET),
     mapping_row("own-userfaultfd", "own_uffd", SET),

@@ -1,8 +1,6 @@
 // remap HOW MIB: unmaps and moves what was one mapping before uzswap registered a part of it.
 //
 //   grow       after eviction, adds pages behind the set, then moves both with one mremap call
-//   grow-away  the same, where the set cannot grow in place: by system call, to another place
-//   keep-grown the same with MREMAP_DONTUNMAP
 //   move       moves the set to another place (MREMAP_FIXED) and checks it there
 //   shrink     mremap to half, then to the whole size again: the second half reads zeroes
 //   keep       mremap with MREMAP_DONTUNMAP: the old place reads zeroes
@@ -32,40 +30,12 @@ static void MapAt(char* at, size_t bytes) {
   if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) != at) Fail("the place is taken");
 }
 
-// The kernel has one mapping without uzswap, and two if the set is registered.
-static void AddPages(void) {
+static size_t Grow(void) {
   MapAt(g_set + g_bytes, g_bytes / 4);
   Fill(g_set + g_bytes, g_bytes / 4, 2);
-}
-
-static size_t Grow(void) {
-  AddPages();
   char* moved = mremap(g_set, g_bytes + g_bytes / 4, g_bytes * 2, MREMAP_MAYMOVE);
   Moved(moved);
   return Sweep(moved, g_bytes, 1, 2) + Sweep(moved + g_bytes, g_bytes / 4, 2, 2);
-}
-
-static size_t GrowAway(void) {
-  AddPages();
-  const size_t all = g_bytes + g_bytes / 4;
-  MapAt(g_set + all, kPage);
-  if (mprotect(g_set + all, kPage, PROT_NONE) != 0) Fail("mprotect failed");
-  char* moved = (char*)syscall(SYS_mremap, g_set, all, all + kPart, MREMAP_MAYMOVE, NULL);
-  Moved(moved);
-  if (moved == g_set) Fail("it was not moved");
-  size_t wrong = Zeroes(moved + all, kPart);
-  return wrong + Sweep(moved, g_bytes, 1, 2) + Sweep(moved + g_bytes, g_bytes / 4, 2, 2);
-}
-
-static size_t KeepGrown(void) {
-  AddPages();
-  const size_t all = g_bytes + g_bytes / 4;
-  const int flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
-  char* moved = (char*)syscall(SYS_mremap, g_set, all, all, flags, NULL);
-  Moved(moved);
-  size_t wrong = Zeroes(g_set, all);
-  munmap(g_set, all);
-  return wrong + Sweep(moved, g_bytes, 1, 2) + Sweep(moved + g_bytes, g_bytes / 4, 2, 2);
 }
 
 static size_t Move(void) {
@@ -130,8 +100,6 @@ int main(int count, char** words) {
   Fill(g_set, g_bytes, 1);
   AwaitEviction(g_set, g_bytes);
   if (Is(how, "grow")) return Verdict(Grow());
-  if (Is(how, "grow-away")) return Verdict(GrowAway());
-  if (Is(how, "keep-grown")) return Verdict(KeepGrown());
   if (Is(how, "move")) return Verdict(Move());
   if (Is(how, "shrink")) return Verdict(Shrink());
   if (Is(how, "keep")) return Verdict(Keep());
