@@ -18,7 +18,7 @@ constexpr char kUsageFix[] = "uzswap run --limit 200M -- CMD, or see uzswap help
 
 struct RawOptions {
   std::string limit;
-  std::string codec = "lz4";
+  std::string codec = "auto";
   std::string pool = "zsmalloc";
   std::string pool_limit;
   std::string backing;
@@ -64,7 +64,8 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
                  " less a headroom")
       ->envname(kLimitVariable)
       ->type_name("SIZE|auto");
-  run.add_option("--codec", raw.codec, "lz4 (fast) or zstd (small); default lz4")
+  run.add_option("--codec", raw.codec,
+                 "auto (by what both cost here), lz4 (fast) or zstd (small); default auto")
       ->envname(kCodecVariable)
       ->type_name("NAME");
   run.add_option("--pool", raw.pool, "zsmalloc (dense) or zbud (simple); default zsmalloc")
@@ -140,8 +141,9 @@ BackingRequest ToBackingRequest(const RawOptions& raw, const CLI::App& run) {
 
 Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std::string> command) {
   if (command.empty()) return Usage("no command to run");
-  const std::optional<CodecId> codec = CodecIdByName(raw.codec);
-  if (!codec) return Usage("--codec: '" + raw.codec + "' is not known", "--codec lz4 or zstd");
+  const std::optional<CodecMode> codec = CodecModeByName(raw.codec);
+  if (!codec)
+    return Usage("--codec: '" + raw.codec + "' is not known", "--codec auto, lz4 or zstd");
   const std::optional<PoolKind> pool = PoolKindByName(raw.pool);
   if (!pool) return Usage("--pool: '" + raw.pool + "' is not known", "--pool zsmalloc or zbud");
   const std::optional<EngineHome> engine = EngineHomeByName(raw.engine);

@@ -25,7 +25,7 @@ namespace uzswap::cli {
 
 struct RunRequest {
   std::optional<std::string> limit;
-  CodecId codec = CodecId::kLz4;
+  CodecMode codec = CodecMode::kAuto;
   PoolKind pool = PoolKind::kZsmalloc;
   EngineHome engine = EngineHome::kSibling;
   DictionaryMode dictionary = DictionaryMode::kAuto;

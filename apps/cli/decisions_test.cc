@@ -182,7 +182,7 @@ TEST(CommandLineTest, ReadsEveryOption) {
                 "/b",        "--backing-size", "4G",      "--backing-write-limit",
                 "10G/d",     "--encrypt",      "--",      "a"});
   EXPECT_EQ(run.limit, "auto");
-  EXPECT_EQ(run.codec, CodecId::kZstd);
+  EXPECT_EQ(run.codec, CodecMode::kZstd);
   EXPECT_EQ(run.pool, PoolKind::kZbud);
   EXPECT_EQ(run.stats, "s.json");
   EXPECT_TRUE(run.summary);
@@ -220,11 +220,11 @@ TEST(CommandLineTest, VariablesStandInForOptions) {
     unsetenv(name);
   }
   EXPECT_EQ(run.limit, "300M");
-  EXPECT_EQ(run.codec, CodecId::kZstd);
+  EXPECT_EQ(run.codec, CodecMode::kZstd);
   EXPECT_EQ(run.pool, PoolKind::kZsmalloc);
   EXPECT_TRUE(run.summary);
   EXPECT_EQ(beaten.limit, "1G");
-  EXPECT_EQ(beaten.codec, CodecId::kLz4);
+  EXPECT_EQ(beaten.codec, CodecMode::kLz4);
 }
 
 TEST(CommandLineTest, VariablesStandInForTheBackingFileToo) {

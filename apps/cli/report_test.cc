@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::json;
 using testing::Folder;
 
-constexpr Options kOptions{Bytes(64 << 20), CodecId::kZstd, PoolKind::kZbud};
+constexpr Options kOptions{Bytes(64 << 20), CodecMode::kZstd, PoolKind::kZbud};
 
 Json JsonOf(const Watch& watch, bool running) {
   return Json::parse(ToJson(watch.MakeReport(running)));

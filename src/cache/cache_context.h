@@ -17,6 +17,7 @@
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
 #include "cache/cache_counters.h"
+#include "cache/codec_chooser.h"
 #include "codec/codec.h"
 #include "os/mapping.h"
 
@@ -60,6 +61,7 @@ class CacheContext {
   std::span<std::byte> object_;  // room for the compressed bytes of one page
   std::span<std::byte> page_;    // room for one page
   uint32_t stores_until_check_ = 0;
+  CodecChooser::Countdown countdown_;
   int last_error_ = 0;
   CacheCounters counters_;
 };

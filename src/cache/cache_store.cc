@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "cache/operations.h"
+#include "os/thread.h"
 
 namespace uzswap {
 
@@ -23,19 +24,31 @@ StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
   if (!cache_.Admits(context_)) {
     return Refuse(StoreOutcome::kNoSpace, context_.counters_.refused_gate_closed);
   }
-  CodecContext& codec = context_.codec(cache_.options_.codec->id());
+  const CodecChooser::Pick pick = cache_.chooser_.PickForStore(context_.countdown_);
   const AcquiredDictionary use = cache_.content_.dictionaries().Acquire();
-  const CompressOutcome made =
-      codec.Compress(page, context_.object_.first(cache_.options_.object_max), use.dictionary);
+  const CompressOutcome made = Compress(page, pick, use.dictionary);
   if (made.kind == CompressKind::kCompressed) {
     if (cache_.observer_ != nullptr) cache_.observer_->OnCompressed(page);
-    return PrepareObject(context_.object_.first(made.size), codec.codec().id(), use.slot);
+    return PrepareObject(context_.object_.first(made.size), pick.codec->id(), use.slot);
   }
   cache_.content_.dictionaries().Release(use.slot);
   if (!cache_.keep_incompressible_.load(std::memory_order_relaxed)) {
     return Refuse(StoreOutcome::kIncompressible, context_.counters_.refused_incompressible);
   }
   return PrepareObject(page, CodecId::kNone, kNoDictionary);
+}
+
+CompressOutcome StoreOperation::Compress(ConstPageBytes page, CodecChooser::Pick pick,
+                                         const Dictionary* dictionary) {
+  const CodecId id = pick.codec->id();
+  const uint64_t before = pick.measured ? os::ThreadNanoseconds() : 0;
+  const CompressOutcome made = context_.codec(id).Compress(
+      page, context_.object_.first(cache_.options_.object_max), dictionary);
+  if (pick.measured) {
+    const bool fits = made.kind == CompressKind::kCompressed;
+    cache_.chooser_.NoteStore(id, os::ThreadNanoseconds() - before, fits ? made.size : kPageSize);
+  }
+  return made;
 }
 
 StoreOutcome StoreOperation::PrepareRepeated(uint64_t pattern) {

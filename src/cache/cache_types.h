@@ -64,6 +64,7 @@ enum class [[nodiscard]] RecompressOutcome : uint8_t{
 
 struct CacheOptions {
   const Codec* codec = nullptr;  // of stores; must be given
+  bool choose_codec = false;     // CodecChooser decides instead: zstd at first
   // What stores may use; must be given, outlives the cache's entries, and serves no other cache.
   DictionarySet* dictionaries = nullptr;
   bool keep_incompressible = true;   // uncompressed, so that they age and are written back

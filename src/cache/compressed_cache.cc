@@ -29,8 +29,13 @@ Result<void> CompressedCache::Init(Pool& pool, const CacheOptions& options) {
   if (Result<void> done = in_flight_.Init(options.readahead_frames); !done.ok()) return done;
   gate_.SetLimit(options.pool_limit);
   options_ = options;
+  if (options.choose_codec) {
+    chooser_.InitAutomatic();
+  } else {
+    chooser_.InitFixed(*options.codec);
+  }
   SetKeepIncompressible(options.keep_incompressible);
-  content_.Init(pool, *options.dictionaries);
+  content_.Init(pool, *options.dictionaries, chooser_);
   return {};
 }
 

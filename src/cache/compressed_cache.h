@@ -28,7 +28,7 @@
 // Nothing allocates from the heap. After Init, only the cache's own tables are touched for the
 // first time.
 //
-// Size: 32 methods, because the cache has two interfaces: one for those who store and load, one
+// Size: 33 methods, because the cache has two interfaces: one for those who store and load, one
 // for the writer (ObjectOwner among it). Both work on the same words. What could be split off is in
 // EntryContent, CacheContexts and the operations.
 #ifndef UZSWAP_CACHE_COMPRESSED_CACHE_H_
@@ -41,6 +41,7 @@
 #include "backing/backing_store.h"
 #include "cache/cache_context.h"
 #include "cache/cache_types.h"
+#include "cache/codec_chooser.h"
 #include "cache/entries_in_flight.h"
 #include "cache/entry_content.h"
 #include "cache/entry_index.h"
@@ -69,6 +70,9 @@ class CompressedCache final : public ObjectOwner {
 
   // Once, before the first store. It outlives the cache's use.
   void SetObserver(StoreObserver& observer) { observer_ = &observer; }
+
+  // Which codec stores use. Fixed unless the options say otherwise.
+  [[nodiscard]] CodecChooser& chooser() { return chooser_; }
 
   // --- Areas ---
   [[nodiscard]] AreaId CreateArea(AreaKind kind) { return index_.CreateArea(kind); }
@@ -147,6 +151,7 @@ class CompressedCache final : public ObjectOwner {
   CacheOptions options_;
   std::atomic<bool> keep_incompressible_{true};  // orders nothing
   StoreObserver* observer_ = nullptr;
+  CodecChooser chooser_;
   EntryContent content_;
   EntryIndex index_;
   EntriesInFlight in_flight_;

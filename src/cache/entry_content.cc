@@ -1,5 +1,7 @@
 #include "cache/entry_content.h"
 
+#include "os/thread.h"
+
 namespace uzswap {
 
 void EntryContent::Release(EntryWord word) {
@@ -73,9 +75,11 @@ LoadOutcome EntryContent::DecompressObject(CacheContext& context, EntryWord word
   } else if (CodecById(codec) != nullptr) {
     context.counters_.decompressions.Add();
     const Dictionary* const dictionary = dictionaries_->Of(word.dictionary());
-    if (context.codec(codec).Decompress(object, page, dictionary) == DecompressOutcome::kOk) {
-      return LoadOutcome::kLoaded;
-    }
+    const bool measured = chooser_->PickForLoad(codec, context.countdown_);
+    const uint64_t before = measured ? os::ThreadNanoseconds() : 0;
+    const DecompressOutcome outcome = context.codec(codec).Decompress(object, page, dictionary);
+    if (measured) chooser_->NoteLoad(codec, os::ThreadNanoseconds() - before);
+    if (outcome == DecompressOutcome::kOk) return LoadOutcome::kLoaded;
   }
   context.counters_.load_corrupt.Add();
   return LoadOutcome::kCorrupt;

@@ -14,6 +14,7 @@
 #include "backing/backing_store.h"
 #include "cache/cache_context.h"
 #include "cache/cache_types.h"
+#include "cache/codec_chooser.h"
 #include "cache/entry_word.h"
 #include "cache/swap_entry.h"
 #include "codec/dictionary_set.h"
@@ -23,10 +24,11 @@ namespace uzswap {
 
 class EntryContent {
  public:
-  void Init(Pool& pool, DictionarySet& dictionaries) {
+  void Init(Pool& pool, DictionarySet& dictionaries, CodecChooser& chooser) {
     UZ_CHECK(pool_ == nullptr);
     pool_ = &pool;
     dictionaries_ = &dictionaries;
+    chooser_ = &chooser;
   }
   void AttachStore(BackingStore& store) {
     UZ_CHECK(store_ == nullptr);
@@ -54,6 +56,7 @@ class EntryContent {
  private:
   Pool* pool_ = nullptr;
   DictionarySet* dictionaries_ = nullptr;
+  CodecChooser* chooser_ = nullptr;
   BackingStore* store_ = nullptr;
 };
 

@@ -24,6 +24,8 @@ class StoreOperation {
   StoreOutcome Publish();
 
  private:
+  CompressOutcome Compress(ConstPageBytes page, CodecChooser::Pick pick,
+                           const Dictionary* dictionary);
   // A page that repeats one pattern of 64 bits.
   StoreOutcome PrepareRepeated(uint64_t pattern);
   // `dictionary` comes with a reference. It belongs to the word, or is released.

@@ -35,6 +35,30 @@ constexpr std::optional<CodecId> CodecIdByName(std::string_view name) {
   return std::nullopt;
 }
 
+// Which codec new pages are compressed with. The numbers are those of CodecId.
+enum class CodecMode : uint8_t {
+  kAuto = 0,  // lz4 or zstd, by what both are seen to cost; cold objects are made denser
+  kLz4 = 1,
+  kZstd = 2,
+};
+
+constexpr const char* Name(CodecMode mode) {
+  return mode == CodecMode::kAuto ? "auto" : Name(static_cast<CodecId>(mode));
+}
+
+// The mode with this name; nullopt for any other name.
+constexpr std::optional<CodecMode> CodecModeByName(std::string_view name) {
+  for (const CodecMode mode : {CodecMode::kAuto, CodecMode::kLz4, CodecMode::kZstd}) {
+    if (name == Name(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+// The codec that stores begin with.
+constexpr CodecId FirstCodecOf(CodecMode mode) {
+  return mode == CodecMode::kAuto ? CodecId::kZstd : static_cast<CodecId>(mode);
+}
+
 }  // namespace uzswap
 
 #endif  // UZSWAP_CODEC_CODEC_ID_H_

@@ -58,8 +58,20 @@ void LiveReclaimPort::UpdateStorage() {
     parts_.paging->learning().Publish();
     statistics().compressed_bytes.Set(storage().ObjectBytes().raw());
   }
-  if (bounds_.Due(NowNs())) ShareBounds();
+  if (bounds_.Due(NowNs())) {
+    ShareBounds();
+    ChooseCodec();
+  }
   AskForDensity();
+}
+
+void LiveReclaimPort::ChooseCodec() {
+  CodecChooser& chooser = storage().cache().chooser();
+  if (!chooser.automatic()) return;
+  const uint64_t faults = statistics().fault_ns.Quantile(500);
+  const uint64_t pool = storage().store().PoolBytes().raw();
+  const uint64_t percent = pool * 100 / parts_.member->session().limit().raw();
+  if (chooser.Decide(faults + kFaultOutsideNs, percent)) statistics().codec_changes.Add();
 }
 
 void LiveReclaimPort::ShareBounds() {

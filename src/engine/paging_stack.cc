@@ -84,7 +84,7 @@ Result<void> PagingStack::InitLearning(const Options& options) {
                                      .headroom = &headroom_,
                                      .waker = parts_.waker,
                                      .watermarks = watermarks_}},
-                        *CodecById(options.codec));
+                        *CodecById(FirstCodecOf(options.codec)));
 }
 
 PageCounts PagingStack::CountPages() {

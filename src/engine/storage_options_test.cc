@@ -20,7 +20,7 @@ TEST(StorageOptionsForTest, SlotsHoldWhatTheRunStartsWithAndWhatItLearns) {
 TEST(StorageOptionsForTest, EveryOptionArrives) {
   Options options;
   options.limit = Bytes(200 << 20);
-  options.codec = CodecId::kZstd;
+  options.codec = CodecMode::kZstd;
   options.pool = PoolKind::kZbud;
   options.pool_limit = Bytes(40 << 20);
   options.backing_size = Bytes(4 << 20);
@@ -31,7 +31,7 @@ TEST(StorageOptionsForTest, EveryOptionArrives) {
   WearAccount wear{};
   const StorageOptions storage = StorageOptionsFor(options, Bytes(0), &wear);
   EXPECT_EQ(storage.memory_limit, options.limit);
-  EXPECT_EQ(storage.codec, CodecId::kZstd);
+  EXPECT_EQ(storage.codec, CodecMode::kZstd);
   EXPECT_EQ(storage.pool, PoolKind::kZbud);
   EXPECT_EQ(storage.pool_limit, options.pool_limit);
   EXPECT_EQ(storage.keep_incompressible, KeepIncompressible::kIfWritable);

@@ -74,6 +74,8 @@ void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns);
 void FutexWake(const void* word, int count);
 
 uint64_t MonotonicNanoseconds();
+// Of a processor that the calling thread has used. A system call.
+uint64_t ThreadNanoseconds();
 
 // The thread id of the calling thread (gettid).
 uint32_t ThreadNumber();

@@ -166,7 +166,7 @@ EnvironmentOptions OptionsFromEnvironment(const char* const* environment) {
     result.options.limit = size.bytes;
   }
   if (const auto text = FindVariable(environment, kCodecVariable)) {
-    const std::optional<CodecId> codec = CodecIdByName(*text);
+    const std::optional<CodecMode> codec = CodecModeByName(*text);
     if (!codec) return {result.options, kCodecVariable};
     result.options.codec = *codec;
   }

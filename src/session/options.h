@@ -3,7 +3,7 @@
 // The runner checks them and writes them into the session (session/session.h). It also sets
 // environment variables, for a process that can no longer open the session.
 //
-//     UZSWAP_LIMIT=200M              UZSWAP_CODEC=lz4|zstd    UZSWAP_POOL=zsmalloc|zbud
+//     UZSWAP_LIMIT=200M              UZSWAP_CODEC=auto|lz4|zstd  UZSWAP_POOL=zsmalloc|zbud
 //     UZSWAP_POOL_LIMIT=40M|20%
 //     UZSWAP_BACKING=/var/tmp        UZSWAP_BACKING_SIZE=4G   UZSWAP_BACKING_WRITE_LIMIT=10G/d
 //     UZSWAP_ENCRYPT=1               UZSWAP_ENGINE=sibling|threads
@@ -51,7 +51,7 @@ enum class DictionaryMode : uint8_t {
 
 struct Options {
   Bytes limit{};  // of the whole tree of processes; zero: none was given
-  CodecId codec = CodecId::kLz4;
+  CodecMode codec = CodecMode::kAuto;
   PoolKind pool = PoolKind::kZsmalloc;
   Bytes pool_limit{};    // of the tree's pools together; zero: the limit itself is the bound
   Bytes backing_size{};  // of the tree's backing files together; zero: no bound

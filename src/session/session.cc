@@ -95,7 +95,7 @@ Options Session::options() const {
   const internal::SessionHeader& header = layout().header;
   Options options;
   options.limit = limit();
-  options.codec = static_cast<CodecId>(header.codec);
+  options.codec = static_cast<CodecMode>(header.codec);
   options.pool = static_cast<PoolKind>(header.pool);
   options.pool_limit = Bytes(header.pool_limit_bytes);
   options.backing_size = Bytes(header.backing_size_bytes);

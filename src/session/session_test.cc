@@ -28,17 +28,10 @@ struct SessionTestPeer {
 
 namespace {
 
-constexpr Options kOptions{Bytes(200 << 20),
-                           CodecId::kZstd,
-                           PoolKind::kZbud,
-                           Bytes(40 << 20),
-                           Bytes(uint64_t{4} << 30),
-                           Bytes(uint64_t{10} << 30),
-                           86400,
-                           true,
-                           EngineHome::kThreads,
-                           DictionaryMode::kOff,
-                           "/var/tmp"};
+constexpr Options kOptions{
+    Bytes(200 << 20),         CodecMode::kZstd,          PoolKind::kZbud, Bytes(40 << 20),
+    Bytes(uint64_t{4} << 30), Bytes(uint64_t{10} << 30), 86400,           true,
+    EngineHome::kThreads,     DictionaryMode::kOff,      "/var/tmp"};
 
 Session NewSession() {
   Result<Session> made = Session::Create(kOptions);
@@ -98,7 +91,7 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   ASSERT_TRUE(opened.ok()) << opened.error().what;
   const Options options = opened.value().options();
   EXPECT_EQ(options.limit, kOptions.limit);
-  EXPECT_EQ(options.codec, CodecId::kZstd);
+  EXPECT_EQ(options.codec, CodecMode::kZstd);
   EXPECT_EQ(options.pool, PoolKind::kZbud);
   EXPECT_EQ(options.pool_limit, kOptions.pool_limit);
   EXPECT_EQ(options.backing_size, kOptions.backing_size);
@@ -152,7 +145,7 @@ TEST(SessionTest, WithoutARunnerALimitIsEnough) {
   Result<Session> found = Session::FromEnvironment(gone);
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found.value().options().limit, Bytes(64 << 20));
-  EXPECT_EQ(found.value().options().codec, CodecId::kLz4);
+  EXPECT_EQ(found.value().options().codec, CodecMode::kAuto);
 
   const char* nothing[] = {"HOME=/", nullptr};
   EXPECT_EQ(Session::FromEnvironment(nothing).error().errno_value, 0);

@@ -34,7 +34,9 @@ const char* WhatIsWrong(const StorageOptions& options) {
   if (options.pool_limit > options.memory_limit) {
     return "the pool limit must not exceed the memory limit";
   }
-  if (CodecById(options.codec) == nullptr) return "the codec must be lz4 or zstd";
+  if (CodecById(FirstCodecOf(options.codec)) == nullptr) {
+    return "the codec must be auto, lz4 or zstd";
+  }
   const uint64_t dictionary = options.dictionary_max.raw();
   if (dictionary != 0 && (dictionary < kDictionaryBytesMin || dictionary > kDictionaryBytesMax)) {
     return "the size of a dictionary must be 0, or 256 bytes to 64 KiB";

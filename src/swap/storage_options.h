@@ -56,7 +56,7 @@ struct StorageOptions {
   static constexpr Bytes kBackingSizeMin{uint64_t{1} << 20};
 
   PoolKind pool = PoolKind::kZsmalloc;
-  CodecId codec = CodecId::kLz4;
+  CodecMode codec = CodecMode::kLz4;
   Bytes dictionary_max{};  // of the content of a dictionary; 0: no dictionaries are used
   Bytes memory_limit{};
   Bytes pool_limit{};  // at most memory_limit

@@ -27,7 +27,7 @@ TEST(StorageOptionsTest, WhatIsAccepted) {
 
   StorageOptions options = GoodWithBacking();
   options.pool = PoolKind::kZbud;
-  options.codec = CodecId::kZstd;
+  options.codec = CodecMode::kZstd;
   options.pool_limit = options.memory_limit;
   options.backing.size_limit = StorageOptions::kBackingSizeMin;
   options.backing.write_limit = Bytes(1);
@@ -68,13 +68,14 @@ TEST(StorageOptionsTest, WhatIsRefusedAndWhy) {
        "the memory limit must be at most 8 TiB"},
       {[](StorageOptions& o) { o.pool_limit = o.memory_limit + Bytes(1); },
        "the pool limit must not exceed the memory limit"},
-      {[](StorageOptions& o) { o.codec = CodecId::kNone; }, "the codec must be lz4 or zstd"},
+      {[](StorageOptions& o) { o.codec = static_cast<CodecMode>(3); },
+       "the codec must be auto, lz4 or zstd"},
       {[](StorageOptions& o) { o.dictionary_max = Bytes(kDictionaryBytesMin - 1); },
        "the size of a dictionary must be 0, or 256 bytes to 64 KiB"},
       {[](StorageOptions& o) { o.dictionary_max = Bytes(kDictionaryBytesMax + 1); },
        "the size of a dictionary must be 0, or 256 bytes to 64 KiB"},
-      {[](StorageOptions& o) { o.codec = static_cast<CodecId>(77); },
-       "the codec must be lz4 or zstd"},
+      {[](StorageOptions& o) { o.codec = static_cast<CodecMode>(77); },
+       "the codec must be auto, lz4 or zstd"},
       {[](StorageOptions& o) { o.pool = static_cast<PoolKind>(2); },
        "the pool must be zsmalloc or zbud"},
       {[](StorageOptions& o) { o.backing.size_limit = Bytes(4 << 20); },
@@ -104,6 +105,16 @@ TEST(StorageOptionsTest, WhatIsRefusedAndWhy) {
   for (const Refused& row : with_backing) expect_refused(GoodWithBacking(), row);
 }
 
+TEST(CodecModeTest, NamesAreReadAsTheyAreWritten) {
+  for (const CodecMode mode : {CodecMode::kAuto, CodecMode::kLz4, CodecMode::kZstd}) {
+    EXPECT_EQ(CodecModeByName(Name(mode)), mode);
+  }
+  EXPECT_FALSE(CodecModeByName("none").has_value());
+  EXPECT_EQ(FirstCodecOf(CodecMode::kAuto), CodecId::kZstd);
+  EXPECT_EQ(FirstCodecOf(CodecMode::kLz4), CodecId::kLz4);
+  EXPECT_EQ(FirstCodecOf(CodecMode::kZstd), CodecId::kZstd);
+}
+
 TEST(CodecIdTest, NamesAreReadAsTheyAreWritten) {
   for (const CodecId id : {CodecId::kLz4, CodecId::kZstd}) {
     EXPECT_EQ(CodecIdByName(Name(id)), id);
@@ -112,6 +123,7 @@ TEST(CodecIdTest, NamesAreReadAsTheyAreWritten) {
   }
   for (const char* unknown : {"", "none", "lz", "lz4 ", "LZ4", "zstd1"}) {
     EXPECT_FALSE(CodecIdByName(unknown).has_value()) << unknown;
+    EXPECT_FALSE(CodecModeByName(unknown).has_value()) << unknown;
     EXPECT_EQ(CodecByName(unknown), nullptr) << unknown;
   }
 }

@@ -51,7 +51,8 @@ Result<void> StorageStack::Init(const StorageOptions& options) {
 Result<void> StorageStack::InitCache(const StorageOptions& options, uint32_t slots) {
   const bool has_backing = backing() != nullptr;
   CacheOptions cache_options;
-  cache_options.codec = CodecById(options.codec);
+  cache_options.codec = CodecById(FirstCodecOf(options.codec));
+  cache_options.choose_codec = options.codec == CodecMode::kAuto;
   cache_options.dictionaries = &dictionaries_;
   if (options.dictionary_max != Bytes(0)) {
     const Result<void> done = dictionaries_.Init(options.dictionary_max);
@@ -70,9 +71,11 @@ Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
   const Result<void> done = writer_context_.Init(cache_);
   if (!done.ok()) return done;
   WritebackOptions writeback_options;
-  // Where writing is impossible or limited, processor time is spent to hold more in memory.
-  const bool saves_writes = backing() == nullptr || options.backing.write_limit != Bytes(0);
-  if (saves_writes && options.codec != CodecId::kZstd) {
+  // Where writing is impossible or limited, processor time is spent to hold more in memory. With a
+  // choice of codecs always: cold objects become denser before they are written.
+  const bool saves_writes = options.codec == CodecMode::kAuto || backing() == nullptr ||
+                            options.backing.write_limit != Bytes(0);
+  if (saves_writes && options.codec != CodecMode::kZstd) {
     writeback_options.recompress_with = CodecById(CodecId::kZstd);
   }
   return writeback_.Init(cache_, writer_context_, backing(), writeback_options);

@@ -128,7 +128,7 @@ enum class BackedBy : uint8_t { kNothing, kFile, kFake };
 
 struct Wiring {
   PoolKind pool;
-  CodecId codec;
+  CodecMode codec;
   BackedBy backed_by;
 };
 
@@ -145,7 +145,7 @@ std::string NameOf(const testing::TestParamInfo<Wiring>& info) {
 std::vector<Wiring> AllWirings() {
   std::vector<Wiring> all;
   for (const PoolKind pool : {PoolKind::kZsmalloc, PoolKind::kZbud}) {
-    for (const CodecId codec : {CodecId::kLz4, CodecId::kZstd}) {
+    for (const CodecMode codec : {CodecMode::kAuto, CodecMode::kLz4, CodecMode::kZstd}) {
       for (const BackedBy backing : {BackedBy::kNothing, BackedBy::kFile, BackedBy::kFake}) {
         all.push_back({pool, codec, backing});
       }
