@@ -9,8 +9,6 @@
 // pool is included, and the memory of the dictionary too. Same-filled pages are not measured. An
 // incompressible page counts as a whole frame. Times are processor time, the best of three rounds.
 // `training` is the processor time of one training.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +21,7 @@
 
 #include "base/rng.h"
 #include "codec/codec.h"
+#include "os/thread.h"
 #include "pool/zsmalloc_pool.h"
 #include "train/dictionary_trainer.h"
 #include "train/digested_dictionary.h"
@@ -35,11 +34,7 @@ using Bytes8 = std::vector<std::byte>;
 constexpr int kRounds = 3;
 constexpr size_t kManySamples = 4096;
 
-double ProcessorMicroseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
-}
+double ProcessorMicroseconds() { return static_cast<double>(os::ThreadNanoseconds()) / 1e3; }
 
 [[noreturn]] void Fail(const char* what, const std::string& name) {
   std::fprintf(stderr, "dictionary_bench: %s %s\n", what, name.c_str());

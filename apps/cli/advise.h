@@ -118,8 +118,6 @@ OrRefusal<Advice> Measure(const PageSample& sample);
 // For Measure: the units of `pages`, without a dictionary if there is none.
 OrRefusal<std::vector<UnitAdvice>> MeasureUnits(std::span<const std::byte> pages,
                                                 const Dictionary* dictionary);
-// Processor time of this thread, so that a busy machine does not make a codec look slow.
-uint64_t ProcessorNanoseconds();
 Refusal NoMemory(Error error);
 
 std::string ToJson(const Advice& advice);

@@ -1,5 +1,3 @@
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -8,6 +6,7 @@
 
 #include "advise.h"
 #include "codec/codec.h"
+#include "os/thread.h"
 #include "pool/zbud_pool.h"
 #include "pool/zsmalloc_pool.h"
 #include "train/dictionary_trainer.h"
@@ -16,7 +15,8 @@
 namespace uzswap::cli {
 namespace {
 
-// Reading the clock is a system call, so pages are timed in batches.
+// The time of the processor, so that a busy machine does not make a codec look slow. Reading it is
+// a system call, so pages are timed in batches.
 constexpr size_t kBatch = 32;
 
 using Pages = std::span<const std::byte>;
@@ -104,12 +104,12 @@ void TakeIn(Pages pages, const Coding& coding, Stores& stores, CodecAdvice& advi
   uint64_t total = 0;
   for (uint64_t first = 0; first < CountOf(pages); first += kBatch) {
     const uint64_t end = std::min(first + kBatch, CountOf(pages));
-    const uint64_t start = ProcessorNanoseconds();
+    const uint64_t start = os::ThreadNanoseconds();
     for (uint64_t i = first; i < end; ++i) {
       outcomes[i % kBatch] =
           coding.context.Compress(PageOf(pages, i), object(i), coding.dictionary);
     }
-    total += ProcessorNanoseconds() - start;
+    total += os::ThreadNanoseconds() - start;
     for (uint64_t i = first; i < end; ++i) {
       uint64_t pattern = 0;
       if (IsSameFilled(PageOf(pages, i), &pattern)) {
@@ -133,13 +133,13 @@ void BringBack(Pages pages, const Coding& coding, const Store& store, CodecAdvic
   uint64_t total = 0;
   for (size_t first = 0; first < which.size(); first += kBatch) {
     const size_t end = std::min(first + kBatch, which.size());
-    const uint64_t start = ProcessorNanoseconds();
+    const uint64_t start = os::ThreadNanoseconds();
     for (size_t i = first; i < end; ++i) {
       const PinnedObject pin = store.pool->Pin(store.handles[i]);
       UZ_CHECK(coding.context.Decompress(ViewOf(pin), page(i), coding.dictionary) ==
                DecompressOutcome::kOk);
     }
-    total += ProcessorNanoseconds() - start;
+    total += os::ThreadNanoseconds() - start;
     for (size_t i = first; i < end; ++i) {
       UZ_CHECK(std::memcmp(page(i).data(), PageOf(pages, which[i]).data(), kPageSize) == 0);
     }
@@ -198,12 +198,6 @@ Prepared Prepare(const PageSample& sample, DictionaryAdvice& advice) {
 }
 
 }  // namespace
-
-uint64_t ProcessorNanoseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 Refusal NoMemory(Error error) {
   return {kCannotDo, std::string("no memory: ") + error.what + ": " + strerror(error.errno_value),

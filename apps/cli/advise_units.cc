@@ -3,6 +3,7 @@
 #include "advise.h"
 #include "codec/codec.h"
 #include "codec/codec_id.h"
+#include "os/thread.h"
 
 namespace uzswap::cli {
 namespace {
@@ -20,17 +21,17 @@ void MeasureBatch(std::span<const std::byte> pages, CodecContext& context,
   const size_t count = pages.size() / kUnitBytes;
   const auto unit = [&](size_t i) { return pages.subspan(i * kUnitBytes, kUnitBytes); };
   CompressOutcome outcomes[kBatch];
-  const uint64_t start = ProcessorNanoseconds();
+  const uint64_t start = os::ThreadNanoseconds();
   for (size_t i = 0; i < count; ++i) {
     outcomes[i] = context.Compress(unit(i), objects[i], dictionary);
   }
-  const uint64_t between = ProcessorNanoseconds();
+  const uint64_t between = os::ThreadNanoseconds();
   for (size_t i = 0; i < count; ++i) {
     if (outcomes[i].kind == CompressKind::kIncompressible) continue;
     const ObjectView object{std::span(objects[i]).first(outcomes[i].size), {}};
     UZ_CHECK(context.Decompress(object, back[i], dictionary) == DecompressOutcome::kOk);
   }
-  advice.out_ns += static_cast<double>(ProcessorNanoseconds() - between);
+  advice.out_ns += static_cast<double>(os::ThreadNanoseconds() - between);
   advice.in_ns += static_cast<double>(between - start);
   for (size_t i = 0; i < count; ++i) {
     uint64_t pattern = 0;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "os/read_file.h"
 #include "replace_file.h"
 #include "train/dictionary_file.h"
 
@@ -58,15 +59,10 @@ int ReadSome(const std::string& path, std::vector<std::byte>& bytes) {
   if (failure == 0 && S_ISDIR(status.st_mode)) failure = EISDIR;
   if (failure == 0 && S_ISREG(status.st_mode)) {
     bytes.resize(kDictionaryFileMax + 1);
-    size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t count = read(fd, bytes.data() + done, bytes.size() - done);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) failure = errno;
-      if (count <= 0) break;
-      done += static_cast<size_t>(count);
-    }
-    bytes.resize(done);
+    char* const start = reinterpret_cast<char*>(bytes.data());
+    const Result<size_t> length = os::ReadToEnd(fd, {start, bytes.size()});
+    bytes.resize(length.ok() ? length.value() : 0);
+    if (!length.ok()) failure = length.error().errno_value;
   }
   close(fd);
   return failure;

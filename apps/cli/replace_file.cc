@@ -1,12 +1,13 @@
 #include "replace_file.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+
+#include "real_path.h"
 
 namespace uzswap::cli {
 namespace {
@@ -37,12 +38,8 @@ int WriteAll(int descriptor, std::string_view bytes) {
 }
 
 std::string WithoutLinks(const std::string& path) {
-  if (char* resolved = realpath(path.c_str(), nullptr)) {
-    std::string text(resolved);
-    free(resolved);
-    return text;
-  }
-  return path;
+  std::string real = RealPath(path);
+  return real.empty() ? path : real;
 }
 
 int ReplaceFile(const std::string& path, std::string_view bytes, mode_t mode) {

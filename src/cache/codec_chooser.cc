@@ -1,6 +1,7 @@
 #include "cache/codec_chooser.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace uzswap {
 
@@ -42,10 +43,9 @@ void CodecChooser::NoteLoad(CodecId codec, uint64_t ns) {
   figures.load_ns.Add(ns);
 }
 
-CodecChooser::Window CodecChooser::Since(const Figures& figures, const Window& before) {
-  return {figures.stores.Get() - before.stores, figures.store_ns.Get() - before.store_ns,
-          figures.bytes.Get() - before.bytes, figures.loads.Get() - before.loads,
-          figures.load_ns.Get() - before.load_ns};
+CodecChooser::Window CodecChooser::Read(const Figures& figures) {
+  return {figures.stores.Get(), figures.store_ns.Get(), figures.bytes.Get(), figures.loads.Get(),
+          figures.load_ns.Get()};
 }
 
 uint64_t CodecChooser::CostOf(const Window& window, uint64_t fault_ns) {
@@ -67,17 +67,12 @@ bool CodecChooser::Decide(uint64_t fault_ns, uint64_t pool_percent) {
   if (pool_percent > kPressurePercent) pressure_ = true;
   if (pool_percent < kReliefPercent) pressure_ = false;
   if (pressure_) return Choose(CodecId::kZstd);
-  const Window windows[2] = {Since(figures_[0], decided_[0]), Since(figures_[1], decided_[1])};
+  const Window now[2] = {Read(figures_[0]), Read(figures_[1])};
+  const Window windows[2] = {now[0] - decided_[0], now[1] - decided_[1]};
   for (const Window& window : windows) {
     if (window.stores < kSamplesMin || window.loads < kSamplesMin) return false;
   }
-  for (int i = 0; i < 2; ++i) {
-    decided_[i].stores += windows[i].stores;
-    decided_[i].store_ns += windows[i].store_ns;
-    decided_[i].bytes += windows[i].bytes;
-    decided_[i].loads += windows[i].loads;
-    decided_[i].load_ns += windows[i].load_ns;
-  }
+  std::copy(std::begin(now), std::end(now), decided_);
   const uint64_t lz4 = CostOf(windows[0], fault_ns);
   const uint64_t zstd = CostOf(windows[1], fault_ns);
   if (zstd <= lz4) return Choose(CodecId::kZstd);

@@ -84,16 +84,20 @@ class CodecChooser {
     RelaxedCounter loads;
     RelaxedCounter load_ns;
   };
-  // What was counted since the last decision.
+  // The figures at one time, or what was counted between two.
   struct Window {
     uint64_t stores = 0;
     uint64_t store_ns = 0;
     uint64_t bytes = 0;
     uint64_t loads = 0;
     uint64_t load_ns = 0;
+    friend constexpr Window operator-(const Window& a, const Window& b) {
+      return {a.stores - b.stores, a.store_ns - b.store_ns, a.bytes - b.bytes, a.loads - b.loads,
+              a.load_ns - b.load_ns};
+    }
   };
 
-  static Window Since(const Figures& figures, const Window& before);
+  static Window Read(const Figures& figures);
   bool Choose(CodecId codec);
   // Nanoseconds for each access of a program that is not resident at all, times the misses.
   static uint64_t CostOf(const Window& window, uint64_t fault_ns);
@@ -105,7 +109,7 @@ class CodecChooser {
   // Relaxed: which codec an object has is in its entry.
   std::atomic<const Codec*> chosen_{nullptr};
   Figures figures_[2];  // lz4, zstd
-  Window decided_[2];
+  Window decided_[2];   // the figures at the last decision
 };
 
 }  // namespace uzswap

@@ -48,10 +48,9 @@ constexpr const char* Name(CodecMode mode) {
 
 // The mode with this name; nullopt for any other name.
 constexpr std::optional<CodecMode> CodecModeByName(std::string_view name) {
-  for (const CodecMode mode : {CodecMode::kAuto, CodecMode::kLz4, CodecMode::kZstd}) {
-    if (name == Name(mode)) return mode;
-  }
-  return std::nullopt;
+  if (name == Name(CodecMode::kAuto)) return CodecMode::kAuto;
+  const std::optional<CodecId> id = CodecIdByName(name);
+  return id ? std::optional(static_cast<CodecMode>(*id)) : std::nullopt;
 }
 
 // The codec that stores begin with.

@@ -9,21 +9,25 @@
 
 namespace uzswap::os {
 
+Result<size_t> ReadToEnd(int descriptor, std::span<char> buffer) {
+  size_t length = 0;
+  while (length < buffer.size()) {
+    const ssize_t count = read(descriptor, buffer.data() + length, buffer.size() - length);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return Error{errno, "read"};
+    if (count == 0) break;
+    length += static_cast<size_t>(count);
+  }
+  return length;
+}
+
 Result<std::string_view> ReadSmallFile(const char* path, std::span<char> buffer) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return Error{errno, "open"};
-  size_t length = 0;
-  int failure = 0;
-  while (length < buffer.size()) {
-    const ssize_t count = read(fd, buffer.data() + length, buffer.size() - length);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) failure = errno;
-    if (count <= 0) break;
-    length += static_cast<size_t>(count);
-  }
+  const Result<size_t> length = ReadToEnd(fd, buffer);
   close(fd);
-  if (failure != 0) return Error{failure, "read"};
-  return std::string_view(buffer.data(), length);
+  if (!length.ok()) return length.error();
+  return std::string_view(buffer.data(), length.value());
 }
 
 std::optional<Bytes> SizeOfField(std::string_view text, std::string_view name) {

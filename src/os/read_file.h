@@ -15,6 +15,9 @@
 
 namespace uzswap::os {
 
+// Reads until the end or until the buffer is full; returns how much. Fails with the errno of read.
+Result<size_t> ReadToEnd(int descriptor, std::span<char> buffer);
+
 // The result points into `buffer`. Fails with the errno of open or read.
 Result<std::string_view> ReadSmallFile(const char* path, std::span<char> buffer);
 
