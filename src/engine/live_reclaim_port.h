@@ -61,7 +61,8 @@ class LiveReclaimPort final : public ReclaimPort {
  private:
   static constexpr size_t kListsOfOneScan = 256;
   // What a miss costs outside of fault_ns: the fault's way through the kernel, waking two threads,
-  // and taking another page out. A miss of tests/system/workloads/dicts.py costs 33 us in all.
+  // and taking another page out. A miss of tests/system/workloads/dicts.py costs 37 to 41 us in
+  // all.
   static constexpr uint64_t kFaultOutsideNs = 20'000;
 
   void PinRobustMutexes(RangeSink& sink);
