@@ -181,6 +181,8 @@ class Pager final {
   void PinLocked(AddressRange range) UZ_REQUIRES(mutex_);
   size_t ReadMessages() UZ_REQUIRES(mutex_);
   Resolution ServeLocked(uint32_t* last_thread) UZ_REQUIRES(mutex_);
+  // One pass over the faults that have been read.
+  Resolution ServePass(uint32_t* last_thread) UZ_REQUIRES(mutex_);
   Resolution Answer(ParkedFault* parked) UZ_REQUIRES(mutex_);
   void Balance() UZ_REQUIRES(mutex_);
   // Is there work to be done without the lock? The caller then owns it until DoWork returns.

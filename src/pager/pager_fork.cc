@@ -45,18 +45,15 @@ void Pager::RescueFrozen(uint32_t thread, bool lock_wait) {
 }
 
 void Pager::ServeWhileFrozen() {
+  // Only what waits now: a served thread that faults again must not prolong this, because the
+  // thread that forks may get its lock at any moment. The next rescue reads the rest.
   uint32_t served = 0;
   while (true) {
-    const Resolution pass = ServeLocked(&served);
+    const Resolution pass = ServePass(&served);
     Work work;
-    const bool has_work = !working_ && pass != Resolution::kResolved && BeginWork(pass, &work);
-    if (pass == Resolution::kResolved && !working_) return;
+    if (pass == Resolution::kResolved || !BeginWork(pass, &work)) return;
     mutex_.Unlock();
-    if (has_work) {
-      DoWork(&work);
-    } else {
-      os::YieldProcessor();
-    }
+    DoWork(&work);
     mutex_.Lock();
   }
 }

@@ -66,21 +66,26 @@ Resolution Pager::ServeLocked(uint32_t* last_thread) {
     if (read != 0 && parts_.refresh_headroom != nullptr) {
       parts_.refresh_headroom(parts_.callback_argument);
     }
-    Resolution needs = Resolution::kResolved;
-    swap_in_.BeginPass();
-    for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
-      const Resolution answer = Answer(parked);
-      if (answer == Resolution::kResolved) {
-        *last_thread = parked->fault.thread;
-      } else {
-        pass.Keep();
-      }
-      needs = std::max(needs, answer);
-    }
+    const Resolution needs = ServePass(last_thread);
     if (read != 0) continue;
     if (needs == Resolution::kResolved) Balance();
     return needs;
   }
+}
+
+Resolution Pager::ServePass(uint32_t* last_thread) {
+  Resolution needs = Resolution::kResolved;
+  swap_in_.BeginPass();
+  for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
+    const Resolution answer = Answer(parked);
+    if (answer == Resolution::kResolved) {
+      *last_thread = parked->fault.thread;
+    } else {
+      pass.Keep();
+    }
+    needs = std::max(needs, answer);
+  }
+  return needs;
 }
 
 Resolution Pager::Answer(ParkedFault* parked) {
