@@ -117,6 +117,7 @@ Result<void> LinuxUserFault::Open(Events events) {
   const long moved = syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, kUserfaultfdMin);
   if (moved >= 0) syscall(SYS_close, descriptor);
   descriptor_ = moved >= 0 ? static_cast<int>(moved) : descriptor;
+  mode_ = 0;  // a forked child's copy may be from a moment when wakes were held
   return {};
 }
 
@@ -146,7 +147,7 @@ void LinuxUserFault::WaitReadable(int timeout_ms) {
 }
 
 PortResult LinuxUserFault::Move(uint64_t destination, uint64_t source, uint64_t length) {
-  abi::UffdioMove move{destination, source, length, 0, 0};
+  abi::UffdioMove move{destination, source, length, mode_, 0};
   const int status = Ioctl(descriptor_, abi::kUffdioMove, &move);
   return ResultOf(status, move.moved, length);
 }
@@ -164,24 +165,32 @@ PortResult LinuxUserFault::MoveFromExecutable(uint64_t destination, uint64_t sou
 }
 
 PortResult LinuxUserFault::Copy(uint64_t destination, const void* source, uint64_t length) {
-  abi::UffdioCopy copy{destination, reinterpret_cast<uint64_t>(source), length, 0, 0};
+  abi::UffdioCopy copy{destination, reinterpret_cast<uint64_t>(source), length, mode_, 0};
   const int status = Ioctl(descriptor_, abi::kUffdioCopy, &copy);
   return ResultOf(status, copy.copied, length);
 }
 
 PortResult LinuxUserFault::Zero(uint64_t destination) {
-  abi::UffdioZeropage zero{{destination, kPageSize}, 0, 0};
+  abi::UffdioZeropage zero{{destination, kPageSize}, mode_, 0};
   const int status = Ioctl(descriptor_, abi::kUffdioZeropage, &zero);
   return ResultOf(status, zero.zeroed, kPageSize);
 }
 
 PortResult LinuxUserFault::Poison(uint64_t destination) {
-  abi::UffdioPoison poison{{destination, kPageSize}, 0, 0};
+  abi::UffdioPoison poison{{destination, kPageSize}, mode_, 0};
   const int status = Ioctl(descriptor_, abi::kUffdioPoison, &poison);
   return ResultOf(status, poison.updated, kPageSize);
 }
 
+void LinuxUserFault::HoldWakes(bool held) {
+  constexpr uint64_t kMode = abi::kUffdCopyModeDontWake;
+  static_assert(kMode == abi::kUffdZeropageModeDontWake && kMode == abi::kUffdMoveModeDontWake &&
+                kMode == abi::kUffdPoisonModeDontWake);
+  mode_ = held ? kMode : 0;
+}
+
 void LinuxUserFault::Wake(uint64_t start, uint64_t length) {
+  if (mode_ != 0) return;
   abi::UffdioRange range{start, length};
   // Failure is ignored: if the mapping is gone, no thread waits there.
   Ioctl(descriptor_, abi::kUffdioWake, &range);

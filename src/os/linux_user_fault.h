@@ -48,12 +48,14 @@ class LinuxUserFault final : public UserFaultPort {
   PortResult Zero(uint64_t destination) override;
   PortResult Poison(uint64_t destination) override;
   void Wake(uint64_t start, uint64_t length) override;
+  void HoldWakes(bool held) override;
   Result<void> Register(uint64_t start, uint64_t length) override;
 
  private:
   PortResult ResultOf(int status, int64_t answer, uint64_t length);
 
   int descriptor_ = -1;
+  uint64_t mode_ = 0;  // of the calls that resolve faults
   RelaxedCounter* unknown_errnos_ = nullptr;
 };
 

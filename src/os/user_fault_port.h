@@ -80,6 +80,9 @@ class UserFaultPort {
   virtual PortResult Poison(uint64_t destination) = 0;
   // Wakes threads that wait for pages in the range, without populating any.
   virtual void Wake(uint64_t start, uint64_t length) = 0;
+  // While held, none of the calls above wakes a thread: the caller calls Wake for them afterwards.
+  // A port may wake them at once nevertheless.
+  virtual void HoldWakes(bool /*held*/) {}
 
   // After this call the port's user must populate the missing pages of the range.
   virtual Result<void> Register(uint64_t start, uint64_t length) = 0;

@@ -171,6 +171,7 @@ class Pager final {
   static constexpr size_t kIsolateBatch = 64;
   static constexpr size_t kReclaimForFault = 8;  // pages stored for a fault beyond the overdraft
   static constexpr size_t kReleaseForFault = 64;
+  static constexpr size_t kRescuedMax = 64;
 
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   [[nodiscard]] StallCallback OnStall() const {
@@ -205,6 +206,9 @@ class Pager final {
   CacheContext work_context_;  // of the working thread
   bool working_ UZ_GUARDED_BY(mutex_) = false;
   bool rescuing_ UZ_GUARDED_BY(mutex_) = false;
+  // Pages that this rescue has served, whose threads are not woken yet.
+  uint64_t rescued_[kRescuedMax] UZ_GUARDED_BY(mutex_) = {};
+  size_t rescued_count_ UZ_GUARDED_BY(mutex_) = 0;
   DeferredEvents deferred_ UZ_GUARDED_BY(mutex_);
 };
 

@@ -28,20 +28,31 @@ void Pager::ApplyDeferred() {
 
 void Pager::RescueFrozen(uint32_t thread, bool lock_wait) {
   FaultQueue::Messages messages;
+  bool woke = false;
   while (deferred_.HasRoom(FaultQueue::kReadBatch) &&
          queue_.Read(map_.port(), os::MonotonicNanoseconds(), &messages)) {
     for (size_t i = 0; i < messages.count; ++i) deferred_.Add(messages.events[i]);
+    woke |= messages.count > 0;
   }
-  if (queue_.count() == 0 || (!queue_.Holds(thread) && !lock_wait)) return;
+  if (queue_.count() == 0) return;
+  if (!queue_.Holds(thread)) {
+    // A thread whose event was read runs now, and may give up the lock: then the other one forks.
+    if (!lock_wait || woke) return;
+  }
   // The thread waits for a page, or for a lock whose holder may wait for a page: it is not inside
-  // fork, and everything may change. If it gets the lock from another thread, and reaches fork
-  // while pages are served here, the child finds this mark in its copy.
+  // fork, and everything may change. Whom this serves is woken when the change is complete. If the
+  // thread gets the lock from one that runs, and reaches fork meanwhile, the child finds this mark
+  // in its copy.
   rescuing_ = true;
+  map_.port().HoldWakes(true);
   serving_.may_wait = false;
   ApplyDeferred();
   ServeWhileFrozen();
   serving_.may_wait = true;
+  map_.port().HoldWakes(false);
   rescuing_ = false;
+  for (size_t i = 0; i < rescued_count_; ++i) map_.port().Wake(rescued_[i], kPageSize);
+  rescued_count_ = 0;
 }
 
 void Pager::ServeWhileFrozen() {
@@ -84,6 +95,7 @@ Result<void> Pager::RebuildInChild(const Parts& parts) {
   // The waiting threads stayed behind, and so did their faults. What the deferred events reported
   // is true of the child's memory too.
   queue_.Clear();
+  rescued_count_ = 0;
   swap_in_.Reset();
   reclaimer_.evictor().SetFrozen(false);
   reclaimer_.contents().CountInherited();

@@ -142,6 +142,38 @@ TEST_P(PagerFork, ThreadsThatMayHoldTheForkersLockAreServedWhileFrozen) {
   GoOnAsParent();
 }
 
+// Reading an event wakes its thread, which may hold the lock: the forking thread may go on.
+TEST_P(PagerFork, NobodyIsServedForALockWhenAnEventWasRead) {
+  Freeze();
+  EXPECT_EQ(world_.TryRead(8, 12), Access::kWaiting);
+  const ChangeId unmap = world_.BeginUnmap(0, 8);
+  EXPECT_TRUE(world_.Step(unmap));
+  Rescue(7, true);
+  EXPECT_TRUE(world_.fake.IsWaiting(8));
+  EXPECT_TRUE(world_.Step(unmap));
+  world_.Map(0, 8);
+  Rescue(7, true);
+  EXPECT_EQ(world_.TryRead(8, 12), Access::kDone);
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  GoOnAsParent();
+}
+
+// More than one rescue wakes at once.
+TEST_P(PagerFork, EveryThreadIsServedAfterSomeRescues) {
+  Freeze();
+  constexpr uint32_t kThreads = 100;
+  for (uint32_t thread = 100; thread < 100 + kThreads; ++thread) {
+    EXPECT_EQ(world_.TryRead(thread, thread % 8), Access::kWaiting);
+  }
+  Rescue(7, true);
+  EXPECT_EQ(world_.TryRead(100, 100 % 8), Access::kDone);
+  Rescue(7, true);
+  for (uint32_t thread = 100; thread < 100 + kThreads; ++thread) {
+    EXPECT_FALSE(world_.fake.IsWaiting(thread)) << thread;
+  }
+  GoOnAsParent();
+}
+
 // The event was read: it is true of the child too, which the parent forked afterwards.
 TEST_P(PagerFork, AnUnmapReadWhileFrozenIsAppliedOnBothSides) {
   Freeze();

@@ -77,9 +77,14 @@ Resolution Pager::ServePass(uint32_t* last_thread) {
   Resolution needs = Resolution::kResolved;
   swap_in_.BeginPass();
   for (FaultQueue::Pass pass(queue_); ParkedFault* parked = pass.Next();) {
+    if (rescued_count_ == kRescuedMax) {
+      pass.Keep();  // until the next rescue
+      continue;
+    }
     const Resolution answer = Answer(parked);
     if (answer == Resolution::kResolved) {
       *last_thread = parked->fault.thread;
+      if (rescuing_) rescued_[rescued_count_++] = RoundDownToPage(parked->fault.start);
     } else {
       pass.Keep();
     }

@@ -54,6 +54,7 @@ class EventTrackingPort final : public os::UserFaultPort {
   os::PortResult Zero(uint64_t destination) override { return Note(port_->Zero(destination)); }
   os::PortResult Poison(uint64_t destination) override { return Note(port_->Poison(destination)); }
   void Wake(uint64_t start, uint64_t length) override { port_->Wake(start, length); }
+  void HoldWakes(bool held) override { port_->HoldWakes(held); }
   Result<void> Register(uint64_t start, uint64_t length) override {
     return port_->Register(start, length);
   }

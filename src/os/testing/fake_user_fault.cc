@@ -260,7 +260,13 @@ void FakeUserFault::Wake(uint64_t start, uint64_t length) {
   WakeLocked(start, length);
 }
 
+void FakeUserFault::HoldWakes(bool held) {
+  MutexLock lock(mutex_);
+  wakes_held_ = held;
+}
+
 void FakeUserFault::WakeLocked(uint64_t start, uint64_t length) {
+  if (wakes_held_) return;
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     if (it->second.page < start || it->second.page >= start + length) {
       ++it;

@@ -67,6 +67,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   PortResult Zero(uint64_t destination) override UZ_EXCLUDES(mutex_);
   PortResult Poison(uint64_t destination) override UZ_EXCLUDES(mutex_);
   void Wake(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
+  void HoldWakes(bool held) override UZ_EXCLUDES(mutex_);
   Result<void> Register(uint64_t start, uint64_t length) override UZ_EXCLUDES(mutex_);
 
   bool Find(uint64_t address, MapsEntry* entry) override UZ_EXCLUDES(mutex_);
@@ -232,6 +233,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   void ForgetDiscardedWindow(uint64_t start, uint64_t length) UZ_REQUIRES(mutex_);
 
   Mutex mutex_{LockRank::kLeaf};
+  bool wakes_held_ UZ_GUARDED_BY(mutex_) = false;
   ReleasePort release_port_{*this};
   FakeMemory memory_ UZ_GUARDED_BY(mutex_);
   std::map<uint32_t, Waiter> waiters_ UZ_GUARDED_BY(mutex_);  // by thread
