@@ -114,6 +114,8 @@ namespace uzswap {
   X(fork_roots_retried, kSum,                                                                    \
     "times a fork began again because a page that the child needs had been swapped out")         \
   X(fork_roots_given_up, kSum, "forks without a page that the child needs at once")              \
+  X(fork_ranges_replaced, kSum,                                                                  \
+    "ranges that another thread used again during a fork, so that the child dropped their pages")\
   X(fork_rescues, kSum, "times a frozen engine looked after the forking thread")                 \
   X(unknown_errnos, kSum, "answers of userfaultfd that are not documented, taken as refusals")   \
   X(dropped_messages, kSum, "messages to the user that could not be shown")

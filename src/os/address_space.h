@@ -28,6 +28,8 @@ class AddressSpace {
   // See PagemapReader::Present.
   virtual Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                                  uint64_t* walked) = 0;
+  // See PagemapReader::SharedContent.
+  virtual bool SharedContent(uint64_t address) = 0;
 
  protected:
   ~AddressSpace() = default;
@@ -105,6 +107,7 @@ class LinuxAddressSpace final : public AddressSpace {
                          uint64_t* walked) override {
     return pagemap_.Present(start, end, runs, capacity, walked);
   }
+  bool SharedContent(uint64_t address) override { return pagemap_.SharedContent(address); }
   // See PagemapReader::MappedOnce. Any thread, as Present.
   [[nodiscard]] std::optional<bool> MappedOnce(uint64_t address) const {
     return pagemap_.MappedOnce(address);

@@ -11,6 +11,7 @@ class FakeSpace final : public AddressSpace {
  public:
   bool Find(uint64_t, MapsEntry*) override { return false; }
   bool FindOnward(uint64_t, MapsEntry*) override { return false; }
+  bool SharedContent(uint64_t) override { return false; }
   Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                          uint64_t* walked) override {
     if (refuse) return Error{5, "a fake scan"};

@@ -270,6 +270,22 @@ std::optional<bool> PagemapReader::MappedOnce(uint64_t address) const {
   return (entry & kMappedOnce) != 0 && (entry & kPresent) != 0;
 }
 
+// The zero page is excluded: its entry looks like one of a shared page.
+bool PagemapReader::SharedContent(uint64_t address) const {
+  abi::PagemapRegion region;
+  abi::PagemapScan scan{};
+  scan.size = sizeof(scan);
+  scan.start = RoundDownToPage(address);
+  scan.end = scan.start + kPageSize;
+  scan.vector = reinterpret_cast<uint64_t>(&region);
+  scan.vector_length = 1;
+  scan.category_inverted = abi::kPageIsPfnZero;
+  scan.category_mask = abi::kPageIsPresent | abi::kPageIsPfnZero;
+  scan.return_mask = abi::kPageIsPresent;
+  if (syscall(SYS_ioctl, file_.descriptor(), abi::kPagemapScan, &scan) != 1) return false;
+  return MappedOnce(address) == false;
+}
+
 Result<void> TaskReader::Open() {
   const Result<void> opened = file_.Open(ProgramPath("task").c_str(), NeededFile::kTasks);
   // The path is on the stack.

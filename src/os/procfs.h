@@ -136,6 +136,9 @@ class PagemapReader {
                          uint64_t* walked) const;
   // True if the page is present and no other process maps it. Nothing if the file cannot be read.
   [[nodiscard]] std::optional<bool> MappedOnce(uint64_t address) const;
+  // True if the page is present, is not the zero page, and another process maps it too. False, too,
+  // if the file cannot be read.
+  [[nodiscard]] bool SharedContent(uint64_t address) const;
 
  private:
   ProcFile file_;

@@ -243,6 +243,12 @@ TEST(ShareReader, TellsPagesOfARelativeFromOwnPages) {
   memory.data()[0] = 2;
   EXPECT_EQ(pagemap.MappedOnce(memory.start()), true) << "written: a copy";
   EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), false) << "shared";
+  EXPECT_FALSE(pagemap.SharedContent(memory.start())) << "a copy";
+  EXPECT_TRUE(pagemap.SharedContent(memory.start() + kPageSize));
+  EXPECT_FALSE(pagemap.SharedContent(memory.end() - kPageSize)) << "not present";
+  static_cast<void>(*static_cast<volatile char*>(memory.data() + (kPages - 1) * kPageSize));
+  EXPECT_EQ(pagemap.MappedOnce(memory.end() - kPageSize), false);
+  EXPECT_FALSE(pagemap.SharedContent(memory.end() - kPageSize)) << "the zero page";
   const std::optional<AnonymousSplit> shared = share.Split();
   ASSERT_TRUE(shared.has_value());
   const uint64_t size = kPages / 2 * kPageSize;

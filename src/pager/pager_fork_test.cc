@@ -197,6 +197,19 @@ TEST_P(PagerFork, AnUnmapThatIsNotReadLeavesTheChildToFindOut) {
   EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
 }
 
+// Another thread uses the addresses again before the event is read. What it has written shows the
+// child that its entries are those of the mapping before.
+TEST_P(PagerFork, AMappingUsedAgainBeforeItsUnmapIsReadIsTheNewOneInTheChild) {
+  Freeze();
+  const ChangeId replace = world_.BeginReplace(0, 40);
+  EXPECT_EQ(world_.TryWrite(1, 2, std::byte{5}), Access::kDone);
+  EXPECT_EXIT(LiveAsChild(), testing::ExitedWithCode(0), "");
+  world_.fake.NoteForked();
+  Thaw();
+  EXPECT_TRUE(world_.Finish(replace));
+  EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
+}
+
 TEST_P(PagerFork, MappingsKeptFromChildrenAreForgottenThere) {
   world_.fake.Protect(PagerWorld::At(0), 4 << kPageShift, {.kept_from_children = true});
   Freeze();
@@ -213,7 +226,7 @@ TEST_P(PagerFork, AChildThatTouchedAPageTooEarlyIsEnded) {
         world_.fake.BecomeChild();
         std::byte byte{};
         world_.fake.Load(1, PagerWorld::At(3), {&byte, 1});  // reads a zero
-        static_cast<void>(world_.BecomeChild());
+        static_cast<void>(world_.RebuildInChild());
       },
       "a forked child touched a page before uzswap could serve it");
   Thaw();

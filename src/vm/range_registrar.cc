@@ -124,7 +124,7 @@ Result<void> RangeRegistrar::RegisterInChild() {
     if (here && parts_.port->Register(start, at - start).ok()) {
       // MADV_WIPEONFORK: what the parent has stored is not the child's.
       if (entry.wiped) parts_.events->DiscardRange({start, at});
-      AbortIfTouchedEarly({start, at});
+      CheckPresentInChild({start, at});
     } else {
       // MADV_DONTFORK, or unmapped while the parent forked.
       parts_.events->ForgetRange({start, at});
@@ -132,15 +132,29 @@ Result<void> RangeRegistrar::RegisterInChild() {
   }
 }
 
-void RangeRegistrar::AbortIfTouchedEarly(AddressRange range) {
-  os::PresentWalk walk(*parts_.address_space, range.start, range.end);
+// A page that the child has faulted in is its own. A page with content that the parent maps too was
+// there at the fork. So it belongs to a mapping that replaced the known one, and whose event nobody
+// has read: a thread that unmaps sleeps until its event is read, and meanwhile another thread may
+// use the addresses again.
+void RangeRegistrar::CheckPresentInChild(AddressRange range) {
+  os::AddressSpace& space = *parts_.address_space;
+  uint64_t early = 0;
+  os::PresentWalk walk(space, range.start, range.end);
   for (os::PresentRun run; walk.Next(&run);) {
     for (uint64_t address = run.start; address < run.end; address += kPageSize) {
       if (!parts_.table->EntryOf(address).swapped_out()) continue;
-      PanicOperands(__FILE__, __LINE__,
-                    "a forked child touched a page before uzswap could serve it", address, 0);
+      if (space.SharedContent(address)) {
+        parts_.statistics->fork_ranges_replaced.Add();
+        parts_.events->DiscardRange(range);
+        MarkPresent(range);
+        return;
+      }
+      early = address;
     }
   }
+  if (early == 0) return;
+  PanicOperands(__FILE__, __LINE__, "a forked child touched a page before uzswap could serve it",
+                early, 0);
 }
 
 }  // namespace uzswap

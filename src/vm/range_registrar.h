@@ -56,14 +56,17 @@ class RangeRegistrar {
   // Is no event pending at this moment?
   [[nodiscard]] bool NothingPending();
   // In a forked child: registers what the child has of the table's ranges, and forgets the rest.
-  // Ends the process if a page that is swapped out is present: the child has read zeroes there.
+  // A page that is swapped out and present all the same has one of two causes. The page of a
+  // mapping that another thread made while the parent forked is shared with the parent: the entries
+  // describe the mapping before it, and are dropped. Otherwise the child has read zeroes there, and
+  // is ended.
   Result<void> RegisterInChild();
 
  private:
   [[nodiscard]] bool IsWhole(AddressRange range);
   bool AdoptGap(AddressRange gap);
   void MarkPresent(AddressRange range);
-  void AbortIfTouchedEarly(AddressRange range);
+  void CheckPresentInChild(AddressRange range);
 
   Parts parts_;
   os::Mapping probe_;

@@ -338,6 +338,12 @@ bool FakeUserFault::Find(uint64_t address, MapsEntry* entry) {
   return true;
 }
 
+bool FakeUserFault::SharedContent(uint64_t address) {
+  MutexLock lock(mutex_);
+  const FakePage* page = memory_.PageAt(address);
+  return page != nullptr && page->shared;
+}
+
 bool FakeUserFault::FindOnward(uint64_t address, MapsEntry* entry) {
   MutexLock lock(mutex_);
   const FakeArea* area = memory_.AreaFrom(address);

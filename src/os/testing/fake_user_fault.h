@@ -74,6 +74,7 @@ class FakeUserFault final : public UserFaultPort, public AddressSpace {
   bool FindOnward(uint64_t address, MapsEntry* entry) override UZ_EXCLUDES(mutex_);
   Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
                          uint64_t* walked) override UZ_EXCLUDES(mutex_);
+  bool SharedContent(uint64_t address) override UZ_EXCLUDES(mutex_);
 
   // A second userfaultfd over the same memory, without events.
   UserFaultPort& release_port() { return release_port_; }

@@ -436,6 +436,10 @@ bool PagerWorld::ReadEverything() {
 
 Result<void> PagerWorld::BecomeChild() {
   fake.BecomeChild();
+  return RebuildInChild();
+}
+
+Result<void> PagerWorld::RebuildInChild() {
   PagerTestPeer::ReleaseLockInChild(pager);
   ClearStatistics(statistics);  // a child counts in a slot of its own
   cache.ResetAfterFork();

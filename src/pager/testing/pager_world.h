@@ -167,6 +167,8 @@ class PagerWorld {
   PageState StateOf(uint64_t page) { return PagerTestPeer::StateOf(pager, At(page)); }
   // In the child's copy of the world, after fork(2).
   Result<void> BecomeChild();
+  // The same if the fake kernel has already become a child's.
+  Result<void> RebuildInChild();
 
   bool IsWritable(uint64_t page) {
     os::MapsEntry entry;
