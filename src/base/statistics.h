@@ -53,6 +53,7 @@ namespace uzswap {
   X(backing_live_bytes, kGauge, "bytes of the records in the backing store that are in use")     \
   X(backing_written_bytes, kSum,                                                                 \
     "bytes written to the backing store, with headers, padding and cleaning")                    \
+  X(backing_idle_bytes, kSum, "of these, records rewritten while the writer was idle")           \
   X(backing_payload_bytes, kSum, "compressed bytes of the pages written to the backing store")   \
   X(backing_requests, kSum, "write requests submitted")                                          \
   X(backing_queue_peak, kPeak, "most write requests in flight at once")                          \
@@ -64,6 +65,7 @@ namespace uzswap {
   /* The program's memory. */                                                                    \
   X(resident_bytes, kGauge, "anonymous memory as the kernel counts it, pool included")           \
   X(resident_bytes_peak, kPeak, "largest resident_bytes")                                        \
+  X(activation_us, kPeak, "longest time in microseconds to prepare for the first registration")  \
   X(adopted_bytes, kGauge, "bytes of the mappings registered with userfaultfd")                  \
   X(mappings_left, kGauge,                                                                       \
     "mappings that are not registered, because the process would have too many")                 \

@@ -42,7 +42,9 @@ uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
 
 // Nothing has been registered if it fails, so the program can go on as if we were not there.
 bool LiveReclaimPort::Activate() {
+  const uint64_t begin = NowNs();
   const Result<void> activated = parts_.paging->Activate();
+  statistics().activation_us.RaiseTo((NowNs() - begin) / 1000);
   if (!activated.ok()) parts_.notices->Refused(activated.error());
   return activated.ok();
 }

@@ -19,6 +19,7 @@ void StatisticsPublisher::Publish(const CacheCounters& cache, const WritebackCou
                                     cache.relocations_lost.Get() + cache.recompress_lost.Get() +
                                     cache.evict_gone.Get()},
       {&Statistics::backing_written_bytes, disk.bytes_written.Get()},
+      {&Statistics::backing_idle_bytes, writer.idle_bytes.Get()},
       {&Statistics::backing_payload_bytes, disk.payload_bytes.Get()},
       {&Statistics::backing_requests, disk.write_requests.Get()},
       {&Statistics::backing_reads, disk.reads.Get()},

@@ -61,6 +61,7 @@ struct WritebackOptions {
   X(objects_recompressed, "objects made denser")                                  \
   X(evicted_bytes, "compressed bytes written")                                    \
   X(moved_bytes, "compressed bytes moved")                                        \
+  X(idle_bytes, "record bytes rewritten by cleaning while idle")                  \
   X(batch_waits, "waits for a batch")                                  \
   X(blocked, "objects that could not be written: no room, budget or device")
 // clang-format on

@@ -53,7 +53,9 @@ void Writeback::CleanStore(uint32_t calls_seen) {
   // A record that was read ahead cannot be moved, and each can keep a segment in use. Nobody has
   // loaded these pages since the store became idle.
   cache_->DropReadAhead(*context_);
+  const uint64_t before = store_->counters().recopied_bytes.Get();
   cleaner_.Clean(cache_->gate(), calls_seen);
+  counters_.idle_bytes.Add(store_->counters().recopied_bytes.Get() - before);
   EndPending();
 }
 

@@ -42,8 +42,10 @@ def folder(wish: str) -> Path:
 
 
 def written_per_payload(stats: Mapping[str, object]) -> float:
+    """Without what an idle writer rewrites: how often it is idle depends on the machine's load."""
     payload = figure(stats, "backing_payload_bytes")
-    return figure(stats, "backing_written_bytes") / payload if payload else 0.0
+    steady = figure(stats, "backing_written_bytes") - figure(stats, "backing_idle_bytes")
+    return steady / payload if payload else 0.0
 
 
 def mean_request(stats: Mapping[str, object]) -> float:

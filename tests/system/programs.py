@@ -34,9 +34,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,20 +175,29 @@ def known_data(scene: Scene) -> KnownData:
     return KnownData(scene.corpus, round(100_000 * scene.size))
 
 
-def benchmark(scene: Scene) -> None:
-    done = subprocess.run(
-        [
-            *("redis-benchmark", "-s", str(scene.folder / "redis.sock"), "-q", "-c", "20"),
-            *("-n", str(round(60_000 * scene.size)), "-r", "50000", "-d", "300", "-P", "8"),
-            *("-t", "set,get,lpush,lpop,sadd,hset"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=harness.DEADLINE_S,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"redis-benchmark: {done.stdout[-300:]} {done.stderr[-300:]}")
+def benchmark(scene: Scene, client: RedisClient) -> None:
+    """Fails when the server ends: redis-benchmark itself then waits for ever, if the end of the
+    server reaches each of its connections as a failed write."""
+    command = [
+        *("redis-benchmark", "-s", str(scene.folder / "redis.sock"), "-q", "-c", "20"),
+        *("-n", str(round(60_000 * scene.size)), "-r", "50000", "-d", "300", "-P", "8"),
+        *("-t", "set,get,lpush,lpop,sadd,hset"),
+    ]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            end = os.pidfd_open(process.pid)
+            waiting = [end, client]
+            ready, _, _ = select.select(waiting, [], [], harness.DEADLINE_S)
+            os.close(end)
+            if end not in ready:
+                raise RuntimeError("the server ended" if ready else "redis-benchmark did not end")
+            if process.wait() != 0:
+                output.seek(0)
+                raise RuntimeError(f"redis-benchmark: {output.read()[-600:]!r}")
+        finally:
+            process.kill()
+            process.wait()
 
 
 def play_redis(scene: Scene) -> bytes:
@@ -194,7 +205,7 @@ def play_redis(scene: Scene) -> bytes:
     client = connect(scene.folder / "redis.sock")
     data = known_data(scene)
     data.store(client, version=1)
-    benchmark(scene)
+    benchmark(scene, client)
     data.store(client, version=2, step=3)
     digest = data.check(client, {3: 2})
     shut_down(client)
@@ -291,7 +302,8 @@ def account_error(stats: dict[str, object]) -> str | None:
 def problems_of(result: Run, reference: Run, limit: int | None) -> list[str]:
     found = []
     if result.timed_out or result.killed or result.status != 0:
-        found.append(f"{result.describe_end()}: {result.errors[-2000:]}")
+        counted = {name: figure for name, figure in result.stats.items() if figure}
+        found.append(f"{result.describe_end()}: {result.errors[-2000:]} {counted}")
     if result.output != reference.output:
         found.append(f"output {result.output[-300:]!r}, without {reference.output[-300:]!r}")
     over = harness.limit_problem(result, limit) if limit is not None else None

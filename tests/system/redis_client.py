@@ -24,6 +24,10 @@ class RedisClient:
         self._file.close()
         self._socket.close()
 
+    def fileno(self) -> int:
+        """For select: readable while no answer is expected means that the server has ended."""
+        return self._socket.fileno()
+
     def call(self, *words: str | bytes) -> Reply:
         return self.pipeline([words])[0]
 
