@@ -26,8 +26,13 @@ CodecChooser::Pick CodecChooser::PickForStore(Countdown& countdown) {
 
 bool CodecChooser::PickForLoad(CodecId codec, Countdown& countdown) {
   if (!automatic_) return false;
-  // Objects of the other codec are few, so each of their loads counts.
-  return codec != chosen().id() || countdown.loads++ % kMeasureEvery == 0;
+  ++countdown.since_other;
+  if (codec == chosen().id()) return countdown.loads++ % kMeasureEvery == 0;
+  // Usually objects of the other codec are few, and each of their loads counts. They are many when
+  // the choice has just changed, or cold objects were made denser.
+  if (countdown.since_other <= kOtherEvery) return false;
+  countdown.since_other = 0;
+  return true;
 }
 
 void CodecChooser::NoteStore(CodecId codec, uint64_t ns, uint64_t size) {

@@ -3,7 +3,7 @@
 //   one store of kExploreEvery  ──> the codec that is not chosen      sizes, ns in    ┐
 //   one store of kMeasureEvery  ──> measured                                          ├─ Figures of
 //   one load  of kMeasureEvery  ──> measured                          ns out          ┘  each codec
-//   each load of the other codec
+//   a load of the other codec, if the thread has had kOtherEvery loads since the last of these
 //
 //   Decide:   cost = (fault + in + out) / (1 - size/page)      the codec with the lower one
 //
@@ -39,16 +39,18 @@ class CodecChooser {
  public:
   static constexpr uint32_t kMeasureEvery = 32;
   static constexpr uint32_t kExploreEvery = 128;
+  static constexpr uint32_t kOtherEvery = 8;
   static constexpr uint64_t kSamplesMin = 32;  // of each figure, before a decision
   static constexpr uint64_t kGainPercent = 5;
   // Of the memory limit, for the pool: from here on there is pressure, and down to there.
   static constexpr uint64_t kPressurePercent = 50;
   static constexpr uint64_t kReliefPercent = 20;
 
-  // How far a thread is on its way to the next measurement. Zeroes at the start.
+  // How far a thread is on its way to the next measurement.
   struct Countdown {
     uint32_t stores = 0;
     uint32_t loads = 0;
+    uint32_t since_other = kOtherEvery;  // loads since one of the other codec was measured
   };
   struct Pick {
     const Codec* codec = nullptr;

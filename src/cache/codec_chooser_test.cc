@@ -55,13 +55,34 @@ TEST(CodecChooserTest, TheOtherCodecIsTriedNowAndThen) {
   }
   EXPECT_EQ(picked[CodecId::kLz4], 100u);
   EXPECT_EQ(measured, kStores / CodecChooser::kMeasureEvery + 100);
-  // Few objects are the other codec's, so each of their loads is measured.
-  uint32_t loads = 0;
-  for (uint32_t i = 0; i < 10 * CodecChooser::kMeasureEvery; ++i) {
+}
+
+// If few objects are of the other codec, each of their loads is measured.
+TEST(CodecChooserTest, LoadsOfFewObjectsOfTheOtherCodecAreAllMeasured) {
+  CodecChooser chooser;
+  chooser.InitAutomatic();
+  CodecChooser::Countdown countdown;
+  uint32_t measured = 0;
+  for (uint32_t round = 0; round < 64; ++round) {
     EXPECT_TRUE(chooser.PickForLoad(CodecId::kLz4, countdown));
-    loads += chooser.PickForLoad(CodecId::kZstd, countdown) ? 1 : 0;
+    for (uint32_t i = 0; i < CodecChooser::kOtherEvery; ++i) {
+      measured += chooser.PickForLoad(CodecId::kZstd, countdown) ? 1 : 0;
+    }
   }
-  EXPECT_EQ(loads, 10u);
+  EXPECT_EQ(measured, 64 * CodecChooser::kOtherEvery / CodecChooser::kMeasureEvery);
+}
+
+// After a change of codec most objects are of the other one.
+TEST(CodecChooserTest, LoadsOfManyObjectsOfTheOtherCodecAreMeasuredNowAndThen) {
+  CodecChooser chooser;
+  chooser.InitAutomatic();
+  CodecChooser::Countdown countdown;
+  constexpr uint32_t kLoads = 100 * (CodecChooser::kOtherEvery + 1);
+  uint32_t measured = 0;
+  for (uint32_t i = 0; i < kLoads; ++i) {
+    measured += chooser.PickForLoad(CodecId::kLz4, countdown) ? 1 : 0;
+  }
+  EXPECT_EQ(measured, 100u);
 }
 
 TEST(CodecChooserTest, TheCheaperOneIsChosen) {
