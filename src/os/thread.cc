@@ -210,10 +210,16 @@ bool PinToCallersProcessor(uint32_t thread) {
 
 void PreferThisThread() {
   constexpr int kNice = -10;
+  constexpr int kRoundRobin = SCHED_RR | SCHED_RESET_ON_FORK;
+  const sched_param lowest{.sched_priority = 1};
+  if (syscall(SYS_sched_setscheduler, 0, kRoundRobin, &lowest) == 0) return;
   syscall(SYS_setpriority, PRIO_PROCESS, 0, kNice);
 }
 
-void YieldProcessor() { syscall(SYS_sched_yield); }
+void SleepBriefly() {
+  const timespec briefly{0, 20'000};
+  syscall(SYS_nanosleep, &briefly, nullptr);
+}
 
 void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns) {
   timespec timeout{static_cast<time_t>(timeout_ns / 1000000000),

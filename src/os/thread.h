@@ -58,11 +58,16 @@ void PinToProcessor(int processor);
 // False if the kernel refuses.
 bool PinToCallersProcessor(uint32_t thread);
 
-// Asks the kernel to prefer the calling thread to the program's threads, if that is permitted. If
-// reclaim runs too late, memory usage exceeds the limit. A failure is ignored.
+// Asks the kernel to prefer the calling thread to the program's threads: the lowest real-time
+// priority, or a nice value if that is not permitted, or nothing. If reclaim runs too late, memory
+// usage exceeds the limit. Threads that it creates are not preferred. See
+// docs/decisions/0034-real-time-and-no-yield.md.
 void PreferThisThread();
 
-void YieldProcessor();
+// Sleeps for some 70 us, so that another thread can do what the caller waits for. Not sched_yield:
+// since Linux 6.18 a thread that yields gives up its time slice, and one that yields again and
+// again may wait for hundreds of milliseconds (docs/decisions/0034-real-time-and-no-yield.md).
+void SleepBriefly();
 
 // Blocks every signal in the calling thread, those of the C library included. Returns what was
 // blocked before, one bit for each signal.

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <thread>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -174,6 +177,18 @@ TEST(FutexTest, ASleepEndsByItself) {
 TEST(ClockTest, DoesNotGoBack) {
   const uint64_t first = MonotonicNanoseconds();
   EXPECT_GE(MonotonicNanoseconds(), first);
+}
+
+// The threads that it starts are ordinary ones.
+TEST(ServiceThreadTest, APreferredThreadIsRealTimeOrNice) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs CAP_SYS_NICE";
+  std::thread([] {
+    PreferThisThread();
+    const bool real_time = sched_getscheduler(0) == (SCHED_RR | SCHED_RESET_ON_FORK);
+    const int nice = getpriority(PRIO_PROCESS, static_cast<id_t>(ThreadNumber()));
+    EXPECT_TRUE(real_time || nice == -10) << "nice value " << nice;
+    std::thread([] { EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER); }).join();
+  }).join();
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ bool Pager::Adopt(AddressRange range, AddressRange pinned) {
     mutex_.Unlock();
     if (waiting) ServeWaiting();
     if (added || quiet) return added;
-    os::YieldProcessor();
+    os::SleepBriefly();
   }
   return false;
 }
