@@ -4,7 +4,8 @@
 //
 // For each dump (tools/make_dumps.py), N random pages are measured (default 12,000), and
 // dictionaries are trained from others: as the engine does, from 128 pages (--samples), and as
-// uzswap train does, from 4,096. Rows: lz4 and zstd, without a dictionary and with each. `ratio` is
+// uzswap train does, from 4,096. Rows: lz4, zstd and zstd for pages that stay (dense), without a
+// dictionary and with each. `ratio` is
 // pages over compressed bytes, `frames` is pages over the frames of zsmalloc: the overhead of the
 // pool is included, and the memory of the dictionary too. Same-filled pages are not measured. An
 // incompressible page counts as a whole frame. Times are processor time, the best of three rounds.
@@ -21,6 +22,7 @@
 
 #include "base/rng.h"
 #include "codec/codec.h"
+#include "codec/zstd_codec.h"
 #include "os/thread.h"
 #include "pool/zsmalloc_pool.h"
 #include "train/dictionary_trainer.h"
@@ -121,9 +123,9 @@ uint64_t FramesFor(const std::vector<Bytes8>& objects) {
   return frames;
 }
 
-Measured Measure(const char* codec, const Bytes8& pages, const Dictionary* dictionary) {
+Measured Measure(const Codec& codec, const Bytes8& pages, const Dictionary* dictionary) {
   CodecContext context;
-  UZ_CHECK(context.Init(*CodecByName(codec)).ok());
+  UZ_CHECK(context.Init(codec).ok());
   const size_t count = pages.size() / kPageSize;
   const auto page = [&pages](size_t i) {
     return std::span(pages).subspan(i * kPageSize, kPageSize);
@@ -159,7 +161,9 @@ Measured Measure(const char* codec, const Bytes8& pages, const Dictionary* dicti
   }
   measured.frames = FramesFor(objects);
   if (dictionary != nullptr) {
-    measured.frames += Dictionary::MemoryFor(dictionary->content().size()) / kPageSize + 1;
+    size_t memory = Dictionary::MemoryFor(dictionary->content().size());
+    if (&codec == &DenseCodec()) memory += ZstdCodec::DenseDictionaryBytes();
+    measured.frames += memory / kPageSize + 1;
   }
   return measured;
 }
@@ -174,7 +178,12 @@ void Run(const std::string& path, size_t pages, size_t few) {
       {}, Train(samples.training, few), Train(samples.training, kManySamples)};
   const size_t from[] = {0, few, kManySamples};
   double lz4_frames = 0;
-  for (const char* codec : {"lz4", "zstd"}) {
+  const struct {
+    const char* name;
+    const Codec& codec;
+  } codecs[] = {
+      {"lz4", *CodecByName("lz4")}, {"zstd", *CodecByName("zstd")}, {"dense", DenseCodec()}};
+  for (const auto& [name, codec] : codecs) {
     for (size_t i = 0; i < std::size(trained); ++i) {
       const auto digested = DigestedDictionary::Make(trained[i].content);
       UZ_CHECK(digested.ok());
@@ -182,7 +191,7 @@ void Run(const std::string& path, size_t pages, size_t few) {
       if (lz4_frames == 0) lz4_frames = static_cast<double>(got.frames);
       const std::string source = i == 0 ? "-" : std::to_string(from[i]) + " pages";
       const double per_frame = count / static_cast<double>(got.frames);
-      std::printf("  %-6s %-14s %7.2f %7.2f %7.1f %7.1f %6.1f ms  %.2f x lz4\n", codec,
+      std::printf("  %-6s %-14s %7.2f %7.2f %7.1f %7.1f %6.1f ms  %.2f x lz4\n", name,
                   source.c_str(), count * kPageSize / static_cast<double>(got.bytes), per_frame,
                   got.in_us, got.out_us, trained[i].milliseconds,
                   lz4_frames / static_cast<double>(got.frames));

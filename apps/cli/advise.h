@@ -61,8 +61,11 @@ struct PoolAdvice {
   double ratio = 0;     // effective
 };
 
+// zstd as --codec auto uses it for pages that have stayed compressed for long.
+inline constexpr const char* kDenseRow = "dense";
+
 struct CodecAdvice {
-  std::string codec;
+  std::string codec;  // lz4, zstd, kDenseRow
   bool dictionary = false;
   uint64_t same_filled = 0;
   uint64_t incompressible = 0;

@@ -148,9 +148,13 @@ void BringBack(Pages pages, const Coding& coding, const Store& store, CodecAdvic
   advice.out_ns = static_cast<double>(total) / count;
 }
 
+const Codec& CodecOfRow(std::string_view name) {
+  return name == kDenseRow ? DenseCodec() : *CodecByName(name);
+}
+
 OrRefusal<CodecAdvice> MeasureCodec(Pages pages, const char* name, const Dictionary* dictionary) {
   CodecContext context;
-  const Result<void> ready = context.Init(*CodecByName(name));
+  const Result<void> ready = context.Init(CodecOfRow(name));
   if (!ready.ok()) return NoMemory(ready.error());
   Stores stores;
   stores.push_back(MakeStore<ZsmallocPool>("zsmalloc", CountOf(pages), ZsmallocOptions{}));
@@ -212,7 +216,7 @@ OrRefusal<Advice> Measure(const PageSample& sample) {
   const Prepared prepared = Prepare(sample, advice.dictionary);
   advice.pages_measured = CountOf(prepared.pages);
   const Dictionary* const dictionary = prepared.dictionary.get();
-  for (const char* name : {"lz4", "zstd"}) {
+  for (const char* name : {"lz4", "zstd", kDenseRow}) {
     for (const bool with : {false, true}) {
       if (with && dictionary == nullptr) continue;
       OrRefusal<CodecAdvice> one = MeasureCodec(prepared.pages, name, with ? dictionary : nullptr);

@@ -54,6 +54,7 @@ std::string Rows(const Advice& advice) {
   text +=
       "\n  pool: the frames it takes, with a whole frame for each incompressible page;\n"
       "  ratio: pages over frames; us: mean processor time for one page;\n"
+      "  dense: zstd with more effort, which --codec auto uses for pages that stay compressed;\n"
       "  16K units: four neighbouring pages as one, the ratio without a pool; us out for the "
       "unit.\n";
   return text;

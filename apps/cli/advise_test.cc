@@ -40,7 +40,7 @@ TEST(AdviseTest, CountsWhatIsInTheFile) {
   const Folder folder;
   const Advice advice = Advise(folder.File("known.pages", KnownPages()));
   EXPECT_EQ(advice.pages_sampled, 40u);
-  ASSERT_EQ(advice.codecs.size(), 2u);
+  ASSERT_EQ(advice.codecs.size(), 3u);
   for (const CodecAdvice& codec : advice.codecs) {
     EXPECT_EQ(codec.same_filled, 10u);
     EXPECT_EQ(codec.incompressible, 10u);
@@ -92,9 +92,10 @@ TEST(AdviseTest, ADictionaryIsMeasuredOnOtherPages) {
   EXPECT_EQ(advice.dictionary.training_pages, 100u);
   EXPECT_GT(advice.dictionary.bytes, 0u);
   EXPECT_GT(advice.dictionary.memory_bytes, advice.dictionary.bytes);
-  ASSERT_EQ(advice.codecs.size(), 4u);
-  for (size_t i = 0; i < 4; ++i) {
-    EXPECT_EQ(advice.codecs[i].codec, i < 2 ? "lz4" : "zstd");
+  constexpr const char* kRows[] = {"lz4", "zstd", kDenseRow};
+  ASSERT_EQ(advice.codecs.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(advice.codecs[i].codec, kRows[i / 2]);
     EXPECT_EQ(advice.codecs[i].dictionary, i % 2 == 1);
     EXPECT_EQ(advice.codecs[i].incompressible, 100u) << "no page of text is measured";
   }

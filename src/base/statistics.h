@@ -40,6 +40,7 @@ namespace uzswap {
   X(reject_compress_poor, kSum, "pages that stayed resident because they do not compress")       \
   X(reject_alloc_fail, kSum, "pages that stayed resident because the pool had no free frame")    \
   X(recompressed_pages, kSum, "old pages compressed again with a stronger codec")                \
+  X(densified_pages, kSum, "of these, while no other thread wanted the processor")               \
   X(codec_changes, kSum, "times stores changed from one codec to the other")                       \
   X(dictionary_pages, kGauge, "stored pages that need a dictionary")                             \
   X(dictionary_bytes, kGauge, "memory of the dictionaries")                                      \

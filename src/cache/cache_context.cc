@@ -35,8 +35,8 @@ CacheContext::~CacheContext() {
 
 Result<void> CacheContext::Init(CompressedCache& cache) {
   UZ_CHECK(cache_ == nullptr);
-  if (Result<void> done = lz4_.Init(*CodecById(CodecId::kLz4)); !done.ok()) return done;
-  if (Result<void> done = zstd_.Init(*CodecById(CodecId::kZstd)); !done.ok()) return done;
+  if (Result<void> done = codecs_[0].Init(*CodecById(CodecId::kLz4)); !done.ok()) return done;
+  if (Result<void> done = codecs_[1].Init(*CodecById(CodecId::kZstd)); !done.ok()) return done;
   if (Result<void> done = read_.Init(); !done.ok()) return done;
   Result<os::Mapping> memory = os::Mapping::Create(Bytes(2 * kPageSize), "cache context");
   if (!memory.ok()) return memory.error();
@@ -48,7 +48,13 @@ Result<void> CacheContext::Init(CompressedCache& cache) {
   return {};
 }
 
-CodecContext& CacheContext::codec(CodecId id) { return id == CodecId::kZstd ? zstd_ : lz4_; }
+Result<void> CacheContext::PrepareDense() { return codecs_[2].Init(DenseCodec()); }
+
+CodecContext& CacheContext::codec(CodecId id) { return codecs_[id == CodecId::kZstd ? 1 : 0]; }
+
+CodecContext& CacheContext::compressor(const Codec& codec) {
+  return &codec == &DenseCodec() ? codecs_[2] : this->codec(codec.id());
+}
 
 CacheContexts::~CacheContexts() {
   MutexLock lock(mutex_);

@@ -1,6 +1,6 @@
 // CacheContext: what one thread needs to work with a CompressedCache, and what it counted.
 //
-//   | codec workspaces: lz4, zstd | read window | object 4 KiB | page 4 KiB | counters |
+//   | codec workspaces: lz4, zstd, dense | read window | object 4 KiB | page 4 KiB | counters |
 //
 // One for each thread, passed to every call. Each thread counts in its own context, so that threads
 // do not share cache lines of counters.
@@ -35,6 +35,9 @@ class CacheContext {
   // Once. The cache must be initialised.
   Result<void> Init(CompressedCache& cache);
 
+  // Once, before Recompress with DenseCodec(). Fails with the errno of mmap.
+  Result<void> PrepareDense();
+
   [[nodiscard]] CacheCounters& counters() { return counters_; }
   // The errno of the last load that failed, 0 if its content was damaged.
   [[nodiscard]] int last_error() const { return last_error_; }
@@ -51,11 +54,11 @@ class CacheContext {
 
   // Requires: `id` names a codec.
   [[nodiscard]] CodecContext& codec(CodecId id);
+  [[nodiscard]] CodecContext& compressor(const Codec& codec);
 
   CompressedCache* cache_ = nullptr;
   ListLink link_;
-  CodecContext lz4_;
-  CodecContext zstd_;
+  CodecContext codecs_[3];  // lz4, zstd, dense
   ReadContext read_;
   os::Mapping memory_;
   std::span<std::byte> object_;  // room for the compressed bytes of one page

@@ -190,6 +190,32 @@ TEST(CacheRecompressTest, MovesObjectsToTheCurrentDictionary) {
   fixture.cache.Audit();
 }
 
+// Fast zstd, then dense zstd with the same dictionary. What is dense is left alone.
+TEST(CacheRecompressTest, StayingObjectsBecomeDense) {
+  FixtureOptions options;
+  options.codec = "zstd";
+  options.zsmalloc = true;
+  CacheFixture fixture(options);
+  fixture.Attach();
+  ASSERT_TRUE(fixture.context.PrepareDense().ok());
+  ASSERT_EQ(fixture.dictionaries.Install(SampleDictionary(PageKind::kText, 1)),
+            InstallOutcome::kInstalled);
+  ASSERT_EQ(fixture.Put(1, kText), StoreOutcome::kStored);
+  const DictionarySlot old = fixture.dictionaries.current();
+  const auto densify = [&fixture] {
+    return fixture.cache.Recompress(fixture.context, fixture.Candidate(1), DenseCodec());
+  };
+  ASSERT_EQ(densify(), RecompressOutcome::kMadeDenser);
+  EXPECT_TRUE(fixture.Is(1, kText));
+  EXPECT_EQ(fixture.dictionaries.ReferencesOf(old), 1u);
+  EXPECT_EQ(densify(), RecompressOutcome::kKept) << "it is dense";
+  EXPECT_EQ(fixture.cache.Recompress(fixture.context, fixture.Candidate(1), *CodecByName("zstd")),
+            RecompressOutcome::kKept)
+      << "fast zstd is not tried on dense objects";
+  EXPECT_TRUE(fixture.Is(1, kText));
+  fixture.cache.Audit();
+}
+
 TEST(CacheRecompressTest, AnUncompressedPageIsCountedOut) {
   FixtureOptions options;
   options.zsmalloc = true;

@@ -116,6 +116,11 @@ bool RecompressOperation::Begin() {
     context_.counters_.recompress_lost.Add();
     return false;
   }
+  const bool same = word_.codec() == codec_.id() &&
+                    word_.dictionary() == cache_.content_.dictionaries().current() &&
+                    (word_.dense() || !dense_);
+  needless_ = word_.tried() || same;
+  if (needless_) return true;
   const PinnedObject pin = cache_.content_.pool().Pin(word_.handle());
   size_ = pin.size();
   pin.CopyTo(context_.object_);
@@ -125,9 +130,7 @@ bool RecompressOperation::Begin() {
 }
 
 void RecompressOperation::Work() {
-  DictionarySet& dictionaries = cache_.content_.dictionaries();
-  const bool same = word_.codec() == codec_.id() && word_.dictionary() == dictionaries.current();
-  if (word_.tried() || same || size_ <= sizeof(uint64_t)) return;
+  if (needless_ || size_ <= sizeof(uint64_t)) return;
   const PageBytes page(context_.page_.data(), kPageSize);
   const ObjectView old = {context_.object_.first(size_), {}};
   const LoadOutcome loaded =
@@ -140,18 +143,23 @@ void RecompressOperation::Make(PageBytes page, size_t footprint) {
   DictionarySet& dictionaries = cache_.content_.dictionaries();
   const AcquiredDictionary use = dictionaries.Acquire();
   const CompressOutcome made =
-      context_.codec(codec_.id()).Compress(page, context_.object_.first(size_ - 1), use.dictionary);
+      context_.compressor(codec_).Compress(page, context_.object_.first(size_ - 1), use.dictionary);
   // A smaller object in the same size class would free nothing.
   if (made.kind == CompressKind::kCompressed && pool.FootprintOf(made.size) < footprint) {
     const AllocateResult stored =
         pool.Store(context_.object_.first(made.size), candidate_.owner_key);
     no_space_ = !stored.ok();
     if (stored.ok()) made_ = EntryWord::Pooled(stored.handle, codec_.id(), use.slot);
+    if (stored.ok() && dense_) made_ = made_.WithDense();
   }
   if (made_.empty()) dictionaries.Release(use.slot);
 }
 
 RecompressOutcome RecompressOperation::Finish() {
+  if (needless_) {
+    context_.counters_.recompress_kept.Add();
+    return RecompressOutcome::kKept;
+  }
   const EntryKey key = EntryKey::FromRaw(candidate_.owner_key);
   const EntryWord made = made_;
   made_ = EntryWord();

@@ -6,7 +6,7 @@
 //   +------+--------------------------------------------------------+
 //    Empty       0
 //    SameFilled  form:4 | value:56              the page repeats one pattern
-//    Pooled      dictionary:4 tried:1 referenced:1 codec:4 handle:48       an object in the pool
+//    Pooled      dense:1 dictionary:4 tried:1 referenced:1 codec:4 handle:48    in the pool
 //    Writing     the same                       and being written to the backing store
 //    OnDisk      dictionary:4 | place:54        on the backing store only
 //
@@ -93,6 +93,7 @@ class EntryWord {
   }
   [[nodiscard]] constexpr bool referenced() const { return (raw_ & kReferenced) != 0; }
   [[nodiscard]] constexpr bool tried() const { return (raw_ & kTried) != 0; }
+  [[nodiscard]] constexpr bool dense() const { return (raw_ & kDense) != 0; }
   // Requires: kOnDisk.
   [[nodiscard]] constexpr DiskPlace place() const {
     return DiskPlace::FromRaw(raw_ & ((uint64_t{1} << kDictionaryShift) - 1));
@@ -117,6 +118,8 @@ class EntryWord {
   }
   // Recompression was tried and gained nothing; it is not tried again.
   [[nodiscard]] constexpr EntryWord WithTried() const { return FromRaw(raw_ | kTried); }
+  // DenseCodec() made the object.
+  [[nodiscard]] constexpr EntryWord WithDense() const { return FromRaw(raw_ | kDense); }
 
   friend constexpr bool operator==(EntryWord, EntryWord) = default;
 
@@ -127,8 +130,9 @@ class EntryWord {
   static constexpr uint64_t kReferenced = uint64_t{1} << 52;
   static constexpr uint64_t kTried = uint64_t{1} << 53;
   static constexpr int kDictionaryShift = 54;
+  static constexpr uint64_t kDense = uint64_t{1} << 58;
   static_assert(DiskPlace::kBits <= kDictionaryShift && kCodecShift + 4 == 52);
-  static_assert(DictionarySet::kSlots == 15 && kDictionaryShift + 4 <= kKindShift);
+  static_assert(DictionarySet::kSlots == 15 && kDictionaryShift + 4 == 58 && 58 < kKindShift);
 
   constexpr EntryWord(EntryKind kind, uint64_t payload)
       : raw_(uint64_t{static_cast<uint8_t>(kind)} << kKindShift | payload) {}

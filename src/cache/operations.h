@@ -114,7 +114,11 @@ class RecompressOperation {
  public:
   RecompressOperation(CompressedCache& cache, CacheContext& context, const ObjectInfo& candidate,
                       const Codec& codec)
-      : cache_(cache), context_(context), candidate_(candidate), codec_(codec) {}
+      : cache_(cache),
+        context_(context),
+        candidate_(candidate),
+        codec_(codec),
+        dense_(&codec == &DenseCodec()) {}
   ~RecompressOperation() { UZ_CHECK(made_.empty()); }
 
   bool Begin();
@@ -126,9 +130,11 @@ class RecompressOperation {
   CacheContext& context_;
   ObjectInfo candidate_;
   const Codec& codec_;
+  const bool dense_;
   // Compresses `page` into an object with a smaller footprint than `footprint`, and stores it.
   void Make(PageBytes page, size_t footprint);
 
+  bool needless_ = false;  // nothing would change: Begin took nothing
   EntryWord word_;  // after Begin: with a reference to its dictionary that is not the entry's
   size_t size_ = 0;
   EntryWord made_;  // the new content, with its own reference; empty if there is none

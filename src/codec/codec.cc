@@ -13,7 +13,8 @@ namespace {
 constexpr size_t kWord = sizeof(uint64_t);
 
 constinit const Lz4Codec kLz4;
-constinit const ZstdCodec kZstd(kZstdDefaultLevel);
+constinit const ZstdCodec kZstd(ZstdEffort::kFast);
+constinit const ZstdCodec kDenseZstd(ZstdEffort::kDense);
 
 uint64_t WordAt(std::span<const std::byte> page, size_t offset) {
   uint64_t word = 0;
@@ -41,6 +42,8 @@ const Codec* CodecById(CodecId id) {
   if (id == kZstd.id()) return &kZstd;
   return nullptr;
 }
+
+const Codec& DenseCodec() { return kDenseZstd; }
 
 bool IsSameFilled(std::span<const std::byte> page, uint64_t* pattern) {
   UZ_DCHECK(page.size() >= kWord && page.size() % kWord == 0);

@@ -93,6 +93,10 @@ const Codec* CodecByName(std::string_view name);
 // The codec with this id; nullptr for kNone and unknown values.
 const Codec* CodecById(CodecId id);
 
+// zstd with more effort, for pages that have stayed compressed for long. The same id: its objects
+// are zstd's.
+const Codec& DenseCodec();
+
 // The workspace of one thread for one codec. Used by one thread at a time.
 class CodecContext {
  public:

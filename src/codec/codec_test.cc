@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "base/testing/heap_watch.h"
 #include "base/testing/page_corpus.h"
+#include "codec/testing/codec_names.h"
 
 namespace uzswap {
 namespace {
@@ -22,11 +23,7 @@ Unit MakeUnit(PageKind kind, uint64_t seed, size_t size = kPageSize) {
 
 class CodecTest : public testing::TestWithParam<const char*> {
  protected:
-  void SetUp() override {
-    const Codec* codec = CodecByName(GetParam());
-    ASSERT_NE(codec, nullptr);
-    ASSERT_TRUE(context_.Init(*codec).ok());
-  }
+  void SetUp() override { ASSERT_TRUE(context_.Init(CodecToTest(GetParam())).ok()); }
   // Compresses a page that must be compressible, and returns the object.
   Unit Compressed(const Unit& page) {
     Unit out(page.size());
@@ -198,7 +195,7 @@ TEST_P(CodecTest, AsksNobodyForMemory) {
   EXPECT_EQ(result, DecompressOutcome::kOk);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CodecTest, testing::Values("lz4", "zstd"),
+INSTANTIATE_TEST_SUITE_P(All, CodecTest, testing::ValuesIn(kCodecNames),
                          [](const auto& each) { return std::string(each.param); });
 
 TEST(SameFilledTest, AFilledPageIsFoundAgain) {

@@ -53,6 +53,7 @@ bool Dictionary::Digest(std::span<const std::byte> content, std::span<std::byte>
   lz4_ = lz4;
   zstd_compressor_ = compressor;
   zstd_decoder_ = decoder;
+  hash_ = XXH3_64bits(copy.data(), copy.size());
   version_ = DictionaryVersionOf(copy);
   return true;
 }

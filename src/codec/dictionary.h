@@ -45,6 +45,8 @@ class Dictionary {
   [[nodiscard]] bool empty() const { return content_.empty(); }
   // 0 if it is empty.
   [[nodiscard]] uint32_t version() const { return version_; }
+  // Of the content (XXH3), all 64 bits.
+  [[nodiscard]] uint64_t hash() const { return hash_; }
   [[nodiscard]] std::span<const std::byte> content() const { return content_; }
 
   // --- For the codecs ---
@@ -57,6 +59,7 @@ class Dictionary {
   const void* lz4_ = nullptr;
   const void* zstd_compressor_ = nullptr;
   const void* zstd_decoder_ = nullptr;
+  uint64_t hash_ = 0;
   uint32_t version_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include "base/testing/heap_watch.h"
 #include "base/testing/page_corpus.h"
 #include "codec/codec.h"
+#include "codec/testing/codec_names.h"
 #include "codec/testing/sample_dictionary.h"
 #include "os/mapping.h"
 
@@ -37,7 +38,7 @@ class Digested {
 
 class DictionaryCodecTest : public testing::TestWithParam<const char*> {
  protected:
-  void SetUp() override { ASSERT_TRUE(context_.Init(*CodecByName(GetParam())).ok()); }
+  void SetUp() override { ASSERT_TRUE(context_.Init(CodecToTest(GetParam())).ok()); }
 
   size_t SizeOf(const Unit& page, const Dictionary* dictionary) {
     Unit out(page.size());
@@ -168,8 +169,60 @@ TEST_P(DictionaryCodecTest, AsksNobodyForMemory) {
   EXPECT_EQ(result, DecompressOutcome::kOk);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, DictionaryCodecTest, testing::Values("lz4", "zstd"),
+INSTANTIATE_TEST_SUITE_P(All, DictionaryCodecTest, testing::ValuesIn(kCodecNames),
                          [](const auto& each) { return std::string(each.param); });
+
+// The efforts share a format, and each dictionary's content.
+TEST(DenseCodecTest, ItsObjectsAreSmallerAndAreZstds) {
+  CodecContext fast;
+  CodecContext dense;
+  ASSERT_TRUE(fast.Init(*CodecByName("zstd")).ok());
+  ASSERT_TRUE(dense.Init(DenseCodec()).ok());
+  EXPECT_EQ(DenseCodec().id(), CodecId::kZstd);
+  for (const PageKind kind : {PageKind::kText, PageKind::kPointers}) {
+    const Digested dictionary(SampleDictionary(kind, 8, kDictionaryBytesDefault));
+    ASSERT_TRUE(dictionary.good());
+    for (const Dictionary* const use :
+         {static_cast<const Dictionary*>(nullptr), &dictionary.get()}) {
+      size_t fast_bytes = 0;
+      size_t dense_bytes = 0;
+      for (uint64_t seed = 3000; seed < 3050; ++seed) {
+        const Unit page = MakePage(kind, seed);
+        Unit object(kPageSize);
+        fast_bytes += fast.Compress(page, object, use).size;
+        const CompressOutcome made = dense.Compress(page, object, use);
+        ASSERT_EQ(made.kind, CompressKind::kCompressed);
+        dense_bytes += made.size;
+        object.resize(made.size);
+        Unit back(kPageSize);
+        ASSERT_EQ(fast.Decompress({object, {}}, back, use), DecompressOutcome::kOk);
+        ASSERT_EQ(back, page);
+      }
+      EXPECT_LT(dense_bytes, fast_bytes) << PageKindName(kind) << (use != nullptr ? " with" : "");
+    }
+  }
+}
+
+// Its tables of a dictionary are made anew when a slot of memory has another one.
+TEST(DenseCodecTest, ADictionaryThatReplacesAnotherInItsMemory) {
+  CodecContext context;
+  ASSERT_TRUE(context.Init(DenseCodec()).ok());
+  const size_t room = Dictionary::MemoryFor(kDictionaryBytesMax);
+  const os::Mapping memory = os::Mapping::Create(Bytes(room), "test").value();
+  const Unit page = MakePage(PageKind::kText, 9);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Dictionary dictionary;
+    ASSERT_TRUE(
+        dictionary.Digest(SampleDictionary(PageKind::kText, seed), {memory.data(), memory.size()}));
+    Unit object(kPageSize);
+    const CompressOutcome made = context.Compress(page, object, &dictionary);
+    ASSERT_EQ(made.kind, CompressKind::kCompressed);
+    object.resize(made.size);
+    Unit back(kPageSize);
+    ASSERT_EQ(context.Decompress({object, {}}, back, &dictionary), DecompressOutcome::kOk);
+    ASSERT_EQ(back, page) << seed;
+  }
+}
 
 TEST(DictionaryTest, EqualContentHasEqualVersion) {
   const Unit one = SampleDictionary(PageKind::kText, 1);

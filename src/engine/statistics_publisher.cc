@@ -15,6 +15,7 @@ void StatisticsPublisher::Publish(const CacheCounters& cache, const WritebackCou
       {&Statistics::objects_evicted, writer.objects_evicted.Get()},
       {&Statistics::objects_moved, writer.objects_moved.Get()},
       {&Statistics::recompressed_pages, cache.recompressed.Get()},
+      {&Statistics::densified_pages, writer.objects_densified.Get()},
       {&Statistics::lost_races, cache.load_retries.Get() + cache.writes_lost.Get() +
                                     cache.relocations_lost.Get() + cache.recompress_lost.Get() +
                                     cache.evict_gone.Get()},

@@ -41,7 +41,7 @@ class StatisticsPublisher {
   void ForgetInChild() { forget_ = true; }
 
  private:
-  static constexpr int kSums = 13;
+  static constexpr int kSums = 14;
 
   uint64_t published_[kSums] = {};
   uint64_t pool_published_ns_ = 0;

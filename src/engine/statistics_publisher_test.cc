@@ -34,6 +34,7 @@ TEST_F(StatisticsPublisherTest, EachSumComesFromItsCounters) {
       {"recompress_lost", &cache_.recompress_lost, &Statistics::lost_races},
       {"evict_gone", &cache_.evict_gone, &Statistics::lost_races},
       {"bytes_written", &file_.bytes_written, &Statistics::backing_written_bytes},
+      {"objects_densified", &writer_.objects_densified, &Statistics::densified_pages},
       {"idle_bytes", &writer_.idle_bytes, &Statistics::backing_idle_bytes},
       {"payload_bytes", &file_.payload_bytes, &Statistics::backing_payload_bytes},
       {"write_requests", &file_.write_requests, &Statistics::backing_requests},

@@ -73,9 +73,11 @@ Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
   WritebackOptions writeback_options;
   // Where writing is impossible or limited, processor time is spent to hold more in memory. With a
   // choice of codecs always: cold objects become denser before they are written.
-  const bool saves_writes = options.codec == CodecMode::kAuto || backing() == nullptr ||
-                            options.backing.write_limit != Bytes(0);
-  if (saves_writes && options.codec != CodecMode::kZstd) {
+  const bool saves_writes = backing() == nullptr || options.backing.write_limit != Bytes(0);
+  if (options.codec == CodecMode::kAuto) {
+    writeback_options.recompress_with = &DenseCodec();
+    writeback_options.densify_when_idle = true;
+  } else if (saves_writes && options.codec == CodecMode::kLz4) {
     writeback_options.recompress_with = CodecById(CodecId::kZstd);
   }
   return writeback_.Init(cache_, writer_context_, backing(), writeback_options);

@@ -274,7 +274,7 @@ TEST(CacheModelTest, NothingIsLostOrMixedUp) {
     options.encrypt = recompress;
     options.zsmalloc = recompress;
     WritebackOptions writing;
-    if (recompress) writing.recompress_with = CodecByName("zstd");
+    if (recompress) writing.recompress_with = &DenseCodec();
     ModelRun run(options, writing);
     run.Run(operations / 2, seed);
   }

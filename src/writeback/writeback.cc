@@ -7,6 +7,9 @@ Writeback::~Writeback() { UZ_CHECK_EQ(pending_.count(), 0u); }
 Result<void> Writeback::Init(CompressedCache& cache, CacheContext& context, BackingStore* store,
                              const WritebackOptions& options) {
   if (Result<void> done = pending_.Init(); !done.ok()) return done;
+  if (options.recompress_with == &DenseCodec()) {
+    if (Result<void> done = context.PrepareDense(); !done.ok()) return done;
+  }
   cache.SetWriterContext(context);
   if (store != nullptr) cache.AttachStore(*store);
   cache_ = &cache;
@@ -15,6 +18,7 @@ Result<void> Writeback::Init(CompressedCache& cache, CacheContext& context, Back
   options_ = options;
   cleaner_.Init(store, options.clean_below_permille, options.keep_empty_segments);
   control_.Init(cache.gate());
+  if (options.densify_when_idle) densifier_.Init(cache, context, *options.recompress_with);
   return {};
 }
 

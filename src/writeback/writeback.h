@@ -24,8 +24,8 @@
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
 //
-// Size: 26 methods, because the steps of the writer are separate calls for tests that interleave
-// them.
+// Size: 13 members and 27 methods, because the steps of the writer are separate calls for tests
+// that interleave them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
 
@@ -34,6 +34,7 @@
 
 #include "base/counter.h"
 #include "cache/compressed_cache.h"
+#include "writeback/idle_densifier.h"
 #include "writeback/pending_units.h"
 #include "writeback/store_cleaner.h"
 #include "writeback/writer_control.h"
@@ -47,8 +48,11 @@ struct WritebackOptions {
   // A segment less live than this is cleaned while writing: at most 1.14 bytes written per byte.
   uint32_t clean_below_permille = 120;
   uint32_t keep_empty_segments = 4;
-  // The store is cleaned when the gate has not been called for this long.
+  // When the gate has not been called for this long, the store is cleaned.
   uint64_t idle_ns = 1'000'000'000;
+  // Then, too: objects are recompressed by time that no other thread wants. Requires:
+  // recompress_with.
+  bool densify_when_idle = false;
 };
 
 // clang-format off
@@ -58,7 +62,9 @@ struct WritebackOptions {
   X(frames_freed, "frames that came free")                                        \
   X(objects_evicted, "objects written to empty them")                             \
   X(objects_moved, "objects moved to other frames")                               \
-  X(objects_recompressed, "objects made denser")                                  \
+  X(objects_recompressed, "objects made denser before they would have been written")  \
+  X(objects_densified, "objects made denser while idle")                          \
+  X(densify_yields, "times that ended because another thread wanted the processor")   \
   X(evicted_bytes, "compressed bytes written")                                    \
   X(moved_bytes, "compressed bytes moved")                                        \
   X(idle_bytes, "record bytes rewritten by cleaning while idle")                  \
@@ -98,7 +104,8 @@ class Writeback {
   void Drain();
 
   // The writer's thread: shrinks to the gate's opening level whenever called, until Stop. After
-  // idle_ns without a call it cleans the store. `now_ns` is the clock of the wear limit.
+  // idle_ns without a call it makes objects denser, or cleans the store. `now_ns` is the clock of
+  // the wear limit.
   void Run(uint64_t (*now_ns)());
   void Stop() { control_.Stop(); }
   // Any other thread, one at a time. When Pause returns, nothing is in flight and Run holds still
@@ -134,7 +141,8 @@ class Writeback {
   bool StepUntil(uint64_t bytes);
   // False if the pool grew as fast as it was emptied: the caller tries again at once.
   bool ShrinkToGate();
-  // Cleans until the gate has been called more often than `calls_seen`.
+  // These work until the gate has been called more often than `calls_seen`.
+  void Densify(uint32_t calls_seen);
   void CleanStore(uint32_t calls_seen);
   ObjectFate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   ObjectFate Write(const ObjectInfo& object, bool may_wait);
@@ -152,6 +160,7 @@ class Writeback {
   WritebackOptions options_;
   PendingUnits pending_;
   StoreCleaner cleaner_;
+  IdleDensifier densifier_;
   WriterControl control_;
   std::atomic<uint64_t> asked_{UINT64_MAX};  // orders nothing
   std::atomic<bool> shrinking_{false};       // hints to others; order nothing

@@ -14,8 +14,9 @@ void Writeback::Run(uint64_t (*now_ns)()) {
     if (stuck()) {
       // Stores that are refused keep calling, but nothing can be written for them.
       control_.Rest(kRetryNs);
-    } else if (!gate.AwaitCall(seen, options_.idle_ns) && cleaner_.IsWorthwhile()) {
-      CleanStore(seen);
+    } else if (!gate.AwaitCall(seen, options_.idle_ns)) {
+      if (densifier_.IsWorthwhile()) Densify(seen);
+      if (cleaner_.IsWorthwhile()) CleanStore(seen);
     }
   }
   Drain();
@@ -47,6 +48,13 @@ bool Writeback::ShrinkToGate() {
   const uint64_t level = cache_->pool().Snapshot().frame_bytes();
   if (level <= gate.reopen_level()) static_cast<void>(gate.Observe(level));
   return true;
+}
+
+void Writeback::Densify(uint32_t calls_seen) {
+  const IdleDensifier::Work work = densifier_.Densify(cache_->gate(), calls_seen);
+  counters_.objects_densified.Add(work.objects);
+  counters_.densify_yields.Add(work.yielded ? 1 : 0);
+  counters_.frames_freed.Add(work.frames_freed);
 }
 
 void Writeback::CleanStore(uint32_t calls_seen) {
