@@ -83,7 +83,7 @@ void Engine::Wire() {
 void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   engine->watch_.Open();
-  os::PreferThisThread();
+  os::SetUrgency(os::Urgency::kReclaim);
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
     // Or the program has ended already.

@@ -34,6 +34,7 @@ void Learning::Start() {
 
 void Learning::ThreadMain(void* self) {
   auto* learning = static_cast<Learning*>(self);
+  os::SetUrgency(os::Urgency::kOrdinary);
   constexpr uint64_t kForeverNs = 3'600'000'000'000;
   while (true) {
     const uint32_t due = learning->due_.exchange(0, std::memory_order_acquire);

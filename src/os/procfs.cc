@@ -230,6 +230,14 @@ bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry) {
   return true;
 }
 
+namespace {
+
+// Bits of an entry: Documentation/admin-guide/mm/pagemap.rst.
+constexpr uint64_t kMappedOnce = uint64_t{1} << 56;
+constexpr uint64_t kPresent = uint64_t{1} << 63;
+
+}  // namespace
+
 Result<void> PagemapReader::Open() {
   Result<void> opened = file_.Open("/proc/self/pagemap", NeededFile::kPagemap);
   if (!opened.ok()) return opened;
@@ -259,15 +267,18 @@ Result<size_t> PagemapReader::Present(uint64_t start, uint64_t end, PresentRun* 
   return static_cast<size_t>(got);
 }
 
-// Bits of an entry: Documentation/admin-guide/mm/pagemap.rst.
-std::optional<bool> PagemapReader::MappedOnce(uint64_t address) const {
-  constexpr uint64_t kMappedOnce = uint64_t{1} << 56;
-  constexpr uint64_t kPresent = uint64_t{1} << 63;
+std::optional<uint64_t> PagemapReader::EntryOf(uint64_t address) const {
   uint64_t entry = 0;
   const auto at = static_cast<long>((address >> kPageShift) * sizeof(entry));
   const long got = syscall(SYS_pread64, file_.descriptor(), &entry, sizeof(entry), at);
   if (got != sizeof(entry)) return {};
-  return (entry & kMappedOnce) != 0 && (entry & kPresent) != 0;
+  return entry;
+}
+
+std::optional<bool> PagemapReader::MappedOnce(uint64_t address) const {
+  const std::optional<uint64_t> entry = EntryOf(address);
+  if (!entry) return {};
+  return (*entry & kMappedOnce) != 0 && (*entry & kPresent) != 0;
 }
 
 // The zero page is excluded: its entry looks like one of a shared page.
@@ -283,7 +294,8 @@ bool PagemapReader::SharedContent(uint64_t address) const {
   scan.category_mask = abi::kPageIsPresent | abi::kPageIsPfnZero;
   scan.return_mask = abi::kPageIsPresent;
   if (syscall(SYS_ioctl, file_.descriptor(), abi::kPagemapScan, &scan) != 1) return false;
-  return MappedOnce(address) == false;
+  const uint64_t entry = EntryOf(address).value_or(0);
+  return (entry & kPresent) != 0 && (entry & kMappedOnce) == 0;
 }
 
 Result<void> TaskReader::Open() {

@@ -141,6 +141,8 @@ class PagemapReader {
   [[nodiscard]] bool SharedContent(uint64_t address) const;
 
  private:
+  [[nodiscard]] std::optional<uint64_t> EntryOf(uint64_t address) const;
+
   ProcFile file_;
 };
 

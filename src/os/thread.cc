@@ -24,6 +24,21 @@
 namespace uzswap::os {
 namespace {
 
+// Of the thread that first asked, which the program's thread created. Written by the daemon before
+// it creates a thread.
+constexpr int kNiceUnknown = 100;
+int g_program_nice = kNiceUnknown;
+
+// With a limit, the kernel ends a process whose real-time thread computes for long.
+bool MayBeRealTime() {
+  struct {
+    uint64_t soft, hard;
+  } limit{};
+  constexpr int kLimitOfRealTime = 15;  // RLIMIT_RTTIME
+  if (syscall(SYS_prlimit64, 0, kLimitOfRealTime, nullptr, &limit) != 0) return false;
+  return limit.soft == ~uint64_t{0};
+}
+
 constexpr size_t kStackBytes = 256 << 10;
 // The process between the program and a sibling runs at the lower end of the sibling's stack.
 constexpr size_t kParentStackBytes = 64 << 10;
@@ -208,12 +223,28 @@ bool PinToCallersProcessor(uint32_t thread) {
   return Pin(thread, static_cast<int>(processor));
 }
 
-void PreferThisThread() {
-  constexpr int kNice = -10;
-  constexpr int kRoundRobin = SCHED_RR | SCHED_RESET_ON_FORK;
-  const sched_param lowest{.sched_priority = 1};
-  if (syscall(SYS_sched_setscheduler, 0, kRoundRobin, &lowest) == 0) return;
-  syscall(SYS_setpriority, PRIO_PROCESS, 0, kNice);
+void SetUrgency(Urgency urgency) {
+  constexpr long kRawNiceOfZero = 20;  // the system call returns 20 minus the nice value
+  constexpr int kPreferredNice = -10;
+  if (g_program_nice == kNiceUnknown) {
+    const long raw = syscall(SYS_getpriority, PRIO_PROCESS, 0);
+    g_program_nice = raw > 0 ? static_cast<int>(kRawNiceOfZero - raw) : 0;
+  }
+  const bool real_time = urgency >= Urgency::kReclaim;
+  if (real_time && MayBeRealTime()) {
+    const sched_param priority{.sched_priority = urgency == Urgency::kFaults ? 2 : 1};
+    if (syscall(SYS_sched_setscheduler, 0, SCHED_RR, &priority) == 0) return;
+  }
+  const sched_param none{.sched_priority = 0};
+  if (!real_time) syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
+  const int nice = urgency == Urgency::kOrdinary ? g_program_nice : kPreferredNice;
+  syscall(SYS_setpriority, PRIO_PROCESS, 0, nice);
+}
+
+uint64_t InvoluntarySwitches() {
+  rusage usage{};
+  syscall(SYS_getrusage, RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_nivcsw);
 }
 
 void SleepBriefly() {

@@ -58,15 +58,26 @@ void PinToProcessor(int processor);
 // False if the kernel refuses.
 bool PinToCallersProcessor(uint32_t thread);
 
-// Asks the kernel to prefer the calling thread to the program's threads: the lowest real-time
-// priority, or a nice value if that is not permitted, or nothing. If reclaim runs too late, memory
-// usage exceeds the limit. Threads that it creates are not preferred. See
+// How soon a service thread must run once it can. If reclaim runs too late, memory usage exceeds
+// the limit; if the pager does, the program waits. See
 // docs/decisions/0034-real-time-and-no-yield.md.
-void PreferThisThread();
+enum class Urgency : uint8_t {
+  kOrdinary,   // as the program's threads
+  kPreferred,  // nice value -10
+  kReclaim,    // the lowest real-time priority; where that is refused, the nice value
+  kFaults,     // one above it
+};
+// For the calling thread. The threads that it creates start with the same urgency. What the kernel
+// refuses is ignored.
+void SetUrgency(Urgency urgency);
 
-// Sleeps for some 70 us, so that another thread can do what the caller waits for. Not sched_yield:
-// since Linux 6.18 a thread that yields gives up its time slice, and one that yields again and
-// again may wait for hundreds of milliseconds (docs/decisions/0034-real-time-and-no-yield.md).
+// How often the calling thread lost its processor to another thread.
+uint64_t InvoluntarySwitches();
+
+// Sleeps for 20 us (some 70 without real-time priority), so that another thread can do what the
+// caller waits for. Not sched_yield: since Linux 6.18 a thread that yields gives up its time slice,
+// and one that yields again and again may wait for hundreds of milliseconds
+// (docs/decisions/0034-real-time-and-no-yield.md).
 void SleepBriefly();
 
 // Blocks every signal in the calling thread, those of the C library included. Returns what was

@@ -179,15 +179,24 @@ TEST(ClockTest, DoesNotGoBack) {
   EXPECT_GE(MonotonicNanoseconds(), first);
 }
 
-// The threads that it starts are ordinary ones.
-TEST(ServiceThreadTest, APreferredThreadIsRealTimeOrNice) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs CAP_SYS_NICE";
+// A thread that it creates runs as soon, and can become ordinary.
+TEST(ServiceThreadTest, UrgencyIsInheritedAndGivenUp) {
   std::thread([] {
-    PreferThisThread();
-    const bool real_time = sched_getscheduler(0) == (SCHED_RR | SCHED_RESET_ON_FORK);
-    const int nice = getpriority(PRIO_PROCESS, static_cast<id_t>(ThreadNumber()));
-    EXPECT_TRUE(real_time || nice == -10) << "nice value " << nice;
-    std::thread([] { EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER); }).join();
+    const auto nice = [] { return getpriority(PRIO_PROCESS, static_cast<id_t>(ThreadNumber())); };
+    const int before = nice();
+    SetUrgency(Urgency::kReclaim);
+    const int policy = sched_getscheduler(0);
+    if (policy == SCHED_OTHER && nice() == before) GTEST_SKIP() << "the kernel refuses both";
+    EXPECT_TRUE(policy == SCHED_RR || nice() == -10);
+    std::thread([&] {
+      EXPECT_EQ(sched_getscheduler(0), policy);
+      SetUrgency(Urgency::kOrdinary);
+      EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+      EXPECT_EQ(nice(), before);
+      SetUrgency(Urgency::kPreferred);
+      EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+      EXPECT_EQ(nice(), -10);
+    }).join();
   }).join();
 }
 

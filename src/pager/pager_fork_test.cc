@@ -232,6 +232,24 @@ TEST_P(PagerFork, AChildThatTouchedAPageTooEarlyIsEnded) {
   Thaw();
 }
 
+// Pages of the mapping that moved can be swapped out: nobody knows where they belong.
+TEST_P(PagerFork, AMappingThatMayHaveMovedOntoAnotherEndsTheChild) {
+  Freeze();
+  const ChangeId replace = world_.BeginReplace(0, 8);
+  EXPECT_EQ(world_.TryWrite(1, 2, std::byte{5}), Access::kDone);
+  const ChangeId unmap = world_.BeginUnmap(8, 4);
+  EXPECT_DEATH(
+      {
+        world_.fake.BecomeChild();
+        static_cast<void>(world_.RebuildInChild());
+      },
+      "a mapping was moved onto another one during a fork");
+  world_.fake.NoteForked();
+  Thaw();
+  EXPECT_TRUE(world_.Finish(replace));
+  EXPECT_TRUE(world_.Finish(unmap));
+}
+
 TEST_P(PagerFork, AChildThatTouchedOnlyWhatIsThereLives) {
   Freeze();
   EXPECT_EXIT(

@@ -110,33 +110,51 @@ Result<void> RangeRegistrar::RegisterInChild() {
   os::MapsEntry entry;
   bool mapped = space.FindOnward(0, &entry);
   if (!mapped) return Error{0, "the list of the child's mappings cannot be read"};
+  bool replaced = false;
+  bool lost = false;
   uint64_t at = 0;
   while (true) {
     const size_t position = table.PositionFrom(at);
-    if (position == table.count()) return {};
+    if (position == table.count()) break;
     const RegisteredRange& range = table.at(position);
     const uint64_t start = at > range.start ? at : range.start;
     while (mapped && entry.end <= start) mapped = space.FindOnward(start, &entry);
     // Up to where the same answer holds: mapped everywhere, or nowhere.
-    const bool here = mapped && entry.start <= start;
-    const uint64_t edge = here ? entry.end : mapped ? entry.start : UINT64_MAX;
+    const bool there = mapped && entry.start <= start;
+    const uint64_t edge = there ? entry.end : mapped ? entry.start : UINT64_MAX;
     at = edge < range.end ? edge : range.end;
-    if (here && parts_.port->Register(start, at - start).ok()) {
+    const bool ours = there && entry.anonymous && !entry.shared;
+    if (ours && parts_.port->Register(start, at - start).ok()) {
       // MADV_WIPEONFORK: what the parent has stored is not the child's.
       if (entry.wiped) parts_.events->DiscardRange({start, at});
-      CheckPresentInChild({start, at});
+      replaced |= CheckPresentInChild({start, at});
     } else {
       // MADV_DONTFORK, or unmapped while the parent forked.
+      lost |= HasSwappedOut({start, at});
       parts_.events->ForgetRange({start, at});
     }
   }
+  if (replaced && lost) {
+    Panic(__FILE__, __LINE__, "a mapping was moved onto another one during a fork; fork again");
+  }
+  return {};
+}
+
+bool RangeRegistrar::HasSwappedOut(AddressRange range) {
+  bool found = false;
+  parts_.table->ForEachTracked(range, [this, &found](PageIndex index) {
+    found |= parts_.table->entry(index).swapped_out();
+  });
+  return found;
 }
 
 // A page that the child has faulted in is its own. A page with content that the parent maps too was
 // there at the fork. So it belongs to a mapping that replaced the known one, and whose event nobody
 // has read: a thread that unmaps sleeps until its event is read, and meanwhile another thread may
-// use the addresses again.
-void RangeRegistrar::CheckPresentInChild(AddressRange range) {
+// use the addresses again. If that was mremap, pages that are swapped out belong to the new
+// mapping, and are still entered at the old addresses, which are unmapped: their content would be
+// lost.
+bool RangeRegistrar::CheckPresentInChild(AddressRange range) {
   os::AddressSpace& space = *parts_.address_space;
   uint64_t early = 0;
   os::PresentWalk walk(space, range.start, range.end);
@@ -147,12 +165,12 @@ void RangeRegistrar::CheckPresentInChild(AddressRange range) {
         parts_.statistics->fork_ranges_replaced.Add();
         parts_.events->DiscardRange(range);
         MarkPresent(range);
-        return;
+        return true;
       }
       early = address;
     }
   }
-  if (early == 0) return;
+  if (early == 0) return false;
   PanicOperands(__FILE__, __LINE__, "a forked child touched a page before uzswap could serve it",
                 early, 0);
 }

@@ -66,7 +66,9 @@ class RangeRegistrar {
   [[nodiscard]] bool IsWhole(AddressRange range);
   bool AdoptGap(AddressRange gap);
   void MarkPresent(AddressRange range);
-  void CheckPresentInChild(AddressRange range);
+  // True if the range has a new mapping.
+  bool CheckPresentInChild(AddressRange range);
+  [[nodiscard]] bool HasSwappedOut(AddressRange range);
 
   Parts parts_;
   os::Mapping probe_;
