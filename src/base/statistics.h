@@ -39,7 +39,7 @@ namespace uzswap {
   X(pool_limit_hit, kSum, "times the pool reached its limit")                                    \
   X(reject_compress_poor, kSum, "pages that stayed resident because they do not compress")       \
   X(reject_alloc_fail, kSum, "pages that stayed resident because the pool had no free frame")    \
-  X(recompressed_pages, kSum, "old pages compressed again with a stronger codec")                \
+  X(recompressed_pages, kSum, "old pages compressed again, with another codec or more effort")                \
   X(densified_pages, kSum, "of these, while no other thread wanted the processor")               \
   X(codec_changes, kSum, "times stores changed from one codec to the other")                       \
   X(dictionary_pages, kGauge, "stored pages that need a dictionary")                             \

@@ -42,6 +42,7 @@ class Learning {
   // Requires: Init.
   void Start();
 
+  [[nodiscard]] bool on() const { return on_; }
   // Looks whether a training is due.
   void Tick(const CacheCounters& cache);
   // Into the statistics of the process.

@@ -65,6 +65,15 @@ void LiveReclaimPort::UpdateStorage() {
     ChooseCodec();
   }
   AskForDensity();
+  PermitDensifying();
+}
+
+// While a relative maps frames of the pool too, new objects would take memory that the old ones do
+// not give back. Before the first dictionary, objects would be tried in vain, and not again.
+void LiveReclaimPort::PermitDensifying() {
+  const bool learned =
+      storage().dictionaries().current() != kNoDictionary || !parts_.paging->learning().on();
+  storage().writeback().PermitDensifying(learned && !parts_.meter->sharing());
 }
 
 void LiveReclaimPort::ChooseCodec() {

@@ -72,6 +72,7 @@ class LiveReclaimPort final : public ReclaimPort {
   void ShareBounds();
   void ShareFileBound(const Options& options);
   void AskForDensity();
+  void PermitDensifying();
   void ChooseCodec();
   void WarnIfStuck();
 

@@ -19,18 +19,23 @@ bool IdleDensifier::IsWorthwhile() const {
 
 IdleDensifier::Work IdleDensifier::Densify(const PoolGate& gate, uint32_t calls_seen) {
   Work work;
-  if (units_left_ == 0) units_left_ = turn_ = cache_->pool().Snapshot().units;
+  if (units_left_ == 0) {
+    units_left_ = turn_ = cache_->pool().Snapshot().units;
+    looks_left_ = 2 * turn_;
+  }
   uint64_t began = os::MonotonicNanoseconds();
   uint64_t spent = os::ThreadNanoseconds();
+  const uint64_t switches = os::InvoluntarySwitches();
   while (units_left_ > 0 && gate.calls() == calls_seen) {
     const uint64_t before = work.objects;
     --units_left_;
-    if (!DensifyUnit(work)) units_left_ = 0;
+    if (!DensifyUnit(gate, calls_seen, work)) units_left_ = 0;
     if (work.objects > before) units_left_ = turn_;
+    if (--looks_left_ == 0) units_left_ = 0;
     const uint64_t used = os::ThreadNanoseconds() - spent;
     if (used < kSliceNs) continue;
     const uint64_t now = os::MonotonicNanoseconds();
-    if (now - began > used + used / kLostOfSlice) {
+    if (now - began > used + used / kLostOfSlice || os::InvoluntarySwitches() != switches) {
       work.yielded = true;
       break;
     }
@@ -41,19 +46,19 @@ IdleDensifier::Work IdleDensifier::Densify(const PoolGate& gate, uint32_t calls_
   return work;
 }
 
-bool IdleDensifier::DensifyUnit(Work& work) {
+bool IdleDensifier::DensifyUnit(const PoolGate& gate, uint32_t calls_seen, Work& work) {
   Pool& pool = cache_->pool();
   ObjectInfo objects[kObjectsInUnitMax];
   const ReclaimUnit unit = pool.BeginReclaim(objects);
   if (!unit.valid()) return false;
-  for (uint32_t i = 0; i < unit.objects; ++i) {
+  bool room = true;
+  for (uint32_t i = 0; i < unit.objects && room && gate.calls() == calls_seen; ++i) {
     const RecompressOutcome outcome = cache_->Recompress(*context_, objects[i], *codec_);
     if (outcome == RecompressOutcome::kMadeDenser) ++work.objects;
-    // Without room for the new object nothing can be gained: the pool's bound comes first.
-    if (outcome == RecompressOutcome::kNoSpace) break;
+    room = outcome != RecompressOutcome::kNoSpace;
   }
   work.frames_freed += pool.EndReclaim(unit);
-  return true;
+  return room;
 }
 
 }  // namespace uzswap

@@ -39,8 +39,10 @@ TEST_F(IdleDensifierTest, OnePassMakesTheWholePoolDenser) {
   constexpr uint64_t kPages = 600;
   rig_.Fill(kPages);
   const uint64_t before = rig_.pool.Snapshot().object_bytes;
+  const uint64_t frames = rig_.pool.Snapshot().frames;
   EXPECT_GT(DensifyAll(), kPages / 4);
   EXPECT_LT(rig_.pool.Snapshot().object_bytes, before);
+  EXPECT_LT(rig_.pool.Snapshot().frames, frames);
   EXPECT_EQ(rig_.CountReadable(kPages), kPages);
   rig_.cache.Audit();
 }
@@ -70,8 +72,20 @@ TEST_F(IdleDensifierTest, ACallEndsIt) {
   const uint32_t seen = gate.calls();
   gate.Call();
   EXPECT_EQ(densifier_.Densify(gate, seen).objects, 0u);
-  EXPECT_TRUE(densifier_.IsWorthwhile()) << "the pass is not over";
-  EXPECT_GT(DensifyAll(), 0u);
+  EXPECT_GT(DensifyAll(), 0u) << "the pass is not over";
+}
+
+TEST_F(IdleDensifierTest, AForkEndsThePass) {
+  rig_.Fill(400);
+  static_cast<void>(DensifyAll());
+  ASSERT_EQ(rig_.Put(400, Rig::VersionOf(400)), StoreOutcome::kStored);
+  PoolGate& gate = rig_.cache.gate();
+  const uint32_t seen = gate.calls();
+  gate.Call();
+  static_cast<void>(densifier_.Densify(gate, seen));
+  EXPECT_TRUE(densifier_.IsWorthwhile()) << "a pass was interrupted";
+  densifier_.ResetAfterFork();
+  EXPECT_FALSE(densifier_.IsWorthwhile());
 }
 
 TEST_F(IdleDensifierTest, AnEmptyPoolIsNoWork) {

@@ -60,7 +60,7 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
 
 Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bool may_wait) {
   if (sparse && MoveOut(object)) return ObjectFate::kLeaves;
-  if (options_.recompress_with != nullptr) {
+  if (options_.recompress_with != nullptr && !IsUrgent()) {
     switch (cache_->Recompress(*context_, object, *options_.recompress_with)) {
       case RecompressOutcome::kMadeDenser:
         counters_.objects_recompressed.Add();
@@ -73,6 +73,11 @@ Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bo
   }
   if (store_ == nullptr) return MoveOut(object) ? ObjectFate::kLeaves : ObjectFate::kStays;
   return Write(object, may_wait);
+}
+
+// Stores are refused, and compression with this effort takes longer than what it makes room for.
+bool Writeback::IsUrgent() const {
+  return store_ != nullptr && options_.recompress_with == &DenseCodec() && cache_->gate().closed();
 }
 
 Writeback::ObjectFate Writeback::Write(const ObjectInfo& object, bool may_wait) {

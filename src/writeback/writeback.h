@@ -15,7 +15,8 @@
 // frames have room. Without room the unit goes back to the pool as the youngest.
 //
 // Recompression: an object that another codec makes smaller by at least a size class is replaced.
-// The space of the old object comes free with the unit. Each object is tried once.
+// The space of the old object comes free with the unit. An object that gains nothing is tried once.
+// With DenseCodec(), objects are written as they are while the gate is closed: stores wait then.
 //
 // Without a store the writer only recompresses. When that gains nothing, the pool stays at its
 // bound, stores are refused, and the pages stay with the caller of Store.
@@ -24,7 +25,7 @@
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
 //
-// Size: 13 members and 27 methods, because the steps of the writer are separate calls for tests
+// Size: 14 members and 29 methods, because the steps of the writer are separate calls for tests
 // that interleave them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
@@ -112,6 +113,10 @@ class Writeback {
   // until Resume; Pause waits for the batches in flight. Requires: a thread is in Run.
   void Pause() { control_.Pause(); }
   void Resume() { control_.Resume(); }
+  // Any thread: whether an idle writer may make objects denser. It may, unless told otherwise.
+  void PermitDensifying(bool permitted) {
+    may_densify_.store(permitted, std::memory_order_relaxed);
+  }
   // Any thread: shrink to `bytes` once, even if the gate does not ask for it.
   void Ask(uint64_t bytes);
   // True while the pool shrinks: a store that was refused succeeds if it is tried again later.
@@ -145,6 +150,7 @@ class Writeback {
   void Densify(uint32_t calls_seen);
   void CleanStore(uint32_t calls_seen);
   ObjectFate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
+  [[nodiscard]] bool IsUrgent() const;
   ObjectFate Write(const ObjectInfo& object, bool may_wait);
   bool Append(const ObjectInfo& object, const EvictResult& begun, bool may_wait);
   bool MoveOut(const ObjectInfo& object);
@@ -165,6 +171,7 @@ class Writeback {
   std::atomic<uint64_t> asked_{UINT64_MAX};  // orders nothing
   std::atomic<bool> shrinking_{false};       // hints to others; order nothing
   std::atomic<bool> stuck_{false};
+  std::atomic<bool> may_densify_{true};  // orders nothing
   WritebackCounters counters_;
 };
 

@@ -15,8 +15,9 @@ void Writeback::Run(uint64_t (*now_ns)()) {
       // Stores that are refused keep calling, but nothing can be written for them.
       control_.Rest(kRetryNs);
     } else if (!gate.AwaitCall(seen, options_.idle_ns)) {
-      if (densifier_.IsWorthwhile()) Densify(seen);
-      if (cleaner_.IsWorthwhile()) CleanStore(seen);
+      const bool densify = may_densify_.load(std::memory_order_relaxed);
+      if (densify && densifier_.IsWorthwhile()) Densify(seen);
+      if (gate.calls() == seen && cleaner_.IsWorthwhile()) CleanStore(seen);
     }
   }
   Drain();
@@ -85,6 +86,7 @@ void Writeback::ResetAfterFork() {
   UZ_CHECK_EQ(pending_.count(), 0u);
   store_ = nullptr;
   cleaner_.ResetAfterFork();
+  densifier_.ResetAfterFork();
   control_.ResetAfterFork();
   shrinking_.store(false, std::memory_order_relaxed);
   stuck_.store(false, std::memory_order_relaxed);

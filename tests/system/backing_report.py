@@ -41,11 +41,14 @@ def folder(wish: str) -> Path:
     return path
 
 
-def written_per_payload(stats: Mapping[str, object]) -> float:
+def steady_bytes(stats: Mapping[str, object]) -> int:
     """Without what an idle writer rewrites: how often it is idle depends on the machine's load."""
+    return figure(stats, "backing_written_bytes") - figure(stats, "backing_idle_bytes")
+
+
+def written_per_payload(stats: Mapping[str, object]) -> float:
     payload = figure(stats, "backing_payload_bytes")
-    steady = figure(stats, "backing_written_bytes") - figure(stats, "backing_idle_bytes")
-    return steady / payload if payload else 0.0
+    return steady_bytes(stats) / payload if payload else 0.0
 
 
 def mean_request(stats: Mapping[str, object]) -> float:
@@ -75,7 +78,7 @@ def problems_of(stats: Mapping[str, object], file_most: int, steady: bool) -> li
         if figure(stats, name) != 0:
             found.append(f"{name} is {figure(stats, name)}")
     ratio = written_per_payload(stats)
-    telling = figure(stats, "backing_written_bytes") >= BYTES_THAT_TELL
+    telling = steady_bytes(stats) >= BYTES_THAT_TELL
     most = WRITTEN_PER_PAYLOAD_MOST if steady else WRITTEN_PER_PAYLOAD_FORKING_MOST
     if telling and ratio > most:
         found.append(f"{ratio:.3f} bytes written for a compressed byte")

@@ -14,6 +14,12 @@ class CachePeer {
     const LockedLeaf leaf = cache.index_.Find(key);
     return leaf && !leaf.word(key).empty();
   }
+  // The word of the entry; the empty one if there is none.
+  static EntryWord WordOf(CompressedCache& cache, SwapEntry entry) {
+    const EntryKey key(entry);
+    const LockedLeaf leaf = cache.index_.Find(key);
+    return leaf ? leaf.word(key) : EntryWord();
+  }
   // True if no load or read-ahead is under way in the leaf of the entry.
   static bool Quiet(CompressedCache& cache, SwapEntry entry) {
     const LockedLeaf leaf = cache.index_.Find(EntryKey(entry));
