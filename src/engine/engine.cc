@@ -83,7 +83,9 @@ void Engine::Wire() {
 void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   engine->watch_.Open();
-  os::SetUrgency(os::Urgency::kReclaim);
+  // Until the process is active: the thread sleeps mostly, and looks at memory that grows.
+  os::SetUrgency(os::Urgency::kRealTime);
+  bool real_time = true;
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
     // Or the program has ended already.
@@ -96,6 +98,10 @@ void Engine::DaemonMain(void* self) {
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
+    if (real_time && engine->paging_.active()) {
+      os::SetUrgency(os::Urgency::kPreferred);
+      real_time = false;
+    }
     engine->growth_.Expect(step.pause_ns);
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
     engine->EndWithProgram();

@@ -153,7 +153,7 @@ Result<void> PagingStack::StartServing() {
 // more than everything else. Which one that is, is asked now and then, not at every fault.
 void PagingStack::PagerMain(void* self) {
   auto* stack = static_cast<PagingStack*>(self);
-  os::SetUrgency(os::Urgency::kFaults);
+  os::SetUrgency(os::Urgency::kPreferred);
   // Relaxed: see MovePagerHere.
   stack->pager_thread_.store(os::ThreadNumber(), std::memory_order_relaxed);
   constexpr uint32_t kFaultsBetweenLooks = 64;

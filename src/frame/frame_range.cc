@@ -54,7 +54,7 @@ ReclaimRangeResult FrameArena::ReclaimRange(FrameId first, PageCount count,
     if (left == before && result.report.left_no_space > 0 && ++starved > kPassesWithoutSpaceMax) {
       break;
     }
-    if (left == before) os::SleepBriefly();
+    if (left == before) os::YieldProcessor();
   }
   if (left > 0) {
     EndRange(first.raw(), count.raw(), false);

@@ -51,7 +51,7 @@ struct ReclaimRangeOptions {
   // shrinks by what the range releases.
   bool populated_targets_only = false;
   // Passes over the range before the reclaim is abandoned. After a pass without progress the caller
-  // sleeps for a moment, so that a thread that holds a pin can finish.
+  // yields the processor once, so that a thread that holds a pin can finish.
   uint32_t passes_max = 200;
 };
 

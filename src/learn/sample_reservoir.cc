@@ -65,7 +65,7 @@ void SampleReservoir::End() {
 }
 
 void SampleReservoir::TakeTurn() {
-  while (busy_.exchange(true, std::memory_order_acquire)) os::SleepBriefly();
+  while (busy_.exchange(true, std::memory_order_acquire)) os::YieldProcessor();
 }
 
 void SampleReservoir::Clear() {

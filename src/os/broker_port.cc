@@ -107,7 +107,7 @@ bool LinuxBrokerPort::MemoryInUse(int userfaultfd) {
   for (int i = 0; i < kTries; ++i) {
     if (syscall(SYS_ioctl, userfaultfd, abi::kUffdioZeropage, &request) == 0) return true;
     if (errno != EAGAIN) return errno != ESRCH;
-    SleepBriefly();
+    YieldProcessor();
   }
   return true;
 }

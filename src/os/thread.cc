@@ -230,13 +230,12 @@ void SetUrgency(Urgency urgency) {
     const long raw = syscall(SYS_getpriority, PRIO_PROCESS, 0);
     g_program_nice = raw > 0 ? static_cast<int>(kRawNiceOfZero - raw) : 0;
   }
-  const bool real_time = urgency >= Urgency::kReclaim;
-  if (real_time && MayBeRealTime()) {
-    const sched_param priority{.sched_priority = urgency == Urgency::kFaults ? 2 : 1};
-    if (syscall(SYS_sched_setscheduler, 0, SCHED_RR, &priority) == 0) return;
+  const sched_param priority{.sched_priority = urgency == Urgency::kRealTime ? 1 : 0};
+  if (urgency == Urgency::kRealTime) {
+    if (MayBeRealTime() && syscall(SYS_sched_setscheduler, 0, SCHED_RR, &priority) == 0) return;
+  } else {
+    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &priority);
   }
-  const sched_param none{.sched_priority = 0};
-  if (!real_time) syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
   const int nice = urgency == Urgency::kOrdinary ? g_program_nice : kPreferredNice;
   syscall(SYS_setpriority, PRIO_PROCESS, 0, nice);
 }
@@ -247,10 +246,7 @@ uint64_t InvoluntarySwitches() {
   return static_cast<uint64_t>(usage.ru_nivcsw);
 }
 
-void SleepBriefly() {
-  const timespec briefly{0, 20'000};
-  syscall(SYS_nanosleep, &briefly, nullptr);
-}
+void YieldProcessor() { syscall(SYS_sched_yield); }
 
 void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns) {
   timespec timeout{static_cast<time_t>(timeout_ns / 1000000000),

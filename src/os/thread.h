@@ -60,12 +60,11 @@ bool PinToCallersProcessor(uint32_t thread);
 
 // How soon a service thread must run once it can. If reclaim runs too late, memory usage exceeds
 // the limit; if the pager does, the program waits. See
-// docs/decisions/0034-real-time-and-no-yield.md.
+// docs/decisions/0034-real-time-until-active.md.
 enum class Urgency : uint8_t {
   kOrdinary,   // as the program's threads
   kPreferred,  // nice value -10
-  kReclaim,    // the lowest real-time priority; where that is refused, the nice value
-  kFaults,     // one above it
+  kRealTime,   // the lowest real-time priority; where that is refused, the nice value
 };
 // For the calling thread. The threads that it creates start with the same urgency. What the kernel
 // refuses is ignored.
@@ -74,11 +73,7 @@ void SetUrgency(Urgency urgency);
 // How often the calling thread lost its processor to another thread.
 uint64_t InvoluntarySwitches();
 
-// Sleeps for 20 us (some 70 without real-time priority), so that another thread can do what the
-// caller waits for. Not sched_yield: since Linux 6.18 a thread that yields gives up its time slice,
-// and one that yields again and again may wait for hundreds of milliseconds
-// (docs/decisions/0034-real-time-and-no-yield.md).
-void SleepBriefly();
+void YieldProcessor();
 
 // Blocks every signal in the calling thread, those of the C library included. Returns what was
 // blocked before, one bit for each signal.

@@ -184,7 +184,7 @@ TEST(ServiceThreadTest, UrgencyIsInheritedAndGivenUp) {
   std::thread([] {
     const auto nice = [] { return getpriority(PRIO_PROCESS, static_cast<id_t>(ThreadNumber())); };
     const int before = nice();
-    SetUrgency(Urgency::kReclaim);
+    SetUrgency(Urgency::kRealTime);
     const int policy = sched_getscheduler(0);
     if (policy == SCHED_OTHER && nice() == before) GTEST_SKIP() << "the kernel refuses both";
     EXPECT_TRUE(policy == SCHED_RR || nice() == -10);

@@ -75,7 +75,7 @@ bool Pager::Adopt(AddressRange range, AddressRange pinned) {
     mutex_.Unlock();
     if (waiting) ServeWaiting();
     if (added || quiet) return added;
-    os::SleepBriefly();
+    os::YieldProcessor();
   }
   return false;
 }

@@ -10,7 +10,7 @@ void Pager::Freeze() {
   reclaimer_.evictor().SetFrozen(true);
   while (reclaimer_.evictor().storing() != 0 || working_) {
     mutex_.Unlock();
-    os::SleepBriefly();
+    os::YieldProcessor();
     mutex_.Lock();
   }
 }

@@ -33,7 +33,7 @@ uint32_t Pager::ServeWaiting() {
       case Resolution::kNeedsReclaim:
         // The thread that works serves what is left.
         if (elsewhere) return thread;
-        os::SleepBriefly();
+        os::YieldProcessor();
         break;
       case Resolution::kNeedsMemory:
         parts_.statistics->throttled_waits.Add();
@@ -43,7 +43,7 @@ uint32_t Pager::ServeWaiting() {
         // A thread of the program is between announcing a change of its mappings and queueing
         // the event: let it run.
         parts_.statistics->retries.Add();
-        os::SleepBriefly();
+        os::YieldProcessor();
         break;
     }
   }

@@ -2,7 +2,7 @@
 // processor.
 //
 //   free ───────────────────────────────> taken
-//   held ──sleep, for up to 4 ms──┬─────> taken
+//   held ──yield, for up to 4 ms──┬─────> taken
 //                                 └─ stalled(argument), once ── wait ──> taken
 //
 // The pager thread is tied to the processor of the thread that faults. If that thread enters the
@@ -33,7 +33,7 @@ inline void LockPatiently(Mutex& mutex, const StallCallback& callback) UZ_ACQUIR
   if (mutex.TryLock()) return;
   const uint64_t begin = os::MonotonicNanoseconds();
   do {
-    os::SleepBriefly();
+    os::YieldProcessor();
     if (mutex.TryLock()) return;
   } while (os::MonotonicNanoseconds() - begin < kLockPatienceNs);
   if (callback.stalled != nullptr) callback.stalled(callback.argument);

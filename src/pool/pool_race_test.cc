@@ -220,7 +220,7 @@ TEST_P(PoolRaceTest, ShortPinDuringRange) {
   const Handle handle = Store(1000, 1);
   PinnedObject pin = pool_->Pin(handle);
   const FrameId frame = FrameOf(handle);
-  // The range sleeps for a moment after each pass. The reader unpins when it has seen a refused
+  // The range yields the processor after each pass. The reader unpins when it has seen a refused
   // pass.
   std::thread reader([&] {
     EXPECT_TRUE(WaitUntil([&] { return pool_->Snapshot().moves_refused > 0; }))

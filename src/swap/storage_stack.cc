@@ -75,8 +75,10 @@ Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
   // choice of codecs always: cold objects become denser before they are written.
   const bool saves_writes = backing() == nullptr || options.backing.write_limit != Bytes(0);
   if (options.codec == CodecMode::kAuto) {
-    writeback_options.recompress_with = &DenseCodec();
-    writeback_options.densify_when_idle = true;
+    // While stores wait for what is written, there is no time for more than zstd.
+    const Codec& zstd = *CodecById(CodecId::kZstd);
+    writeback_options.recompress_with = backing() != nullptr ? &zstd : &DenseCodec();
+    writeback_options.densify_with = &DenseCodec();
   } else if (saves_writes && options.codec == CodecMode::kLz4) {
     writeback_options.recompress_with = CodecById(CodecId::kZstd);
   }

@@ -105,8 +105,7 @@ TEST(IdleWriter, MakesObjectsDenser) {
   options.zsmalloc = true;
   WritebackOptions writing;
   writing.idle_ns = 1'000'000;
-  writing.recompress_with = &DenseCodec();
-  writing.densify_when_idle = true;
+  writing.densify_with = &DenseCodec();
   Rig rig(options, writing, /*with_store=*/false);
   rig.Fill(300);
   WriterThread writer(rig.writeback);

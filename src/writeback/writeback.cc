@@ -7,7 +7,7 @@ Writeback::~Writeback() { UZ_CHECK_EQ(pending_.count(), 0u); }
 Result<void> Writeback::Init(CompressedCache& cache, CacheContext& context, BackingStore* store,
                              const WritebackOptions& options) {
   if (Result<void> done = pending_.Init(); !done.ok()) return done;
-  if (options.recompress_with == &DenseCodec()) {
+  if (options.recompress_with == &DenseCodec() || options.densify_with == &DenseCodec()) {
     if (Result<void> done = context.PrepareDense(); !done.ok()) return done;
   }
   cache.SetWriterContext(context);
@@ -18,7 +18,7 @@ Result<void> Writeback::Init(CompressedCache& cache, CacheContext& context, Back
   options_ = options;
   cleaner_.Init(store, options.clean_below_permille, options.keep_empty_segments);
   control_.Init(cache.gate());
-  if (options.densify_when_idle) densifier_.Init(cache, context, *options.recompress_with);
+  if (options.densify_with != nullptr) densifier_.Init(cache, context, *options.densify_with);
   return {};
 }
 
@@ -60,7 +60,7 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
 
 Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bool may_wait) {
   if (sparse && MoveOut(object)) return ObjectFate::kLeaves;
-  if (options_.recompress_with != nullptr && !IsUrgent()) {
+  if (options_.recompress_with != nullptr) {
     switch (cache_->Recompress(*context_, object, *options_.recompress_with)) {
       case RecompressOutcome::kMadeDenser:
         counters_.objects_recompressed.Add();
@@ -73,11 +73,6 @@ Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bo
   }
   if (store_ == nullptr) return MoveOut(object) ? ObjectFate::kLeaves : ObjectFate::kStays;
   return Write(object, may_wait);
-}
-
-// Stores are refused, and compression with this effort takes longer than what it makes room for.
-bool Writeback::IsUrgent() const {
-  return store_ != nullptr && options_.recompress_with == &DenseCodec() && cache_->gate().closed();
 }
 
 Writeback::ObjectFate Writeback::Write(const ObjectInfo& object, bool may_wait) {

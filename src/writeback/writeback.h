@@ -16,7 +16,6 @@
 //
 // Recompression: an object that another codec makes smaller by at least a size class is replaced.
 // The space of the old object comes free with the unit. An object that gains nothing is tried once.
-// With DenseCodec(), objects are written as they are while the gate is closed: stores wait then.
 //
 // Without a store the writer only recompresses. When that gains nothing, the pool stays at its
 // bound, stores are refused, and the pages stay with the caller of Store.
@@ -25,7 +24,7 @@
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
 //
-// Size: 14 members and 29 methods, because the steps of the writer are separate calls for tests
+// Size: 14 members and 28 methods, because the steps of the writer are separate calls for tests
 // that interleave them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
@@ -51,9 +50,8 @@ struct WritebackOptions {
   uint32_t keep_empty_segments = 4;
   // When the gate has not been called for this long, the store is cleaned.
   uint64_t idle_ns = 1'000'000'000;
-  // Then, too: objects are recompressed by time that no other thread wants. Requires:
-  // recompress_with.
-  bool densify_when_idle = false;
+  // Then, too: objects are recompressed by time that no other thread wants. nullptr: they are not.
+  const Codec* densify_with = nullptr;
 };
 
 // clang-format off
@@ -150,7 +148,6 @@ class Writeback {
   void Densify(uint32_t calls_seen);
   void CleanStore(uint32_t calls_seen);
   ObjectFate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
-  [[nodiscard]] bool IsUrgent() const;
   ObjectFate Write(const ObjectInfo& object, bool may_wait);
   bool Append(const ObjectInfo& object, const EvictResult& begun, bool may_wait);
   bool MoveOut(const ObjectInfo& object);

@@ -33,7 +33,7 @@ class WriterControl {
   // Returns when the writer holds still. Requires: a thread is in Writeback::Run.
   void Pause() {
     // The writer may still be waking up from the last pause.
-    while (paused_.load(std::memory_order_acquire) != 0) os::SleepBriefly();
+    while (paused_.load(std::memory_order_acquire) != 0) os::YieldProcessor();
     Send(Request::kPause);
     while (paused_.load(std::memory_order_acquire) == 0) os::FutexWait(&paused_, 0, kRecheckNs);
   }

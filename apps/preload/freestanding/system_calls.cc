@@ -187,9 +187,7 @@ int prctl(int option, long a, long b, long c, long d) {
 int __wrap_getrlimit(int resource, void* limit) {
   return CallInt(SYS_getrlimit, resource, Long(limit));
 }
-// The standard library yields before a lock sleeps. See os::SleepBriefly: that can cost hundreds of
-// milliseconds, and the lock sleeps at once without it.
-int sched_yield() { return 0; }
+int sched_yield() { return CallInt(SYS_sched_yield); }
 int uname(void* names) { return CallInt(SYS_uname, Long(names)); }
 int sysinfo(void* information) { return CallInt(SYS_sysinfo, Long(information)); }
 long sysconf(int name) {

@@ -329,7 +329,7 @@ class KernelFaultWorld final : public FaultWorld {
         ADD_FAILURE() << "no " << what << " within the deadline";
         return;
       }
-      SleepBriefly();
+      YieldProcessor();
     }
   }
 
