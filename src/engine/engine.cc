@@ -83,9 +83,8 @@ void Engine::Wire() {
 void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   engine->watch_.Open();
-  // Until the process is active: the thread sleeps mostly, and looks at memory that grows.
+  // Until it activates the process, the thread sleeps mostly, and looks at memory that grows.
   os::SetUrgency(os::Urgency::kRealTime);
-  bool real_time = true;
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
     // Or the program has ended already.
@@ -93,15 +92,14 @@ void Engine::DaemonMain(void* self) {
     engine->RunUnwatched("/proc cannot be read", opened.error(), engine->paging_.AdoptForChild());
     engine->ServeForksOnly();
   }
-  if (engine->forked_) engine->BecomeChild();
+  if (engine->forked_) {
+    os::SetUrgency(os::Urgency::kPreferred);
+    engine->BecomeChild();
+  }
   engine->fork_.NoteDaemonReady();
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
-    if (real_time && engine->paging_.active()) {
-      os::SetUrgency(os::Urgency::kPreferred);
-      real_time = false;
-    }
     engine->growth_.Expect(step.pause_ns);
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
     engine->EndWithProgram();

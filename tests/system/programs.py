@@ -302,7 +302,11 @@ def account_error(stats: dict[str, object]) -> str | None:
 def problems_of(result: Run, reference: Run, limit: int | None) -> list[str]:
     found = []
     if result.timed_out or result.killed or result.status != 0:
-        counted = {name: figure for name, figure in result.stats.items() if figure}
+        counted = {
+            name: figure
+            for name, figure in result.stats.items()
+            if isinstance(figure, int) and figure != 0
+        }
         found.append(f"{result.describe_end()}: {result.errors[-2000:]} {counted}")
     if result.output != reference.output:
         found.append(f"output {result.output[-300:]!r}, without {reference.output[-300:]!r}")
