@@ -5,11 +5,10 @@
 // For each dump (tools/make_dumps.py), N random pages are measured (default 12,000), and
 // dictionaries are trained from others: as the engine does, from 128 pages (--samples), and as
 // uzswap train does, from 4,096. Rows: lz4, zstd and zstd for pages that stay (dense), without a
-// dictionary and with each. `ratio` is
-// pages over compressed bytes, `frames` is pages over the frames of zsmalloc: the overhead of the
-// pool is included, and the memory of the dictionary too. Same-filled pages are not measured. An
-// incompressible page counts as a whole frame. Times are processor time, the best of three rounds.
-// `training` is the processor time of one training.
+// dictionary and with each. `ratio` is pages over compressed bytes, `frames` is pages over the
+// frames of zsmalloc: the overhead of the pool is included, and the memory of the dictionary too.
+// Same-filled pages are not measured. An incompressible page counts as a whole frame. Times are
+// processor time, the best of three rounds. `training` is the processor time of one training.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

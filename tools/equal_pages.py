@@ -21,10 +21,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = 4096
-ENTRY = 8
-PRESENT = 1 << 63
-MAPPED_ONCE = 1 << 56
+from make_dumps import MAPPED_ONCE, PAGE, PRESENT, present_pages
 
 
 def is_same_filled(page: bytes) -> bool:
@@ -37,25 +34,8 @@ def pages_of_file(path: Path) -> Iterator[bytes]:
         yield content[start : start + PAGE]
 
 
-def anonymous_ranges(pid: int) -> Iterator[tuple[int, int]]:
-    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-        words = line.split()
-        if words[1] == "rw-p" and (len(words) == 5 or words[5] == "[heap]"):
-            start, end = words[0].split("-")
-            yield int(start, 16), int(end, 16)
-
-
 def pages_of_process(pid: int) -> Iterator[bytes]:
-    with open(f"/proc/{pid}/pagemap", "rb") as pagemap, open(f"/proc/{pid}/mem", "rb") as memory:
-        for start, end in anonymous_ranges(pid):
-            pagemap.seek(start // PAGE * ENTRY)
-            entries = pagemap.read((end - start) // PAGE * ENTRY)
-            for number in range(len(entries) // ENTRY):
-                at = number * ENTRY
-                entry = int.from_bytes(entries[at : at + ENTRY], sys.byteorder)
-                if entry & PRESENT and entry & MAPPED_ONCE:
-                    memory.seek(start + number * PAGE)
-                    yield memory.read(PAGE)
+    return present_pages(pid, sys.maxsize, PRESENT | MAPPED_ONCE)
 
 
 def report(sources: dict[str, Iterator[bytes]]) -> None:

@@ -60,8 +60,13 @@ def write_records(path: str) -> int:
     return count
 
 
-def present_pages(pid: int, limit: int) -> Iterator[bytes]:
-    """The bytes of present private anonymous writable pages, lowest address first."""
+PRESENT = 1 << 63
+MAPPED_ONCE = 1 << 56  # no other process has the page
+
+
+def present_pages(pid: int, limit: int, bits: int = PRESENT) -> Iterator[bytes]:
+    """The bytes of present private anonymous writable pages, lowest address first; of those whose
+    entry in the pagemap has all of `bits`."""
     left = limit
     with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, \
             open(f"/proc/{pid}/pagemap", "rb") as pagemap, \
@@ -79,7 +84,7 @@ def present_pages(pid: int, limit: int) -> Iterator[bytes]:
             for i in range(len(entries) // 8):
                 if left == 0:
                     return
-                if struct.unpack_from("<Q", entries, i * 8)[0] >> 63:
+                if struct.unpack_from("<Q", entries, i * 8)[0] & bits == bits:
                     memory.seek(start + i * PAGE)
                     yield memory.read(PAGE)
                     left -= 1

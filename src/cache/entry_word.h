@@ -130,9 +130,9 @@ class EntryWord {
   static constexpr uint64_t kReferenced = uint64_t{1} << 52;
   static constexpr uint64_t kTried = uint64_t{1} << 53;
   static constexpr int kDictionaryShift = 54;
-  static constexpr uint64_t kDense = uint64_t{1} << 58;
+  static constexpr uint64_t kDense = uint64_t{1} << (kDictionaryShift + 4);
   static_assert(DiskPlace::kBits <= kDictionaryShift && kCodecShift + 4 == 52);
-  static_assert(DictionarySet::kSlots == 15 && kDictionaryShift + 4 == 58 && 58 < kKindShift);
+  static_assert(DictionarySet::kSlots == 15 && kDictionaryShift + 4 < kKindShift);
 
   constexpr EntryWord(EntryKind kind, uint64_t payload)
       : raw_(uint64_t{static_cast<uint8_t>(kind)} << kKindShift | payload) {}

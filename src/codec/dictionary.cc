@@ -16,12 +16,16 @@ constexpr size_t kAlign = 64;
 
 constexpr size_t RoundUp(size_t size) { return (size + kAlign - 1) & ~(kAlign - 1); }
 
+uint32_t VersionOfHash(uint64_t hash) {
+  constexpr uint64_t kMask = (uint64_t{1} << kDictionaryVersionBits) - 1;
+  const auto version = static_cast<uint32_t>(hash & kMask);
+  return version == 0 ? 1 : version;
+}
+
 }  // namespace
 
 uint32_t DictionaryVersionOf(std::span<const std::byte> content) {
-  constexpr uint64_t kMask = (uint64_t{1} << kDictionaryVersionBits) - 1;
-  const auto version = static_cast<uint32_t>(XXH3_64bits(content.data(), content.size()) & kMask);
-  return version == 0 ? 1 : version;
+  return VersionOfHash(XXH3_64bits(content.data(), content.size()));
 }
 
 size_t Dictionary::MemoryFor(size_t content_bytes) {
@@ -54,7 +58,7 @@ bool Dictionary::Digest(std::span<const std::byte> content, std::span<std::byte>
   zstd_compressor_ = compressor;
   zstd_decoder_ = decoder;
   hash_ = XXH3_64bits(copy.data(), copy.size());
-  version_ = DictionaryVersionOf(copy);
+  version_ = VersionOfHash(hash_);
   return true;
 }
 

@@ -26,22 +26,16 @@ constexpr int kFastLevel = 1;
 
 constexpr size_t RoundUp(size_t size) { return (size + kAlign - 1) & ~(kAlign - 1); }
 
-// Measured on heaps of CPython, node, redis and Java (docs/decisions/0035). Larger tables
-// gain nothing on a page; the strategies that follow take five times as long.
-constexpr int kDenseHashLog = 13;
-constexpr int kDenseChainLog = 13;
-constexpr int kDenseSearchLog = 3;
-constexpr int kDenseMinMatch = 4;
-constexpr ZSTD_strategy kDenseStrategy = ZSTD_lazy2;
-
+// kDense was measured on heaps of CPython, node, redis and Java (docs/decisions/0035). Larger
+// tables gain nothing on a page; the strategies that follow take five times as long.
 ZSTD_compressionParameters AtEffort(ZstdEffort effort, ZSTD_compressionParameters fast) {
   if (effort == ZstdEffort::kFast) return fast;
   ZSTD_compressionParameters dense = fast;
-  dense.hashLog = kDenseHashLog;
-  dense.chainLog = kDenseChainLog;
-  dense.searchLog = kDenseSearchLog;
-  dense.minMatch = kDenseMinMatch;
-  dense.strategy = kDenseStrategy;
+  dense.hashLog = 13;
+  dense.chainLog = 13;
+  dense.searchLog = 3;
+  dense.minMatch = 4;
+  dense.strategy = ZSTD_lazy2;
   return dense;
 }
 
@@ -76,16 +70,17 @@ Layout& LayoutOf(std::span<std::byte> workspace) {
   return *reinterpret_cast<Layout*>(workspace.data());
 }
 
-bool Set(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value) {
-  return ZSTD_isError(ZSTD_CCtx_setParameter(context, parameter, value)) == 0;
+bool Set(ZSTD_CCtx* context, ZSTD_cParameter parameter, unsigned value) {
+  return ZSTD_isError(ZSTD_CCtx_setParameter(context, parameter, static_cast<int>(value))) == 0;
 }
 
 bool SetDense(ZSTD_CCtx* context) {
-  return Set(context, ZSTD_c_hashLog, kDenseHashLog) &&
-         Set(context, ZSTD_c_chainLog, kDenseChainLog) &&
-         Set(context, ZSTD_c_searchLog, kDenseSearchLog) &&
-         Set(context, ZSTD_c_minMatch, kDenseMinMatch) &&
-         Set(context, ZSTD_c_strategy, kDenseStrategy);
+  const ZSTD_compressionParameters dense = Parameters(ZstdEffort::kDense);
+  return Set(context, ZSTD_c_hashLog, dense.hashLog) &&
+         Set(context, ZSTD_c_chainLog, dense.chainLog) &&
+         Set(context, ZSTD_c_searchLog, dense.searchLog) &&
+         Set(context, ZSTD_c_minMatch, dense.minMatch) &&
+         Set(context, ZSTD_c_strategy, dense.strategy);
 }
 
 // The tables of `dictionary` for kDense. They refer to the content, so its address must be the same

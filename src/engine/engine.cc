@@ -84,7 +84,7 @@ void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   engine->watch_.Open();
   // Until it activates the process, the thread sleeps mostly, and looks at memory that grows.
-  os::SetUrgency(os::Urgency::kRealTime);
+  os::SetUrgency(engine->forked_ ? os::Urgency::kPreferred : os::Urgency::kRealTime);
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
     // Or the program has ended already.
@@ -92,10 +92,7 @@ void Engine::DaemonMain(void* self) {
     engine->RunUnwatched("/proc cannot be read", opened.error(), engine->paging_.AdoptForChild());
     engine->ServeForksOnly();
   }
-  if (engine->forked_) {
-    os::SetUrgency(os::Urgency::kPreferred);
-    engine->BecomeChild();
-  }
+  if (engine->forked_) engine->BecomeChild();
   engine->fork_.NoteDaemonReady();
   while (true) {
     engine->fork_.Serve();

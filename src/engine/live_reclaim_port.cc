@@ -42,7 +42,7 @@ uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
 
 // Nothing has been registered if it fails, so the program can go on as if we were not there.
 bool LiveReclaimPort::Activate() {
-  // From here on it has work, and so have the threads that it creates.
+  // From here on it has work, and so have the threads that it creates with the same urgency.
   os::SetUrgency(os::Urgency::kPreferred);
   const uint64_t begin = NowNs();
   const Result<void> activated = parts_.paging->Activate();
@@ -65,9 +65,9 @@ void LiveReclaimPort::UpdateStorage() {
   if (bounds_.Due(NowNs())) {
     ShareBounds();
     ChooseCodec();
+    PermitDensifying();
   }
   AskForDensity();
-  PermitDensifying();
 }
 
 // While a relative maps frames of the pool too, new objects would take memory that the old ones do

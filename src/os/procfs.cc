@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "base/check.h"
@@ -236,6 +237,17 @@ namespace {
 constexpr uint64_t kMappedOnce = uint64_t{1} << 56;
 constexpr uint64_t kPresent = uint64_t{1} << 63;
 
+// A scan that reports the runs of [start, end). The caller says which pages.
+abi::PagemapScan ScanOf(uint64_t start, uint64_t end, std::span<abi::PagemapRegion> runs) {
+  abi::PagemapScan scan{};
+  scan.size = sizeof(scan);
+  scan.start = start;
+  scan.end = end;
+  scan.vector = reinterpret_cast<uint64_t>(runs.data());
+  scan.vector_length = runs.size();
+  return scan;
+}
+
 }  // namespace
 
 Result<void> PagemapReader::Open() {
@@ -252,12 +264,8 @@ Result<size_t> PagemapReader::Present(uint64_t start, uint64_t end, PresentRun* 
                                       size_t capacity, uint64_t* walked) const {
   constexpr size_t kRunsMax = 64;
   abi::PagemapRegion regions[kRunsMax];
-  abi::PagemapScan scan{};
-  scan.size = sizeof(scan);
-  scan.start = start;
-  scan.end = end;
-  scan.vector = reinterpret_cast<uint64_t>(regions);
-  scan.vector_length = capacity < kRunsMax ? capacity : kRunsMax;
+  abi::PagemapScan scan =
+      ScanOf(start, end, std::span(regions).first(capacity < kRunsMax ? capacity : kRunsMax));
   scan.category_anyof_mask = abi::kPageIsPresent | abi::kPageIsSwapped;
   scan.return_mask = abi::kPageIsPresent | abi::kPageIsSwapped;
   const long got = syscall(SYS_ioctl, file_.descriptor(), abi::kPagemapScan, &scan);
@@ -284,12 +292,8 @@ std::optional<bool> PagemapReader::MappedOnce(uint64_t address) const {
 // The zero page is excluded: its entry looks like one of a shared page.
 bool PagemapReader::SharedContent(uint64_t address) const {
   abi::PagemapRegion region;
-  abi::PagemapScan scan{};
-  scan.size = sizeof(scan);
-  scan.start = RoundDownToPage(address);
-  scan.end = scan.start + kPageSize;
-  scan.vector = reinterpret_cast<uint64_t>(&region);
-  scan.vector_length = 1;
+  const uint64_t page = RoundDownToPage(address);
+  abi::PagemapScan scan = ScanOf(page, page + kPageSize, {&region, 1});
   scan.category_inverted = abi::kPageIsPfnZero;
   scan.category_mask = abi::kPageIsPresent | abi::kPageIsPfnZero;
   scan.return_mask = abi::kPageIsPresent;

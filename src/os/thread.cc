@@ -31,12 +31,9 @@ int g_program_nice = kNiceUnknown;
 
 // With a limit, the kernel ends a process whose real-time thread computes for long.
 bool MayBeRealTime() {
-  struct {
-    uint64_t soft, hard;
-  } limit{};
-  constexpr int kLimitOfRealTime = 15;  // RLIMIT_RTTIME
-  if (syscall(SYS_prlimit64, 0, kLimitOfRealTime, nullptr, &limit) != 0) return false;
-  return limit.soft == ~uint64_t{0};
+  rlimit limit{};
+  if (syscall(SYS_prlimit64, 0, RLIMIT_RTTIME, nullptr, &limit) != 0) return false;
+  return limit.rlim_cur == RLIM_INFINITY;
 }
 
 constexpr size_t kStackBytes = 256 << 10;

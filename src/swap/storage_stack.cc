@@ -71,16 +71,16 @@ Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
   const Result<void> done = writer_context_.Init(cache_);
   if (!done.ok()) return done;
   WritebackOptions writeback_options;
-  // Where writing is impossible or limited, processor time is spent to hold more in memory. With a
-  // choice of codecs always: cold objects become denser before they are written.
+  // With a choice of codecs, cold objects are zstd before they are written: while stores wait for
+  // that, there is no time for more effort. Without one, only where writing is impossible or
+  // limited, so that processor time is spent to hold more in memory.
+  const Codec* const zstd = CodecById(CodecId::kZstd);
   const bool saves_writes = backing() == nullptr || options.backing.write_limit != Bytes(0);
   if (options.codec == CodecMode::kAuto) {
-    // While stores wait for what is written, there is no time for more than zstd.
-    const Codec& zstd = *CodecById(CodecId::kZstd);
-    writeback_options.recompress_with = backing() != nullptr ? &zstd : &DenseCodec();
+    writeback_options.recompress_with = backing() != nullptr ? zstd : &DenseCodec();
     writeback_options.densify_with = &DenseCodec();
   } else if (saves_writes && options.codec == CodecMode::kLz4) {
-    writeback_options.recompress_with = CodecById(CodecId::kZstd);
+    writeback_options.recompress_with = zstd;
   }
   return writeback_.Init(cache_, writer_context_, backing(), writeback_options);
 }
