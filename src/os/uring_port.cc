@@ -1,10 +1,11 @@
 #include "os/uring_port.h"
 
-#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
+
+#include "os/uring_ring.h"
 
 namespace uzswap::os {
 namespace {
@@ -12,12 +13,6 @@ namespace {
 constexpr size_t kBuffersMax = 256;
 
 bool Repeatable(int error) { return error == EINTR || error == EAGAIN; }
-
-void Unmap(io_uring& ring) {
-  munmap(ring.sq.sqes, ring.sq.ring_entries * sizeof(io_uring_sqe));
-  if (ring.cq.ring_ptr != ring.sq.ring_ptr) munmap(ring.cq.ring_ptr, ring.cq.ring_sz);
-  munmap(ring.sq.ring_ptr, ring.sq.ring_sz);
-}
 
 }  // namespace
 
@@ -28,13 +23,13 @@ UringPort::~UringPort() {
 
 Result<void> UringPort::Init(const BackingFile& file, uint32_t depth) {
   UZ_CHECK_EQ(depth_, 0u);
-  const int result = io_uring_queue_init(depth, &ring_, IORING_SETUP_CLAMP);
-  if (result < 0) return Error{-result, "io_uring_setup"};
+  const Result<void> opened = OpenRing(depth, &ring_);
+  if (!opened.ok()) return opened;
   file_ = &file;
   depth_ = depth;
   MutexLock lock(read_mutex_);
   // If this fails, ReadMany reads one by one.
-  has_read_ring_ = io_uring_queue_init(kReadDepth, &read_ring_, IORING_SETUP_CLAMP) == 0;
+  has_read_ring_ = OpenRing(kReadDepth, &read_ring_).ok();
   return {};
 }
 
@@ -50,10 +45,10 @@ void UringPort::Close() {
 
 void UringPort::Forget() {
   if (depth_ == 0) return;
-  Unmap(ring_);
+  UnmapRing(ring_);
   read_mutex_.ResetAfterFork();
   MutexLock lock(read_mutex_);
-  if (has_read_ring_) Unmap(read_ring_);
+  if (has_read_ring_) UnmapRing(read_ring_);
   has_read_ring_ = false;
   depth_ = 0;
   in_flight_ = 0;

@@ -277,6 +277,8 @@ MAPPINGS = [
         for how in ("grow", "move", "shrink", "keep", "punch", "cross")
     ),
     mapping_row("grows-down", "grows_down", SET),
+    mapping_row("hole-map", "holes", "map", SET),
+    mapping_row("hole-move", "holes", "move", "48"),
     mapping_row("own-userfaultfd", "own_uffd", SET),
 ]
 
@@ -380,6 +382,7 @@ SHORT = {
     *("fork-after-chroot-small", "fork-after-user-late", "seccomp-errno-late-all", "env-i"),
     *("static", "setsid", "preload-faketime", "seccomp-errno-late-one"),
     *("read-only", "guarded-8G", "remap-grow", "remap-move", "own-userfaultfd", "stride-1"),
+    *("hole-map", "hole-move"),
     *("threads-500", "child-spawn", "child-clone", "child-reader", "exec-thread", "daemonise"),
     *("pids-small",),
     *("kill-program", "kill-runner", "stop-continue"),
