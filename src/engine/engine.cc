@@ -73,6 +73,7 @@ void Engine::Wire() {
   fork_port_.Init({.member = &member_,
                    .paging = &paging_,
                    .scanner = &scanner_,
+                   .urgency = &urgency_,
                    .waker = &waker_,
                    .watch = &watch_,
                    .broker = &broker_});
@@ -83,8 +84,7 @@ void Engine::Wire() {
 void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   engine->watch_.Open();
-  // Until it activates the process, the thread sleeps mostly, and looks at memory that grows.
-  os::SetUrgency(engine->forked_ ? os::Urgency::kPreferred : os::Urgency::kRealTime);
+  engine->urgency_.Begin(engine->forked_);
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
     // Or the program has ended already.
@@ -97,6 +97,10 @@ void Engine::DaemonMain(void* self) {
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
+    engine->urgency_.NoteStep({.active = engine->paging_.active(),
+                               .over_limit = step.over_limit,
+                               .pauses = step.pause_ns != 0,
+                               .now_ns = os::MonotonicNanoseconds()});
     engine->growth_.Expect(step.pause_ns);
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
     engine->EndWithProgram();

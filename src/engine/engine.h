@@ -30,7 +30,7 @@
 //
 // When the engine process fails, it kills the program: what is swapped out would read as zeroes.
 //
-// Size: eighteen members, because it is composition only: nearly every one is a part that it wires.
+// Size: nineteen members, because it is composition only: nearly every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When an active engine cannot continue it aborts the process: the program's memory would be wrong.
@@ -42,6 +42,7 @@
 
 #include "base/result.h"
 #include "engine/broker_files.h"
+#include "engine/daemon_urgency.h"
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
 #include "engine/fork_roots.h"
@@ -106,6 +107,7 @@ class Engine {
   SessionMember member_;
   Notices notices_;
   DaemonWaker waker_;
+  DaemonUrgency urgency_;
   PagingStack paging_;
   ProcUsageReaders readers_{paging_};
   UsageMeter meter_;

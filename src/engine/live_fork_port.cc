@@ -11,6 +11,7 @@ void LiveForkPort::ListThreads() {
 void LiveForkPort::Freeze() {
   last_sleep_.reset();
   if (!active()) return;
+  parts_.urgency->Lower();
   parts_.paging->learning().Pause();
   parts_.paging->storage().Pause();
   parts_.paging->pager().Freeze();

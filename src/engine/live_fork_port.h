@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "engine/broker_files.h"
+#include "engine/daemon_urgency.h"
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
 #include "engine/paging_stack.h"
@@ -25,6 +26,7 @@ class LiveForkPort final : public ForkPort {
     SessionMember* member = nullptr;
     PagingStack* paging = nullptr;
     RangeScanner* scanner = nullptr;
+    DaemonUrgency* urgency = nullptr;
     DaemonWaker* waker = nullptr;
     os::ProgramWatch* watch = nullptr;
     BrokerFiles* broker = nullptr;

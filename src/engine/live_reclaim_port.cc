@@ -42,8 +42,6 @@ uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
 
 // Nothing has been registered if it fails, so the program can go on as if we were not there.
 bool LiveReclaimPort::Activate() {
-  // From here on it has work, and so have the threads that it creates with the same urgency.
-  os::SetUrgency(os::Urgency::kPreferred);
   const uint64_t begin = NowNs();
   const Result<void> activated = parts_.paging->Activate();
   statistics().activation_us.RaiseTo((NowNs() - begin) / 1000);

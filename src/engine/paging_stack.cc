@@ -153,6 +153,7 @@ Result<void> PagingStack::StartServing() {
 // more than everything else. Which one that is, is asked now and then, not at every fault.
 void PagingStack::PagerMain(void* self) {
   auto* stack = static_cast<PagingStack*>(self);
+  os::SetUrgency(os::Urgency::kPreferred);
   // Relaxed: see MovePagerHere.
   stack->pager_thread_.store(os::ThreadNumber(), std::memory_order_relaxed);
   constexpr uint32_t kFaultsBetweenLooks = 64;
@@ -190,6 +191,7 @@ void PagingStack::MovePagerHere() {
 // The broker is asked here, because the daemon has no time when the program outgrows its limit.
 void PagingStack::WriterMain(void* self) {
   auto* stack = static_cast<PagingStack*>(self);
+  os::SetUrgency(os::Urgency::kPreferred);
   stack->parts_.broker->Guard(stack->user_fault_.descriptor());
   stack->storage_.writeback().Run(os::MonotonicNanoseconds);
 }

@@ -13,15 +13,16 @@ void ReclaimDaemon::Init(ReclaimPort& port, Headroom& headroom, const Watermarks
 ReclaimDaemon::Step ReclaimDaemon::Run() {
   const ReclaimOutcome outcome = Work();
   ++outcomes_[static_cast<size_t>(outcome)];
+  const bool over_limit = usage_.tree > watermarks_.limit && !usage_.minor;
   if (outcome == ReclaimOutcome::kProgress || outcome == ReclaimOutcome::kTreeShrank) {
-    return {outcome, 0};
+    return {outcome, 0, over_limit};
   }
   const Statistics& counts = port_->statistics();
   const uint64_t resident = counts.resident_bytes.Get();
   const bool small = !port_->active() && resident < 4 * kActivePagesMin * kPageSize;
   const bool fruitless = fruitless_ > kFruitlessMax;
-  return {outcome,
-          pause_.Next({headroom_->Get(), counts.faults.Get(), resident, small, fruitless})};
+  return {outcome, pause_.Next({headroom_->Get(), counts.faults.Get(), resident, small, fruitless}),
+          over_limit};
 }
 
 ReclaimOutcome ReclaimDaemon::Work() {

@@ -75,7 +75,8 @@ class ReclaimDaemon {
 
   struct Step {
     ReclaimOutcome outcome;
-    uint64_t pause_ns;  // 0: the next step at once
+    uint64_t pause_ns;        // 0: the next step at once
+    bool over_limit = false;  // usage exceeds the limit, and this process has its part in it
   };
   Step Run();
 

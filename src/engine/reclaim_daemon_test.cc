@@ -44,6 +44,15 @@ class ReclaimDaemonTest : public testing::Test {
   ReclaimDaemon daemon_;
 };
 
+TEST_F(ReclaimDaemonTest, AStepSaysWhenTheLimitIsExceeded) {
+  BeSettled(kLimit);
+  EXPECT_FALSE(daemon_.Run().over_limit);
+  Use(kLimit + Bytes(1));
+  EXPECT_TRUE(daemon_.Run().over_limit);
+  port_.usage.minor = true;
+  EXPECT_FALSE(daemon_.Run().over_limit) << "the others hold the memory";
+}
+
 TEST_F(ReclaimDaemonTest, WatchesUntilUsageNearsTheLimit) {
   struct Case {
     const char* what;
