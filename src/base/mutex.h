@@ -34,6 +34,7 @@ enum class LockRank : uint8_t {
   kFrameMagazine = 85,    // FrameArena: one magazine of free frames
   kFrameArena = 90,       // FrameArena: bitmaps of free frames, limit
   kBackingStore = 100,    // SegmentTable: lists of segments
+  kReadRing = 105,        // UringPort: one caller of ReadMany at a time
   kLeaf = 110,            // the holder takes no other lock
 };
 

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "os/uring_ring.h"
-
 namespace uzswap::os {
 namespace {
 
@@ -23,20 +21,20 @@ UringPort::~UringPort() {
 
 Result<void> UringPort::Init(const BackingFile& file, uint32_t depth) {
   UZ_CHECK_EQ(depth_, 0u);
-  const Result<void> opened = OpenRing(depth, &ring_);
+  const Result<void> opened = ring_.Open(depth);
   if (!opened.ok()) return opened;
   file_ = &file;
   depth_ = depth;
   MutexLock lock(read_mutex_);
   // If this fails, ReadMany reads one by one.
-  has_read_ring_ = OpenRing(kReadDepth, &read_ring_).ok();
+  has_read_ring_ = read_ring_.Open(kReadDepth).ok();
   return {};
 }
 
 void UringPort::Close() {
-  if (depth_ != 0) io_uring_queue_exit(&ring_);
+  ring_.Close();
   MutexLock lock(read_mutex_);
-  if (has_read_ring_) io_uring_queue_exit(&read_ring_);
+  read_ring_.Close();
   has_read_ring_ = false;
   depth_ = 0;
   in_flight_ = 0;
@@ -45,10 +43,10 @@ void UringPort::Close() {
 
 void UringPort::Forget() {
   if (depth_ == 0) return;
-  UnmapRing(ring_);
+  ring_.Forget();
   read_mutex_.ResetAfterFork();
   MutexLock lock(read_mutex_);
-  if (has_read_ring_) UnmapRing(read_ring_);
+  read_ring_.Forget();
   has_read_ring_ = false;
   depth_ = 0;
   in_flight_ = 0;
@@ -62,7 +60,7 @@ void UringPort::Prepare(std::span<std::byte> buffers, size_t buffer_size) {
   for (size_t i = 0; i < count; ++i) {
     vectors[i] = {buffers.data() + i * buffer_size, buffer_size};
   }
-  registered_ = io_uring_register_buffers(&ring_, vectors, static_cast<unsigned>(count)) == 0;
+  registered_ = io_uring_register_buffers(ring_.get(), vectors, static_cast<unsigned>(count)) == 0;
 }
 
 bool UringPort::Submit(IoRequest& request) {
@@ -76,7 +74,7 @@ bool UringPort::Submit(IoRequest& request) {
 }
 
 void UringPort::Enter(IoRequest& request) {
-  io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+  io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
   UZ_CHECK(entry != nullptr);  // the ring has depth_ entries and every Enter submits
   std::byte* const data = request.data + request.written;
   const uint32_t length = request.length - request.written;
@@ -88,9 +86,9 @@ void UringPort::Enter(IoRequest& request) {
     io_uring_prep_write(entry, file_->fd(), data, length, offset);
   }
   io_uring_sqe_set_data(entry, &request);
-  int result = io_uring_submit(&ring_);
+  int result = io_uring_submit(ring_.get());
   for (uint32_t i = 0; i < kIoAttemptsMax && result < 0 && Repeatable(-result); ++i) {
-    result = io_uring_submit(&ring_);
+    result = io_uring_submit(ring_.get());
   }
   // An entry that stays in the submission ring would be submitted by the next call, after its owner
   // was told that it failed. So the kernel must take every entry.
@@ -116,13 +114,14 @@ bool UringPort::Finish(IoRequest& request, int result) {
 IoRequest* UringPort::Reap(bool wait) {
   while (in_flight_ > 0) {
     io_uring_cqe* entry = nullptr;
-    const int result = wait ? io_uring_wait_cqe(&ring_, &entry) : io_uring_peek_cqe(&ring_, &entry);
+    const int result =
+        wait ? io_uring_wait_cqe(ring_.get(), &entry) : io_uring_peek_cqe(ring_.get(), &entry);
     if (result == -EINTR) continue;
     if (result == -EAGAIN) return nullptr;
     UZ_CHECK_EQ(result, 0);
     auto* request = static_cast<IoRequest*>(io_uring_cqe_get_data(entry));
     const int written = entry->res;
-    io_uring_cqe_seen(&ring_, entry);
+    io_uring_cqe_seen(ring_.get(), entry);
     if (!Finish(*request, written)) continue;
     --in_flight_;
     return request;
@@ -150,7 +149,7 @@ void UringPort::ReadMany(std::span<IoRead> reads) {
 // Returns how many reads the kernel took.
 size_t UringPort::SubmitReads(std::span<IoRead> reads) {
   for (IoRead& read : reads) {
-    io_uring_sqe* entry = io_uring_get_sqe(&read_ring_);
+    io_uring_sqe* entry = io_uring_get_sqe(read_ring_.get());
     UZ_CHECK(entry != nullptr);  // the kernel took all earlier entries
     io_uring_prep_read(entry, file_->fd(), read.to.data(), static_cast<unsigned>(read.to.size()),
                        read.offset);
@@ -159,7 +158,7 @@ size_t UringPort::SubmitReads(std::span<IoRead> reads) {
   }
   size_t taken = 0;
   for (uint32_t attempt = 0; taken < reads.size();) {
-    const int result = io_uring_submit(&read_ring_);
+    const int result = io_uring_submit(read_ring_.get());
     if (result > 0) {
       taken += static_cast<size_t>(result);
     } else {
@@ -174,11 +173,11 @@ size_t UringPort::SubmitReads(std::span<IoRead> reads) {
 void UringPort::ReapReads(size_t count) {
   while (count > 0) {
     io_uring_cqe* entry = nullptr;
-    const int result = io_uring_wait_cqe(&read_ring_, &entry);
+    const int result = io_uring_wait_cqe(read_ring_.get(), &entry);
     if (result == -EINTR) continue;
     UZ_CHECK_EQ(result, 0);
     static_cast<IoRead*>(io_uring_cqe_get_data(entry))->got = entry->res;
-    io_uring_cqe_seen(&read_ring_, entry);
+    io_uring_cqe_seen(read_ring_.get(), entry);
     --count;
   }
 }

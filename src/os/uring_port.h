@@ -10,12 +10,11 @@
 #ifndef UZSWAP_OS_URING_PORT_H_
 #define UZSWAP_OS_URING_PORT_H_
 
-#include <liburing.h>
-
 #include "base/mutex.h"
 #include "base/thread_annotations.h"
 #include "os/backing_file.h"
 #include "os/io_port.h"
+#include "os/uring_ring.h"
 
 namespace uzswap::os {
 
@@ -56,12 +55,12 @@ class UringPort final : public IoPort {
   [[nodiscard]] bool Finish(IoRequest& request, int result);
 
   const BackingFile* file_ = nullptr;
-  io_uring ring_ = {};
+  UringRing ring_;
   uint32_t depth_ = 0;
   uint32_t in_flight_ = 0;
   bool registered_ = false;
-  Mutex read_mutex_{LockRank::kLeaf};
-  io_uring read_ring_ UZ_GUARDED_BY(read_mutex_) = {};
+  Mutex read_mutex_{LockRank::kReadRing};
+  UringRing read_ring_ UZ_GUARDED_BY(read_mutex_);
   bool has_read_ring_ = false;  // constant between Init and Close
 };
 

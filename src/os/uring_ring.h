@@ -1,7 +1,13 @@
-// The mappings of an io_uring, at places of uzswap's own (os/own_place.h says why).
+// UringRing: an io_uring in memory of uzswap's own.
 //
-// liburing's io_uring_queue_init leaves the addresses to the kernel. OpenRing does the same as that
-// function with one more argument of mmap. All other functions of liburing work with the result.
+//     memory:  | page 0: both rings | page 1: submission entries |      os/mapping.h
+//
+// liburing's io_uring_queue_init leaves the addresses of the rings to the kernel, and the kernel
+// accepts no other: they would lie in a hole of the program (os/own_place.h). So the kernel gets
+// the memory from here (IORING_SETUP_NO_MMAP, Linux 6.5). All functions of liburing that use a ring
+// work with it; those that make and end one do not.
+//
+// The owner guards it.
 #ifndef UZSWAP_OS_URING_RING_H_
 #define UZSWAP_OS_URING_RING_H_
 
@@ -10,14 +16,35 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "os/mapping.h"
 
 namespace uzswap::os {
 
-// A ring of at least `depth` entries. Fails with the errno of io_uring_setup or of mmap; ENOTSUP: a
-// kernel before Linux 5.4. io_uring_queue_exit closes it.
-Result<void> OpenRing(uint32_t depth, io_uring* ring);
-// For a forked child: the descriptor is in the parent's table, only the mappings are here.
-void UnmapRing(io_uring& ring);
+class UringRing {
+ public:
+  // Each part of the memory must be one page.
+  static constexpr uint32_t kDepthMax = 64;
+
+  UringRing() = default;
+  UringRing(const UringRing&) = delete;
+  UringRing& operator=(const UringRing&) = delete;
+  ~UringRing() { Close(); }
+
+  // Requires: not open; depth is at most kDepthMax. Fails with the errno of io_uring_setup or mmap.
+  Result<void> Open(uint32_t depth);
+  [[nodiscard]] bool is_open() const { return !memory_.empty(); }
+  // Requires: no request is in flight.
+  void Close();
+  // For a forked child: the descriptor is in the parent's table, only the memory is here.
+  void Forget();
+
+  // Requires: open.
+  io_uring* get() { return &ring_; }
+
+ private:
+  io_uring ring_ = {};
+  Mapping memory_;  // empty: not open
+};
 
 }  // namespace uzswap::os
 

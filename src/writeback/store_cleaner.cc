@@ -33,8 +33,12 @@ void StoreCleaner::Clean(const PoolGate& gate, uint32_t calls_seen) {
   const auto called = [&] { return gate.calls() != calls_seen; };
   // Each pass may leave one more segment that is partly filled. The bound ends the work even if
   // every pass does.
-  uint32_t steps = 2 * store_->segments().in_use() + 1;
-  while (steps-- > 0 && !called() && CleanOneSegment()) {
+  uint32_t segments = 2 * store_->segments().in_use() + 1;
+  while (segments > 0 && !called()) {
+    const Step step = CleanFurther();
+    if (step == Step::kDone) break;
+    // A port that writes only when it is waited for needs many steps for one segment.
+    if (step == Step::kSegment) --segments;
   }
   store_->Drain();
   while (!called() && store_->TrimOne(0)) {
@@ -42,19 +46,19 @@ void StoreCleaner::Clean(const PoolGate& gate, uint32_t calls_seen) {
   if (!called()) cleaned_live_bytes_ = store_->segments().live_bytes();
 }
 
-bool StoreCleaner::CleanOneSegment() {
+StoreCleaner::Step StoreCleaner::CleanFurther() {
   switch (store_->Clean(kLiveWhenIdlePermille)) {
     case CleanOutcome::kCleaned:
       store_->Reap(false);
-      return true;
+      return Step::kSegment;
     case CleanOutcome::kBlocked:
-      return store_->Reap(true) > 0;
-    case CleanOutcome::kReadFailed:
-      return true;
     case CleanOutcome::kNothing:
-      return false;
+      // A segment whose records were copied in part is looked at again when the copies are written.
+      return store_->Reap(true) > 0 ? Step::kBatch : Step::kDone;
+    case CleanOutcome::kReadFailed:
+      return Step::kSegment;
   }
-  return false;
+  return Step::kDone;
 }
 
 }  // namespace uzswap

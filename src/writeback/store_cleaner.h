@@ -39,8 +39,12 @@ class StoreCleaner {
   static constexpr uint32_t kLiveWhenIdlePermille = 960;
   static constexpr uint64_t kSlackWhenIdleBytes = 64 << 10;
 
-  // False when there is nothing more to clean.
-  bool CleanOneSegment();
+  enum class Step : uint8_t {
+    kSegment,  // one was rewritten, or cannot be read
+    kBatch,    // a batch was written: there is room again
+    kDone,     // nothing more to clean, or no room
+  };
+  Step CleanFurther();
 
   BackingStore* store_ = nullptr;
   uint32_t below_permille_ = 0;

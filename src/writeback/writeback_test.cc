@@ -156,8 +156,14 @@ WritebackOptions SoonIdle() {
 }
 
 // After the idle time, the file holds little more than what is live in it.
-TEST(WritebackTest, AnIdleWriterCleansTheFile) {
+class IdleCleaningTest : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(All, IdleCleaningTest, testing::Bool(), [](const auto& instance) {
+  return instance.param ? "WritesInReap" : "WritesByItself";
+});
+
+TEST_P(IdleCleaningTest, AnIdleWriterCleansTheFile) {
   Rig rig({}, SoonIdle());
+  if (GetParam()) rig.port.WriteInReap();
   rig.Fill(4000);
   ASSERT_TRUE(rig.writeback.Shrink(0));
   for (uint64_t i = 0; i < 4000; i += 2) rig.cache.Invalidate(rig.context, rig.At(i));

@@ -98,6 +98,7 @@ bool FakeIoPort::Submit(IoRequest& request) {
 }
 
 IoRequest* FakeIoPort::Reap(bool wait) {
+  if (writes_in_reap_ && !wait) return nullptr;
   for (;;) {
     uint64_t due_ns = 0;
     {

@@ -51,6 +51,8 @@ class FakeIoPort final : public IoPort {
   // Lets `count` held writes complete. UINT32_MAX turns Hold off.
   void Release(uint32_t count = UINT32_MAX);
   void SetLatency(uint64_t nanoseconds) { latency_ns_ = nanoseconds; }
+  // From now on a write completes only when Reap waits for it, as with ThreadPort.
+  void WriteInReap() { writes_in_reap_ = true; }
 
   // The stored bytes, for tests that damage them.
   [[nodiscard]] std::span<std::byte> bytes() const { return {memory_.data(), memory_.size()}; }
@@ -88,6 +90,7 @@ class FakeIoPort final : public IoPort {
   // The number of completions allowed. Release increases it and Reap waits for it.
   std::atomic<uint32_t> allowed_{UINT32_MAX};
   std::atomic<uint64_t> latency_ns_{0};
+  std::atomic<bool> writes_in_reap_{false};
   std::atomic<uint64_t> bytes_written_{0};
   std::atomic<uint64_t> writes_{0};
   std::atomic<uint32_t> deepest_{0};
