@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "os/program.h"
@@ -25,7 +26,8 @@ Result<void> Engine::Start(Session session, const char* program_name,
   done = fork_roots_.Find();
   if (!done.ok()) return done;
   Wire();
-  return StartDaemon(-1);
+  room_.NoteStart();
+  return StartDaemonIfRoom(EngineRoom::kShareOfPrograms, -1);
 }
 
 Result<void> Engine::StartDaemon(int keep) {
@@ -43,6 +45,12 @@ Result<void> Engine::StartDaemon(int keep) {
       os::StartServiceThread(DaemonMain, this, os::ServiceHome::kProgram, kDaemonName, keep);
   if (!started.ok()) return started.error();
   return {};
+}
+
+Result<void> Engine::StartDaemonIfRoom(uint64_t share, int keep) {
+  if (room_.Fits(member_.session(), share)) return StartDaemon(keep);
+  member_.statistics().engines_left_out.Add();
+  return Error{EAGAIN, "the limit on tasks leaves no room for its engine"};
 }
 
 void Engine::LastWords(std::string_view line) {
@@ -191,7 +199,8 @@ void Engine::ChildAfterFork() {
   member_.JoinAsChild();
   // The daemon changes it if it cannot serve.
   const bool active = paging_.active();
-  const Result<void> started = StartDaemon(paging_.descriptor_for_child());
+  const Result<void> started =
+      StartDaemonIfRoom(EngineRoom::kShareOfChildren, paging_.descriptor_for_child());
   if (!started.ok()) {
     no_daemon_ = true;
     RunUnwatched("a forked child cannot be served", started.error(), paging_.TakeForChild());

@@ -30,7 +30,7 @@
 //
 // When the engine process fails, it kills the program: what is swapped out would read as zeroes.
 //
-// Size: nineteen members, because it is composition only: nearly every one is a part that it wires.
+// Size: twenty members, because it is composition only: nearly every one is a part that it wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When an active engine cannot continue it aborts the process: the program's memory would be wrong.
@@ -44,6 +44,7 @@
 #include "engine/broker_files.h"
 #include "engine/daemon_urgency.h"
 #include "engine/daemon_waker.h"
+#include "engine/engine_room.h"
 #include "engine/fork_coordinator.h"
 #include "engine/fork_roots.h"
 #include "engine/growth_watch.h"
@@ -96,6 +97,8 @@ class Engine {
   void Wire();
   // Returns when the daemon's process or thread exists. `keep`: see os/thread.h.
   Result<void> StartDaemon(int keep);
+  // The same, if the limits on tasks leave room for it (engine_room.h).
+  Result<void> StartDaemonIfRoom(uint64_t share, int keep);
   Result<void> OpenProc();
   void BecomeChild();
   // Ends this process if the program is gone.
@@ -121,6 +124,7 @@ class Engine {
   ForkCoordinator fork_;
   os::ProgramWatch watch_;
   BrokerFiles broker_;
+  EngineRoom room_;
   bool forked_ = false;     // in a new child, until its daemon has taken over
   bool no_daemon_ = false;  // set by the only thread of a new child
 };

@@ -94,7 +94,8 @@ void Notices::Unwatched(Error error) {
   line.Text("uzswap: a process of ").Text(member_->name());
   line.Text(" cannot be watched and its memory is not limited");
   AppendError(line, error);
-  line.Text("\n  fix: it needs /proc in its root directory, one more thread, and a place among ")
+  line.Text(
+          "\n  fix: it needs /proc in its root directory, room for more tasks, and a place among ")
       .Decimal(kProcessRecords)
       .Text(" processes\n");
   Say(line.view(), Importance::kAlways);

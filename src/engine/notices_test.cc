@@ -93,7 +93,7 @@ TEST_F(NoticesTest, Texts) {
        }},
       {"uzswap: a process of redis cannot be watched and its memory is not limited: open of a file "
        "of /proc (errno 2)\n"
-       "  fix: it needs /proc in its root directory, one more thread, and a place among 512 "
+       "  fix: it needs /proc in its root directory, room for more tasks, and a place among 512 "
        "processes\n",
        [](Notices& n) {
          n.Unwatched({2, "open of a file of /proc"});

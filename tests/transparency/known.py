@@ -6,7 +6,7 @@ only sometimes, and both are accepted. Of the rows in ONLY_LIMIT, nothing but th
 
 from __future__ import annotations
 
-TASKS = "each child has an engine of one to three tasks: they take the room of the program's forks"
+TASKS = "children without room for an engine get a copy each of what is swapped out"
 PROTECTED = "UFFDIO_MOVE refuses mappings that are not writable: the pages stay (decision 0029)"
 REMOTE = "the kernel does not wait for a userfaultfd in access_remote_vm(): EIO (design limit)"
 
@@ -22,9 +22,7 @@ KNOWN = {
     "remap-grow": "a part is registered, so the kernel has two mappings: mremap fails with EFAULT",
     # processes
     "threads-3000": "new threads fill their stacks faster than mappings are scanned: a burst",
-    "pids-small": TASKS,
     "pids": TASKS,
-    "nproc-small": TASKS,
     "nproc": TASKS,
     "child-clone": "a burst of copies after the fork: up to 52 of 40 MiB for some 60 ms",
     "child-reader": "two processes keep a compressed copy of the whole set each: 45 of 40 MiB",

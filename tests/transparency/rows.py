@@ -294,6 +294,8 @@ def child_row(how: str, **columns: object) -> Row:
     return process_row(f"child-{how}", "children", how, SET, **{"held": Held.TOLD, **columns})
 
 
+NO_ROOM = r"^uzswap: .*crowd.*not limited: the limit on tasks leaves no room"
+
 PROCESSES = [
     process_row("robust-mutex", "robust_owner", "48", limit_mib=28),
     process_row("leader-exit-early", "leader_exit", "early", SET),
@@ -306,9 +308,9 @@ PROCESSES = [
     child_row("thread"),
     process_row("child-chain", "children", "chain", "48", limit_mib=28, held=Held.TOLD),
     child_row("reader", held=Held.ALWAYS),
-    process_row("pids-small", "crowd", "12", "1", evicts=False, pids_max=20),
+    process_row("pids-small", "crowd", "12", "1", evicts=False, pids_max=20, says=NO_ROOM),
     process_row("pids", "crowd", "12", SET, held=Held.TOLD, pids_max=20),
-    process_row("nproc-small", "crowd", "12", "1", "nproc", evicts=False),
+    process_row("nproc-small", "crowd", "12", "1", "nproc", evicts=False, says=NO_ROOM),
     process_row("nproc", "crowd", "12", SET, "nproc", held=Held.TOLD),
     process_row("exec-main", "execute", "main", SET),
     process_row("exec-thread", "execute", "thread", SET),

@@ -1,0 +1,83 @@
+#include "os/task_limit.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/parse_size.h"
+#include "os/read_file.h"
+#include "os/text_line.h"
+
+namespace uzswap::os {
+namespace {
+
+constexpr size_t kPathBytes = 1024;
+
+uint64_t ReadLimit(std::string_view root, std::string_view mount, std::string_view group) {
+  TextLine<kPathBytes> path;
+  path.Text(root).Text(mount).Text(group).Text("/pids.max");
+  char buffer[32];
+  const Result<std::string_view> text = ReadSmallFile(path.c_str(), buffer);
+  if (!text.ok()) return kNoTaskLimit;
+  // "max": no limit.
+  return ParseDecimal(text.value().substr(0, text.value().find('\n'))).value_or(kNoTaskLimit);
+}
+
+// The smallest limit from the group up to the mount point.
+uint64_t SmallestUpTheTree(std::string_view root, std::string_view mount, std::string_view group) {
+  uint64_t limit = ReadLimit(root, mount, "");
+  while (group.size() > 1) {
+    limit = std::min(limit, ReadLimit(root, mount, group));
+    group = group.substr(0, group.rfind('/'));
+  }
+  return limit;
+}
+
+bool Lists(std::string_view names, std::string_view name) {
+  while (!names.empty()) {
+    const size_t comma = names.find(',');
+    if (names.substr(0, comma) == name) return true;
+    if (comma == std::string_view::npos) break;
+    names.remove_prefix(comma + 1);
+  }
+  return false;
+}
+
+// A line "NUMBER:CONTROLLERS:GROUP" of /proc/self/cgroup.
+uint64_t LimitOfLine(std::string_view root, std::string_view line) {
+  const size_t first = line.find(':');
+  const size_t second = line.find(':', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos) return kNoTaskLimit;
+  const std::string_view controllers = line.substr(first + 1, second - first - 1);
+  const std::string_view group = line.substr(second + 1);
+  if (Lists(controllers, "pids")) return SmallestUpTheTree(root, "/sys/fs/cgroup/pids", group);
+  if (!controllers.empty()) return kNoTaskLimit;
+  return std::min(SmallestUpTheTree(root, "/sys/fs/cgroup", group),
+                  SmallestUpTheTree(root, "/sys/fs/cgroup/unified", group));
+}
+
+}  // namespace
+
+uint64_t CgroupTaskLimit(std::string_view root) {
+  TextLine<kPathBytes> path;
+  path.Text(root).Text("/proc/self/cgroup");
+  char buffer[4096];
+  const Result<std::string_view> text = ReadSmallFile(path.c_str(), buffer);
+  if (!text.ok()) return kNoTaskLimit;
+  uint64_t limit = kNoTaskLimit;
+  for (std::string_view rest = text.value(); !rest.empty();) {
+    const size_t end = rest.find('\n');
+    limit = std::min(limit, LimitOfLine(root, rest.substr(0, end)));
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  }
+  return limit;
+}
+
+uint64_t UserTaskLimit() {
+  rlimit limit{};
+  if (getuid() == 0 || getrlimit(RLIMIT_NPROC, &limit) != 0) return kNoTaskLimit;
+  return limit.rlim_cur == RLIM_INFINITY ? kNoTaskLimit : limit.rlim_cur;
+}
+
+}  // namespace uzswap::os

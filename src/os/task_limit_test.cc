@@ -1,0 +1,70 @@
+#include "os/task_limit.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <string>
+
+namespace uzswap::os {
+namespace {
+
+class TaskLimitTest : public testing::Test {
+ protected:
+  TaskLimitTest() : root_(testing::TempDir() + "/tasks-XXXXXX") {
+    EXPECT_NE(mkdtemp(root_.data()), nullptr);
+  }
+  ~TaskLimitTest() override { std::filesystem::remove_all(root_); }
+  void Write(const std::string& file, const std::string& text) const {
+    const std::filesystem::path path(root_ + file);
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+
+  std::string root_;
+};
+
+TEST_F(TaskLimitTest, WithoutFilesThereIsNoLimit) {
+  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  Write("/proc/self/cgroup", "8:pids:/\n0::/\n");
+  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  Write("/sys/fs/cgroup/pids.max", "max\n");
+  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  Write("/proc/self/cgroup", "nonsense\n\n:\n9\n");
+  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+}
+
+TEST_F(TaskLimitTest, VersionTwoTakesTheSmallestUpTheTree) {
+  Write("/proc/self/cgroup", "0::/a/b\n");
+  Write("/sys/fs/cgroup/a/b/pids.max", "500\n");
+  EXPECT_EQ(CgroupTaskLimit(root_), 500u);
+  Write("/sys/fs/cgroup/a/pids.max", "300\n");
+  EXPECT_EQ(CgroupTaskLimit(root_), 300u);
+  Write("/sys/fs/cgroup/pids.max", "100");
+  EXPECT_EQ(CgroupTaskLimit(root_), 100u);
+}
+
+TEST_F(TaskLimitTest, VersionOneIsTheLineThatNamesThePidsController) {
+  Write("/proc/self/cgroup", "9:cpu,pids:/a\n4:memory:/b\n0::/\n");
+  Write("/sys/fs/cgroup/pids/a/pids.max", "20\n");
+  Write("/sys/fs/cgroup/pids/b/pids.max", "10\n");
+  EXPECT_EQ(CgroupTaskLimit(root_), 20u);
+}
+
+TEST_F(TaskLimitTest, TheLimitOfTheUserIsNotForRoot) {
+  const auto limit_of = [](uid_t user) {
+    const rlimit limit = {77, 77};
+    const bool set = setrlimit(RLIMIT_NPROC, &limit) == 0 && (user == 0 || setuid(user) == 0);
+    const uint64_t found = UserTaskLimit();
+    _exit(!set ? 1 : found == 77 ? 2 : found == kNoTaskLimit ? 3 : 4);
+  };
+  if (getuid() != 0) GTEST_SKIP() << "only root can become another user";
+  EXPECT_EXIT(limit_of(0), testing::ExitedWithCode(3), "");
+  EXPECT_EXIT(limit_of(64999), testing::ExitedWithCode(2), "");
+}
+
+}  // namespace
+}  // namespace uzswap::os
