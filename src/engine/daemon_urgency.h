@@ -1,12 +1,14 @@
 // DaemonUrgency: when the reclaim daemon is a real-time thread (docs/decisions/0034).
 //
-//     watching ──active──> settling ──first pause──> calm ──usage above the limit──> over
-//     real-time            real-time                 nice -10 <──below it again───── real-time
+//     watching ──little headroom──> at work ──usage above the limit──> over
+//     real-time <──much headroom─── nice -10 <──below it again──────── real-time
 //
-// Watching costs microseconds, and a look that comes late is memory that nobody registers. Settling
-// is the first reclaim after that. Above the limit the kernel may end the program. In the last two
-// states the daemon computes: after kBurstMaxNs it is an ordinary thread again, until usage is
-// below the limit.
+// While there is much headroom the daemon only measures, now and then, which takes microseconds. If
+// that comes late, memory that grows is not seen. With little headroom it works often, and the
+// higher priority would take the processor of the program. The first reclaim after activation is
+// like that above the limit: the program grows, and the kernel may end it. There the daemon
+// computes for long: after kBurstMaxNs it is an ordinary thread again, until usage is below the
+// limit.
 //
 // While the daemon waits for another thread of the engine, it must not keep that thread from its
 // processor: Lower comes first, and the next step decides anew. One thread: the daemon.
@@ -22,6 +24,8 @@ namespace uzswap {
 class DaemonUrgency {
  public:
   static constexpr uint64_t kBurstMaxNs = 200'000'000;
+  // A pause for so long means much headroom (PollIntervalNs).
+  static constexpr uint64_t kWatchingNs = 1'000'000;
 
   using Setter = void (*)(os::Urgency urgency);
   explicit DaemonUrgency(Setter set = os::SetUrgency) : set_(set) {}
@@ -38,17 +42,17 @@ class DaemonUrgency {
   struct Look {
     bool active = false;
     bool over_limit = false;
-    bool pauses = false;  // the next step does not follow at once
+    uint64_t pause_ns = 0;  // until the next step; 0: it follows at once
     uint64_t now_ns = 0;
   };
   void NoteStep(const Look& look) {
-    if (look.active && look.pauses) settled_ = true;
-    const bool computes = look.active && (!settled_ || look.over_limit);
-    if (!computes) burst_began_ns_ = 0;
-    if (computes && burst_began_ns_ == 0) burst_began_ns_ = look.now_ns;
-    const bool exhausted = computes && look.now_ns - burst_began_ns_ > kBurstMaxNs;
+    if (look.active && look.pause_ns != 0) settled_ = true;
+    const bool urgent = look.active && (!settled_ || look.over_limit);
+    if (!urgent) burst_began_ns_ = 0;
+    if (urgent && burst_began_ns_ == 0) burst_began_ns_ = look.now_ns;
+    const bool exhausted = urgent && look.now_ns - burst_began_ns_ > kBurstMaxNs;
     if (exhausted) settled_ = true;
-    Set(!look.active || (computes && !exhausted));
+    Set(!look.active || look.pause_ns >= kWatchingNs || (urgent && !exhausted));
   }
   void Lower() { Set(false); }
 

@@ -23,26 +23,40 @@ class DaemonUrgencyTest : public testing::Test {
 
 using Changes = std::vector<Urgency>;
 
-TEST_F(DaemonUrgencyTest, RealTimeFromTheStartToTheFirstPauseAfterActivation) {
+constexpr uint64_t kLong = DaemonUrgency::kWatchingNs;
+constexpr uint64_t kShort = kLong - 1;
+
+TEST_F(DaemonUrgencyTest, RealTimeFromTheStartToTheEndOfTheFirstReclaim) {
   urgency_.Begin(false);
   EXPECT_EQ(Taken(), Changes{Urgency::kRealTime});
-  urgency_.NoteStep({.pauses = true, .now_ns = 1});
+  urgency_.NoteStep({.pause_ns = kShort, .now_ns = 1});
   urgency_.NoteStep({.active = true, .now_ns = 2});
   urgency_.NoteStep({.active = true, .over_limit = true, .now_ns = 3});
   EXPECT_EQ(Taken(), Changes{});
-  urgency_.NoteStep({.active = true, .pauses = true, .now_ns = 4});
+  urgency_.NoteStep({.active = true, .pause_ns = kShort, .now_ns = 4});
   EXPECT_EQ(Taken(), Changes{Urgency::kPreferred});
   urgency_.NoteStep({.active = true, .now_ns = 5});
   EXPECT_EQ(Taken(), Changes{}) << "it has settled once";
 }
 
+TEST_F(DaemonUrgencyTest, RealTimeWhileThereIsMuchHeadroom) {
+  urgency_.Begin(false);
+  urgency_.NoteStep({.active = true, .pause_ns = kLong, .now_ns = 1});
+  EXPECT_EQ(Taken(), Changes{Urgency::kRealTime});
+  urgency_.NoteStep({.active = true, .pause_ns = kShort, .now_ns = 2});
+  urgency_.NoteStep({.active = true, .now_ns = 3});
+  EXPECT_EQ(Taken(), Changes{Urgency::kPreferred});
+  urgency_.NoteStep({.active = true, .pause_ns = kLong, .now_ns = 4});
+  EXPECT_EQ(Taken(), Changes{Urgency::kRealTime});
+}
+
 TEST_F(DaemonUrgencyTest, RealTimeAboveTheLimit) {
   urgency_.Begin(false);
-  urgency_.NoteStep({.active = true, .pauses = true, .now_ns = 1});
+  urgency_.NoteStep({.active = true, .pause_ns = kShort, .now_ns = 1});
   Taken();
   urgency_.NoteStep({.active = true, .over_limit = true, .now_ns = 2});
   EXPECT_EQ(Taken(), Changes{Urgency::kRealTime});
-  urgency_.NoteStep({.active = true, .over_limit = true, .pauses = true, .now_ns = 3});
+  urgency_.NoteStep({.active = true, .over_limit = true, .pause_ns = kShort, .now_ns = 3});
   EXPECT_EQ(Taken(), Changes{});
   urgency_.NoteStep({.active = true, .now_ns = 4});
   EXPECT_EQ(Taken(), Changes{Urgency::kPreferred});
@@ -65,7 +79,7 @@ TEST_F(DaemonUrgencyTest, ABurstEndsAndTheNextBeginsBelowTheLimit) {
 TEST_F(DaemonUrgencyTest, AForkedChildIsOrdinaryUntilItsFirstStep) {
   urgency_.Begin(true);
   EXPECT_EQ(Taken(), Changes{Urgency::kPreferred});
-  urgency_.NoteStep({.pauses = true, .now_ns = 1});
+  urgency_.NoteStep({.pause_ns = kLong, .now_ns = 1});
   EXPECT_EQ(Taken(), Changes{Urgency::kRealTime}) << "not active: it only watches";
 }
 
@@ -75,7 +89,7 @@ TEST_F(DaemonUrgencyTest, LowerHoldsUntilTheNextStep) {
   urgency_.Lower();
   urgency_.Lower();
   EXPECT_EQ(Taken(), Changes{Urgency::kPreferred});
-  urgency_.NoteStep({.pauses = true, .now_ns = 1});
+  urgency_.NoteStep({.pause_ns = kLong, .now_ns = 1});
   EXPECT_EQ(Taken(), Changes{Urgency::kRealTime});
 }
 

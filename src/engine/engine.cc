@@ -107,7 +107,7 @@ void Engine::DaemonMain(void* self) {
     const ReclaimDaemon::Step step = engine->daemon_.Run();
     engine->urgency_.NoteStep({.active = engine->paging_.active(),
                                .over_limit = step.over_limit,
-                               .pauses = step.pause_ns != 0,
+                               .pause_ns = step.pause_ns,
                                .now_ns = os::MonotonicNanoseconds()});
     engine->growth_.Expect(step.pause_ns);
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
