@@ -21,6 +21,8 @@ namespace uzswap {
 
 // The lock that is taken first comes first. The gaps are for new ranks.
 enum class LockRank : uint8_t {
+  kLibraryContext = 4,    // ContextPool: the context of one call
+  kLibraryUnit = 6,       // PageCache: a unit that has several pages
   kEngine = 10,           // ForkCoordinator: one fork of the program at a time
   kLearner = 15,          // DictionaryLearner: dictionaries do not change meanwhile
   kPager = 20,            // Pager: page table, faults, events of the program's mappings

@@ -129,6 +129,10 @@ bool CompressedCache::Admits(CacheContext& context) {
   constexpr uint32_t kCheckEveryOpen = 64;
   constexpr uint32_t kCheckEveryClosed = 4;
   if (gate_.limit() == UINT64_MAX && !gate_.closed()) return true;
+  // The count may be from before it closed.
+  if (gate_.closed()) {
+    context.stores_until_check_ = std::min(context.stores_until_check_, kCheckEveryClosed);
+  }
   if (context.stores_until_check_ > 0) {
     --context.stores_until_check_;
     return !gate_.closed();

@@ -28,7 +28,7 @@
 // Nothing allocates from the heap. After Init, only the cache's own tables are touched for the
 // first time.
 //
-// Size: 33 methods, because the cache has two interfaces: one for those who store and load, one
+// Size: 34 methods, because the cache has two interfaces: one for those who store and load, one
 // for the writer (ObjectOwner among it). Both work on the same words. What could be split off is in
 // EntryContent, CacheContexts and the operations.
 #ifndef UZSWAP_CACHE_COMPRESSED_CACHE_H_
@@ -77,6 +77,10 @@ class CompressedCache final : public ObjectOwner {
   // --- Areas ---
   [[nodiscard]] AreaId CreateArea(AreaKind kind) { return index_.CreateArea(kind); }
   [[nodiscard]] AreaKind KindOf(AreaId area) const { return index_.KindOf(area); }
+  // Of the object with this key.
+  [[nodiscard]] bool IsEphemeral(uint64_t key) const {
+    return KindOf(EntryKey::FromRaw(key).area()) == AreaKind::kEphemeral;
+  }
   // Invalidates all pages, waits for the loads that are under way, and removes the area. Operations
   // that overlap see it full or empty. Requires: it exists; no other thread destroys it.
   void DestroyArea(CacheContext& context, AreaId area);

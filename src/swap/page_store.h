@@ -80,6 +80,8 @@ class PageStore {
   [[nodiscard]] Bytes PoolBytes() const { return ToBytes(arena_->frames_populated()); }
   [[nodiscard]] uint32_t slots_in_use() { return slots_.in_use(); }
   [[nodiscard]] CompressedCache& cache() { return *cache_; }
+  // The area of its pages.
+  [[nodiscard]] AreaId area() const { return area_; }
   // Requires: the caller is the only thread of a forked child, and the cache has been reset.
   void ResetAfterFork() { slots_.ResetAfterFork(); }
 

@@ -61,6 +61,12 @@ struct StorageOptions {
   Bytes memory_limit{};
   Bytes pool_limit{};  // at most memory_limit
   KeepIncompressible keep_incompressible = KeepIncompressible::kIfWritable;
+  // Objects that the pool has handles for, for each frame. A page compresses to a tenth at best.
+  uint32_t objects_per_frame = 10;
+  // For callers that use cache() instead of store(): areas besides that of the store, and leaves of
+  // their entries. A leaf has 64 neighbouring entries, and takes memory when it is used.
+  uint32_t extra_areas = 0;
+  uint32_t extra_leaves = 0;
   StorageBackingOptions backing;
 };
 

@@ -17,11 +17,11 @@ uint32_t ShardsFor(PageCount frames) {
 
 }  // namespace
 
-Result<void> StoragePool::Init(PoolKind kind, Bytes limit) {
+Result<void> StoragePool::Init(PoolKind kind, Bytes limit, uint32_t objects_per_frame) {
   const PageCount frames = PagesCovering(limit);
   Result<void> done = arena_.Init({.capacity = frames, .access = FrameAccess::kAlways});
   if (!done.ok()) return done;
-  const PoolOptions options{.arena = &arena_, .max_objects = frames.raw() * kObjectsPerFrame};
+  const PoolOptions options{.arena = &arena_, .max_objects = frames.raw() * objects_per_frame};
   switch (kind) {
     case PoolKind::kZbud:
       return zbud_.emplace().Init(options);

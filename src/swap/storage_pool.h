@@ -34,14 +34,13 @@ struct TrimResult {
 
 class StoragePool {
  public:
-  // A page compresses to a tenth at best. A store that finds no handle is refused.
-  static constexpr uint64_t kObjectsPerFrame = 10;
   // Idle frames kept for the next stores, so that they need not ask the kernel.
   static constexpr uint64_t kIdleFrames = 64;
   static constexpr uint64_t kReleaseFrames = 128;  // of one Trim
 
   // Once. The arena has as many frames as `limit` has pages; memory is taken when it is used.
-  Result<void> Init(PoolKind kind, Bytes limit);
+  // A store that finds no handle is refused.
+  Result<void> Init(PoolKind kind, Bytes limit, uint32_t objects_per_frame);
 
   // Requires: Init.
   Pool& pool() {

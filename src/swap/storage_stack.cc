@@ -11,9 +11,9 @@ constexpr uint32_t kSlotsWithBacking = uint32_t{1} << 26;
 constexpr uint32_t kReadAheadFrames = 64;
 
 // Without a backing store the pool's handles bound the number of pages.
-uint32_t SlotsFor(Bytes memory_limit, bool has_backing) {
+uint32_t SlotsFor(const StorageOptions& options, bool has_backing) {
   if (has_backing) return kSlotsWithBacking;
-  const uint64_t objects = PagesCovering(memory_limit).raw() * StoragePool::kObjectsPerFrame;
+  const uint64_t objects = PagesCovering(options.memory_limit).raw() * options.objects_per_frame;
   return static_cast<uint32_t>(std::min<uint64_t>(objects, kSlotsWithBacking));
 }
 
@@ -34,13 +34,13 @@ bool Keeps(KeepIncompressible keep, bool writes) {
 Result<void> StorageStack::Init(const StorageOptions& options) {
   Result<void> done = Validate(options);
   if (!done.ok()) return done;
-  done = pool_.Init(options.pool, options.memory_limit);
+  done = pool_.Init(options.pool, options.memory_limit, options.objects_per_frame);
   if (!done.ok()) return done;
   if (options.backing.wanted()) {
     static_cast<void>(backing_.Open(options.backing, options.memory_limit, cache_));
   }
   keep_incompressible_ = options.keep_incompressible;
-  const uint32_t slots = SlotsFor(options.memory_limit, backing() != nullptr);
+  const uint32_t slots = SlotsFor(options, backing() != nullptr);
   done = InitCache(options, slots);
   if (!done.ok()) return done;
   done = InitWriteback(options);
@@ -62,8 +62,11 @@ Result<void> StorageStack::InitCache(const StorageOptions& options, uint32_t slo
   cache_options.object_max = PageStore::kObjectMax;
   cache_options.readahead_frames = has_backing ? kReadAheadFrames : 0;
   if (options.pool_limit != Bytes(0)) cache_options.pool_limit = options.pool_limit.raw();
-  const uint32_t leaves = slots / EntryLeaf::kWords + 1;
-  cache_options.index = {.areas_max = 2, .nodes_max = leaves / 512 + 4, .leaves_max = leaves + 1};
+  const uint32_t leaves = slots / EntryLeaf::kWords + 1 + options.extra_leaves;
+  // Scattered leaves can need two nodes each, besides the root of their area.
+  const uint32_t nodes = leaves / 512 + 4 + options.extra_areas + 2 * options.extra_leaves;
+  cache_options.index = {
+      .areas_max = 2 + options.extra_areas, .nodes_max = nodes, .leaves_max = leaves + 1};
   return cache_.Init(pool_.pool(), cache_options);
 }
 

@@ -60,6 +60,8 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
 
 Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bool may_wait) {
   if (sparse && MoveOut(object)) return ObjectFate::kLeaves;
+  // Dropped, with or without a store.
+  if (cache_->IsEphemeral(object.owner_key)) return Write(object, may_wait);
   if (options_.recompress_with != nullptr) {
     switch (cache_->Recompress(*context_, object, *options_.recompress_with)) {
       case RecompressOutcome::kMadeDenser:

@@ -4,7 +4,8 @@
     install.py BUILD VERSION     the build folder, and the version of the CMake project
 
 The installed program has to find the installed preload library, and the version has to be the
-same in the program and in the titles of the man pages.
+same in the program and in the titles of the man pages. The examples are built with the installed
+library as a project of their own, by find_package and by pkg-config, shared and static, and run.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from harness import Problem
 
 EXPECTED = (
     "bin/uzswap",
+    "include/uzswap.h",
+    "include/uzswap/page_cache.h",
     "share/man/man1/uzswap-run.1",
     "share/man/man1/uzswap-train.1",
     "share/doc/uzswap/LICENSE",
     "share/doc/uzswap/README.md",
 )
 LIBRARY = "libuzswap-preload.so"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(*command: str) -> str:
@@ -68,6 +72,32 @@ def check_run(prefix: Path, library: Path) -> None:
     require(int(mapped) > 0, f"{library} is not in the program's memory map")
 
 
+def check_examples(prefix: Path, folder: Path) -> None:
+    built = folder / "examples"
+    sources = ROOT / "examples" / "library"
+    call("cmake", "-S", str(sources), "-B", str(built), f"-DCMAKE_PREFIX_PATH={prefix}")
+    call("cmake", "--build", str(built))
+    for name in ("first_steps", "object_cache"):
+        print(f"{name}: {call(str(built / name)).strip()}")
+
+
+def check_pkg_config(prefix: Path, folder: Path) -> None:
+    """A C program with the shared library, and the same with the static one."""
+    found = next(prefix.rglob("uzswap.pc")).parent
+    flags = [
+        call("pkg-config", f"--with-path={found}", *which, "uzswap").split()
+        for which in (("--cflags", "--libs"), ("--cflags", "--static", "--libs"))
+    ]
+    source = str(ROOT / "src" / "library" / "c_interface_test.c")
+    shared, static = (str(folder / name) for name in ("shared", "static"))
+    archive = next(prefix.rglob("libuzswap.a"))
+    call("cc", "-std=c11", source, "-o", shared, *flags[0], f"-Wl,-rpath,{archive.parent}")
+    linked = [str(archive) if flag == "-luzswap" else flag for flag in flags[1]]
+    call("cc", "-std=c11", source, "-o", static, *linked)
+    call(shared)
+    call(static)
+
+
 def main() -> int:
     build, version = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
@@ -79,6 +109,8 @@ def main() -> int:
         require(len(libraries) == 1, f"{len(libraries)} files {LIBRARY} were installed")
         check_version(prefix, version)
         check_run(prefix, libraries[0])
+        check_pkg_config(prefix, Path(folder))
+        check_examples(prefix, Path(folder))
     print(f"uzswap {version} runs from where it was installed")
     return 0
 
