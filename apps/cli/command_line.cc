@@ -203,9 +203,12 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   std::string training_size;
   CLI::App* train = app.add_subcommand("train", "make a dictionary from pages like those of a run");
   DescribeTrain(*train, training, training_size);
+  PsRequest list;
+  CLI::App* ps = app.add_subcommand("ps", "list the runs on this machine and their processes");
+  ps->add_flag("--json", list.json, "print JSON");
   CLI::App* help = app.add_subcommand("help", "print help for a subcommand");
   std::string topic;
-  help->add_option("topic", topic, "run, check, advise or train");
+  help->add_option("topic", topic, "run, check, advise, train or ps");
   app.require_subcommand(1);
 
   try {
@@ -213,6 +216,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   } catch (const CLI::CallForHelp&) {
     if (advise->parsed()) return PrintRequest{advise->help("uzswap")};
     if (train->parsed()) return PrintRequest{train->help("uzswap")};
+    if (ps->parsed()) return PrintRequest{ps->help("uzswap")};
     return PrintRequest{run->parsed() ? run->help("uzswap") : app.help()};
   } catch (const CLI::CallForVersion&) {
     return PrintRequest{std::string("uzswap ") + kVersion + "\n"};
@@ -228,10 +232,12 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
     return advice;
   }
   if (train->parsed()) return ToTrainRequest(training, training_size);
+  if (ps->parsed()) return list;
   if (help->parsed()) {
     if (topic == "run") return PrintRequest{run->help("uzswap")};
     if (topic == "advise") return PrintRequest{advise->help("uzswap")};
     if (topic == "train") return PrintRequest{train->help("uzswap")};
+    if (topic == "ps") return PrintRequest{ps->help("uzswap")};
     if (topic == "check") return PrintRequest{check->help("uzswap")};
     return PrintRequest{app.help()};
   }

@@ -4,7 +4,8 @@
 //     uzswap check
 //     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
 //     uzswap train --pages FILE -o NAME.dict    uzswap train PID -o NAME.dict
-//     uzswap help [run|check|advise|train]    uzswap --help    uzswap --version
+//     uzswap ps [--json]
+//     uzswap help [run|check|advise|train|ps]    uzswap --help    uzswap --version
 //
 // An option overrides its environment variable. An empty variable counts as unset.
 #ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
@@ -17,6 +18,7 @@
 
 #include "advise.h"
 #include "backing_options.h"
+#include "ps_command.h"
 #include "refusal.h"
 #include "session/options.h"
 #include "train_command.h"
@@ -44,8 +46,8 @@ struct PrintRequest {
   std::string text;
 };
 
-using Request =
-    std::variant<RunRequest, CheckRequest, AdviseRequest, TrainRequest, PrintRequest, Refusal>;
+using Request = std::variant<RunRequest, CheckRequest, AdviseRequest, TrainRequest, PsRequest,
+                             PrintRequest, Refusal>;
 
 Request ParseCommandLine(int argc, const char* const* argv);
 

@@ -23,6 +23,7 @@ EXPECTED = (
     "bin/uzswap",
     "include/uzswap.h",
     "include/uzswap/page_cache.h",
+    "share/man/man1/uzswap-ps.1",
     "share/man/man1/uzswap-run.1",
     "share/man/man1/uzswap-train.1",
     "share/doc/uzswap/LICENSE",

@@ -1,0 +1,168 @@
+#include "ps_command.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "session/session.h"
+
+namespace uzswap::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kSessionLink[] = "/memfd:uzswap-session";
+
+std::optional<uint32_t> NumberOf(const fs::path& path) {
+  const std::string name = path.filename().string();
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
+PsRun RunOf(uint32_t runner, const Session& session) {
+  PsRun run;
+  run.runner = runner;
+  const Options options = session.options();
+  run.limit = options.limit.raw();
+  run.usage = session.TreeUsage().raw();
+  run.backing = options.backing;
+  session.VisitLive([&run](const Session::RecordView& view) {
+    run.processes.push_back(
+        {view.process.pid, std::string(view.name.view()), view.usage.raw(), Copy(view.statistics)});
+  });
+  std::sort(run.processes.begin(), run.processes.end(),
+            [](const PsProcess& a, const PsProcess& b) { return a.pid < b.pid; });
+  return run;
+}
+
+// The sessions that one process holds.
+void LookAt(uint32_t pid, const fs::path& folder, std::set<uint64_t>* seen, PsReport* report) {
+  std::error_code error;
+  fs::directory_iterator files(folder / "fd", error);
+  // A process that has ended meanwhile is not worth a word.
+  if (error) {
+    report->unreadable += error == std::errc::permission_denied ? 1 : 0;
+    return;
+  }
+  for (; !error && files != fs::directory_iterator(); files.increment(error)) {
+    const fs::path link = files->path();
+    std::error_code unreadable;
+    const std::string target = fs::read_symlink(link, unreadable).string();
+    if (unreadable || !target.starts_with(kSessionLink)) continue;
+    struct stat status {};
+    if (stat(link.c_str(), &status) != 0 || !seen->insert(status.st_ino).second) continue;
+    const Result<Session> session = Session::Open(link.c_str());
+    if (session.ok()) {
+      report->runs.push_back(RunOf(pid, session.value()));
+    } else {
+      ++report->other_versions;
+    }
+  }
+}
+
+std::string Size(uint64_t bytes) {
+  return fmt::format("{:.1f}M", static_cast<double>(bytes) / (1 << 20));
+}
+
+std::string Ratio(const Figures& figures) {
+  const uint64_t pages = figures[Figure::stored_pages] - figures[Figure::written_back_pages];
+  const uint64_t pool = figures[Figure::pool_total_size];
+  if (pool == 0 || figures[Figure::stored_pages] < figures[Figure::written_back_pages]) return "-";
+  return fmt::format("{:.2f}", static_cast<double>(pages * kPageSize) / static_cast<double>(pool));
+}
+
+constexpr char kRow[] = "{:>8}  {:<16} {:>9} {:>9} {:>9} {:>6} {:>9} {:>10} {:>9}\n";
+
+std::string RowOf(const PsProcess& process) {
+  const Figures& figures = process.figures;
+  return fmt::format(kRow, process.pid, process.name.substr(0, 16), Size(process.usage),
+                     Size(figures[Figure::resident_bytes]), Size(figures[Figure::pool_total_size]),
+                     Ratio(figures), Size(figures[Figure::written_back_bytes]),
+                     figures[Figure::faults], fmt::format("{}us", figures.fault_ns.p50 / 1000));
+}
+
+}  // namespace
+
+PsReport FindRuns(const std::string& proc) {
+  PsReport report;
+  std::set<uint64_t> seen;
+  std::vector<std::pair<uint32_t, fs::path>> processes;
+  std::error_code error;
+  for (fs::directory_iterator entries(proc, error); !error && entries != fs::directory_iterator();
+       entries.increment(error)) {
+    if (const auto pid = NumberOf(entries->path())) processes.emplace_back(*pid, entries->path());
+  }
+  // The runner is older than its broker.
+  std::sort(processes.begin(), processes.end());
+  for (const auto& [pid, folder] : processes) LookAt(pid, folder, &seen, &report);
+  return report;
+}
+
+std::string ToTable(const PsReport& report) {
+  std::string text;
+  for (const PsRun& run : report.runs) {
+    text += fmt::format("run {}: {} of {} used", run.runner, Size(run.usage), Size(run.limit));
+    if (!run.backing.empty()) text += fmt::format(", backing {}", run.backing);
+    text += '\n';
+    text += fmt::format(kRow, "PID", "PROGRAM", "USED", "RESIDENT", "POOL", "RATIO", "ON DISK",
+                        "FAULTS", "MEDIAN");
+    for (const PsProcess& process : run.processes) text += RowOf(process);
+    text += '\n';
+  }
+  if (report.runs.empty()) text += "no run of uzswap\n";
+  if (report.other_versions > 0) {
+    text += fmt::format("{} of another version of uzswap\n", report.other_versions);
+  }
+  if (report.runs.empty() && report.unreadable > 0) {
+    text += fmt::format("{} processes of other users were not looked at\n  fix: run this as root\n",
+                        report.unreadable);
+  }
+  return text;
+}
+
+std::string ToJson(const PsReport& report) {
+  nlohmann::ordered_json runs = nlohmann::ordered_json::array();
+  for (const PsRun& run : report.runs) {
+    nlohmann::ordered_json processes = nlohmann::ordered_json::array();
+    for (const PsProcess& process : run.processes) {
+      nlohmann::ordered_json one = {
+          {"pid", process.pid}, {"name", process.name}, {"usage", process.usage}};
+      for (size_t i = 0; i < kFigureCount; ++i) {
+        one[kFigureNames[i].name] = process.figures.values[i];
+      }
+      one["fault_ns"] = {{"p50", process.figures.fault_ns.p50},
+                         {"p99", process.figures.fault_ns.p99},
+                         {"max", process.figures.fault_ns.max}};
+      processes.push_back(std::move(one));
+    }
+    runs.push_back({{"runner", run.runner},
+                    {"limit", run.limit},
+                    {"usage", run.usage},
+                    {"backing", run.backing},
+                    {"processes", std::move(processes)}});
+  }
+  const nlohmann::ordered_json all = {{"runs", std::move(runs)},
+                                      {"other_versions", report.other_versions}};
+  // A program may have any bytes for a name.
+  return all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+int PsCommand(const PsRequest& request) {
+  const PsReport report = FindRuns();
+  const std::string text = request.json ? ToJson(report) : ToTable(report);
+  fputs(text.c_str(), stdout);
+  return fflush(stdout) == 0 ? 0 : 125;
+}
+
+}  // namespace uzswap::cli
