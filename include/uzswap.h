@@ -10,8 +10,9 @@
  *   uzswap_cache_close(cache);
  *
  * Any thread may call any function, except uzswap_cache_close, which must be the last for its
- * cache. A forked child must not use its parent's cache. Nothing here writes to standard error. A
- * structure begins with its size, so that later versions can make it longer. */
+ * cache. A forked child must not use its parent's cache. A structure begins with its size, so that
+ * the library knows which version of it the caller has. An index that is too large (2^36 pages of 4
+ * KiB) is a bug of the caller: it ends the process with a line on standard error. */
 #ifndef UZSWAP_H_
 #define UZSWAP_H_
 

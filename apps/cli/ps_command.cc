@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -36,7 +37,7 @@ PsRun RunOf(uint32_t runner, const Session& session) {
   const Options options = session.options();
   run.limit = options.limit.raw();
   run.usage = session.TreeUsage().raw();
-  run.backing = options.backing;
+  run.backing.assign(options.backing, strnlen(options.backing, sizeof(options.backing)));
   session.VisitLive([&run](const Session::RecordView& view) {
     run.processes.push_back(
         {view.process.pid, std::string(view.name.view()), view.usage.raw(), Copy(view.statistics)});
@@ -71,6 +72,14 @@ void LookAt(uint32_t pid, const fs::path& folder, std::set<uint64_t>* seen, PsRe
   }
 }
 
+// Names come from other users: nothing in them may move the cursor of a terminal.
+std::string Printable(std::string text) {
+  for (char& each : text) {
+    if (static_cast<unsigned char>(each) < ' ' || each == 0x7f) each = '?';
+  }
+  return text;
+}
+
 std::string Size(uint64_t bytes) {
   return fmt::format("{:.1f}M", static_cast<double>(bytes) / (1 << 20));
 }
@@ -86,7 +95,7 @@ constexpr char kRow[] = "{:>8}  {:<16} {:>9} {:>9} {:>9} {:>6} {:>9} {:>10} {:>9
 
 std::string RowOf(const PsProcess& process) {
   const Figures& figures = process.figures;
-  return fmt::format(kRow, process.pid, process.name.substr(0, 16), Size(process.usage),
+  return fmt::format(kRow, process.pid, Printable(process.name.substr(0, 16)), Size(process.usage),
                      Size(figures[Figure::resident_bytes]), Size(figures[Figure::pool_total_size]),
                      Ratio(figures), Size(figures[Figure::written_back_bytes]),
                      figures[Figure::faults], fmt::format("{}us", figures.fault_ns.p50 / 1000));
@@ -113,7 +122,7 @@ std::string ToTable(const PsReport& report) {
   std::string text;
   for (const PsRun& run : report.runs) {
     text += fmt::format("run {}: {} of {} used", run.runner, Size(run.usage), Size(run.limit));
-    if (!run.backing.empty()) text += fmt::format(", backing {}", run.backing);
+    if (!run.backing.empty()) text += fmt::format(", backing {}", Printable(run.backing));
     text += '\n';
     text += fmt::format(kRow, "PID", "PROGRAM", "USED", "RESIDENT", "POOL", "RATIO", "ON DISK",
                         "FAULTS", "MEDIAN");

@@ -27,6 +27,7 @@ BlockDisk::BlockDisk(PageCache cache, uint64_t size) : cache_(std::move(cache)),
 
 Result<std::unique_ptr<BlockDisk>> BlockDisk::Open(PageCache cache, uint64_t size) {
   internal::Require(cache.unit_bytes() == kBlockBytes, "check failed: another size of units");
+  if (BlocksOf(size) > PageCache::kIndexMax) return Error{EFBIG, "size: at most 256 TiB"};
   std::unique_ptr<BlockDisk> disk(new (std::nothrow) BlockDisk(std::move(cache), size));
   if (disk == nullptr) return Error{ENOMEM, "memory for the disk"};
   const uint64_t words = BlocksOf(size) / kWordBits + 1;

@@ -31,8 +31,8 @@ class BlockDisk {
  public:
   static constexpr uint64_t kBlockBytes = 4096;
 
-  // The cache must have units of kBlockBytes. Fails with ENOMEM, or ENOSPC if the cache has no
-  // area.
+  // The cache must have units of kBlockBytes. Fails with EFBIG above 256 TiB,
+  // with ENOMEM, and with ENOSPC if the cache has no area.
   static Result<std::unique_ptr<BlockDisk>> Open(PageCache cache, uint64_t size);
   BlockDisk(const BlockDisk&) = delete;
   BlockDisk& operator=(const BlockDisk&) = delete;

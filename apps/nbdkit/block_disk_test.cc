@@ -47,6 +47,14 @@ TEST(BlockDiskTest, ANewDiskIsZeroAndTakesNothing) {
   EXPECT_FALSE(all.holds_data);
 }
 
+TEST(BlockDiskTest, ADiskBeyondTheIndexesIsRefused) {
+  Result<PageCache> cache = PageCache::Open({.memory_bytes = kMiB});
+  ASSERT_TRUE(cache.ok());
+  const auto disk = BlockDisk::Open(std::move(cache).value(), (uint64_t{1} << 48) + 1);
+  ASSERT_FALSE(disk.ok());
+  EXPECT_EQ(disk.error().errno_value, EFBIG);
+}
+
 TEST(BlockDiskTest, ExtentsFollowWritesAndZeroes) {
   const auto disk = OpenDisk(kMiB, {.memory_bytes = kMiB});
   ASSERT_EQ(disk->Write(8192, Noise(8192, 1)), 0);

@@ -32,6 +32,10 @@
 // Memory: compressed units take at most memory_bytes. Tables come on top
 // (statistics().table_bytes): about 110 bytes for each unit of 4 KiB, and 110 KiB for each thread
 // that uses the cache at the same time. Nothing is taken from the program's heap for units.
+//
+// Indexes: an area keeps a table for 64 neighbouring pages of 4 KiB (576 bytes, and up to 4 KiB
+// more where indexes are scattered) from the first use of one of them until the area is destroyed.
+// A cache has 4 million such tables. So indexes should be dense, not hashes.
 #ifndef UZSWAP_PAGE_CACHE_H_
 #define UZSWAP_PAGE_CACHE_H_
 

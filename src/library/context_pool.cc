@@ -10,22 +10,30 @@ ContextPool::Lease::~Lease() UZ_NO_THREAD_SAFETY_ANALYSIS {
   if (mutex_ != nullptr) mutex_->Unlock();
 }
 
+Result<void> ContextPool::Init(CompressedCache& cache) {
+  MutexLock lock(slots_[0].mutex);
+  const Result<void> done = slots_[0].context.emplace().Init(cache);
+  if (done.ok()) {
+    cache_ = &cache;
+  } else {
+    slots_[0].context.reset();
+  }
+  return done;
+}
+
 ContextPool::Lease ContextPool::Take() UZ_NO_THREAD_SAFETY_ANALYSIS {
   const size_t own = std::hash<std::thread::id>{}(std::this_thread::get_id()) % kContexts;
-  Slot* taken = nullptr;
-  for (size_t i = 0; i < kContexts && taken == nullptr; ++i) {
+  for (size_t i = 0; i < kContexts; ++i) {
     Slot& slot = slots_[(own + i) % kContexts];
-    if (slot.mutex.TryLock()) taken = &slot;
+    if (!slot.mutex.TryLock()) continue;
+    if (slot.context) return {&slot.mutex, &*slot.context};
+    if (slot.context.emplace().Init(*cache_).ok()) return {&slot.mutex, &*slot.context};
+    slot.context.reset();
+    slot.mutex.Unlock();
+    break;
   }
-  if (taken == nullptr) {
-    taken = &slots_[own];
-    taken->mutex.Lock();
-  }
-  if (!taken->context) {
-    taken->context.emplace();
-    if (!taken->context->Init(*cache_).ok()) taken->context.reset();
-  }
-  return {&taken->mutex, taken->context ? &*taken->context : nullptr};
+  slots_[0].mutex.Lock();
+  return {&slots_[0].mutex, &*slots_[0].context};
 }
 
 void ContextPool::Clear() {

@@ -1,6 +1,7 @@
 // ContextPool: a CacheContext for whoever calls the library, from any thread.
 //
-//     | lock, context | lock, context | ...      made when first used, at most kContexts
+//     | lock, context | lock, context | ...      at most kContexts
+//          made by Init     made when first used
 //
 // A thread takes the first free one, beginning with that of its shard: so threads keep theirs, and
 // do not wait for each other as long as there are no more of them than contexts.
@@ -21,7 +22,7 @@ class ContextPool {
  public:
   static constexpr size_t kContexts = 32;
 
-  // A context and its lock, until the end of the scope. Empty: the kernel gives no memory for one.
+  // A context and its lock, until the end of the scope.
   class [[nodiscard]] Lease {
    public:
     Lease(Lease&& other) noexcept : mutex_(other.mutex_), context_(other.context_) {
@@ -30,7 +31,6 @@ class ContextPool {
     Lease& operator=(Lease&&) = delete;
     ~Lease();
 
-    explicit operator bool() const { return context_ != nullptr; }
     CacheContext& operator*() const { return *context_; }
 
    private:
@@ -41,9 +41,10 @@ class ContextPool {
     CacheContext* context_;
   };
 
-  // The cache outlives the pool, or the last call of Clear.
-  void Init(CompressedCache& cache) { cache_ = &cache; }
+  // Once. The cache outlives the pool, or the last call of Clear. Fails with the errno of mmap.
+  Result<void> Init(CompressedCache& cache);
   [[nodiscard]] bool usable() const { return cache_ != nullptr; }
+  // Without memory for another context the caller waits for the first one.
   Lease Take();
   // Ends all contexts. Requires: none is taken.
   void Clear();

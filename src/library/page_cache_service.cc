@@ -14,9 +14,11 @@
 namespace uzswap {
 namespace {
 
-// How often a store finds the writer without anything to do before it is refused.
-constexpr int kStuckTurns = 3;
-constexpr int kStuckTurnsWithMedium = 500;
+// How often a store may find the writer without anything to do before it is refused. Where nothing
+// can be written or dropped, time does not help. Elsewhere the writer tries again after 50 ms.
+constexpr int kStuckLooks = 3;
+constexpr int kStuckLooksWhenRoomCanCome = 1000;
+// Address space only: a leaf takes memory when it is used first.
 constexpr uint32_t kLeavesMax = uint32_t{1} << 22;
 
 CodecMode ModeOf(PageCache::Compression compression) {
@@ -52,9 +54,7 @@ StorageOptions StorageOptionsFor(const PageCache::Options& options) {
   result.objects_per_frame *=
       static_cast<uint32_t>(kPageSize / std::min<size_t>(options.unit_bytes, kPageSize));
   result.extra_areas = PageCache::kAreasMax;
-  const uint64_t objects = PagesCovering(result.memory_limit).raw() * result.objects_per_frame;
-  result.extra_leaves = static_cast<uint32_t>(
-      options.backing != nullptr ? kLeavesMax : std::min<uint64_t>(objects, kLeavesMax));
+  result.extra_leaves = kLeavesMax;
   result.backing.path = options.backing;
   result.backing.size_limit = Bytes(options.backing_bytes);
   result.backing.encrypt = options.encrypt;
@@ -89,7 +89,8 @@ Result<std::unique_ptr<PageCache::Service>> PageCache::Service::Open(const Optio
   service->store_timeout_ns_ = uint64_t{options.store_timeout_ms} * 1'000'000;
   Result<void> done = service->stack_.Init(StorageOptionsFor(options));
   if (!done.ok()) return done.error();
-  service->contexts_.Init(service->stack_.cache());
+  done = service->contexts_.Init(service->stack_.cache());
+  if (!done.ok()) return done.error();
   if (service->stack_.backing_error()) return *service->stack_.backing_error();
   done = service->threads_.Start(service->stack_);
   if (!done.ok()) return done.error();
@@ -100,12 +101,10 @@ PageCache::Service::~Service() {
   threads_.Stop();
   if (contexts_.usable()) {
     const ContextPool::Lease context = contexts_.Take();
-    if (context) {
-      for (Area area = 1; area <= kAreasMax + 1; ++area) {
-        if (Exists(area)) stack_.cache().DestroyArea(*context, area);
-      }
-      stack_.Close(*context);
+    for (Area area = 1; area <= kAreasMax + 1; ++area) {
+      if (Exists(area)) stack_.cache().DestroyArea(*context, area);
     }
+    stack_.Close(*context);
   }
   contexts_.Clear();
 }
@@ -133,7 +132,6 @@ PageCache::Area PageCache::Service::CreateArea(Lifetime lifetime) {
 void PageCache::Service::DestroyArea(Area area) {
   if (!Exists(area)) return;
   const ContextPool::Lease context = contexts_.Take();
-  if (!context) return;
   stack_.cache().DestroyArea(*context, area);
   threads_.NoteFrees();
 }
@@ -141,7 +139,7 @@ void PageCache::Service::DestroyArea(Area area) {
 // While the writer makes room, a store that was refused succeeds a moment later. A closed gate
 // looks at the pool's size only now and then: the first tries are for that.
 StoreOutcome PageCache::Service::StoreWhenRoom(CacheContext& context, SwapEntry entry,
-                                               ConstPageBytes page) {
+                                               ConstPageBytes page, uint64_t deadline_ns) {
   constexpr int kTriesAtOnce = 6;
   StoreOutcome outcome = StoreOutcome::kNoSpace;
   for (int i = 0; i < kTriesAtOnce && outcome == StoreOutcome::kNoSpace; ++i) {
@@ -149,11 +147,12 @@ StoreOutcome PageCache::Service::StoreWhenRoom(CacheContext& context, SwapEntry 
   }
   // Objects that were just loaded are spared once, so the writer may find nothing in one turn and
   // something in the next.
-  int turns_left = stack_.writes() ? kStuckTurnsWithMedium : kStuckTurns;
-  const uint64_t begin = os::MonotonicNanoseconds();
-  while (outcome == StoreOutcome::kNoSpace && turns_left > 0 &&
-         os::MonotonicNanoseconds() - begin < store_timeout_ns_) {
-    if (stack_.writeback().stuck()) --turns_left;
+  const bool can_come =
+      stack_.writes() || stack_.cache().KindOf(entry.area) == AreaKind::kEphemeral;
+  int looks_left = can_come ? kStuckLooksWhenRoomCanCome : kStuckLooks;
+  while (outcome == StoreOutcome::kNoSpace && looks_left > 0 &&
+         os::MonotonicNanoseconds() < deadline_ns) {
+    if (stack_.writeback().stuck()) --looks_left;
     std::this_thread::sleep_for(std::chrono::microseconds(100));
     outcome = stack_.cache().Store(context, entry, page);
   }
@@ -162,14 +161,16 @@ StoreOutcome PageCache::Service::StoreWhenRoom(CacheContext& context, SwapEntry 
 
 StoreOutcome PageCache::Service::StorePages(CacheContext& context, Area area, uint64_t index,
                                             std::span<const std::byte> bytes) {
+  const uint64_t deadline_ns = os::MonotonicNanoseconds() + store_timeout_ns_;
   if (unit_bytes_ < kPageSize) {
     alignas(64) std::byte page[kPageSize] = {};
     memcpy(page, bytes.data(), bytes.size());
-    return StoreWhenRoom(context, EntryOf(area, index, 0), page);
+    return StoreWhenRoom(context, EntryOf(area, index, 0), ConstPageBytes(page), deadline_ns);
   }
   for (size_t page = 0; page < pages_; ++page) {
     const ConstPageBytes part(bytes.data() + page * kPageSize, kPageSize);
-    const StoreOutcome outcome = StoreWhenRoom(context, EntryOf(area, index, page), part);
+    const StoreOutcome outcome =
+        StoreWhenRoom(context, EntryOf(area, index, page), part, deadline_ns);
     if (outcome == StoreOutcome::kStored) continue;
     InvalidatePages(context, area, index);
     return outcome;
@@ -182,7 +183,6 @@ PageCache::Stored PageCache::Service::Store(Area area, uint64_t index,
   RequireUnit(bytes.size(), index);
   if (!Exists(area)) return Stored::kUnknownArea;
   const ContextPool::Lease context = contexts_.Take();
-  if (!context) return Stored::kFull;
   const UnitLock lock(*this, area, index);
   const StoreOutcome outcome = StorePages(*context, area, index, bytes);
   if (outcome == StoreOutcome::kStored) return Stored::kStored;
@@ -207,8 +207,9 @@ LoadOutcome PageCache::Service::LoadPages(CacheContext& context, Area area, uint
     const LoadOutcome outcome =
         stack_.cache().Load(context, EntryOf(area, index, page), part, part_mode);
     if (outcome == LoadOutcome::kLoaded) continue;
-    // A part of an ephemeral unit was dropped: the rest is worth nothing.
-    if (outcome == LoadOutcome::kMiss && page > 0) InvalidatePages(context, area, index);
+    // A part of an ephemeral unit was dropped, or InvalidateArea met a store: the rest is worth
+    // nothing.
+    if (outcome == LoadOutcome::kMiss && pages_ > 1) InvalidatePages(context, area, index);
     return outcome;
   }
   if (pages_ > 1 && keep == Keep::kTake) InvalidatePages(context, area, index);
@@ -220,7 +221,6 @@ PageCache::Loaded PageCache::Service::Load(Area area, uint64_t index, std::span<
   RequireUnit(bytes.size(), index);
   if (!Exists(area)) return Loaded::kMiss;
   const ContextPool::Lease context = contexts_.Take();
-  if (!context) return Loaded::kIoError;
   const UnitLock lock(*this, area, index);
   if (keep == Keep::kTake) threads_.NoteFrees();
   switch (LoadPages(*context, area, index, bytes, keep)) {
@@ -250,7 +250,6 @@ bool PageCache::Service::Invalidate(Area area, uint64_t index) {
   RequireUnit(unit_bytes_, index);
   if (!Exists(area)) return false;
   const ContextPool::Lease context = contexts_.Take();
-  internal::Require(static_cast<bool>(context), "no memory for the context of a thread");
   const UnitLock lock(*this, area, index);
   return InvalidatePages(*context, area, index);
 }
@@ -258,7 +257,6 @@ bool PageCache::Service::Invalidate(Area area, uint64_t index) {
 uint64_t PageCache::Service::InvalidateArea(Area area) {
   if (!Exists(area)) return 0;
   const ContextPool::Lease context = contexts_.Take();
-  internal::Require(static_cast<bool>(context), "no memory for the context of a thread");
   threads_.NoteFrees();
   return stack_.cache().InvalidateArea(*context, area);
 }
@@ -266,7 +264,6 @@ uint64_t PageCache::Service::InvalidateArea(Area area) {
 void PageCache::Service::Prefetch(Area area, uint64_t first, size_t units) {
   if (stack_.backing() == nullptr || !Exists(area)) return;
   const ContextPool::Lease context = contexts_.Take();
-  if (!context) return;
   SwapEntry entries[CompressedCache::kPrefetchMax];
   const size_t pages = std::min(units * pages_, CompressedCache::kPrefetchMax);
   for (size_t page = 0; page < pages; ++page) entries[page] = EntryOf(area, first, page);

@@ -51,7 +51,8 @@ class PageCache::Service {
   [[nodiscard]] SwapEntry EntryOf(Area area, uint64_t index, size_t page) const;
   StoreOutcome StorePages(CacheContext& context, Area area, uint64_t index,
                           std::span<const std::byte> bytes);
-  StoreOutcome StoreWhenRoom(CacheContext& context, SwapEntry entry, ConstPageBytes page);
+  StoreOutcome StoreWhenRoom(CacheContext& context, SwapEntry entry, ConstPageBytes page,
+                             uint64_t deadline_ns);
   LoadOutcome LoadPages(CacheContext& context, Area area, uint64_t index,
                         std::span<std::byte> bytes, Keep keep);
   bool InvalidatePages(CacheContext& context, Area area, uint64_t index);

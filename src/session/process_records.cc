@@ -1,3 +1,5 @@
+#include <algorithm>
+
 // The table of process records in a session: claiming, adding up, marking dead, folding.
 #include "base/fold_statistics.h"
 #include "session/session.h"
@@ -90,7 +92,8 @@ Bytes ProcessRecord::Publish(Bytes usage, Bytes pool) const {
 }
 
 uint32_t Session::RecordsUsed() const {
-  return layout().header.records_used.load(std::memory_order_relaxed);
+  // Another process can have damaged it.
+  return std::min(layout().header.records_used.load(std::memory_order_relaxed), kProcessRecords);
 }
 
 std::optional<uint64_t> Session::WordIf(uint32_t index, RecordState state) const {
