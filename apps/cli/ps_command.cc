@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -14,22 +13,15 @@
 #include <system_error>
 #include <utility>
 
+#include "base/parse_size.h"
+#include "figures_json.h"
+#include "refusal.h"
 #include "session/session.h"
 
 namespace uzswap::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr char kSessionLink[] = "/memfd:uzswap-session";
-
-std::optional<uint32_t> NumberOf(const fs::path& path) {
-  const std::string name = path.filename().string();
-  uint32_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
-  return number;
-}
 
 PsRun RunOf(uint32_t runner, const Session& session) {
   PsRun run;
@@ -56,11 +48,12 @@ void LookAt(uint32_t pid, const fs::path& folder, std::set<uint64_t>* seen, PsRe
     report->unreadable += error == std::errc::permission_denied ? 1 : 0;
     return;
   }
+  const std::string session_link = std::string("/memfd:") + Session::kMemoryName;
   for (; !error && files != fs::directory_iterator(); files.increment(error)) {
     const fs::path link = files->path();
     std::error_code unreadable;
     const std::string target = fs::read_symlink(link, unreadable).string();
-    if (unreadable || !target.starts_with(kSessionLink)) continue;
+    if (unreadable || !target.starts_with(session_link)) continue;
     struct stat status {};
     if (stat(link.c_str(), &status) != 0 || !seen->insert(status.st_ino).second) continue;
     const Result<Session> session = Session::Open(link.c_str());
@@ -85,10 +78,12 @@ std::string Size(uint64_t bytes) {
 }
 
 std::string Ratio(const Figures& figures) {
-  const uint64_t pages = figures[Figure::stored_pages] - figures[Figure::written_back_pages];
+  const uint64_t stored = figures[Figure::stored_pages];
+  const uint64_t on_disk = figures[Figure::written_back_pages];
   const uint64_t pool = figures[Figure::pool_total_size];
-  if (pool == 0 || figures[Figure::stored_pages] < figures[Figure::written_back_pages]) return "-";
-  return fmt::format("{:.2f}", static_cast<double>(pages * kPageSize) / static_cast<double>(pool));
+  if (pool == 0 || stored < on_disk) return "-";
+  return fmt::format(
+      "{:.2f}", static_cast<double>((stored - on_disk) * kPageSize) / static_cast<double>(pool));
 }
 
 constexpr char kRow[] = "{:>8}  {:<16} {:>9} {:>9} {:>9} {:>6} {:>9} {:>10} {:>9}\n";
@@ -110,7 +105,8 @@ PsReport FindRuns(const std::string& proc) {
   std::error_code error;
   for (fs::directory_iterator entries(proc, error); !error && entries != fs::directory_iterator();
        entries.increment(error)) {
-    if (const auto pid = NumberOf(entries->path())) processes.emplace_back(*pid, entries->path());
+    const std::optional<uint64_t> pid = ParseDecimal(entries->path().filename().native());
+    if (pid) processes.emplace_back(static_cast<uint32_t>(*pid), entries->path());
   }
   // The runner is older than its broker.
   std::sort(processes.begin(), processes.end());
@@ -147,12 +143,7 @@ std::string ToJson(const PsReport& report) {
     for (const PsProcess& process : run.processes) {
       nlohmann::ordered_json one = {
           {"pid", process.pid}, {"name", process.name}, {"usage", process.usage}};
-      for (size_t i = 0; i < kFigureCount; ++i) {
-        one[kFigureNames[i].name] = process.figures.values[i];
-      }
-      one["fault_ns"] = {{"p50", process.figures.fault_ns.p50},
-                         {"p99", process.figures.fault_ns.p99},
-                         {"max", process.figures.fault_ns.max}};
+      AddFigures(process.figures, one);
       processes.push_back(std::move(one));
     }
     runs.push_back({{"runner", run.runner},
@@ -171,7 +162,7 @@ int PsCommand(const PsRequest& request) {
   const PsReport report = FindRuns();
   const std::string text = request.json ? ToJson(report) : ToTable(report);
   fputs(text.c_str(), stdout);
-  return fflush(stdout) == 0 ? 0 : 125;
+  return fflush(stdout) == 0 ? 0 : kCannotDo;
 }
 
 }  // namespace uzswap::cli

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "figures_json.h"
 #include "report.h"
 #include "uzswap_build.h"
 
@@ -7,16 +8,6 @@ namespace uzswap::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-void AddFigures(const Figures& figures, Json& json) {
-  for (size_t i = 0; i < kFigureCount; ++i) json[kFigureNames[i].name] = figures.values[i];
-  const Latency& faults = figures.fault_ns;
-  json["fault_ns"] = {{"p50", faults.p50},
-                      {"p90", faults.p90},
-                      {"p99", faults.p99},
-                      {"p999", faults.p999},
-                      {"max", faults.max}};
-}
 
 Json GaugesOf(const Figures& figures) {
   Json json = Json::object();

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/parse_size.h"
+#include "os/read_file.h"
 
 namespace uzswap::os {
 namespace {
@@ -42,13 +43,6 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
   return parts;
 }
 
-bool Contains(std::string_view list, std::string_view item) {
-  for (const std::string_view part : Split(list, ',')) {
-    if (part == item) return true;
-  }
-  return false;
-}
-
 // mountinfo writes blanks in paths as \040 and the like.
 std::string Unescape(std::string_view text) {
   std::string plain;
@@ -78,7 +72,7 @@ std::optional<Mount> FindMount(std::string_view mountinfo, std::string_view type
     const std::vector<std::string_view> left = Split(line.substr(0, dash), ' ');
     const std::vector<std::string_view> right = Split(line.substr(dash + 3), ' ');
     if (left.size() < 5 || right.size() < 3 || right[0] != type) continue;
-    if (!option.empty() && !Contains(right[2], option)) continue;
+    if (!option.empty() && !ListHas(right[2], option)) continue;
     return Mount{Unescape(left[4]), Unescape(left[3])};
   }
   return std::nullopt;
@@ -92,7 +86,7 @@ std::optional<std::string> FindPath(std::string_view cgroups, std::string_view c
     if (first == std::string_view::npos || second == std::string_view::npos) continue;
     const std::string_view controllers = line.substr(first + 1, second - first - 1);
     const bool found = controller.empty() ? controllers.empty() && line.substr(0, first) == "0"
-                                          : Contains(controllers, controller);
+                                          : ListHas(controllers, controller);
     if (found) return std::string(line.substr(second + 1));
   }
   return std::nullopt;

@@ -42,4 +42,14 @@ std::optional<Bytes> SizeOfField(std::string_view text, std::string_view name) {
   return Bytes(*kibibytes << 10);
 }
 
+bool ListHas(std::string_view list, std::string_view item) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    if (list.substr(0, comma) == item) return true;
+    if (comma == std::string_view::npos) break;
+    list.remove_prefix(comma + 1);
+  }
+  return false;
+}
+
 }  // namespace uzswap::os

@@ -1,5 +1,5 @@
 // ReadSmallFile: reads a file of /proc, /sys or a cgroup into the caller's buffer.
-// SizeOfField: one size in the text of such a file.
+// SizeOfField, ListHas: look into the text of such a file.
 //
 // Only open, read and close: no stdio, no allocation, no locale. Any thread may call it. A file
 // that is longer than the buffer is cut off. The caller sees it by size() == buffer size.
@@ -24,6 +24,9 @@ Result<std::string_view> ReadSmallFile(const char* path, std::span<char> buffer)
 // The size in a line "NAME:  N kB" of /proc/PID/status or smaps_rollup. `name` includes what makes
 // it unique: the colon, and "\n" before it. Nothing if there is no such line or no number.
 std::optional<Bytes> SizeOfField(std::string_view text, std::string_view name);
+
+// True if a list with commas, as of options or controllers, has the item.
+[[nodiscard]] bool ListHas(std::string_view list, std::string_view item);
 
 }  // namespace uzswap::os
 

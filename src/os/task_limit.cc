@@ -34,16 +34,6 @@ uint64_t SmallestUpTheTree(std::string_view root, std::string_view mount, std::s
   return limit;
 }
 
-bool Lists(std::string_view names, std::string_view name) {
-  while (!names.empty()) {
-    const size_t comma = names.find(',');
-    if (names.substr(0, comma) == name) return true;
-    if (comma == std::string_view::npos) break;
-    names.remove_prefix(comma + 1);
-  }
-  return false;
-}
-
 // A line "NUMBER:CONTROLLERS:GROUP" of /proc/self/cgroup.
 uint64_t LimitOfLine(std::string_view root, std::string_view line) {
   const size_t first = line.find(':');
@@ -51,7 +41,7 @@ uint64_t LimitOfLine(std::string_view root, std::string_view line) {
   if (first == std::string_view::npos || second == std::string_view::npos) return kNoTaskLimit;
   const std::string_view controllers = line.substr(first + 1, second - first - 1);
   const std::string_view group = line.substr(second + 1);
-  if (Lists(controllers, "pids")) return SmallestUpTheTree(root, "/sys/fs/cgroup/pids", group);
+  if (ListHas(controllers, "pids")) return SmallestUpTheTree(root, "/sys/fs/cgroup/pids", group);
   if (!controllers.empty()) return kNoTaskLimit;
   return std::min(SmallestUpTheTree(root, "/sys/fs/cgroup", group),
                   SmallestUpTheTree(root, "/sys/fs/cgroup/unified", group));

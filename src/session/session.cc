@@ -41,8 +41,7 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
 }
 
 Result<Session> Session::Create(const Options& options) {
-  Result<Session> session =
-      Format(os::SharedMemory::Create("uzswap-session", kLayoutBytes), options);
+  Result<Session> session = Format(os::SharedMemory::Create(kMemoryName, kLayoutBytes), options);
   if (session.ok()) session.value().layout().header.has_runner = 1;
   return session;
 }

@@ -118,6 +118,9 @@ class ProcessRecord {
 
 class Session {
  public:
+  // The name of its memory, in /proc/PID/fd and in maps.
+  static constexpr char kMemoryName[] = "uzswap-session";
+
   // For the runner: a memfd. Its children find it by its path.
   static Result<Session> Create(const Options& options);
   // For a process without a runner: shared with its forked children, lost at exec.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import harness
-from harness import MIB, Problem
+from harness import MIB, Problem, require
 
 PYTHON = "/usr/bin/python3"
 PAGES = str(Path(__file__).resolve().parent / "workloads" / "pages.py")
@@ -42,11 +42,6 @@ class Bounds:
 
 
 BOUNDS = Bounds()
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise Problem(message)
 
 
 @dataclass(frozen=True)

@@ -18,24 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import harness
-from harness import MIB, Problem
+from harness import MIB, Problem, call, require
 
 NEEDED = ("nbdkit", "nbdinfo", "nbdcopy", "qemu-io", "fio", "mke2fs", "e2fsck")
 IMAGE_BYTES = 48 * MIB
-
-
-def call(*command: str) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=harness.DEADLINE_S
-    )
-    if done.returncode != 0:
-        raise Problem(f"{command}: status {done.returncode}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise Problem(message)
 
 
 @contextlib.contextmanager

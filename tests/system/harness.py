@@ -469,6 +469,27 @@ class Problem(Exception):
     """A run did not do what it has to do; the text says what."""
 
 
+def call(*command: str) -> str:
+    """What the command prints; a command that fails is a problem."""
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+        env=variables,
+    )
+    if done.returncode != 0:
+        raise Problem(f"{command}: status {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise Problem(message)
+
+
 class ClientFailed(Exception):
     """The client of a command could not continue; reports what became of the command."""
 

@@ -10,14 +10,12 @@ library as a project of their own, by find_package and by pkg-config, shared and
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import harness
-from harness import Problem
+from harness import Problem, call, require
 
 EXPECTED = (
     "bin/uzswap",
@@ -31,27 +29,6 @@ EXPECTED = (
 )
 LIBRARY = "libuzswap-preload.so"
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def call(*command: str) -> str:
-    """What the command prints; a command that fails is a problem."""
-    variables = {name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")}
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=harness.DEADLINE_S,
-        env=variables,
-    )
-    if done.returncode != 0:
-        raise Problem(f"{command}: status {done.returncode}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise Problem(message)
 
 
 def check_version(prefix: Path, version: str) -> None:
