@@ -103,6 +103,7 @@ namespace uzswap {
   X(direct_reclaims, kSum, "faults that had to compress pages because no frame was free")        \
   X(limit_exceeded, kSum, "times memory usage exceeded the limit")                               \
   X(working_set_protected, kSum, "measurements that spared the last resident pages")             \
+  X(contentions, kSum, "times the engine became real-time because too many tasks wanted a processor") \
   X(pager_rescues, kSum, "times the pager thread was moved because it got no processor")           \
   X(late_scans, kSum, "scans of the mappings by the pager because the daemon was late")            \
   X(late_measurements, kSum, "measurements by the pager because the daemon was late")            \

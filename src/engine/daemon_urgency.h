@@ -1,5 +1,8 @@
 // DaemonUrgency: when the reclaim daemon is a real-time thread (docs/decisions/0034).
 //
+//     contended (contention.h): real-time
+//
+//     otherwise:
 //     watching ──little headroom──> at work ──usage above the limit──> over
 //     real-time <──much headroom─── nice -10 <──below it again──────── real-time
 //
@@ -42,7 +45,8 @@ class DaemonUrgency {
   struct Look {
     bool active = false;
     bool over_limit = false;
-    uint64_t pause_ns = 0;  // until the next step; 0: it follows at once
+    bool contended = false;  // see contention.h
+    uint64_t pause_ns = 0;   // until the next step; 0: it follows at once
     uint64_t now_ns = 0;
   };
   void NoteStep(const Look& look) {
@@ -50,9 +54,9 @@ class DaemonUrgency {
     const bool urgent = look.active && (!settled_ || look.over_limit);
     if (!urgent) burst_began_ns_ = 0;
     if (urgent && burst_began_ns_ == 0) burst_began_ns_ = look.now_ns;
-    const bool exhausted = urgent && look.now_ns - burst_began_ns_ > kBurstMaxNs;
+    const bool exhausted = !look.contended && urgent && look.now_ns - burst_began_ns_ > kBurstMaxNs;
     if (exhausted) settled_ = true;
-    Set(!look.active || look.pause_ns >= kWatchingNs || (urgent && !exhausted));
+    Set(!look.active || look.contended || look.pause_ns >= kWatchingNs || (urgent && !exhausted));
   }
   void Lower() { Set(false); }
 

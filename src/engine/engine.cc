@@ -105,14 +105,22 @@ void Engine::DaemonMain(void* self) {
   while (true) {
     engine->fork_.Serve();
     const ReclaimDaemon::Step step = engine->daemon_.Run();
-    engine->urgency_.NoteStep({.active = engine->paging_.active(),
-                               .over_limit = step.over_limit,
-                               .pause_ns = step.pause_ns,
-                               .now_ns = os::MonotonicNanoseconds()});
+    engine->ChooseUrgency(step);
     engine->growth_.Expect(step.pause_ns);
     if (step.pause_ns != 0) engine->waker_.Sleep(step.pause_ns, engine->watch_);
     engine->EndWithProgram();
   }
+}
+
+void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
+  const uint64_t now = os::MonotonicNanoseconds();
+  const bool contended = contention_.Look(now);
+  urgency_.NoteStep({.active = paging_.active(),
+                     .over_limit = step.over_limit,
+                     .contended = contended,
+                     .pause_ns = step.pause_ns,
+                     .now_ns = now});
+  if (paging_.active()) paging_.SetPagerUrgency(contended);
 }
 
 void Engine::RunUnwatched(const char* what, Error error, os::BackingFile file) {
@@ -148,6 +156,7 @@ Result<void> Engine::OpenProc() {
   if (!opened.ok()) return opened;
   opened = paging_.OpenProc();
   if (!opened.ok()) return opened;
+  contention_.Open();
   opened = growth_port_.Open();
   if (!opened.ok()) return opened;
   return scanner_.Open();
@@ -190,6 +199,7 @@ void Engine::ChildAfterFork() {
   readers_.ForgetInChild();
   scanner_.Forget();
   growth_port_.Forget();
+  contention_.Forget();
   growth_.ResetInChild();
   meter_.ResetInChild();
   waker_.ResetInChild();

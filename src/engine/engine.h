@@ -30,7 +30,8 @@
 //
 // When the engine process fails, it kills the program: what is swapped out would read as zeroes.
 //
-// Size: twenty members, because it is composition only: nearly every one is a part that it wires.
+// Size: twenty-one members, because it is composition only: nearly every one is a part that it
+// wires.
 //
 // One Engine per process, in memory that is never unmapped. Nothing here allocates from the heap.
 // When an active engine cannot continue it aborts the process: the program's memory would be wrong.
@@ -42,6 +43,7 @@
 
 #include "base/result.h"
 #include "engine/broker_files.h"
+#include "engine/contention_watch.h"
 #include "engine/daemon_urgency.h"
 #include "engine/daemon_waker.h"
 #include "engine/engine_room.h"
@@ -100,6 +102,8 @@ class Engine {
   // The same, if the limits on tasks leave room for it (engine_room.h).
   Result<void> StartDaemonIfRoom(uint64_t share, int keep);
   Result<void> OpenProc();
+  // After each step: the priority of the daemon and of the pager.
+  void ChooseUrgency(const ReclaimDaemon::Step& step);
   void BecomeChild();
   // Ends this process if the program is gone.
   void EndWithProgram();
@@ -110,6 +114,7 @@ class Engine {
   SessionMember member_;
   Notices notices_;
   DaemonWaker waker_;
+  ContentionWatch contention_;
   DaemonUrgency urgency_;
   PagingStack paging_;
   ProcUsageReaders readers_{paging_};

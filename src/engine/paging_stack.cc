@@ -94,7 +94,7 @@ PageCounts PagingStack::CountPages() {
 }
 
 void PagingStack::ForgetInChild() {
-  storage_is_child_ = pager_is_rebuilt_ = false;
+  storage_is_child_ = pager_is_rebuilt_ = pager_real_time_ = false;
   pager_thread_.store(0, std::memory_order_relaxed);
   pager_.ResetAfterFork();
   learning_.ResetInChild();
@@ -186,6 +186,16 @@ void PagingStack::MovePagerHere() {
   if (!os::PinToCallersProcessor(pager)) return;
   pager_moved_.store(true, std::memory_order_relaxed);
   parts_.member->statistics().pager_rescues.Add();
+}
+
+void PagingStack::SetPagerUrgency(bool real_time) {
+  if (real_time == pager_real_time_) return;
+  // 0: its thread has not begun.
+  const uint32_t pager = pager_thread_.load(std::memory_order_relaxed);
+  if (pager == 0) return;
+  pager_real_time_ = real_time;
+  os::SetUrgencyOf(pager, real_time ? os::Urgency::kRealTime : os::Urgency::kPreferred);
+  if (real_time) parts_.member->statistics().contentions.Add();
 }
 
 // The broker is asked here, because the daemon has no time when the program outgrows its limit.

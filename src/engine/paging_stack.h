@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: sixteen members, because it is composition only: every one is a part that it wires.
+// Size: seventeen members, because it is composition only: every one is a part that it wires.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
@@ -89,6 +89,8 @@ class PagingStack {
 
   // --- For the engine's ports ---
   Pager& pager() { return pager_; }
+  // Of the thread that serves faults. The reclaim daemon.
+  void SetPagerUrgency(bool real_time);
   StorageStack& storage() { return storage_; }
   CacheContext& daemon_context() { return daemon_context_; }
   Headroom& headroom() { return headroom_; }
@@ -128,6 +130,7 @@ class PagingStack {
   std::atomic<uint32_t> pager_thread_{0};
   std::atomic<bool> pager_moved_{false};         // to another processor, by another thread
   std::atomic<uint64_t> unsharing_until_ns_{0};  // relaxed: it orders nothing
+  bool pager_real_time_ = false;                 // the daemon's
   bool active_ = false;
   bool storage_is_child_ = false;  // in a child, while it becomes one
   bool pager_is_rebuilt_ = false;

@@ -76,18 +76,17 @@ TextLine<32> TaskPath(uint32_t thread, const char* leaf) {
 ProcFile::~ProcFile() { Close(); }
 
 Result<void> ProcFile::Open(const char* path, NeededFile file) {
-  UZ_CHECK_LT(descriptor_, 0);
-  const long opened = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  const int error = errno;
-  descriptor_ = opened >= 0 ? static_cast<int>(opened) : OpenByFallback(file, error);
-  if (descriptor_ < 0) return Error{error, path};
+  const Result<void> opened = OpenDirectly(path);
+  if (opened.ok()) return {};
+  descriptor_ = OpenByFallback(file, opened.error().errno_value);
+  if (descriptor_ < 0) return opened.error();
   return {};
 }
 
-Result<void> ProcFile::OpenAt(const ProcFile& folder, const char* path) {
+Result<void> ProcFile::OpenIn(int folder, const char* path, const char* what) {
   UZ_CHECK_LT(descriptor_, 0);
-  const long opened = syscall(SYS_openat, folder.descriptor_, path, O_RDONLY | O_CLOEXEC, 0);
-  if (opened < 0) return Error{errno, "a file of /proc"};
+  const long opened = syscall(SYS_openat, folder, path, O_RDONLY | O_CLOEXEC, 0);
+  if (opened < 0) return Error{errno, what};
   descriptor_ = static_cast<int>(opened);
   return {};
 }

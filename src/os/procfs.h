@@ -34,14 +34,23 @@ class ProcFile {
 
   // Opens `path`, or else gets `file` from the fallback.
   Result<void> Open(const char* path, NeededFile file);
+  // Without the fallback.
+  Result<void> OpenDirectly(const char* path) { return OpenIn(kNoFolder, path, path); }
   // A file below the open directory `folder`.
-  Result<void> OpenAt(const ProcFile& folder, const char* path);
+  Result<void> OpenAt(const ProcFile& folder, const char* path) {
+    return OpenIn(folder.descriptor_, path, "a file of /proc");
+  }
   void Close();
   // For a forked child: the descriptor is in the parent's descriptor table.
   void Forget() { descriptor_ = -1; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
 
  private:
+  static constexpr int kNoFolder = -100;  // AT_FDCWD
+
+  // `what` names the file in the error, and is a literal.
+  Result<void> OpenIn(int folder, const char* path, const char* what);
+
   int descriptor_ = -1;
 };
 

@@ -220,21 +220,24 @@ bool PinToCallersProcessor(uint32_t thread) {
   return Pin(thread, static_cast<int>(processor));
 }
 
-void SetUrgency(Urgency urgency) {
+void SetUrgency(Urgency urgency) { SetUrgencyOf(0, urgency); }
+
+void SetUrgencyOf(uint32_t thread, Urgency urgency) {
   constexpr long kRawNiceOfZero = 20;  // the system call returns 20 minus the nice value
   constexpr int kPreferredNice = -10;
   if (g_program_nice == kNiceUnknown) {
     const long raw = syscall(SYS_getpriority, PRIO_PROCESS, 0);
     g_program_nice = raw > 0 ? static_cast<int>(kRawNiceOfZero - raw) : 0;
   }
+  const long id = thread;
   const sched_param priority{.sched_priority = urgency == Urgency::kRealTime ? 1 : 0};
   if (urgency == Urgency::kRealTime) {
-    if (MayBeRealTime() && syscall(SYS_sched_setscheduler, 0, SCHED_RR, &priority) == 0) return;
+    if (MayBeRealTime() && syscall(SYS_sched_setscheduler, id, SCHED_RR, &priority) == 0) return;
   } else {
-    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &priority);
+    syscall(SYS_sched_setscheduler, id, SCHED_OTHER, &priority);
   }
   const int nice = urgency == Urgency::kOrdinary ? g_program_nice : kPreferredNice;
-  syscall(SYS_setpriority, PRIO_PROCESS, 0, nice);
+  syscall(SYS_setpriority, PRIO_PROCESS, id, nice);
 }
 
 uint64_t InvoluntarySwitches() {
@@ -243,7 +246,14 @@ uint64_t InvoluntarySwitches() {
   return static_cast<uint64_t>(usage.ru_nivcsw);
 }
 
-void YieldProcessor() { syscall(SYS_sched_yield); }
+void YieldProcessor() {
+  if (syscall(SYS_sched_getscheduler, 0) != SCHED_RR) {
+    syscall(SYS_sched_yield);
+    return;
+  }
+  constexpr timespec kPause{.tv_sec = 0, .tv_nsec = 50'000};
+  syscall(SYS_nanosleep, &kPause, nullptr);
+}
 
 void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns) {
   timespec timeout{static_cast<time_t>(timeout_ns / 1000000000),

@@ -69,10 +69,13 @@ enum class Urgency : uint8_t {
 // For the calling thread. The threads that it creates start with the same urgency. What the kernel
 // refuses is ignored.
 void SetUrgency(Urgency urgency);
+// For another service thread, by its id.
+void SetUrgencyOf(uint32_t thread, Urgency urgency);
 
 // How often the calling thread lost its processor to another thread.
 uint64_t InvoluntarySwitches();
 
+// Lets others run. A real-time thread yields to real-time threads only, so it sleeps for 50 µs.
 void YieldProcessor();
 
 // Blocks every signal in the calling thread, those of the C library included. Returns what was

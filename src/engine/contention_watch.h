@@ -1,0 +1,38 @@
+// ContentionWatch: samples the runnable tasks of the machine for Contention.
+//
+// The reclaim daemon opens it and asks it; where the kernel does not tell, there is no contention.
+#ifndef UZSWAP_ENGINE_CONTENTION_WATCH_H_
+#define UZSWAP_ENGINE_CONTENTION_WATCH_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "engine/contention.h"
+#include "os/runnable_tasks.h"
+
+namespace uzswap {
+
+class ContentionWatch {
+ public:
+  void Open() { known_ = tasks_.Open(); }
+  // In a forked child.
+  void Forget() {
+    tasks_.Forget();
+    known_ = false;
+  }
+  bool Look(uint64_t now_ns) {
+    if (!known_ || !contention_.SampleDue(now_ns)) return contention_.contended();
+    const std::optional<uint32_t> runnable = tasks_.Count();
+    if (!runnable) return contention_.contended();
+    return contention_.NoteSample(*runnable, tasks_.processors(), now_ns);
+  }
+
+ private:
+  os::RunnableTasks tasks_;
+  Contention contention_;
+  bool known_ = false;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_ENGINE_CONTENTION_WATCH_H_
