@@ -53,7 +53,7 @@ typedef struct uzswap_cache_options {
   uint64_t memory_bytes;     /* compressed units take at most so much; at least 1 MiB */
   size_t unit_bytes;         /* a power of two, 512 to 65536 */
   uint32_t compression;      /* uzswap_compression */
-  uint32_t store_timeout_ms; /* how long a store waits for room */
+  uint32_t store_timeout_ms; /* a store is refused if no room was made for so long */
   const char* backing;       /* NULL, or a file, directory or block device; an absolute path */
   uint64_t backing_bytes;    /* at most so much on the medium; 0: no limit */
   uint32_t encrypt;          /* 1: what is on the medium is encrypted */

@@ -95,7 +95,11 @@ int ConfigComplete() {
   return 0;
 }
 
+// A block device waits while it is busy; ENOSPC is for a medium that is full.
+constexpr uint32_t kStoreTimeoutMs = 60'000;
+
 int AfterFork() {
+  g_settings.cache.store_timeout_ms = kStoreTimeoutMs;
   if (!g_settings.backing.empty()) g_settings.cache.backing = g_settings.backing.c_str();
   auto cache = PageCache::Open(g_settings.cache);
   if (!cache.ok()) {

@@ -74,7 +74,8 @@ class UZSWAP_API PageCache {
     const char* backing = nullptr;
     uint64_t backing_bytes = 0;  // at most so much on the medium; 0: no limit
     bool encrypt = false;        // what is on the medium, with a key that only this process has
-    // A Store waits up to so long while room is made, before it is refused.
+    // A Store waits while room is made. It is refused if none has been made for so long, or if
+    // none can be made.
     uint32_t store_timeout_ms = 1000;
   };
 

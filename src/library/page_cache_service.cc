@@ -14,10 +14,11 @@
 namespace uzswap {
 namespace {
 
-// How often a store may find the writer without anything to do before it is refused. Where nothing
-// can be written or dropped, time does not help. Elsewhere the writer tries again after 50 ms.
+// How often a store may find the writer without anything to do before it is refused, where nothing
+// can be written or dropped.
 constexpr int kStuckLooks = 3;
-constexpr int kStuckLooksWhenRoomCanCome = 1000;
+// Elsewhere: how often the writer may try in vain meanwhile. It tries every 50 ms.
+constexpr uint64_t kFruitlessTurns = 3;
 // Address space only: a leaf takes memory when it is used first.
 constexpr uint32_t kLeavesMax = uint32_t{1} << 22;
 
@@ -62,6 +63,37 @@ StorageOptions StorageOptionsFor(const PageCache::Options& options) {
 }
 
 }  // namespace
+
+// How long a store waits for room. A writer that gets no processor is none that can do nothing: its
+// attempts are counted, not the time, and whatever it frees begins the timeout anew.
+class PageCache::Service::RoomWait {
+ public:
+  RoomWait(const Writeback& writer, bool can_come, uint64_t timeout_ns)
+      : writer_(writer), can_come_(can_come), timeout_ns_(timeout_ns) {}
+
+  bool GoesOn(uint64_t now_ns) {
+    const uint64_t freed = writer_.counters().frames_freed.Get();
+    if (began_ns_ == 0 || freed != freed_) {
+      freed_ = freed;
+      began_ns_ = now_ns;
+      turns_ = writer_.counters().fruitless_turns.Get();
+    }
+    if (writer_.stuck() && ++stuck_looks_ >= kStuckLooks && !can_come_) return false;
+    // Objects that were just loaded are spared once, so the writer may find nothing in one turn and
+    // something in the next.
+    if (writer_.counters().fruitless_turns.Get() - turns_ >= kFruitlessTurns) return false;
+    return now_ns - began_ns_ < timeout_ns_;
+  }
+
+ private:
+  const Writeback& writer_;
+  const bool can_come_;
+  const uint64_t timeout_ns_;
+  uint64_t began_ns_ = 0;  // or when the writer last freed something
+  uint64_t freed_ = 0;
+  uint64_t turns_ = 0;
+  int stuck_looks_ = 0;
+};
 
 class UZ_SCOPED_CAPABILITY PageCache::Service::UnitLock {
  public:
@@ -139,20 +171,17 @@ void PageCache::Service::DestroyArea(Area area) {
 // While the writer makes room, a store that was refused succeeds a moment later. A closed gate
 // looks at the pool's size only now and then: the first tries are for that.
 StoreOutcome PageCache::Service::StoreWhenRoom(CacheContext& context, SwapEntry entry,
-                                               ConstPageBytes page, uint64_t deadline_ns) {
+                                               ConstPageBytes page) {
   constexpr int kTriesAtOnce = 6;
   StoreOutcome outcome = StoreOutcome::kNoSpace;
   for (int i = 0; i < kTriesAtOnce && outcome == StoreOutcome::kNoSpace; ++i) {
     outcome = stack_.cache().Store(context, entry, page);
   }
-  // Objects that were just loaded are spared once, so the writer may find nothing in one turn and
-  // something in the next.
+  if (outcome != StoreOutcome::kNoSpace) return outcome;
   const bool can_come =
       stack_.writes() || stack_.cache().KindOf(entry.area) == AreaKind::kEphemeral;
-  int looks_left = can_come ? kStuckLooksWhenRoomCanCome : kStuckLooks;
-  while (outcome == StoreOutcome::kNoSpace && looks_left > 0 &&
-         os::MonotonicNanoseconds() < deadline_ns) {
-    if (stack_.writeback().stuck()) --looks_left;
+  RoomWait wait(stack_.writeback(), can_come, store_timeout_ns_);
+  while (outcome == StoreOutcome::kNoSpace && wait.GoesOn(os::MonotonicNanoseconds())) {
     std::this_thread::sleep_for(std::chrono::microseconds(100));
     outcome = stack_.cache().Store(context, entry, page);
   }
@@ -161,16 +190,14 @@ StoreOutcome PageCache::Service::StoreWhenRoom(CacheContext& context, SwapEntry 
 
 StoreOutcome PageCache::Service::StorePages(CacheContext& context, Area area, uint64_t index,
                                             std::span<const std::byte> bytes) {
-  const uint64_t deadline_ns = os::MonotonicNanoseconds() + store_timeout_ns_;
   if (unit_bytes_ < kPageSize) {
     alignas(64) std::byte page[kPageSize] = {};
     memcpy(page, bytes.data(), bytes.size());
-    return StoreWhenRoom(context, EntryOf(area, index, 0), ConstPageBytes(page), deadline_ns);
+    return StoreWhenRoom(context, EntryOf(area, index, 0), ConstPageBytes(page));
   }
   for (size_t page = 0; page < pages_; ++page) {
     const ConstPageBytes part(bytes.data() + page * kPageSize, kPageSize);
-    const StoreOutcome outcome =
-        StoreWhenRoom(context, EntryOf(area, index, page), part, deadline_ns);
+    const StoreOutcome outcome = StoreWhenRoom(context, EntryOf(area, index, page), part);
     if (outcome == StoreOutcome::kStored) continue;
     InvalidatePages(context, area, index);
     return outcome;

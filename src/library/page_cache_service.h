@@ -44,6 +44,7 @@ class PageCache::Service {
   };
   // Locks the stripe of a unit that has several pages; does nothing for others.
   class UnitLock;
+  class RoomWait;
 
   [[nodiscard]] bool Exists(Area area);
   // Ends the process if the caller's arguments break the contract.
@@ -51,8 +52,7 @@ class PageCache::Service {
   [[nodiscard]] SwapEntry EntryOf(Area area, uint64_t index, size_t page) const;
   StoreOutcome StorePages(CacheContext& context, Area area, uint64_t index,
                           std::span<const std::byte> bytes);
-  StoreOutcome StoreWhenRoom(CacheContext& context, SwapEntry entry, ConstPageBytes page,
-                             uint64_t deadline_ns);
+  StoreOutcome StoreWhenRoom(CacheContext& context, SwapEntry entry, ConstPageBytes page);
   LoadOutcome LoadPages(CacheContext& context, Area area, uint64_t index,
                         std::span<std::byte> bytes, Keep keep);
   bool InvalidatePages(CacheContext& context, Area area, uint64_t index);

@@ -68,6 +68,7 @@ struct WritebackOptions {
   X(moved_bytes, "compressed bytes moved")                                        \
   X(idle_bytes, "record bytes rewritten by cleaning while idle")                  \
   X(batch_waits, "waits for a batch")                                  \
+  X(fruitless_turns, "attempts to shrink that ended because nothing could be written") \
   X(blocked, "objects that could not be written: no room, budget or device")
 // clang-format on
 

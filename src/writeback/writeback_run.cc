@@ -43,7 +43,9 @@ bool Writeback::ShrinkToGate() {
       return false;
     }
     shrinking_.store(false, std::memory_order_relaxed);
-    stuck_.store(!done && !control_.interrupted(), std::memory_order_relaxed);
+    const bool fruitless = !done && !control_.interrupted();
+    counters_.fruitless_turns.Add(fruitless ? 1 : 0);
+    stuck_.store(fruitless, std::memory_order_relaxed);
   }
   // Only a low level is reported: a high one would call this thread again.
   const uint64_t level = cache_->pool().Snapshot().frame_bytes();
