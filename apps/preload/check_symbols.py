@@ -30,6 +30,8 @@ PERMITTED_EXPORTS: frozenset[str] = frozenset(
         "execl execle execlp execv execve execveat execvp execvpe fexecve posix_spawn posix_spawnp"
         # Those that make children without fork handlers (fork_calls.cc).
         " _Fork clone syscall"
+        # Memory that is several mappings (remap_calls.cc).
+        " mremap"
         # Limits of resources (limit_calls.cc).
         " getrlimit getrlimit64 prlimit prlimit64 setrlimit setrlimit64"
     ).split()

@@ -13,6 +13,7 @@
 #endif
 #include "loaded_libraries.h"
 #include "os/thread.h"
+#include "remap_calls.h"
 
 namespace uzswap {
 namespace {
@@ -153,6 +154,13 @@ long UzswapSyscall(long number, long a, long b, long c, long d, long e, long f) 
   const auto next = uzswap::g_next.syscall;
   if (next == nullptr) return uzswap::EarlySyscall(number, a, b, c, d, e, f);
   const auto call = [&] { return next(number, a, b, c, d, e, f); };
+  if (number == SYS_mremap) {
+    const long result = call();
+    if (result != -1) return result;
+    return uzswap::RemapAgain(static_cast<uint64_t>(a), static_cast<uint64_t>(b),
+                              static_cast<uint64_t>(c), static_cast<int>(d),
+                              static_cast<uint64_t>(e));
+  }
   if (!uzswap::CopiesMemory(number, a, b) || !uzswap::MayPrepare()) return call();
   return uzswap::WithHandlers(call);
 }

@@ -1,10 +1,10 @@
 // The preload library: starts the engine inside a program, before the program.
 //
 // Loaded by LD_PRELOAD; exports only the calls that start programs (exec_calls.h), that make
-// children without fork handlers (fork_calls.h), and for limits of resources (limit_calls.h). It is
-// linked with -z initfirst, so its constructor runs before the constructors of all other libraries.
-// Its fork handlers are therefore the last to prepare and the first to run in the child. It does
-// nothing if the environment has neither a session nor a limit.
+// children without fork handlers (fork_calls.h), for limits of resources (limit_calls.h), and
+// mremap (remap_calls.h). It is linked with -z initfirst, so its constructor runs before the
+// constructors of all other libraries. Its fork handlers are therefore the last to prepare and the
+// first to run in the child. It does nothing if the environment has neither a session nor a limit.
 #include <sys/resource.h>
 
 #include <cstring>
@@ -22,6 +22,7 @@
 #include "loaded_libraries.h"
 #include "os/program_stderr.h"
 #include "os/text_line.h"
+#include "remap_calls.h"
 #include "unmanaged.h"
 
 namespace {
@@ -73,6 +74,7 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
   uzswap::FindExecFunctions();
   uzswap::FindForkFunctions();
   uzswap::FindLimitFunctions();
+  uzswap::FindRemapFunctions();
   if (!uzswap::FindVariable(environment, uzswap::kSessionVariable) &&
       !uzswap::FindVariable(environment, uzswap::kLimitVariable)) {
     return;
@@ -102,6 +104,7 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
     return;
   }
   uzswap::FollowForks(*g_engine);
+  uzswap::FollowRemaps();
 }
 
 }  // namespace

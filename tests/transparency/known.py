@@ -19,7 +19,6 @@ KNOWN = {
     "read-only": PROTECTED,
     "inaccessible": PROTECTED,
     "write-barrier": PROTECTED,
-    "remap-grow": "a part is registered, so the kernel has two mappings: mremap fails with EFAULT",
     # processes
     "threads-3000": "new threads fill their stacks faster than mappings are scanned: a burst",
     "pids": TASKS,

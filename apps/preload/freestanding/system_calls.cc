@@ -160,7 +160,7 @@ int mprotect(void* address, size_t length, int protection) {
 int madvise(void* address, size_t length, int advice) {
   return CallInt(SYS_madvise, Long(address), static_cast<long>(length), advice);
 }
-void* mremap(void* address, size_t from, size_t to, int flags, void* target) {
+void* __wrap_mremap(void* address, size_t from, size_t to, int flags, void* target) {
   return reinterpret_cast<void*>(Call(SYS_mremap, Long(address), static_cast<long>(from),
                                       static_cast<long>(to), flags, Long(target)));
 }
