@@ -15,11 +15,14 @@
 #include "backing_check.h"
 #include "broker_process.h"
 #include "dictionary_files.h"
+#include "engine/contention.h"
 #include "launch.h"
 #include "limit.h"
 #include "os/cgroup.h"
 #include "os/executable_file.h"
 #include "os/probe.h"
+#include "os/runnable_tasks.h"
+#include "os/thread.h"
 #include "program.h"
 #include "real_path.h"
 #include "session/broker_variable.h"
@@ -226,6 +229,15 @@ End ToEnd(const siginfo_t& info) {
 
 // The kernel may complete the writes of a process after its end, so a few attempts are made. If a
 // living process uses the file, it stays as it is.
+// A process that is forked early has no time for samples of its own.
+void NoteContention(Session& session) {
+  os::RunnableTasks tasks;
+  if (!tasks.Open()) return;
+  const std::optional<uint32_t> runnable = tasks.Count();
+  if (!runnable || !Contention::IsHigh(*runnable, tasks.processors())) return;
+  session.NoteContended(os::MonotonicNanoseconds() + Contention::kHoldNs);
+}
+
 void LeaveEmpty(const ProvedBacking& backing, const Session& session) {
   for (int i = 0; i < kEmptyAttempts && !EmptyBacking(backing); ++i) {
     if (session.LiveCount() != 0) return;
@@ -241,6 +253,7 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
   }
   Session& session = made.value();
   session.SetDictionary(prepared.dictionary);
+  NoteContention(session);
   MakeSessionReachable();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (const std::string& note : prepared.notes) Say("uzswap: " + note + "\n");

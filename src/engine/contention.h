@@ -1,6 +1,6 @@
 // Contention: do more tasks want a processor than the machine has?
 //
-//   runnable tasks, sampled by the daemon ──> mean of about 8 samples
+//   runnable tasks, sampled by the daemon ──> mean of about 8 samples ──> session: the whole tree
 //
 //       idle ──mean >= processors + 1.75──> contended
 //            <──mean < processors + 1, and a second has passed──
@@ -24,6 +24,10 @@ class Contention {
   static constexpr uint64_t kSampleNs = 2'000'000;  // the least time between two samples
   static constexpr uint64_t kHoldNs = 1'000'000'000;
 
+  // Is one sample as high as a mean must be?
+  static constexpr bool IsHigh(uint32_t runnable, uint32_t processors) {
+    return runnable * kScale >= processors * kScale + kEnterAbove;
+  }
   [[nodiscard]] bool SampleDue(uint64_t now_ns) const {
     return sampled_ns_ == 0 || now_ns - sampled_ns_ >= kSampleNs;
   }

@@ -33,10 +33,11 @@ class DaemonUrgency {
   using Setter = void (*)(os::Urgency urgency);
   explicit DaemonUrgency(Setter set = os::SetUrgency) : set_(set) {}
 
-  // The daemon's thread begins. In a forked child other threads wait for it at once.
-  void Begin(bool forked) {
-    settled_ = forked;
-    real_time_ = !forked;
+  // The daemon's thread begins. Children are many: theirs begin as ordinary ones, unless the
+  // processors are contended.
+  void Begin(bool ordinary) {
+    settled_ = ordinary;
+    real_time_ = !ordinary;
     burst_began_ns_ = 0;
     set_(real_time_ ? os::Urgency::kRealTime : os::Urgency::kPreferred);
   }

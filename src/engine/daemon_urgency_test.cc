@@ -76,7 +76,7 @@ TEST_F(DaemonUrgencyTest, ABurstEndsAndTheNextBeginsBelowTheLimit) {
   EXPECT_EQ(Taken(), Changes{Urgency::kRealTime});
 }
 
-TEST_F(DaemonUrgencyTest, AForkedChildIsOrdinaryUntilItsFirstStep) {
+TEST_F(DaemonUrgencyTest, AnOrdinaryOneIsSoUntilItsFirstStep) {
   urgency_.Begin(true);
   EXPECT_EQ(Taken(), Changes{Urgency::kPreferred});
   urgency_.NoteStep({.pause_ns = kLong, .now_ns = 1});

@@ -11,6 +11,8 @@ namespace uzswap {
 namespace {
 
 constexpr char kDaemonName[] = "uzswap-reclaim";
+// How long the end of a program may take, from the release of its memory on.
+constexpr uint64_t kEndingNs = 10'000'000'000;
 
 }  // namespace
 
@@ -31,6 +33,8 @@ Result<void> Engine::Start(Session session, const char* program_name,
 }
 
 Result<void> Engine::StartDaemon(int keep) {
+  // Until the daemon runs nobody looks at what the program takes.
+  const os::RealTimeScope at_once(!forked_ || IsContended());
   const bool beside = member_.session().options().engine == EngineHome::kSibling;
   if (beside) {
     const Result<uint32_t> started =
@@ -52,6 +56,8 @@ Result<void> Engine::StartDaemonIfRoom(uint64_t share, int keep) {
   member_.statistics().engines_left_out.Add();
   return Error{EAGAIN, "the limit on tasks leaves no room for its engine"};
 }
+
+bool Engine::IsContended() { return member_.session().IsContended(os::MonotonicNanoseconds()); }
 
 void Engine::LastWords(std::string_view line) {
   notices_.LastWords(line);
@@ -92,11 +98,11 @@ void Engine::Wire() {
 void Engine::DaemonMain(void* self) {
   auto* engine = static_cast<Engine*>(self);
   engine->watch_.Open();
-  engine->urgency_.Begin(engine->forked_);
+  engine->urgency_.Begin(engine->forked_ && !engine->IsContended());
   const Result<void> opened = engine->OpenProc();
   if (!opened.ok()) {
-    // Or the program has ended already.
-    if (engine->watch_.GoneNow()) os::EndProcess();
+    // Or the program has ended, or is just ending.
+    if (engine->watch_.GoneSoon(kEndingNs)) os::EndProcess();
     engine->RunUnwatched("/proc cannot be read", opened.error(), engine->paging_.AdoptForChild());
     engine->ServeForksOnly();
   }
@@ -114,7 +120,12 @@ void Engine::DaemonMain(void* self) {
 
 void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
   const uint64_t now = os::MonotonicNanoseconds();
-  const bool contended = contention_.Look(now);
+  Session& session = member_.session();
+  // Now and then: all processes of the tree read the word.
+  if (contention_.Look(now) && !session.IsContended(now + Contention::kHoldNs / 2)) {
+    session.NoteContended(now + Contention::kHoldNs);
+  }
+  const bool contended = session.IsContended(now);
   urgency_.NoteStep({.active = paging_.active(),
                      .over_limit = step.over_limit,
                      .contended = contended,

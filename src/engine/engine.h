@@ -102,6 +102,7 @@ class Engine {
   // The same, if the limits on tasks leave room for it (engine_room.h).
   Result<void> StartDaemonIfRoom(uint64_t share, int keep);
   Result<void> OpenProc();
+  bool IsContended();
   // After each step: the priority of the daemon and of the pager.
   void ChooseUrgency(const ReclaimDaemon::Step& step);
   void BecomeChild();

@@ -106,6 +106,17 @@ bool ProgramWatch::GoneNow() const {
   return HasOtherMemory();
 }
 
+bool ProgramWatch::GoneSoon(uint64_t timeout_ns) const {
+  const uint64_t begin = MonotonicNanoseconds();
+  while (!GoneNow()) {
+    const bool uncertain = word_ != nullptr && WordIsCleared();
+    if (!uncertain || MonotonicNanoseconds() - begin >= timeout_ns) return false;
+    const uint32_t never = 0;
+    FutexWait(&never, 0, kUncertainNs);
+  }
+  return true;
+}
+
 bool ProgramWatch::Gone() {
   if (!outside_) return false;
   const bool cleared = WordIsCleared();

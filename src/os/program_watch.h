@@ -46,6 +46,9 @@ class ProgramWatch {
   bool Gone();
   // The same, by system calls in every case: for the case that something has failed.
   [[nodiscard]] bool GoneNow() const;
+  // The same, but while the program is uncertain it waits, for `timeout_ns` at most: a program that
+  // is exiting loses its memory, and with it its files in /proc, before it has ended.
+  [[nodiscard]] bool GoneSoon(uint64_t timeout_ns) const;
 
  private:
   // While the word is not cleared, the system calls are made at each of so many looks: the kernel

@@ -240,6 +240,19 @@ void SetUrgencyOf(uint32_t thread, Urgency urgency) {
   syscall(SYS_setpriority, PRIO_PROCESS, id, nice);
 }
 
+RealTimeScope::RealTimeScope(bool wanted) {
+  if (!wanted || !MayBeRealTime()) return;
+  // Another policy, or a flag, is the program's choice.
+  if (syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER) return;
+  const sched_param lowest{.sched_priority = 1};
+  changed_ = syscall(SYS_sched_setscheduler, 0, SCHED_RR, &lowest) == 0;
+}
+
+RealTimeScope::~RealTimeScope() {
+  const sched_param none{.sched_priority = 0};
+  if (changed_) syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
+}
+
 uint64_t InvoluntarySwitches() {
   rusage usage{};
   syscall(SYS_getrusage, RUSAGE_THREAD, &usage);

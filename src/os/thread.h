@@ -72,8 +72,31 @@ void SetUrgency(Urgency urgency);
 // For another service thread, by its id.
 void SetUrgencyOf(uint32_t thread, Urgency urgency);
 
+// Until the end of the scope the calling thread is a real-time thread, if it is an ordinary one and
+// the kernel permits it. So a service thread that it starts has a processor at once; it decides for
+// itself what it is then. Does nothing unless `wanted`.
+class RealTimeScope {
+ public:
+  explicit RealTimeScope(bool wanted);
+  ~RealTimeScope();
+  RealTimeScope(const RealTimeScope&) = delete;
+  RealTimeScope& operator=(const RealTimeScope&) = delete;
+
+ private:
+  bool changed_ = false;
+};
+
 // How often the calling thread lost its processor to another thread.
 uint64_t InvoluntarySwitches();
+
+// For a loop that waits for another processor.
+inline void SpinPause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ volatile("" ::: "memory");
+#endif
+}
 
 // Lets others run. A real-time thread yields to real-time threads only, so it sleeps for 50 µs.
 void YieldProcessor();

@@ -166,6 +166,13 @@ BrokerCounters& Session::broker_counters() const { return layout().header.broker
 
 WearAccount* Session::wear_account() const { return &layout().header.wear; }
 
+void Session::NoteContended(uint64_t until_ns) {
+  layout().header.contended_until_ns.store(until_ns, std::memory_order_relaxed);
+}
+bool Session::IsContended(uint64_t now_ns) const {
+  return now_ns < layout().header.contended_until_ns.load(std::memory_order_relaxed);
+}
+
 void Session::CountUnmanaged() { layout().header.unmanaged.Add(); }
 void Session::UncountUnmanaged() { layout().header.unmanaged.Sub(); }
 uint64_t Session::UnmanagedCount() const { return layout().header.unmanaged.Get(); }

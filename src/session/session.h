@@ -181,6 +181,11 @@ class Session {
   // The figures of the ended processes. Here gauges mean "at exit".
   [[nodiscard]] const Statistics& exited() const;
 
+  // A process of the tree has seen that more tasks want a processor than there are. What others see
+  // of it is a hint: they may be told late.
+  void NoteContended(uint64_t until_ns);
+  [[nodiscard]] bool IsContended(uint64_t now_ns) const;
+
   // The account of bytes that the tree writes to backing stores.
   [[nodiscard]] WearAccount* wear_account() const;
   // The sum of backing_file_bytes over the live records.

@@ -95,6 +95,8 @@ struct SessionHeader {
   std::atomic<uint64_t> unmanaged_names[Session::kUnmanagedNames];
   RelaxedCounter usage_peak;
   RelaxedCounter pool_peak;
+  // Monotonic time. Zero: the processors of the machine were never contended.
+  std::atomic<uint64_t> contended_until_ns;
   WearAccount wear;  // used if the bytes written by the tree are limited
   BrokerCounters broker_counters;
   SessionMessage messages[Session::kMessages];
