@@ -14,14 +14,15 @@ void Mutex::LockContended() {
 namespace internal {
 namespace {
 
-constexpr int kHeldMax = 16;
+constexpr int kHeldMax = 32;
 thread_local LockRank t_held[kHeldMax];
 thread_local int t_held_count = 0;
+thread_local int t_first = 0;  // locks before it are suspended
 
 }  // namespace
 
 void NoteAcquire(LockRank rank) {
-  for (int i = 0; i < t_held_count; ++i) UZ_CHECK_LT(t_held[i], rank);
+  for (int i = t_first; i < t_held_count; ++i) UZ_CHECK_LT(t_held[i], rank);
   UZ_CHECK_LT(t_held_count, kHeldMax);
   t_held[t_held_count++] = rank;
 }
@@ -35,6 +36,14 @@ void NoteRelease(LockRank rank) {
   }
   Panic(__FILE__, __LINE__, "the thread released a lock that it does not hold");
 }
+
+int SuspendRanks() {
+  const int before = t_first;
+  t_first = t_held_count;
+  return before;
+}
+
+void ResumeRanks(int suspended) { t_first = suspended; }
 
 }  // namespace internal
 #endif

@@ -21,10 +21,11 @@ namespace uzswap {
 
 // The lock that is taken first comes first. The gaps are for new ranks.
 enum class LockRank : uint8_t {
-  kLibraryContext = 4,    // ContextPool: the context of one call
+  kLibraryContext = 4,    // LeasePool: the context of one call
   kLibraryUnit = 6,       // PageCache: a unit that has several pages
   kEngine = 10,           // ForkCoordinator: one fork of the program at a time
   kLearner = 15,          // DictionaryLearner: dictionaries do not change meanwhile
+  kRegion = 18,           // RegionReclaim: victims and staging frames of one shard of a region
   kPager = 20,            // Pager: page table, faults, events of the program's mappings
   kCacheArea = 35,        // EntryIndex: the tree of one area of the compressed cache
   kCacheShard = 40,       // EntryLeaf: 64 entries of the compressed cache
@@ -44,9 +45,14 @@ namespace internal {
 #ifndef NDEBUG
 void NoteAcquire(LockRank rank);
 void NoteRelease(LockRank rank);
+// From now on only locks that are taken afterwards count. Returns what to give to ResumeRanks.
+int SuspendRanks();
+void ResumeRanks(int suspended);
 #else
 inline void NoteAcquire(LockRank) {}
 inline void NoteRelease(LockRank) {}
+inline int SuspendRanks() { return 0; }
+inline void ResumeRanks(int) {}
 #endif
 }  // namespace internal
 
@@ -91,6 +97,19 @@ class UZ_CAPABILITY("mutex") Mutex {
 
   std::atomic<int> state_{kFree};
   LockRank rank_;
+};
+
+// For a signal handler whose locks are never held by the code that it interrupts: until the end of
+// the scope the ranks of that code's locks do not count.
+class OwnRankScope {
+ public:
+  OwnRankScope() : suspended_(internal::SuspendRanks()) {}
+  ~OwnRankScope() { internal::ResumeRanks(suspended_); }
+  OwnRankScope(const OwnRankScope&) = delete;
+  OwnRankScope& operator=(const OwnRankScope&) = delete;
+
+ private:
+  int suspended_;
 };
 
 class UZ_SCOPED_CAPABILITY MutexLock {

@@ -10,8 +10,8 @@
 #include <memory>
 
 #include "base/mutex.h"
-#include "library/context_pool.h"
 #include "library/service_threads.h"
+#include "swap/lease_pool.h"
 #include "swap/storage_stack.h"
 #include "uzswap/page_cache.h"
 
@@ -38,6 +38,7 @@ class PageCache::Service {
 
  private:
   static constexpr size_t kStripes = 64;
+  using ContextPool = LeasePool<CacheContext>;
 
   struct Stripe {
     Mutex mutex{LockRank::kLibraryUnit};

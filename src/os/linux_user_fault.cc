@@ -96,7 +96,8 @@ PortResult LinuxUserFault::ResultOf(int status, int64_t answer, uint64_t length)
 
 Result<void> LinuxUserFault::Open(Events events) {
   UZ_CHECK(!open());
-  const Result<int> opened = OpenUserfaultfd(O_CLOEXEC | O_NONBLOCK);
+  const int user_mode_only = events == Events::kSignal ? abi::kUffdUserModeOnly : 0;
+  const Result<int> opened = OpenUserfaultfd(O_CLOEXEC | O_NONBLOCK | user_mode_only);
   if (!opened.ok()) return opened.error();
   const int descriptor = opened.value();
   abi::UffdioApi api{};

@@ -6,6 +6,9 @@
 //   missing
 //                   page raises SIGBUS, so that the program's mlockall, which populates every
 //                   mapping, skips it
+//   Events::kSignal for mappings whose faults are answered in the faulting thread: a touch of a
+//                   missing page raises SIGBUS there, and in a system call EFAULT. Needs no
+//                   privilege
 //
 // It must be opened and used by threads that share one descriptor table: the engine's, which the
 // program cannot see. If it is closed while faults wait, the waiting threads get zero pages. So
@@ -25,7 +28,7 @@ class LinuxUserFault final : public UserFaultPort {
   LinuxUserFault(const LinuxUserFault&) = delete;
   LinuxUserFault& operator=(const LinuxUserFault&) = delete;
 
-  enum class Events : uint8_t { kAll, kNone };
+  enum class Events : uint8_t { kAll, kNone, kSignal };
 
   // Uses the system call, or /dev/userfaultfd if only that is allowed. Fails with the errno of
   // OpenUserfaultfd, or with EOPNOTSUPP if the kernel has no UFFDIO_MOVE (before Linux 6.8).

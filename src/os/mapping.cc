@@ -129,6 +129,11 @@ void Mapping::Protect(size_t offset, size_t length, bool accessible) {
   UZ_CHECK_EQ(mprotect(data_ + offset, length, protection), 0);
 }
 
+Result<void> Mapping::KeepFromChildren() {
+  if (syscall(SYS_madvise, data_, size_, MADV_DONTFORK) == 0) return {};
+  return Error{errno, "madvise(MADV_DONTFORK)"};
+}
+
 void Mapping::ForbidHugePages() {
   // EINVAL: the kernel was built without huge pages.
   if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);

@@ -80,6 +80,8 @@ class Mapping {
   // Locks all of it, and keeps it locked. If the kernel refuses (RLIMIT_MEMLOCK), LockSecrets says
   // so. Requires: Create, with the alignment of a page.
   void KeepSecret();
+  // A forked child does not have it: a touch raises SIGSEGV. Fails with the errno of madvise.
+  Result<void> KeepFromChildren();
   // Asks the kernel not to use huge pages here: they would populate pages next to the touched one.
   // A kernel without huge pages ignores it.
   void ForbidHugePages();

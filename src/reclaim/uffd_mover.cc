@@ -1,27 +1,16 @@
 #include "reclaim/uffd_mover.h"
 
-#include <algorithm>
-#include <bit>
 #include <utility>
+
+#include "os/counted_move.h"
 
 namespace uzswap {
 
 using os::PortOutcome;
 using os::PortResult;
 
-namespace {
-
-// The kernel gives the other refusals before it moves anything.
-bool MayReportTooLittle(const PortResult& result) {
-  if (result.outcome == PortOutcome::kDone) return false;
-  return result.done_bytes > 0 || result.outcome == PortOutcome::kExists ||
-         result.outcome == PortOutcome::kGone;
-}
-
-}  // namespace
-
 Result<void> UffdMover::Init(const Parts& parts) {
-  static_assert(kBatchMax <= 64, "a mask of present pages has 64 bits");
+  static_assert(kBatchMax <= os::kCountedMoveMax);
   parts_ = parts;
   auto window = os::Mapping::Create(Bytes(kBatchMax * kPageSize), "the release window");
   if (!window.ok()) return window.error();
@@ -40,13 +29,21 @@ Result<void> UffdMover::RegisterOwn() {
 PortResult UffdMover::Isolate(uint64_t address, FrameId first, size_t pages) {
   UZ_DCHECK_LE(pages, kBatchMax);
   const uint64_t frames = parts_.frames->AddressOf(first);
-  PortResult result = parts_.port->Move(frames, address, pages << kPageShift);
+  const PortResult result = os::MoveIn(*parts_.port, *parts_.address_space, frames, address, pages,
+                                       parts_.statistics->unreported_moves);
   if (result.outcome == PortOutcome::kRefused && result.done_bytes == 0 && IsExecutable(address)) {
-    result = parts_.port->MoveFromExecutable(frames, address, pages << kPageShift);
+    return IsolateExecutable(address, frames, pages);
   }
-  if (!MayReportTooLittle(result)) return result;
-  // A frame that was full before holds something else, and the page is where it was.
-  return AddUnreported(result, pages, PresentMask(frames, pages) & ~PresentMask(address, pages));
+  return result;
+}
+
+PortResult UffdMover::IsolateExecutable(uint64_t address, uint64_t frames, size_t pages) {
+  const PortResult result = parts_.port->MoveFromExecutable(frames, address, pages << kPageShift);
+  if (!os::MayReportTooLittle(result)) return result;
+  os::AddressSpace& space = *parts_.address_space;
+  const uint64_t moved =
+      os::PresentMask(space, frames, pages) & ~os::PresentMask(space, address, pages);
+  return os::AddUnreported(result, pages, moved, parts_.statistics->unreported_moves);
 }
 
 PortResult UffdMover::Return(uint64_t address, FrameId first, size_t pages) {
@@ -63,46 +60,13 @@ PortResult UffdMover::Release(FrameId first, size_t pages) {
 PortResult UffdMover::MoveOut(os::UserFaultPort& port, uint64_t destination, FrameId first,
                               size_t pages) {
   UZ_DCHECK_LE(pages, kBatchMax);
-  const uint64_t frames = parts_.frames->AddressOf(first);
-  const PortResult reported = port.Move(destination, frames, pages << kPageShift);
-  if (!MayReportTooLittle(reported)) return reported;
-  const PortResult result = AddUnreported(reported, pages, ~PresentMask(frames, pages));
-  if (result.done_bytes > reported.done_bytes) {
-    // The kernel wakes only the threads that wait for what it reports.
-    port.Wake(destination + reported.done_bytes, result.done_bytes - reported.done_bytes);
-  }
-  return result;
-}
-
-// Pages moved without a report follow directly on those that were reported.
-PortResult UffdMover::AddUnreported(PortResult result, size_t pages, uint64_t moved) {
-  const size_t reported = result.done_bytes >> kPageShift;
-  const auto in_a_row = static_cast<size_t>(std::countr_one(moved >> reported));
-  const size_t unreported = std::min(in_a_row, pages - reported);
-  if (unreported == 0) return result;
-  parts_.statistics->unreported_moves.Add(unreported);
-  const size_t done = reported + unreported;
-  return {done == pages ? PortOutcome::kDone : result.outcome, done << kPageShift};
+  return os::MoveOut(port, *parts_.address_space, destination, parts_.frames->AddressOf(first),
+                     pages, parts_.statistics->unreported_moves);
 }
 
 bool UffdMover::IsExecutable(uint64_t address) {
   os::MapsEntry entry;
   return parts_.address_space->Find(address, &entry) && entry.writable && entry.executable;
-}
-
-// Bit i: page i of the range is present. At most 64 pages.
-uint64_t UffdMover::PresentMask(uint64_t start, size_t pages) {
-  uint64_t mask = 0;
-  os::PresentWalk walk(*parts_.address_space, start, start + (pages << kPageShift));
-  for (os::PresentRun run; walk.Next(&run);) {
-    for (uint64_t page = run.start; page < run.end; page += kPageSize) {
-      mask |= uint64_t{1} << ((page - start) >> kPageShift);
-    }
-  }
-  if (walk.failed()) {
-    Panic(__FILE__, __LINE__, "which pages the kernel has moved cannot be found out");
-  }
-  return mask;
 }
 
 }  // namespace uzswap

@@ -11,10 +11,8 @@
 // mapping that is executable as well the frames are executable while they take its pages in. Such a
 // page does not go back by a move: its fault is answered with a copy.
 //
-// Linux 6.18 can move pages and not report it (docs/decisions/0007-moves-are-recounted.md). A page
-// that was moved but not reported would read as zeroes in the program, or be there twice. Only the
-// owner of the lock fills or empties a frame, so wherever an answer is short the page map says
-// which frames are present.
+// Only the owner of the lock fills or empties a frame, so moves can be counted by what the frames
+// hold (os/counted_move.h).
 //
 // All calls under the owner's lock. Nothing allocates after Init.
 #ifndef UZSWAP_RECLAIM_UFFD_MOVER_H_
@@ -55,9 +53,8 @@ class UffdMover final : public PageMover {
  private:
   os::PortResult MoveOut(os::UserFaultPort& port, uint64_t destination, FrameId first,
                          size_t pages);
-  os::PortResult AddUnreported(os::PortResult result, size_t pages, uint64_t moved);
+  os::PortResult IsolateExecutable(uint64_t address, uint64_t frames, size_t pages);
   bool IsExecutable(uint64_t address);
-  uint64_t PresentMask(uint64_t start, size_t pages);
 
   Parts parts_;
   os::Mapping window_;

@@ -55,7 +55,7 @@ def check_examples(prefix: Path, folder: Path) -> None:
     sources = ROOT / "examples" / "library"
     call("cmake", "-S", str(sources), "-B", str(built), f"-DCMAKE_PREFIX_PATH={prefix}")
     call("cmake", "--build", str(built))
-    for name in ("first_steps", "object_cache"):
+    for name in ("first_steps", "object_cache", "larger_than_memory"):
         print(f"{name}: {call(str(built / name)).strip()}")
 
 
