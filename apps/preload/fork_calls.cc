@@ -91,6 +91,19 @@ long EarlySyscall(long number, long a, long b, long c, long d, long e, long f) {
   return result < 0 && result >= -kErrnoMax ? -1 : result;
 }
 
+template <typename Call>
+long RemapByCall(Call&& call, long start, long bytes, long new_bytes, long flags, long target) {
+  const auto raw = [](long value) { return static_cast<uint64_t>(value); };
+  int64_t split = 0;
+  if (RemapSplit(raw(start), raw(bytes), raw(new_bytes), static_cast<int>(flags), raw(target),
+                 &split)) {
+    return split;
+  }
+  const long result = call();
+  if (result != -1) return result;
+  return RemapAgain(raw(start), raw(bytes), raw(new_bytes), static_cast<int>(flags), raw(target));
+}
+
 struct ChildBody {
   int (*body)(void*);
   void* argument;
@@ -154,13 +167,7 @@ long UzswapSyscall(long number, long a, long b, long c, long d, long e, long f) 
   const auto next = uzswap::g_next.syscall;
   if (next == nullptr) return uzswap::EarlySyscall(number, a, b, c, d, e, f);
   const auto call = [&] { return next(number, a, b, c, d, e, f); };
-  if (number == SYS_mremap) {
-    const long result = call();
-    if (result != -1) return result;
-    return uzswap::RemapAgain(static_cast<uint64_t>(a), static_cast<uint64_t>(b),
-                              static_cast<uint64_t>(c), static_cast<int>(d),
-                              static_cast<uint64_t>(e));
-  }
+  if (number == SYS_mremap) return uzswap::RemapByCall(call, a, b, c, d, e);
   if (!uzswap::CopiesMemory(number, a, b) || !uzswap::MayPrepare()) return call();
   return uzswap::WithHandlers(call);
 }

@@ -55,14 +55,31 @@ void FindRemapFunctions() {
   FindNext("__errno_location", &g_next.errno_location);
 }
 
-int64_t RemapAgain(uint64_t start, uint64_t bytes, uint64_t new_bytes, int flags, uint64_t target) {
-  if (!g_follows || g_next.errno_location == nullptr) return -1;
-  int& program_errno = *g_next.errno_location();
-  if (program_errno != EFAULT) return -1;
-  const int64_t result = SplitRemap(kCalls).Run({start, bytes, new_bytes, flags, target});
+namespace {
+
+// Sets the program's errno.
+int64_t MovePieces(const RemapRequest& request) {
+  const int64_t result = SplitRemap(kCalls).Run(request);
   if (result >= 0) return result;
-  program_errno = static_cast<int>(-result);
+  *g_next.errno_location() = static_cast<int>(-result);
   return -1;
+}
+
+bool Follows() { return g_follows && g_next.errno_location != nullptr; }
+
+}  // namespace
+
+bool RemapSplit(uint64_t start, uint64_t bytes, uint64_t new_bytes, int flags, uint64_t target,
+                int64_t* result) {
+  if (!Follows() || (flags & MREMAP_FIXED) == 0 || bytes != new_bytes) return false;
+  if (!SplitRemap(kCalls).IsSplit(start, bytes)) return false;
+  *result = MovePieces({start, bytes, new_bytes, flags, target});
+  return true;
+}
+
+int64_t RemapAgain(uint64_t start, uint64_t bytes, uint64_t new_bytes, int flags, uint64_t target) {
+  if (!Follows() || *g_next.errno_location() != EFAULT) return -1;
+  return MovePieces({start, bytes, new_bytes, flags, target});
 }
 #else
 void FindRemapFunctions() {}
@@ -83,6 +100,10 @@ void* UzswapMremap(void* start, size_t bytes, size_t new_bytes, int flags, void*
   if (uzswap::g_next.mremap == nullptr) {
     const int64_t early = uzswap::Remap({at, bytes, new_bytes, flags, to});
     return reinterpret_cast<void*>(early < 0 ? int64_t{-1} : early);
+  }
+  int64_t split = 0;
+  if (uzswap::RemapSplit(at, bytes, new_bytes, flags, to, &split)) {
+    return reinterpret_cast<void*>(split);
   }
   void* result = uzswap::g_next.mremap(start, bytes, new_bytes, flags, target);
   if (result != MAP_FAILED) return result;

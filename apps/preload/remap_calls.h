@@ -18,6 +18,10 @@ void FindRemapFunctions();
 // Afterwards, calls that the kernel answers with EFAULT are tried piece by piece.
 void FollowRemaps();
 
+// Before the call: true if the kernel must not see it, because it would move a part and then fail
+// (split_remap.h). `result` is what the program gets then; errno is set.
+bool RemapSplit(uint64_t start, uint64_t bytes, uint64_t new_bytes, int flags, uint64_t target,
+                int64_t* result);
 // The call has failed, and the program's errno is set. Tries again if the kernel has answered with
 // EFAULT. Returns the address or -1, with the errno of the last try.
 int64_t RemapAgain(uint64_t start, uint64_t bytes, uint64_t new_bytes, int flags, uint64_t target);

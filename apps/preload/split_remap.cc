@@ -28,11 +28,10 @@ int64_t SplitRemap::Run(const RemapRequest& request) {
     target = static_cast<uint64_t>(reserved);
   }
   const int64_t moved = MoveTo(request, target);
-  if (moved < 0) {
-    if ((request.flags & MREMAP_FIXED) == 0) calls_.unmap(target, request.new_bytes);
-    return moved;
-  }
-  if (shrinks) calls_.unmap(request.start + kept, request.bytes - kept);
+  if (moved < 0) return moved;
+  const uint64_t whole = RoundUpToPage(kept);
+  const uint64_t end = RoundUpToPage(request.bytes);
+  if (whole < end) calls_.unmap(request.start + whole, end - whole);
   return moved;
 }
 
@@ -77,8 +76,10 @@ int64_t SplitRemap::GrowInPlace(const RemapRequest& request) {
   return grown < 0 ? grown : static_cast<int64_t>(request.start);
 }
 
+// The pieces before the last leave their mappings behind, without pages, until all have moved: so
+// nobody else's mapping can get in between, here or there.
 int64_t SplitRemap::MoveTo(const RemapRequest& request, uint64_t target) {
-  const int keep = request.flags & MREMAP_DONTUNMAP;
+  const bool keep = (request.flags & MREMAP_DONTUNMAP) != 0;
   uint64_t offset = 0;
   for (size_t i = 0; i < count_; ++i) {
     const bool last = i + 1 == count_;
@@ -86,26 +87,29 @@ int64_t SplitRemap::MoveTo(const RemapRequest& request, uint64_t target) {
         .start = request.start + offset,
         .bytes = pieces_[i],
         .new_bytes = last ? RoundUpToPage(request.new_bytes) - offset : pieces_[i],
-        .flags = MREMAP_MAYMOVE | MREMAP_FIXED | keep,
+        .flags = MREMAP_MAYMOVE | MREMAP_FIXED | (last && !keep ? 0 : MREMAP_DONTUNMAP),
         .target = target + offset};
     const int64_t moved = calls_.remap(piece);
     if (moved < 0) {
       MoveBack(request, target, i);
+      // A reservation is still whole.
+      const uint64_t ours = (request.flags & MREMAP_FIXED) == 0 ? request.new_bytes : offset;
+      if (ours > 0) calls_.unmap(target, ours);
       return moved;
     }
     offset += pieces_[i];
   }
+  if (!keep) calls_.unmap(request.start, offset - pieces_[count_ - 1]);
   return static_cast<int64_t>(target);
 }
 
 void SplitRemap::MoveBack(const RemapRequest& request, uint64_t target, size_t count) {
   uint64_t offset = 0;
   for (size_t i = 0; i < count; ++i) {
-    // Also over what MREMAP_DONTUNMAP has left there.
     const int64_t back = calls_.remap({.start = target + offset,
                                        .bytes = pieces_[i],
                                        .new_bytes = pieces_[i],
-                                       .flags = MREMAP_MAYMOVE | MREMAP_FIXED,
+                                       .flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
                                        .target = request.start + offset});
     if (back < 0) {
       PanicOperands(__FILE__, __LINE__, "memory that mremap moved in part cannot be moved back",
@@ -113,6 +117,10 @@ void SplitRemap::MoveBack(const RemapRequest& request, uint64_t target, size_t c
     }
     offset += pieces_[i];
   }
+}
+
+bool SplitRemap::IsSplit(uint64_t start, uint64_t bytes) const {
+  return bytes > kPageSize && EndsBefore(start, RoundUpToPage(bytes));
 }
 
 }  // namespace uzswap

@@ -11,6 +11,9 @@
 //           │ a hole, or too many                    │ refused
 //           └─> EFAULT, nothing has changed          └─> moved back, the errno of the refusal
 //
+// Pieces are moved with MREMAP_DONTUNMAP, and what they leave is unmapped at the end: so no mapping
+// of another thread can get in between.
+//
 // Where a mapping ends is found with mremap itself, by bisection: to grow a part of a mapping in
 // place is refused with EFAULT if the mapping ends before the part, else with ENOMEM. No file of
 // /proc is needed, which the program may have lost.
@@ -48,9 +51,13 @@ class SplitRemap {
 
   explicit SplitRemap(const RemapCalls& calls) : calls_(calls) {}
 
-  // After the kernel has answered `request` with EFAULT. Returns the address where the memory is
-  // now, or a negative errno: then it is where it was. Ends the process if it cannot be brought
-  // back there.
+  // True if the range is not in one mapping. Since Linux 6.17 mremap with MREMAP_FIXED and equal
+  // sizes moves several mappings, but stops at one with userfaultfd that is not the first: what is
+  // before it has moved then. So such a call is not made.
+  [[nodiscard]] bool IsSplit(uint64_t start, uint64_t bytes) const;
+  // After the kernel has answered `request` with EFAULT, or IsSplit. Returns the address where the
+  // memory is now, or a negative errno: then it is where it was. Ends the process if it cannot be
+  // brought back there.
   int64_t Run(const RemapRequest& request);
 
  private:

@@ -135,6 +135,15 @@ TEST_F(SplitRemapTest, KeepsTheOldMappings) {
   EXPECT_EQ(At(start_)[0], 0) << "the old place reads zeroes";
 }
 
+TEST_F(SplitRemapTest, SeesWhetherARangeIsOneMapping) {
+  const SplitRemap remap({Remap, Reserve, Unmap});
+  EXPECT_FALSE(remap.IsSplit(start_, kPart));
+  EXPECT_FALSE(remap.IsSplit(start_, kPageSize));
+  EXPECT_TRUE(remap.IsSplit(start_, kPart + 1));
+  EXPECT_FALSE(remap.IsSplit(start_ + 2 * kPart, kPart));
+  EXPECT_FALSE(Mapped(start_ + 3 * kPart)) << "the last one grew and shrank again";
+}
+
 TEST_F(SplitRemapTest, AHoleIsRefusedAsByTheKernel) {
   ASSERT_EQ(Unmap(start_ + kPart, kPart), 0);
   EXPECT_EQ(Run({start_, 3 * kPart, 4 * kPart, MREMAP_MAYMOVE, 0}), -EFAULT);

@@ -27,7 +27,7 @@
 //
 // Threads: any thread may call any function. Operations on one unit take effect one after the
 // other. Open starts two service threads, which block all signals; the destructor ends them. A
-// forked child must not use the cache of its parent.
+// forked child must not use the cache of its parent; it may destroy its copy, which does nothing.
 //
 // Memory: compressed units take at most memory_bytes. Tables come on top
 // (statistics().table_bytes): about 110 bytes for each unit of 4 KiB, and 110 KiB for each thread

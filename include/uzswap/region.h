@@ -14,22 +14,31 @@
 //
 // A touch of a page that is not in memory raises SIGBUS in the touching thread. The handler that
 // Create installs decompresses the page and returns, and the thread goes on. So threads bring their
-// pages back in parallel, and no thread waits for another one. No privilege is needed
-// (userfaultfd(2) for faults of user mode), but Linux 6.8.
+// pages back in parallel; a thread waits for another one only if both need the same page. No
+// privilege is needed (userfaultfd(2) for faults of user mode), but Linux 6.8.
 //
 // What a program has to know:
 //
 //   system calls   read(2), write(2) and others fail with EFAULT where a page of their buffer is
 //   not
-//                  in memory. Pin the buffer first. What is behind no system call needs no pin.
+//                  in memory. Pin the buffer first. This includes what the kernel uses by itself:
+//                  the memory of mutexes and other futexes, and of stacks on which signals arrive.
 //   signals        SIGBUS must not be blocked in threads that touch a region. A program with a
 //                  handler of its own for SIGBUS installs it before the first Create: it is called
 //                  for all other signals. Or later, and calls Region::HandleSignal first.
-//   fork           a forked child does not have the region: a touch ends it with SIGSEGV.
-//   mappings       munmap, mremap and madvise of a region are not allowed; see Discard.
+//   stacks         a touch needs 32 KiB of the stack of its thread, also on an alternate stack.
+//   fork           a forked child does not have the region: a touch ends it with SIGSEGV, and a
+//   call
+//                  ends it with a message. It may destroy its copy of the object, which does
+//                  nothing.
+//   mappings       munmap, mremap, mprotect, mlock and madvise of a region are not allowed; see
+//                  Discard.
+//   descriptors    a region has descriptors of the process. A program that closes descriptors which
+//                  it has not opened (closefrom) loses the pages that are not in memory.
 //
 // Threads: any thread may touch any part, and call any function. The destructor requires that no
-// thread uses the region. One service thread, which blocks all signals, reclaims ahead of need.
+// thread uses the region, and that its pins are gone. Three service threads, which block all
+// signals, compress ahead of need, write to the medium, and give unused memory back.
 //
 // Memory on top of memory_bytes: 8 bytes for each page of size(), and some MiB.
 #ifndef UZSWAP_REGION_H_
@@ -91,7 +100,8 @@ class UZSWAP_API Region {
     kCold,      // reclaim it first
   };
 
-  // Pages stay in memory, and system calls may use them, until it is destroyed.
+  // Pages stay in memory, and system calls may use them, until it is destroyed. The region outlives
+  // it.
   class UZSWAP_API Pin {
    public:
     Pin() = default;

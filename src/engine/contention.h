@@ -33,7 +33,7 @@ class Contention {
   }
   // `runnable` counts the caller. Returns contended().
   bool NoteSample(uint32_t runnable, uint32_t processors, uint64_t now_ns) {
-    // A late sample stands for all the samples that were missed, up to the whole mean.
+    // A late sample stands for all the samples that were missed, up to half of the mean.
     const uint64_t missed = sampled_ns_ == 0 ? kWeight : (now_ns - sampled_ns_) / kSampleNs;
     const uint64_t share = missed < 1 ? 1 : (missed > kWeight / 2 ? kWeight / 2 : missed);
     sampled_ns_ = now_ns;

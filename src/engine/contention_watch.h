@@ -18,12 +18,17 @@ class ContentionWatch {
   // In a forked child.
   void Forget() {
     tasks_.Forget();
+    contention_ = Contention();
     known_ = false;
   }
   bool Look(uint64_t now_ns) {
     if (!known_ || !contention_.SampleDue(now_ns)) return contention_.contended();
     const std::optional<uint32_t> runnable = tasks_.Count();
-    if (!runnable) return contention_.contended();
+    if (!runnable) {
+      contention_ = Contention();
+      known_ = false;
+      return false;
+    }
     return contention_.NoteSample(*runnable, tasks_.processors(), now_ns);
   }
 

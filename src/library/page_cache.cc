@@ -14,8 +14,14 @@ constexpr char kNoWholeUnits[] = "check failed: the bytes are not a number of wh
 
 PageCache::PageCache(std::unique_ptr<Service> service) : service_(std::move(service)) {}
 PageCache::PageCache(PageCache&& other) noexcept = default;
-PageCache& PageCache::operator=(PageCache&& other) noexcept = default;
-PageCache::~PageCache() = default;
+PageCache& PageCache::operator=(PageCache&& other) noexcept {
+  // The destructor of `other` ends the former service of this.
+  std::swap(service_, other.service_);
+  return *this;
+}
+PageCache::~PageCache() {
+  if (service_ != nullptr && service_->is_inherited()) static_cast<void>(service_.release());
+}
 
 Result<PageCache> PageCache::Open(const Options& options) {
   Result<std::unique_ptr<Service>> opened = Service::Open(options);

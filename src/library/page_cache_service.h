@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "library/service_threads.h"
+#include "os/thread.h"
 #include "swap/lease_pool.h"
 #include "swap/storage_stack.h"
 #include "uzswap/page_cache.h"
@@ -26,6 +27,8 @@ class PageCache::Service {
   ~Service();
 
   [[nodiscard]] size_t unit_bytes() const { return unit_bytes_; }
+  // In a child of the process that opened it. Its threads are not there, so it can only be left.
+  [[nodiscard]] bool is_inherited() const { return os::ProcessNumber() != owner_; }
   Area CreateArea(Lifetime lifetime);
   void DestroyArea(Area area);
   Stored Store(Area area, uint64_t index, std::span<const std::byte> bytes);
@@ -58,6 +61,7 @@ class PageCache::Service {
                         std::span<std::byte> bytes, Keep keep);
   bool InvalidatePages(CacheContext& context, Area area, uint64_t index);
 
+  const uint32_t owner_ = os::ProcessNumber();
   size_t unit_bytes_ = 0;
   size_t pages_ = 0;  // of a unit
   uint64_t store_timeout_ns_ = 0;

@@ -1,5 +1,8 @@
 #include "uzswap/page_cache.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -257,6 +260,18 @@ TEST_P(PageCacheSizesTest, UnitsAreWholeBetweenThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong.load(), 0u);
+}
+
+TEST(PageCacheTest, AForkedChildMayDestroyItsCopy) {
+  std::optional<PageCache> cache = OpenCache({.memory_bytes = kMiB});
+  const pid_t child = fork();
+  if (child == 0) {
+    cache.reset();
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -1,16 +1,24 @@
 #include "uzswap/region.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "library/region_service.h"
 #include "library/sigbus_handler.h"
+#include "os/thread.h"
 
 namespace uzswap {
 
 Region::Region(std::unique_ptr<Service> service) : service_(std::move(service)) {}
 Region::Region(Region&& other) noexcept = default;
-Region& Region::operator=(Region&& other) noexcept = default;
-Region::~Region() = default;
+Region& Region::operator=(Region&& other) noexcept {
+  // The destructor of `other` ends the former service of this.
+  std::swap(service_, other.service_);
+  return *this;
+}
+Region::~Region() {
+  if (service_ != nullptr && service_->is_inherited()) static_cast<void>(service_.release());
+}
 
 Result<Region> Region::Create(const Options& options) {
   Result<std::unique_ptr<Service>> created = Service::Create(options);
@@ -32,7 +40,7 @@ Result<Region::Pin> Region::PinRange(const void* start, size_t bytes) const {
 }
 
 Region::Pin::~Pin() {
-  if (service_ != nullptr) service_->UnpinPages(start_, bytes_);
+  if (service_ != nullptr && !service_->is_inherited()) service_->UnpinPages(start_, bytes_);
 }
 
 void Region::Advise(const void* start, size_t bytes, Advice advice) const {
@@ -42,7 +50,12 @@ void Region::Discard(void* start, size_t bytes) const { service_->Discard(start,
 Region::Statistics Region::statistics() const { return service_->Count(); }
 
 bool Region::HandleSignal(const void* information, const void* context) {
-  return HandleSigbus(information, context);
+  // The handler may have been installed without a mask.
+  const os::BlockedSignals blocked;
+  const int program_errno = errno;
+  const bool answered = HandleSigbus(information, context);
+  errno = program_errno;
+  return answered;
 }
 
 }  // namespace uzswap

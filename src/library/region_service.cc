@@ -61,6 +61,7 @@ StorageOptions StorageOptionsFor(const Region::Options& options) {
 }  // namespace
 
 Result<std::unique_ptr<Region::Service>> Region::Service::Create(const Options& options) {
+  const os::BlockedSignals blocked;
   if (const Result<void> checked = Check(options); !checked.ok()) return checked.error();
   std::unique_ptr<Service> service(new (std::nothrow) Service);
   if (service == nullptr) return Error{ENOMEM, "memory for the region"};
@@ -83,9 +84,9 @@ Result<void> Region::Service::Init(const Options& options) {
   if (!done.ok()) return done;
   done = stack_.Init(StorageOptionsFor(options));
   if (!done.ok()) return done;
-  if (stack_.backing_error()) return *stack_.backing_error();
   done = contexts_.Init(stack_.cache());
   if (!done.ok()) return done;
+  if (stack_.backing_error()) return *stack_.backing_error();
 
   memory_.mapping = &mapping_;
   memory_.pages = size_ >> kPageShift;
@@ -111,6 +112,8 @@ Result<void> Region::Service::Init(const Options& options) {
 }
 
 Region::Service::~Service() {
+  const os::BlockedSignals blocked;
+  UZ_CHECK_EQ(memory_.counters.pinned.Get(), uint64_t{0});
   RemoveFaultReceiver(this);
   StopReclaimer();
   threads_.Stop();
@@ -149,13 +152,14 @@ void* Region::Service::ReclaimerMain(void* self) {
 // A wake-up that is lost between the look and the sleep costs a pause.
 void Region::Service::Reclaim() {
   constexpr uint64_t kPauseNs = 20'000'000;
-  const ContextPool::Lease context = contexts_.Take();
   bool makes_room = false;
   uint32_t fruitless = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int64_t headroom = memory_.HeadroomPages();
     makes_room = headroom < low_pages_ || (makes_room && headroom < high_pages_);
     if (makes_room && fruitless < reclaim_.shards()) {
+      // Not for ever: a thread that faults may wait for this context.
+      const ContextPool::Lease context = contexts_.Take();
       fruitless = reclaim_.EvictSome((*context).cache) > 0 ? 0 : fruitless + 1;
       if (fruitless == 0) continue;
       if (fruitless < reclaim_.shards()) continue;
@@ -173,7 +177,9 @@ bool Region::Service::OnFault(uint64_t address, bool write) {
   const ContextPool::Lease context = contexts_.Take();
   const RegionFault fault =
       faults_.Resolve(*context, page, write ? RegionAccess::kWrite : RegionAccess::kRead);
+  memory_.counters.faults.Add();
   if (fault == RegionFault::kLost) return false;
+  threads_.NoteFrees();
   MakeRoom(*context);
   return true;
 }
@@ -202,7 +208,10 @@ void Region::Service::MakeRoom(RegionContext& context) {
   }
 }
 
+// The userfaultfd of a forked child is that of its parent: a call of the child would populate pages
+// of the parent.
 Region::Service::Pages Region::Service::PagesOf(const void* start, size_t bytes) const {
+  internal::Require(!is_inherited(), "check failed: a forked child uses a region of its parent");
   const auto base = reinterpret_cast<uint64_t>(data());
   const auto at = reinterpret_cast<uint64_t>(start);
   internal::Require(at >= base && at - base <= size_ && bytes <= size_ - (at - base),
@@ -214,12 +223,14 @@ Region::Service::Pages Region::Service::PagesOf(const void* start, size_t bytes)
 
 Result<void> Region::Service::PinPages(const void* start, size_t bytes) {
   const Pages pages = PagesOf(start, bytes);
+  const os::BlockedSignals blocked;
   RegionCounters& counters = memory_.counters;
   const uint64_t most = memory_.limit_pages / kPinnedShareDenominator * kPinnedShareNumerator;
-  if (counters.pinned.Get() + pages.count > most) {
+  counters.pinned.Add(pages.count);
+  if (counters.pinned.Get() > most) {
+    counters.pinned.Sub(pages.count);
     return Error{ENOMEM, "pinned pages would take more than three quarters of memory_bytes"};
   }
-  counters.pinned.Add(pages.count);
   for (uint64_t i = 0; i < pages.count; ++i) {
     if (PinPage(pages.first + i)) continue;
     counters.pinned.Sub(pages.count - i);
@@ -245,6 +256,7 @@ bool Region::Service::PinPage(uint64_t page) {
 
 void Region::Service::UnpinPages(const void* start, size_t bytes) {
   const Pages pages = PagesOf(start, bytes);
+  const os::BlockedSignals blocked;
   for (uint64_t page = pages.first; page < pages.first + pages.count; ++page) {
     while (true) {
       const PageWord word = memory_.words.ReadSettled(page);
@@ -258,6 +270,7 @@ void Region::Service::UnpinPages(const void* start, size_t bytes) {
 void Region::Service::Advise(const void* start, size_t bytes, Advice advice) {
   const Pages pages = PagesOf(start, bytes);
   if (pages.count == 0) return;
+  const os::BlockedSignals blocked;
   if (advice == Advice::kWillNeed) {
     const ContextPool::Lease context = contexts_.Take();
     faults_.BringIn(*context, pages.first, pages.count);
@@ -273,12 +286,14 @@ void Region::Service::Discard(void* start, size_t bytes) {
   const uint64_t first = RoundUpToPage(at - base) >> kPageShift;
   const uint64_t end = (at - base + bytes) >> kPageShift;
   if (first >= end) return;
+  const os::BlockedSignals blocked;
   const ContextPool::Lease context = contexts_.Take();
   faults_.Discard(*context, first, end - first);
   threads_.NoteFrees();
 }
 
 Region::Statistics Region::Service::Count() {
+  const os::BlockedSignals blocked;
   const RegionCounters& counters = memory_.counters;
   const auto bytes = [](uint64_t pages) { return pages << kPageShift; };
   const BackingStore* backing = stack_.backing();

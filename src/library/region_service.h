@@ -5,10 +5,13 @@
 //                              v
 //                        StorageStack <── RegionReclaim
 //
+// All calls but size() and data() run with all signals blocked: the handler of a signal could touch
+// the page that the interrupted call has claimed.
+//
 //     headroom:   0 ............. low ............. high
 //                 |  reclaims     |  goes on        |  sleeps
 //
-// Size: seventeen members, because it is composition: nearly every one is a part that it wires.
+// Size: nineteen members, because it is composition: nearly every one is a part that it wires.
 #ifndef UZSWAP_LIBRARY_REGION_SERVICE_H_
 #define UZSWAP_LIBRARY_REGION_SERVICE_H_
 
@@ -22,6 +25,7 @@
 #include "os/address_space.h"
 #include "os/linux_user_fault.h"
 #include "os/mapping.h"
+#include "os/thread.h"
 #include "region/region_faults.h"
 #include "region/region_memory.h"
 #include "region/region_reclaim.h"
@@ -41,6 +45,8 @@ class Region::Service final : public FaultReceiver {
 
   [[nodiscard]] std::byte* data() const { return mapping_.data(); }
   [[nodiscard]] size_t size() const { return size_; }
+  // In a child of the process that created it. Its threads are not there, so it can only be left.
+  [[nodiscard]] bool is_inherited() const { return os::ProcessNumber() != owner_; }
 
   bool OnFault(uint64_t address, bool write) override;
   Result<void> PinPages(const void* start, size_t bytes);
@@ -67,6 +73,7 @@ class Region::Service final : public FaultReceiver {
   [[nodiscard]] Pages PagesOf(const void* start, size_t bytes) const;
   bool PinPage(uint64_t page);
 
+  const uint32_t owner_ = os::ProcessNumber();
   size_t size_ = 0;
   int64_t low_pages_ = 0;
   int64_t high_pages_ = 0;

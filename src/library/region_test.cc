@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -347,11 +348,27 @@ TEST(RegionTest, ManyRegionsAtTheSameTime) {
   }
 }
 
-TEST(RegionTest, TheRangeOfACallIsChecked) {
+void DiscardBehindTheEnd() {
   const Region region = CreateRegion({.size = kMiB, .memory_bytes = kMiB});
-  EXPECT_DEATH(region.Discard(region.data() + kMiB, 1), "not in the region");
-  EXPECT_DEATH(region.Advise(region.data() - 1, 1, Region::Advice::kCold), "not in the region");
   region.Discard(region.data() + kMiB, 0);
+  region.Discard(region.data() + kMiB, 1);
+}
+void AdviseBeforeTheStart() {
+  const Region region = CreateRegion({.size = kMiB, .memory_bytes = kMiB});
+  region.Advise(region.data() - 1, 1, Region::Advice::kCold);
+}
+
+TEST(RegionTest, TheRangeOfACallIsChecked) {
+  EXPECT_DEATH(DiscardBehindTheEnd(), "not in the region");
+  EXPECT_DEATH(AdviseBeforeTheStart(), "not in the region");
+}
+
+// The userfaultfd of the child is that of the parent: it would populate pages of the parent.
+TEST(RegionTest, CallsOfAForkedChildAreRefused) {
+  const Region region = CreateRegion({.size = kMiB, .memory_bytes = kMiB});
+  EXPECT_DEATH(region.Advise(region.data(), 1, Region::Advice::kWillNeed), "a forked child");
+  EXPECT_DEATH(region.Discard(region.data(), kMiB), "a forked child");
+  EXPECT_DEATH(static_cast<void>(region.PinRange(region.data(), 1)), "a forked child");
 }
 
 int StatusOfChild(void (*body)(const Region&), const Region& region) {
@@ -378,6 +395,50 @@ TEST(RegionTest, AForkedChildDoesNotHaveIt) {
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(WTERMSIG(status), SIGSEGV);
   EXPECT_EQ(region.data()[0], std::byte{1});
+}
+
+TEST(RegionTest, AForkedChildMayDestroyItsCopy) {
+  std::optional<Region> region = CreateRegion({.size = kMiB, .memory_bytes = kMiB});
+  const pid_t child = fork();
+  if (child == 0) {
+    region.reset();
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  region->data()[0] = std::byte{1};
+}
+
+// A timer interrupts calls of the region and touches, and its handler touches too.
+TEST(RegionTest, CallsThatAreInterrupted) {
+#ifdef UZ_THREAD_SANITIZER
+  GTEST_SKIP() << "the thread sanitizer calls handlers later, with all signals blocked";
+#endif
+  const Region region = CreateRegion({.size = 4 * kMiB, .memory_bytes = kMiB});
+  for (uint64_t page = 0; page < region.size() / kPage; ++page) WritePage(region, page, 1);
+  g_region.store(&region);
+  g_wrong.store(0);
+  struct sigaction action {};
+  action.sa_handler = TouchInHandler;
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(sigaction(SIGALRM, &action, nullptr), 0);
+  const itimerval often{{0, 3000}, {0, 3000}};
+  ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
+  Rng rng(5);
+  for (int i = 0; i < 3000; ++i) {
+    const uint64_t page = rng.Below(region.size() / kPage - 8);
+    std::byte* start = region.data() + page * kPage;
+    const Result<Region::Pin> pin = region.PinRange(start, 4 * kPage);
+    EXPECT_TRUE(pin.ok());
+    region.Advise(start, 8 * kPage, i % 2 == 0 ? Region::Advice::kWillNeed : Region::Advice::kCold);
+    EXPECT_TRUE(HoldsPage(region, page, 1));
+    static_cast<void>(region.statistics());
+  }
+  const itimerval never{};
+  ASSERT_EQ(setitimer(ITIMER_REAL, &never, nullptr), 0);
+  signal(SIGALRM, SIG_DFL);
+  EXPECT_EQ(g_wrong.load(), 0);
 }
 
 // Behind the end of a file: SIGBUS has nothing to do with a region.

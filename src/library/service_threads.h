@@ -31,8 +31,11 @@ class ServiceThreads {
   // Returns when both have ended. May be called again.
   void Stop();
 
-  // Any thread: objects were freed, so there may be something to trim. Costs one relaxed store.
-  void NoteFrees() { frees_.store(true, std::memory_order_relaxed); }
+  // Any thread: objects were freed, so there may be something to trim. Costs a relaxed load,
+  // mostly.
+  void NoteFrees() {
+    if (!frees_.load(std::memory_order_relaxed)) frees_.store(true, std::memory_order_relaxed);
+  }
 
  private:
   static constexpr uint64_t kPauseNs = 100'000'000;

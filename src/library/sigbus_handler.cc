@@ -32,13 +32,19 @@ Slot* FreeSlot() UZ_REQUIRES(g_mutex) {
   return nullptr;
 }
 
+// A slot can be used again while it is read. Addresses are not: so if the range is the same before
+// and after, the receiver is the one of the range.
 FaultReceiver* ReceiverOf(uint64_t address) {
   const int used = g_used.load(std::memory_order_acquire);
   for (int i = 0; i < used; ++i) {
     const Slot& slot = g_slots[static_cast<size_t>(i)];
-    if (address >= slot.end.load(std::memory_order_acquire)) continue;
-    if (address < slot.start.load(std::memory_order_relaxed)) continue;
-    return slot.receiver.load(std::memory_order_relaxed);
+    const uint64_t end = slot.end.load(std::memory_order_acquire);
+    const uint64_t start = slot.start.load(std::memory_order_acquire);
+    if (address >= end || address < start) continue;
+    FaultReceiver* receiver = slot.receiver.load(std::memory_order_acquire);
+    const bool same = slot.start.load(std::memory_order_acquire) == start &&
+                      slot.end.load(std::memory_order_acquire) == end;
+    if (same) return receiver;
   }
   return nullptr;
 }
@@ -54,8 +60,8 @@ Result<void> AddFaultReceiver(uint64_t start, uint64_t end, FaultReceiver* recei
   }
   Slot* slot = FreeSlot();
   if (slot == nullptr) return Error{ENOMEM, "too many regions: at most 256"};
-  slot->receiver.store(receiver, std::memory_order_relaxed);
-  slot->start.store(start, std::memory_order_relaxed);
+  slot->receiver.store(receiver, std::memory_order_release);
+  slot->start.store(start, std::memory_order_release);
   slot->end.store(end, std::memory_order_release);
   return {};
 }
@@ -65,7 +71,8 @@ void RemoveFaultReceiver(FaultReceiver* receiver) {
   for (Slot& slot : g_slots) {
     if (slot.receiver.load(std::memory_order_relaxed) != receiver) continue;
     slot.end.store(0, std::memory_order_release);
-    slot.receiver.store(nullptr, std::memory_order_relaxed);
+    slot.start.store(0, std::memory_order_release);
+    slot.receiver.store(nullptr, std::memory_order_release);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/mutex.h"
 #include "os/own_place.h"
+#include "os/thread.h"
 
 namespace uzswap::os {
 namespace {
@@ -19,6 +20,8 @@ OwnRange g_own[kOwnRangesMax] UZ_GUARDED_BY(g_own_mutex);
 int g_own_count UZ_GUARDED_BY(g_own_mutex) = 0;
 
 bool AddOwn(uint64_t start, uint64_t end, MappingPurpose purpose) UZ_EXCLUDES(g_own_mutex) {
+  // The handler of a signal may create a mapping (library/sigbus_handler.h).
+  const BlockedSignals blocked;
   MutexLock lock(g_own_mutex);
   if (g_own_count == kOwnRangesMax) return false;
   g_own[g_own_count++] = {start, end, purpose, false};
@@ -26,6 +29,8 @@ bool AddOwn(uint64_t start, uint64_t end, MappingPurpose purpose) UZ_EXCLUDES(g_
 }
 
 void RemoveOwn(uint64_t start) UZ_EXCLUDES(g_own_mutex) {
+  // The handler of a signal may create a mapping (library/sigbus_handler.h).
+  const BlockedSignals blocked;
   MutexLock lock(g_own_mutex);
   for (int i = 0; i < g_own_count; ++i) {
     if (g_own[i].start != start) continue;

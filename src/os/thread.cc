@@ -260,7 +260,10 @@ uint64_t InvoluntarySwitches() {
 }
 
 void YieldProcessor() {
-  if (syscall(SYS_sched_getscheduler, 0) != SCHED_RR) {
+  constexpr long kResetOnFork = 0x40000000;
+  const long policy = syscall(SYS_sched_getscheduler, 0) & ~kResetOnFork;
+  constexpr long kDeadline = 6;  // SCHED_DEADLINE
+  if (policy != SCHED_RR && policy != SCHED_FIFO && policy != kDeadline) {
     syscall(SYS_sched_yield);
     return;
   }
@@ -290,6 +293,7 @@ uint64_t MonotonicNanoseconds() {
   return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+uint32_t ProcessNumber() { return static_cast<uint32_t>(syscall(SYS_getpid)); }
 uint32_t ThreadNumber() { return static_cast<uint32_t>(syscall(SYS_gettid)); }
 
 }  // namespace uzswap::os

@@ -106,6 +106,21 @@ void YieldProcessor();
 uint64_t BlockSignals();
 void RestoreSignals(uint64_t blocked);
 
+// No signal arrives in the calling thread until the end of the scope.
+class BlockedSignals {
+ public:
+  BlockedSignals() : before_(BlockSignals()) {}
+  ~BlockedSignals() { RestoreSignals(before_); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  uint64_t before_;
+};
+
+// The id of the calling process (getpid).
+uint32_t ProcessNumber();
+
 // Sleeps while *word == expected, until it is woken or `timeout_ns` has passed. May return early.
 void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns);
 void FutexWake(const void* word, int count);

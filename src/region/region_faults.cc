@@ -40,7 +40,6 @@ Result<void> RegionContext::Init(CompressedCache& compressed_cache) {
 
 RegionFault RegionFaults::Resolve(RegionContext& context, uint64_t page, RegionAccess access) {
   RegionMemory& memory = *memory_;
-  memory.counters.faults.Add();
   const PageWord word = memory.words.ClaimAny(page);
   switch (word.state()) {
     case RegionPageState::kResident:
@@ -77,7 +76,12 @@ uint32_t RegionFaults::Window(RegionContext& context, uint64_t page) const {
 // must read as zero. The claim keeps it from being isolated between the two.
 void RegionFaults::ResolveResident(uint64_t page, PageWord word) {
   RegionMemory& memory = *memory_;
-  while (Passes(memory.port->Zero(memory.AddressOf(page)).outcome)) Pause(memory.counters);
+  while (true) {
+    const PortOutcome outcome = memory.port->Zero(memory.AddressOf(page)).outcome;
+    if (outcome == PortOutcome::kDone || outcome == PortOutcome::kExists) break;
+    if (!Passes(outcome)) Uncertain(memory.AddressOf(page), outcome);
+    Pause(memory.counters);
+  }
   memory.counters.faults_raced.Add();
   memory.words.GiveBack(page, word);
 }
@@ -257,6 +261,7 @@ void RegionFaults::BringIn(RegionContext& context, uint64_t first, uint64_t page
     const uint64_t before = context.next_page;
     // A page that is lost is told to whoever touches it.
     const RegionFault fault = Populate(context, page, word, static_cast<uint32_t>(window));
+    memory_->counters.read_ahead.Add(fault == RegionFault::kResolved ? 1 : 0);
     page = fault == RegionFault::kResolved ? context.next_page : page + 1;
     context.next_page = before;
   }

@@ -22,11 +22,11 @@
 namespace uzswap {
 
 struct RegionCounters {
-  RelaxedCounter resident;  // pages, now
-  RelaxedCounter staged;    // pages in staging frames, now
-  RelaxedCounter stored;    // pages in the pool or on disk, now; without same-filled ones
-  RelaxedCounter pinned;    // pins, now
-  RelaxedCounter faults;
+  RelaxedCounter resident;       // pages, now
+  RelaxedCounter staged;         // pages in staging frames, now
+  RelaxedCounter stored;         // pages in the pool or on disk, now; without same-filled ones
+  RelaxedCounter pinned;         // pins, now
+  RelaxedCounter faults;         // touches
   RelaxedCounter faults_zero;    // first touches
   RelaxedCounter faults_staged;  // answered from a staging frame
   RelaxedCounter faults_disk;    // for which the disk was read

@@ -25,6 +25,9 @@ Result<void> RegionReclaim::Init(RegionMemory& memory) {
   if (!frames.ok()) return frames.error();
   memory.frames = std::move(frames).value();
   memory.frames.ForbidHugePages();
+  // Frames that a child shares could not be moved back.
+  const Result<void> kept = memory.frames.KeepFromChildren();
+  if (!kept.ok()) return kept;
   for (uint32_t i = 0; i < shard_count_; ++i) {
     Shard& shard = shards_[i];
     MutexLock lock(shard.mutex);
@@ -81,7 +84,8 @@ void RegionReclaim::Prefer(uint64_t first, uint64_t pages) {
 }
 
 void RegionReclaim::Isolate(uint32_t number, Shard& shard, uint32_t want) {
-  uint64_t looks_left = shard.pages * (PageWord::kAgeMax + 1);
+  // The next call goes on from the hand, so that the lock of a huge region is not held for long.
+  uint64_t looks_left = std::min(shard.pages * (PageWord::kAgeMax + 1), kLooksMax);
   uint32_t isolated = 0;
   Victim run[kIsolateBatch];
   while (isolated < want && looks_left > 0) {
@@ -103,13 +107,11 @@ size_t RegionReclaim::ClaimRun(uint32_t number, Shard& shard, uint64_t* looks_le
     if (count > 0 && shard.hand % kChunkPages == 0) break;
     const uint64_t page = PageOf(number, shard.hand);
     const PageWord word = memory_->words.Read(page);
-    if (!IsVictim(page, word) || !memory_->words.Claim(page, word)) {
-      if (count > 0) break;
-    } else {
-      run[count++] = {page, word};
-    }
+    const bool claimed = IsVictim(page, word) && memory_->words.Claim(page, word);
+    if (claimed) run[count++] = {page, word};
     --*looks_left;
     shard.hand = shard.hand + 1 == shard.pages ? 0 : shard.hand + 1;
+    if (!claimed && count > 0) break;
   }
   return count;
 }

@@ -62,6 +62,7 @@ class RegionReclaim {
  private:
   static constexpr uint32_t kIsolateBatch = 32;
   static constexpr uint32_t kStoreBatch = 16;
+  static constexpr uint64_t kLooksMax = uint64_t{1} << 15;
 
   struct Shard {
     Mutex mutex{LockRank::kRegion};

@@ -60,7 +60,7 @@ class LeasePool {
     return done;
   }
   [[nodiscard]] bool usable() const { return cache_ != nullptr; }
-  // Without memory for another context the caller waits for the first one.
+  // If all are taken, or there is no memory for another one, the caller waits for the first.
   Lease Take() UZ_NO_THREAD_SAFETY_ANALYSIS {
     static thread_local const size_t own = os::ThreadNumber() % kContexts;
     for (size_t i = 0; i < kContexts; ++i) {
