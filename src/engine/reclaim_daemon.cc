@@ -134,6 +134,7 @@ ReclaimOutcome ReclaimDaemon::WithoutProgress() {
   const int patience = writer.can_write ? kWriterPatience : 1;
   if (++fruitless_ <= kFruitlessMax * patience) return ReclaimOutcome::kNoProgress;
   if (usage_.tree <= watermarks_.limit) return ReclaimOutcome::kNoProgress;
+  if (port_->NowNs() - over_limit_ns_ < kFruitlessNs) return ReclaimOutcome::kNoProgress;
   port_->statistics().limit_exceeded.Add();
   port_->WarnOverLimit(usage_.tree, /*progress=*/false);
   return ReclaimOutcome::kOverLimit;

@@ -67,6 +67,8 @@ class ReclaimDaemon {
   // that can write it is longer: written pages come free a little later.
   static constexpr int kFruitlessMax = 64;
   static constexpr int kWriterPatience = 32;
+  // And for so long: a program that was executed counts until its memory has been released.
+  static constexpr uint64_t kFruitlessNs = 250'000'000;
   // Usage above the limit for this long is told even while pages are reclaimed.
   static constexpr uint64_t kOverLimitNs = 1'000'000'000;
 

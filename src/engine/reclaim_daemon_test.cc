@@ -187,17 +187,28 @@ TEST_F(ReclaimDaemonTest, WhatFollowsWhenNothingWasSaved) {
   }
 }
 
-// Steps without progress until the first that reports usage above the limit.
-int StepsUntilOverLimit(ReclaimDaemon& daemon) {
+// Steps without progress until the first that reports usage above the limit. After the first it has
+// been above for long enough.
+int StepsUntilOverLimit(ReclaimDaemon& daemon, FakeReclaimPort& port) {
   for (int i = 1; i <= 10'000; ++i) {
     if (daemon.Run().outcome == ReclaimOutcome::kOverLimit) return i;
+    if (i == 1) port.now_ns += ReclaimDaemon::kFruitlessNs;
   }
   return -1;
 }
 
+TEST_F(ReclaimDaemonTest, DoesNotWarnAtOnce) {
+  BeSettled(kLimit + Bytes(kMiB));
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
+  port_.now_ns += ReclaimDaemon::kFruitlessNs - 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
+  port_.now_ns += 1;
+  EXPECT_EQ(Step(), ReclaimOutcome::kOverLimit);
+}
+
 TEST_F(ReclaimDaemonTest, WarnsAfterEnoughStepsWithoutProgress) {
   BeSettled(kLimit + Bytes(kMiB));
-  EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax + 1);
+  EXPECT_EQ(StepsUntilOverLimit(daemon_, port_), ReclaimDaemon::kFruitlessMax + 1);
   EXPECT_EQ(port_.counts.limit_exceeded.Get(), 1u);
   EXPECT_TRUE(port_.Called("warn 65"));
   // It stays so, and is counted each time.
@@ -206,7 +217,7 @@ TEST_F(ReclaimDaemonTest, WarnsAfterEnoughStepsWithoutProgress) {
   // Progress begins the count anew.
   port_.storable = 1;
   EXPECT_EQ(Step(), ReclaimOutcome::kProgress);
-  EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax + 1);
+  EXPECT_EQ(StepsUntilOverLimit(daemon_, port_), ReclaimDaemon::kFruitlessMax + 1);
 }
 
 // The headroom is that of the working set, so nothing is reclaimed, but the limit is exceeded.
@@ -216,7 +227,7 @@ TEST_F(ReclaimDaemonTest, WarnsWhileTheWorkingSetIsSpared) {
   port_.usage.spared = true;
   EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
   EXPECT_EQ(port_.TakeCalls(), (Calls{"storage", "mark dead"}));
-  EXPECT_EQ(StepsUntilOverLimit(daemon_), ReclaimDaemon::kFruitlessMax);
+  EXPECT_EQ(StepsUntilOverLimit(daemon_, port_), ReclaimDaemon::kFruitlessMax);
   EXPECT_TRUE(port_.Called("warn 65"));
   port_.dead = 1;
   EXPECT_EQ(Step(), ReclaimOutcome::kTreeShrank);
@@ -231,13 +242,13 @@ TEST_F(ReclaimDaemonTest, WarnsWhileTheWorkingSetIsSpared) {
 TEST_F(ReclaimDaemonTest, AWriterThatCanWriteGetsMoreTime) {
   BeSettled(kLimit + Bytes(kMiB));
   port_.writer_state.can_write = true;
-  EXPECT_EQ(StepsUntilOverLimit(daemon_),
+  EXPECT_EQ(StepsUntilOverLimit(daemon_, port_),
             ReclaimDaemon::kFruitlessMax * ReclaimDaemon::kWriterPatience + 1);
 }
 
 TEST_F(ReclaimDaemonTest, AtTheLimitThereIsNoWarning) {
   BeSettled(kLimit);
-  EXPECT_EQ(StepsUntilOverLimit(daemon_), -1);
+  EXPECT_EQ(StepsUntilOverLimit(daemon_, port_), -1);
   EXPECT_EQ(port_.counts.limit_exceeded.Get(), 0u);
 }
 
