@@ -44,6 +44,7 @@
 #include <memory>
 #include <span>
 
+#include "uzswap/compression.h"
 #include "uzswap/export.h"
 #include "uzswap/result.h"
 
@@ -58,11 +59,7 @@ class UZSWAP_API PageCache {
   // The largest index of a unit is kIndexMax divided by the 4-KiB pages of a unit.
   static constexpr uint64_t kIndexMax = (uint64_t{1} << 36) - 1;
 
-  enum class Compression : uint8_t {
-    kAuto,  // lz4 or zstd, by what both cost on these data; cold units are made denser
-    kLz4,
-    kZstd,
-  };
+  using Compression = uzswap::Compression;
 
   struct Options {
     uint64_t memory_bytes = 0;  // must be given: at least kMemoryBytesMin
@@ -156,7 +153,12 @@ class UZSWAP_API PageCache {
   class Service;
   explicit PageCache(std::unique_ptr<Service> service);
 
-  std::unique_ptr<Service> service_;
+  // A forked child leaves what it has inherited as it is.
+  struct Leave {
+    void operator()(Service* service) const;
+  };
+
+  std::unique_ptr<Service, Leave> service_;
 };
 
 }  // namespace uzswap

@@ -49,6 +49,7 @@
 #include <memory>
 #include <utility>
 
+#include "uzswap/compression.h"
 #include "uzswap/export.h"
 #include "uzswap/result.h"
 
@@ -63,11 +64,7 @@ class UZSWAP_API Region {
   static constexpr uint64_t kSizeMax = uint64_t{1} << 43;
   static constexpr int kRegionsMax = 256;  // of a process, at the same time
 
-  enum class Compression : uint8_t {
-    kAuto,  // lz4 or zstd, by what both cost on these data; cold pages are made denser
-    kLz4,
-    kZstd,
-  };
+  using Compression = uzswap::Compression;
 
   struct Options {
     uint64_t size = 0;          // must be given; rounded up to whole pages
@@ -156,7 +153,12 @@ class UZSWAP_API Region {
  private:
   explicit Region(std::unique_ptr<Service> service);
 
-  std::unique_ptr<Service> service_;
+  // A forked child leaves what it has inherited as it is.
+  struct Leave {
+    void operator()(Service* service) const;
+  };
+
+  std::unique_ptr<Service, Leave> service_;
 };
 
 }  // namespace uzswap

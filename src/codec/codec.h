@@ -133,6 +133,10 @@ class CodecContext {
 [[nodiscard]] bool IsSameFilled(std::span<const std::byte> page, uint64_t* pattern);
 // Fills the page with the pattern that IsSameFilled found.
 void FillPage(uint64_t pattern, std::span<std::byte> page);
+// The same for a page that repeats a word of 32 bits.
+inline void FillPageWithWord(uint32_t word, std::span<std::byte> page) {
+  FillPage((uint64_t{word} << 32) | word, page);
+}
 
 }  // namespace uzswap
 

@@ -15,6 +15,7 @@
 #ifndef UZSWAP_ENGINE_CONTENTION_H_
 #define UZSWAP_ENGINE_CONTENTION_H_
 
+#include <algorithm>
 #include <cstdint>
 
 namespace uzswap {
@@ -35,7 +36,7 @@ class Contention {
   bool NoteSample(uint32_t runnable, uint32_t processors, uint64_t now_ns) {
     // A late sample stands for all the samples that were missed, up to half of the mean.
     const uint64_t missed = sampled_ns_ == 0 ? kWeight : (now_ns - sampled_ns_) / kSampleNs;
-    const uint64_t share = missed < 1 ? 1 : (missed > kWeight / 2 ? kWeight / 2 : missed);
+    const uint64_t share = std::clamp<uint64_t>(missed, 1, kWeight / 2);
     sampled_ns_ = now_ns;
     mean_ = (mean_ * (kWeight - share) + runnable * kScale * share) / kWeight;
     if (mean_ >= processors * kScale + kEnterAbove) {

@@ -14,19 +14,18 @@ namespace uzswap {
 
 class ContentionWatch {
  public:
-  void Open() { known_ = tasks_.Open(); }
+  // Without the kernel's figures Look finds no contention.
+  void Open() { static_cast<void>(tasks_.Open()); }
   // In a forked child.
   void Forget() {
     tasks_.Forget();
     contention_ = Contention();
-    known_ = false;
   }
   bool Look(uint64_t now_ns) {
-    if (!known_ || !contention_.SampleDue(now_ns)) return contention_.contended();
+    if (!contention_.SampleDue(now_ns)) return contention_.contended();
     const std::optional<uint32_t> runnable = tasks_.Count();
     if (!runnable) {
       contention_ = Contention();
-      known_ = false;
       return false;
     }
     return contention_.NoteSample(*runnable, tasks_.processors(), now_ns);
@@ -35,7 +34,6 @@ class ContentionWatch {
  private:
   os::RunnableTasks tasks_;
   Contention contention_;
-  bool known_ = false;
 };
 
 }  // namespace uzswap

@@ -12,15 +12,13 @@ constexpr char kNoWholeUnits[] = "check failed: the bytes are not a number of wh
 
 }  // namespace
 
-PageCache::PageCache(std::unique_ptr<Service> service) : service_(std::move(service)) {}
+PageCache::PageCache(std::unique_ptr<Service> service) : service_(service.release()) {}
 PageCache::PageCache(PageCache&& other) noexcept = default;
-PageCache& PageCache::operator=(PageCache&& other) noexcept {
-  // The destructor of `other` ends the former service of this.
-  std::swap(service_, other.service_);
-  return *this;
-}
-PageCache::~PageCache() {
-  if (service_ != nullptr && service_->is_inherited()) static_cast<void>(service_.release());
+PageCache& PageCache::operator=(PageCache&& other) noexcept = default;
+PageCache::~PageCache() = default;
+
+void PageCache::Leave::operator()(Service* service) const {
+  if (!service->is_inherited()) delete service;
 }
 
 Result<PageCache> PageCache::Open(const Options& options) {

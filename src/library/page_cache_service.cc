@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "library/codec_mode.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -21,18 +22,6 @@ constexpr int kStuckLooks = 3;
 constexpr uint64_t kFruitlessTurns = 3;
 // Address space only: a leaf takes memory when it is used first.
 constexpr uint32_t kLeavesMax = uint32_t{1} << 22;
-
-CodecMode ModeOf(PageCache::Compression compression) {
-  switch (compression) {
-    case PageCache::Compression::kAuto:
-      return CodecMode::kAuto;
-    case PageCache::Compression::kLz4:
-      return CodecMode::kLz4;
-    case PageCache::Compression::kZstd:
-      return CodecMode::kZstd;
-  }
-  return CodecMode::kAuto;
-}
 
 Result<void> Check(const PageCache::Options& options) {
   if (options.memory_bytes < PageCache::kMemoryBytesMin ||

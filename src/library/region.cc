@@ -9,15 +9,13 @@
 
 namespace uzswap {
 
-Region::Region(std::unique_ptr<Service> service) : service_(std::move(service)) {}
+Region::Region(std::unique_ptr<Service> service) : service_(service.release()) {}
 Region::Region(Region&& other) noexcept = default;
-Region& Region::operator=(Region&& other) noexcept {
-  // The destructor of `other` ends the former service of this.
-  std::swap(service_, other.service_);
-  return *this;
-}
-Region::~Region() {
-  if (service_ != nullptr && service_->is_inherited()) static_cast<void>(service_.release());
+Region& Region::operator=(Region&& other) noexcept = default;
+Region::~Region() = default;
+
+void Region::Leave::operator()(Service* service) const {
+  if (!service->is_inherited()) delete service;
 }
 
 Result<Region> Region::Create(const Options& options) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <new>
 
+#include "library/codec_mode.h"
 #include "os/thread.h"
 #include "uzswap/result.h"
 
@@ -20,18 +21,6 @@ constexpr int kRoundsMax = 4 * static_cast<int>(RegionReclaim::kShardsMax);
 constexpr uint32_t kFaultsBetweenTries = 16;
 constexpr uint64_t kPinnedShareNumerator = 3;
 constexpr uint64_t kPinnedShareDenominator = 4;
-
-CodecMode ModeOf(Region::Compression compression) {
-  switch (compression) {
-    case Region::Compression::kAuto:
-      return CodecMode::kAuto;
-    case Region::Compression::kLz4:
-      return CodecMode::kLz4;
-    case Region::Compression::kZstd:
-      return CodecMode::kZstd;
-  }
-  return CodecMode::kAuto;
-}
 
 Result<void> Check(const Region::Options& options) {
   if (options.size == 0 || options.size > Region::kSizeMax) {
@@ -126,9 +115,8 @@ Region::Service::~Service() {
 }
 
 Result<void> Region::Service::StartReclaimer() {
-  const uint64_t blocked = os::BlockSignals();
+  // The thread starts with all signals blocked, as Create runs.
   const int error = pthread_create(&reclaimer_, nullptr, ReclaimerMain, this);
-  os::RestoreSignals(blocked);
   if (error != 0) return Error{error, "a service thread"};
   reclaims_ = true;
   pthread_setname_np(reclaimer_, "uzswap-reclaim");

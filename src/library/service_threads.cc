@@ -21,12 +21,11 @@ void* ServiceThreads::MaintenanceMain(void* self) {
 // Not std::thread: a thread that cannot be started is an error here, not an exception.
 Result<void> ServiceThreads::Start(StorageStack& stack) {
   stack_ = &stack;
-  const uint64_t blocked = os::BlockSignals();
+  const os::BlockedSignals blocked;
   int error = pthread_create(&writer_, nullptr, WriterMain, this);
   started_ += error == 0 ? 1 : 0;
   if (error == 0) error = pthread_create(&maintenance_, nullptr, MaintenanceMain, this);
   started_ += error == 0 ? 1 : 0;
-  os::RestoreSignals(blocked);
   if (error != 0) return Error{error, "a service thread"};
   pthread_setname_np(writer_, "uzswap-writer");
   pthread_setname_np(maintenance_, "uzswap-trimmer");

@@ -3,30 +3,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <span>
+#include "base/parse_size.h"
+#include "os/read_file.h"
 
 namespace uzswap::os {
 namespace {
 
 constexpr uint32_t kNumberMax = 1 << 20;
 
-// Takes a number from the front of `text`.
-std::optional<uint32_t> TakeNumber(std::string_view& text) {
-  uint32_t value = 0;
-  size_t digits = 0;
-  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') {
-    value = value * 10 + static_cast<uint32_t>(text[digits++] - '0');
-    if (value > kNumberMax) return std::nullopt;
-  }
-  if (digits == 0) return std::nullopt;
-  text.remove_prefix(digits);
-  return value;
-}
-
-// What is at the start of the file, or nothing.
-std::string_view ReadStart(const ProcFile& file, std::span<char> buffer) {
-  const long got = syscall(SYS_pread64, file.descriptor(), buffer.data(), buffer.size(), 0L);
-  return {buffer.data(), got > 0 ? static_cast<size_t>(got) : 0};
+std::optional<uint32_t> ParseNumber(std::string_view text) {
+  const std::optional<uint64_t> value = ParseDecimal(text);
+  if (!value || *value > kNumberMax) return std::nullopt;
+  return static_cast<uint32_t>(*value);
 }
 
 }  // namespace
@@ -38,33 +26,33 @@ std::optional<uint32_t> ParseRunnable(std::string_view line) {
     if (space == std::string_view::npos) return std::nullopt;
     line.remove_prefix(space + 1);
   }
-  const std::optional<uint32_t> runnable = TakeNumber(line);
-  if (line.empty() || line.front() != '/') return std::nullopt;
-  return runnable;
+  const size_t slash = line.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  return ParseNumber(line.substr(0, slash));
 }
 
 std::optional<uint32_t> ParseListSize(std::string_view list) {
+  list = list.substr(0, list.find('\n'));
   uint32_t size = 0;
   while (true) {
-    const std::optional<uint32_t> first = TakeNumber(list);
-    if (!first) return std::nullopt;
-    std::optional<uint32_t> last = first;
-    if (!list.empty() && list.front() == '-') {
-      list.remove_prefix(1);
-      last = TakeNumber(list);
-      if (!last || *last < *first) return std::nullopt;
-    }
+    const size_t comma = list.find(',');
+    const std::string_view item = list.substr(0, comma);
+    const size_t dash = item.find('-');
+    const std::optional<uint32_t> first = ParseNumber(item.substr(0, dash));
+    const std::optional<uint32_t> last =
+        dash == std::string_view::npos ? first : ParseNumber(item.substr(dash + 1));
+    if (!first || !last || *last < *first) return std::nullopt;
     size += *last - *first + 1;
-    if (list.empty() || list.front() != ',') return size;
-    list.remove_prefix(1);
+    if (comma == std::string_view::npos) return size;
+    list.remove_prefix(comma + 1);
   }
 }
 
 bool RunnableTasks::Open() {
   char text[256];
-  ProcFile online;
-  if (!online.OpenDirectly("/sys/devices/system/cpu/online").ok()) return false;
-  const std::optional<uint32_t> processors = ParseListSize(ReadStart(online, text));
+  const Result<std::string_view> online = ReadSmallFile("/sys/devices/system/cpu/online", text);
+  if (!online.ok()) return false;
+  const std::optional<uint32_t> processors = ParseListSize(online.value());
   if (!processors || !file_.OpenDirectly("/proc/loadavg").ok()) return false;
   processors_ = *processors;
   return true;
@@ -73,7 +61,9 @@ bool RunnableTasks::Open() {
 std::optional<uint32_t> RunnableTasks::Count() const {
   if (file_.descriptor() < 0) return std::nullopt;
   char text[128];
-  return ParseRunnable(ReadStart(file_, text));
+  const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
+  if (got <= 0) return std::nullopt;
+  return ParseRunnable({text, static_cast<size_t>(got)});
 }
 
 }  // namespace uzswap::os

@@ -89,9 +89,4 @@ Result<void> InstallBusErrorHandler(BusErrorHandler handler) {
   return {};
 }
 
-bool BusErrorsAreBlocked() {
-  sigset_t blocked;
-  return pthread_sigmask(SIG_BLOCK, nullptr, &blocked) == 0 && sigismember(&blocked, SIGBUS) == 1;
-}
-
 }  // namespace uzswap::os

@@ -27,9 +27,6 @@ using BusErrorHandler = bool (*)(const void* information, const void* context);
 // sigaction.
 Result<void> InstallBusErrorHandler(BusErrorHandler handler);
 
-// True if SIGBUS is blocked in the calling thread.
-bool BusErrorsAreBlocked();
-
 }  // namespace uzswap::os
 
 #endif  // UZSWAP_OS_SIGNAL_ACTION_H_

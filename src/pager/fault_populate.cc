@@ -109,7 +109,7 @@ LoadedPage FaultHandler::Fill(const PageEntry& entry, ThreadContext& thread, std
       memset(page, 0, kPageSize);
       return LoadedPage::kLoaded;
     case PageState::kSameFilled:
-      FillPage((uint64_t{entry.pattern()} << 32) | entry.pattern(), {page, kPageSize});
+      FillPageWithWord(entry.pattern(), {page, kPageSize});
       return LoadedPage::kLoaded;
     case PageState::kCompressed:
       break;

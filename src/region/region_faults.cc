@@ -183,7 +183,7 @@ LoadedPage RegionFaults::FillPage(RegionContext& context, PageWord word, std::by
       memset(page, 0, kPageSize);
       return LoadedPage::kLoaded;
     case RegionPageState::kSameFilled:
-      uzswap::FillPage((uint64_t{word.payload()} << 32) | word.payload(), {page, kPageSize});
+      FillPageWithWord(word.payload(), {page, kPageSize});
       return LoadedPage::kLoaded;
     case RegionPageState::kStored:
       return memory_->store->Load(context.cache, SwapSlot(word.payload()),

@@ -82,7 +82,7 @@ bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t addr
       }
       return true;
     case PageState::kSameFilled:
-      FillPage((uint64_t{entry.pattern()} << 32) | entry.pattern(), {page, kPageSize});
+      FillPageWithWord(entry.pattern(), {page, kPageSize});
       return true;
   }
   return false;
