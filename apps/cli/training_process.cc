@@ -107,6 +107,7 @@ Result<void> TrainingProcess::Start(int file, uint64_t now_ms) {
   if (process < 0) return Error{errno, "fork of a training process"};
   if (process == 0) BeTrainer(file, broker);
   process_ = process;
+  counters_.training_process.Set(static_cast<uint64_t>(process));
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
   if (pidfd_ < 0) {
     const int failure = errno;
@@ -141,6 +142,7 @@ void TrainingProcess::Attend(uint64_t now_ms) {
 void TrainingProcess::Forget() {
   if (pidfd_ >= 0) close(pidfd_);
   process_ = -1;
+  counters_.training_process.Set(0);
   pidfd_ = -1;
   due_ms_ = UINT64_MAX;
 }

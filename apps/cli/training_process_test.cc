@@ -153,6 +153,7 @@ TEST_F(TrainingProcessTest, OneAtATime) {
   const os::MemoryFile memory = Requested(PageKind::kText, 1, 1);
   ASSERT_EQ(StartErrno(training, memory.descriptor()), 0);
   EXPECT_EQ(training.due_ms(), kNow + 500);
+  EXPECT_NE(counters_.training_process.Get(), 0u);
   EXPECT_EQ(StartErrno(training, memory.descriptor()), EBUSY);
   training.Attend(kNow + 499);
   EXPECT_EQ(counters_.stuck_trainings.Get(), 0u);
@@ -160,6 +161,7 @@ TEST_F(TrainingProcessTest, OneAtATime) {
   EXPECT_EQ(counters_.stuck_trainings.Get(), 1u);
   AwaitEnd(training);
   EXPECT_EQ(Failed(), 1u);
+  EXPECT_EQ(counters_.training_process.Get(), 0u);
   EXPECT_NE(CheckedAnswer(FileOf(memory), 1).outcome, TrainingOutcome::kDone);
   EXPECT_EQ(StartErrno(training, memory.descriptor()), 0) << "there is room again";
 }

@@ -21,14 +21,18 @@ class ContentionWatch {
     tasks_.Forget();
     contention_ = Contention();
   }
-  bool Look(uint64_t now_ns) {
+  // `own_time` returns the processor time that the tree has used so far, in nanoseconds.
+  template <typename OwnTime>
+  bool Look(uint64_t now_ns, OwnTime&& own_time) {
     if (!contention_.SampleDue(now_ns)) return contention_.contended();
     const std::optional<uint32_t> runnable = tasks_.Count();
     if (!runnable) {
       contention_ = Contention();
       return false;
     }
-    return contention_.NoteSample(*runnable, tasks_.processors(), now_ns);
+    const auto unshared = [&] { return own_time() + tasks_.IdleNs(); };
+    return contention_.NoteSample(
+        {.runnable = *runnable, .processors = tasks_.processors(), .now_ns = now_ns}, unshared);
   }
 
  private:

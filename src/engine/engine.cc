@@ -122,7 +122,8 @@ void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
   const uint64_t now = os::MonotonicNanoseconds();
   Session& session = member_.session();
   // Now and then: all processes of the tree read the word.
-  if (contention_.Look(now) && !session.IsContended(now + Contention::kHoldNs / 2)) {
+  const auto own_time = [this] { return member_.TreeProcessorNs(); };
+  if (contention_.Look(now, own_time) && !session.IsContended(now + Contention::kHoldNs / 2)) {
     session.NoteContended(now + Contention::kHoldNs);
   }
   const bool contended = session.IsContended(now);

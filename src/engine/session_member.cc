@@ -22,4 +22,6 @@ Bytes SessionMember::Publish(Bytes usage, Bytes pool) {
   return record_ ? record_->Publish(usage, pool) : session_->TreeUsage() + usage;
 }
 
+uint64_t SessionMember::TreeProcessorNs() const { return record_ ? record_->TreeProcessorNs() : 0; }
+
 }  // namespace uzswap

@@ -44,6 +44,8 @@ class SessionMember {
   Statistics& statistics() { return record_ ? record_->statistics() : uncounted_; }
   // Tells the tree what this process holds; returns what the tree holds.
   Bytes Publish(Bytes usage, Bytes pool);
+  // See ProcessRecord. 0 without a record.
+  [[nodiscard]] uint64_t TreeProcessorNs() const;
 
  private:
   std::optional<Session> session_;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 
 #include "base/parse_size.h"
 #include "os/read_file.h"
@@ -78,6 +79,15 @@ ProcessIdentity IdentityOfPid(uint32_t pid) {
   TextLine<64> path;
   path.Text("/proc/").Decimal(pid).Text("/stat");
   return IdentityFrom(path.c_str(), pid);
+}
+
+// The clock is encoded as in the kernel (include/linux/posix-timers.h): CPUCLOCK_SCHED is 2.
+std::optional<uint64_t> ProcessorNsOf(uint32_t pid) {
+  constexpr uint32_t kScheduled = 2;
+  timespec used{};
+  if (clock_gettime(static_cast<clockid_t>(~pid << 3 | kScheduled), &used) != 0)
+    return std::nullopt;
+  return static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
 }
 
 std::optional<uint32_t> ParentOf(uint32_t pid) {

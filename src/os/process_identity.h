@@ -41,6 +41,10 @@ enum class Liveness : uint8_t {
 // `own_namespace` is OwnIdentity().pid_namespace. A caller of many probes reads it once.
 Liveness Probe(const ProcessIdentity& process, uint64_t own_namespace);
 
+// Processor time that all threads of a process in the caller's PID namespace have used so far, in
+// nanoseconds. Nothing if there is no such process. Costs about 1 µs, and more with many threads.
+std::optional<uint64_t> ProcessorNsOf(uint32_t pid);
+
 // Fields of /proc/PID/stat. ParseProcessStat returns nothing if the text has another format. The
 // command name in the text may contain blanks and parentheses.
 struct ProcessStat {

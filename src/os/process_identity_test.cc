@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <gtest/gtest.h>
 #include <string>
 
@@ -76,6 +77,26 @@ TEST(ProcessIdentityTest, KnowsItself) {
   EXPECT_GT(self.pid_namespace, 0u);
   EXPECT_EQ(self, OwnIdentity());
   EXPECT_EQ(Probe(self, self.pid_namespace), Liveness::kAlive);
+}
+
+TEST(ProcessorNsOfTest, IsTheClockOfThatProcess) {
+  clockid_t clock = 0;
+  ASSERT_EQ(clock_getcpuclockid(getppid(), &clock), 0);
+  timespec before{};
+  timespec after{};
+  ASSERT_EQ(clock_gettime(clock, &before), 0);
+  const std::optional<uint64_t> used = ProcessorNsOf(static_cast<uint32_t>(getppid()));
+  ASSERT_EQ(clock_gettime(clock, &after), 0);
+  ASSERT_TRUE(used.has_value());
+  EXPECT_GE(*used, static_cast<uint64_t>(before.tv_sec * 1'000'000'000 + before.tv_nsec));
+  EXPECT_LE(*used, static_cast<uint64_t>(after.tv_sec * 1'000'000'000 + after.tv_nsec));
+}
+
+TEST(ProcessorNsOfTest, NobodyHasNone) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_FALSE(ProcessorNsOf(static_cast<uint32_t>(child)).has_value());
 }
 
 TEST(ProcessIdentityTest, TellsReuseOfAPidApart) {

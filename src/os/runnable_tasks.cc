@@ -3,6 +3,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <span>
+
 #include "base/parse_size.h"
 #include "os/read_file.h"
 
@@ -17,6 +19,15 @@ std::optional<uint32_t> ParseNumber(std::string_view text) {
   return static_cast<uint32_t>(*value);
 }
 
+constexpr size_t kLineBytes = 128;
+
+// Empty if the file cannot be read.
+std::string_view ReadLine(const ProcFile& file, std::span<char, kLineBytes> text) {
+  if (file.descriptor() < 0) return {};
+  const long got = syscall(SYS_pread64, file.descriptor(), text.data(), text.size(), 0L);
+  return {text.data(), got <= 0 ? 0 : static_cast<size_t>(got)};
+}
+
 }  // namespace
 
 std::optional<uint32_t> ParseRunnable(std::string_view line) {
@@ -29,6 +40,21 @@ std::optional<uint32_t> ParseRunnable(std::string_view line) {
   const size_t slash = line.find('/');
   if (slash == std::string_view::npos) return std::nullopt;
   return ParseNumber(line.substr(0, slash));
+}
+
+std::optional<uint64_t> ParseIdleNs(std::string_view line) {
+  constexpr uint64_t kStepNs = 10'000'000;
+  constexpr size_t kHundredths = 2;
+  const size_t space = line.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  line = line.substr(space + 1, line.find('\n') - space - 1);
+  const size_t point = line.find('.');
+  if (point == std::string_view::npos || line.size() - point - 1 != kHundredths)
+    return std::nullopt;
+  const std::optional<uint64_t> seconds = ParseDecimal(line.substr(0, point));
+  const std::optional<uint64_t> hundredths = ParseDecimal(line.substr(point + 1));
+  if (!seconds || !hundredths || *seconds > UINT32_MAX) return std::nullopt;
+  return (*seconds * 100 + *hundredths) * kStepNs;
 }
 
 std::optional<uint32_t> ParseListSize(std::string_view list) {
@@ -55,15 +81,18 @@ bool RunnableTasks::Open() {
   const std::optional<uint32_t> processors = ParseListSize(online.value());
   if (!processors || !file_.OpenDirectly("/proc/loadavg").ok()) return false;
   processors_ = *processors;
+  static_cast<void>(uptime_.OpenDirectly("/proc/uptime"));
   return true;
 }
 
 std::optional<uint32_t> RunnableTasks::Count() const {
-  if (file_.descriptor() < 0) return std::nullopt;
-  char text[128];
-  const long got = syscall(SYS_pread64, file_.descriptor(), text, sizeof(text), 0L);
-  if (got <= 0) return std::nullopt;
-  return ParseRunnable({text, static_cast<size_t>(got)});
+  char text[kLineBytes];
+  return ParseRunnable(ReadLine(file_, text));
+}
+
+uint64_t RunnableTasks::IdleNs() const {
+  char text[kLineBytes];
+  return ParseIdleNs(ReadLine(uptime_, text)).value_or(0);
 }
 
 }  // namespace uzswap::os

@@ -69,6 +69,8 @@ struct BrokerCounters {
 #define UZ_DECLARE_COUNTER(name) RelaxedCounter name;
   UZ_BROKER_COUNTERS(UZ_DECLARE_COUNTER)
 #undef UZ_DECLARE_COUNTER
+  // Not a count: the process that trains now, in the PID namespace of the broker. 0: none.
+  RelaxedCounter training_process;
 };
 
 }  // namespace uzswap

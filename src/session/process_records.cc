@@ -91,6 +91,28 @@ Bytes ProcessRecord::Publish(Bytes usage, Bytes pool) const {
   return Bytes(tree);
 }
 
+uint64_t ProcessRecord::TreeProcessorNs() const {
+  const internal::SessionHeader& header = layout_->header;
+  const auto trainer = static_cast<uint32_t>(header.broker_counters.training_process.Get());
+  uint64_t sum = trainer == 0 ? 0 : os::ProcessorNsOf(trainer).value_or(0);
+  const auto namespace_of = [this](uint32_t index) {
+    return layout_->records[index].pid_namespace.load(std::memory_order_relaxed);
+  };
+  const uint32_t used =
+      std::min(header.records_used.load(std::memory_order_relaxed), kProcessRecords);
+  for (uint32_t i = 0; i < used; ++i) {
+    const RecordEntry& entry = layout_->records[i];
+    // Acquire pairs with the release in Claim: whose record it is, is seen.
+    const uint64_t word = entry.word.load(std::memory_order_acquire);
+    if (StateOf(word) != RecordState::kLive) continue;
+    if (namespace_of(i) != namespace_of(index_)) continue;
+    sum += os::ProcessorNsOf(PidOf(word)).value_or(0);
+    const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
+    if (engine) sum += os::ProcessorNsOf(engine->pid).value_or(0);
+  }
+  return sum;
+}
+
 uint32_t Session::RecordsUsed() const {
   // Another process can have damaged it.
   return std::min(layout().header.records_used.load(std::memory_order_relaxed), kProcessRecords);

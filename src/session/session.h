@@ -105,6 +105,10 @@ class ProcessRecord {
   // `usage` is what this process holds now: resident pages, pool and metadata. `pool` is the pool
   // alone. Raises the peaks of the tree, and returns its usage.
   Bytes Publish(Bytes usage, Bytes pool) const;
+  // Processor time that the live processes of the tree, their engines and a training process have
+  // used so far, in nanoseconds. It decreases when a process ends. Processes of another PID
+  // namespace than this one's are not counted. A system call or two for each process.
+  [[nodiscard]] uint64_t TreeProcessorNs() const;
 
  private:
   friend class Session;

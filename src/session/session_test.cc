@@ -309,6 +309,31 @@ TEST(SessionTest, AForkedChildHasItsOwnRecordInTheInheritedMapping) {
   EXPECT_EQ(session.TreeUsage(), Bytes(10));
 }
 
+TEST(SessionTest, ProcessorTimeIsThatOfAllLiveProcesses) {
+  constexpr uint64_t kSpentNs = 20'000'000;
+  Session session = NewSession();
+  const ProcessRecord parent = *session.Claim("parent");
+  const auto own_ns = [] { return *os::ProcessorNsOf(static_cast<uint32_t>(getpid())); };
+  const pid_t pid = fork();
+  if (pid == 0) {
+    alarm(kDeadlineMs / 1000);
+    const std::optional<ProcessRecord> own = session.Claim("child");
+    while (own_ns() < kSpentNs) {
+    }
+    _exit(own ? 0 : 1);
+  }
+  // It has ended, and its time can be read until it is reaped.
+  siginfo_t end{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(pid), &end, WEXITED | WNOWAIT), 0);
+  ASSERT_EQ(end.si_status, 0);
+  const uint64_t before_ns = own_ns();
+  EXPECT_GE(parent.TreeProcessorNs(), before_ns + kSpentNs);
+  ASSERT_EQ(waitpid(pid, nullptr, 0), pid);
+  const uint64_t own_alone = parent.TreeProcessorNs();
+  EXPECT_GE(own_alone, before_ns);
+  EXPECT_LE(own_alone, own_ns());
+}
+
 // Some threads claim, count and retire while others fold. No figure may be lost or counted twice.
 TEST(SessionTest, ClaimsAndFoldsRaceWithoutLosingAFigure) {
   constexpr int kThreads = 4;
