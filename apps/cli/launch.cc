@@ -52,11 +52,13 @@ std::vector<char*> Pointers(const std::vector<std::string>& texts) {
 
 // What runs between fork and exec. Never returns.
 [[noreturn]] void Become(const char* path, char* const* arguments, char* const* environment,
-                         const SignalRelay& signals, pid_t runner, int report) {
+                         const SignalRelay& signals, const DescriptorLimit& descriptors,
+                         pid_t runner, int report) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The runner may have died before the call above.
   if (getppid() != runner) _exit(kCannotDo);
   signals.RestoreInChild();
+  descriptors.RestoreInChild();
   execve(path, arguments, environment);
   const int failure = errno;
   [[maybe_unused]] const ssize_t written = write(report, &failure, sizeof(failure));
@@ -148,7 +150,8 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
 }
 
 OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,
-                        const std::vector<std::string>& environment, const SignalRelay& signals) {
+                        const std::vector<std::string>& environment, const SignalRelay& signals,
+                        const DescriptorLimit& descriptors) {
   std::vector<std::string> words = command;
   std::string path = program.path;
   if (program.through_shell) {
@@ -166,7 +169,8 @@ OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& 
   // The child only makes system calls until it executes, so it can share the runner's memory.
   const pid_t child = vfork();
   if (child == 0) {
-    Become(path.c_str(), arguments.data(), variables.data(), signals, runner, report[1]);
+    Become(path.c_str(), arguments.data(), variables.data(), signals, descriptors, runner,
+           report[1]);
   }
   const int fork_errno = errno;
   close(report[1]);

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "descriptor_limit.h"
 #include "program.h"
 #include "refusal.h"
 #include "session/options.h"
@@ -38,7 +39,8 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
 
 // Returns when CMD has started or has failed to start.
 OrRefusal<pid_t> Launch(const Program& program, const std::vector<std::string>& command,
-                        const std::vector<std::string>& environment, const SignalRelay& signals);
+                        const std::vector<std::string>& environment, const SignalRelay& signals,
+                        const DescriptorLimit& descriptors);
 
 }  // namespace uzswap::cli
 

@@ -14,6 +14,7 @@
 
 #include "backing_check.h"
 #include "broker_process.h"
+#include "descriptor_limit.h"
 #include "dictionary_files.h"
 #include "engine/contention.h"
 #include "launch.h"
@@ -245,7 +246,8 @@ void LeaveEmpty(const ProvedBacking& backing, const Session& session) {
   }
 }
 
-OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) {
+OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared,
+                           const DescriptorLimit& descriptors) {
   Result<Session> made = Session::Create(prepared.options);
   if (!made.ok()) {
     const Error error = made.error();
@@ -267,7 +269,8 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
       MakeEnvironment(environ, prepared.preload, session.path().c_str(), prepared.options,
                       request.no_follow, listens, prepared.dictionary_path);
   if (prepared.left_out) session.CountUnmanaged();
-  const auto launched = Launch(prepared.program, request.command, environment, signals);
+  const auto launched =
+      Launch(prepared.program, request.command, environment, signals, descriptors);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
   const End end =
       ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get(), broker));
@@ -288,9 +291,11 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared) 
 }
 
 OrRefusal<End> Run(const RunRequest& request) {
+  DescriptorLimit descriptors;
+  if (const auto refusal = descriptors.Raise()) return *refusal;
   const auto prepared = Prepare(request);
   if (const Refusal* refusal = RefusalOf(prepared)) return *refusal;
-  return RunPrepared(request, std::get<Prepared>(prepared));
+  return RunPrepared(request, std::get<Prepared>(prepared), descriptors);
 }
 
 }  // namespace

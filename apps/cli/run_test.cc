@@ -80,6 +80,11 @@ TEST_F(RunTest, TheCommandIsBornAsWithoutUzswap) {
   EXPECT_EQ(Uzswap({"--limit", "64M", "--", "sh", "-c", kLook}).output, plain.output);
   EXPECT_EQ(Uzswap(ChildWords({"open-descriptors"})).output,
             RunToEnd({Binary("UZSWAP_CHILD"), "open-descriptors"}).output);
+  // The runner needs more descriptors than some commands may have.
+  Words few = {"sh", "-c", "ulimit -Sn 5; exec \"$@\"", "sh"};
+  const Words asks = RunWords({"--limit", "64M", "--", "sh", "-c", "ulimit -Sn"});
+  few.insert(few.end(), asks.begin(), asks.end());
+  EXPECT_EQ(RunToEnd(few).output, "5\n");
   // An ignored SIGCHLD is inherited. The runner must get its child's status all the same.
   const std::string kIgnored =
       "import os, signal, sys\n"
@@ -207,6 +212,18 @@ TEST_F(RunTest, BadSurroundingsAreRefused) {
       {"nothing", {"--limit", "64M", "--"}, 125, "no command", "uzswap help run"},
   };
   for (const Refused& row : kTable) ExpectRefused(row);
+}
+
+TEST_F(RunTest, TooFewDescriptorsAreRefused) {
+  Words words = {"sh", "-c", "ulimit -n 15; exec \"$@\"", "sh"};
+  const Words run = RunWords({"--limit", "64M", "--", "echo", "ran"});
+  words.insert(words.end(), run.begin(), run.end());
+  const Ended ended = RunToEnd(words);
+  EXPECT_EQ(ended.status, 125);
+  EXPECT_EQ(ended.output, "");
+  EXPECT_EQ(ended.errors,
+            "uzswap: only 15 descriptors may be open here; uzswap needs 16\n"
+            "  fix: raise the hard limit of descriptors (ulimit -Hn) where it was set\n");
 }
 
 TEST_F(RunTest, AMissingLibraryIsRefused) {

@@ -56,6 +56,7 @@ class LiveReclaimPort final : public ReclaimPort {
   WriterState writer() override;
 
   uint32_t MarkDead() override { return parts_.member->session().MarkDead(); }
+  bool TreeIsEnding() override { return parts_.member->session().EndingCount() != 0; }
   void WarnOverLimit(Bytes tree, bool progress) override;
 
  private:

@@ -1,5 +1,7 @@
 #include "engine/notices.h"
 
+#include <cerrno>
+
 #include "os/text_line.h"
 
 namespace uzswap {
@@ -94,10 +96,15 @@ void Notices::Unwatched(Error error) {
   line.Text("uzswap: a process of ").Text(member_->name());
   line.Text(" cannot be watched and its memory is not limited");
   AppendError(line, error);
-  line.Text(
-          "\n  fix: it needs /proc in its root directory, room for more tasks, and a place among ")
-      .Decimal(kProcessRecords)
-      .Text(" processes\n");
+  if (error.errno_value == EMFILE) {
+    line.Text("\n  fix: it needs more descriptors (ulimit -Hn) than its hard limit permits\n");
+  } else {
+    line.Text(
+            "\n  fix: it needs /proc in its root directory, room for more tasks, and a place "
+            "among ")
+        .Decimal(kProcessRecords)
+        .Text(" processes\n");
+  }
   Say(line.view(), Importance::kAlways);
 }
 

@@ -98,6 +98,12 @@ TEST_F(NoticesTest, Texts) {
        [](Notices& n) {
          n.Unwatched({2, "open of a file of /proc"});
        }},
+      {"uzswap: a process of redis cannot be watched and its memory is not limited: "
+       "/proc/self/statm (errno 24)\n"
+       "  fix: it needs more descriptors (ulimit -Hn) than its hard limit permits\n",
+       [](Notices& n) {
+         n.Unwatched({24, "/proc/self/statm"});
+       }},
       {"uzswap: the backing store cannot be used: open of the folder (errno 13); cold pages stay "
        "compressed in memory\n  fix: check the path given to --backing\n",
        [](Notices& n) {

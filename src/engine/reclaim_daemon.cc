@@ -85,6 +85,7 @@ void ReclaimDaemon::NoteLongOverLimit() {
     over_limit_ns_ = now;
   } else if (now - over_limit_ns_ >= kOverLimitNs) {
     over_limit_ns_ = now;
+    if (port_->TreeIsEnding()) return;
     port_->statistics().limit_exceeded.Add();
     port_->WarnOverLimit(usage_.tree, /*progress=*/true);
   }
@@ -135,6 +136,7 @@ ReclaimOutcome ReclaimDaemon::WithoutProgress() {
   if (++fruitless_ <= kFruitlessMax * patience) return ReclaimOutcome::kNoProgress;
   if (usage_.tree <= watermarks_.limit) return ReclaimOutcome::kNoProgress;
   if (port_->NowNs() - over_limit_ns_ < kFruitlessNs) return ReclaimOutcome::kNoProgress;
+  if (port_->TreeIsEnding()) return ReclaimOutcome::kNoProgress;
   port_->statistics().limit_exceeded.Add();
   port_->WarnOverLimit(usage_.tree, /*progress=*/false);
   return ReclaimOutcome::kOverLimit;

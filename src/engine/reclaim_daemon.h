@@ -25,7 +25,8 @@
 // follows from the headroom (PollIntervalNs), and is longer for a process that neither grows nor
 // faults. Every outcome is counted.
 //
-// Usage above the limit for a second is told in any case.
+// Usage above the limit for a second is told in any case, but not while a process of the tree ends:
+// what it held comes free as soon as its engine has ended too.
 //
 // The daemon acts through ReclaimPort only, so that tests step it without a kernel. One thread.
 //
@@ -67,7 +68,7 @@ class ReclaimDaemon {
   // that can write it is longer: written pages come free a little later.
   static constexpr int kFruitlessMax = 64;
   static constexpr int kWriterPatience = 32;
-  // And for so long: a program that was executed counts until its memory has been released.
+  // And for so long: processes that have ended count until others have noticed it.
   static constexpr uint64_t kFruitlessNs = 250'000'000;
   // Usage above the limit for this long is told even while pages are reclaimed.
   static constexpr uint64_t kOverLimitNs = 1'000'000'000;

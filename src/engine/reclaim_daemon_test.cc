@@ -206,6 +206,18 @@ TEST_F(ReclaimDaemonTest, DoesNotWarnAtOnce) {
   EXPECT_EQ(Step(), ReclaimOutcome::kOverLimit);
 }
 
+TEST_F(ReclaimDaemonTest, DoesNotWarnWhileAProcessEnds) {
+  BeSettled(kLimit + Bytes(kMiB));
+  port_.ending = true;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
+    port_.now_ns += ReclaimDaemon::kOverLimitNs / 2;
+  }
+  EXPECT_EQ(port_.counts.limit_exceeded.Get(), 0u);
+  port_.ending = false;
+  EXPECT_NE(StepsUntilOverLimit(daemon_, port_), -1);
+}
+
 TEST_F(ReclaimDaemonTest, WarnsAfterEnoughStepsWithoutProgress) {
   BeSettled(kLimit + Bytes(kMiB));
   EXPECT_EQ(StepsUntilOverLimit(daemon_, port_), ReclaimDaemon::kFruitlessMax + 1);

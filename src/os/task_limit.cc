@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/parse_size.h"
 #include "os/read_file.h"
@@ -47,6 +48,15 @@ uint64_t LimitOfLine(std::string_view root, std::string_view line) {
                   SmallestUpTheTree(root, "/sys/fs/cgroup/unified", group));
 }
 
+// The next number of a line, and removes it. Any text that is no number counts as UINT64_MAX.
+uint64_t TakeNumber(std::string_view& text) {
+  text.remove_prefix(std::min(text.size(), text.find_first_not_of(' ')));
+  const size_t length = std::min(text.size(), text.find_first_of(" \n"));
+  const std::optional<uint64_t> number = ParseDecimal(text.substr(0, length));
+  text.remove_prefix(length);
+  return number.value_or(UINT64_MAX);
+}
+
 }  // namespace
 
 uint64_t CgroupTaskLimit(std::string_view root) {
@@ -64,10 +74,30 @@ uint64_t CgroupTaskLimit(std::string_view root) {
   return limit;
 }
 
+// Lines "FIRST-INSIDE FIRST-OUTSIDE COUNT", in columns.
+bool IsMachineRoot(std::string_view uid_map) {
+  bool empty = true;
+  while (!uid_map.empty()) {
+    const uint64_t inside = TakeNumber(uid_map);
+    const uint64_t outside = TakeNumber(uid_map);
+    const size_t end = uid_map.find('\n');
+    uid_map.remove_prefix(end == std::string_view::npos ? uid_map.size() : end + 1);
+    if (inside == 0) return outside == 0;
+    empty = false;
+  }
+  return empty;
+}
+
 uint64_t UserTaskLimit() {
   rlimit limit{};
-  if (getuid() == 0 || getrlimit(RLIMIT_NPROC, &limit) != 0) return kNoTaskLimit;
-  return limit.rlim_cur == RLIM_INFINITY ? kNoTaskLimit : limit.rlim_cur;
+  if (getrlimit(RLIMIT_NPROC, &limit) != 0) return kNoTaskLimit;
+  if (limit.rlim_cur == RLIM_INFINITY) return kNoTaskLimit;
+  if (getuid() == 0) {
+    char buffer[4096];
+    const Result<std::string_view> uid_map = ReadSmallFile("/proc/self/uid_map", buffer);
+    if (IsMachineRoot(uid_map.ok() ? uid_map.value() : std::string_view())) return kNoTaskLimit;
+  }
+  return limit.rlim_cur;
 }
 
 }  // namespace uzswap::os

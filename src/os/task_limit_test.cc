@@ -1,6 +1,9 @@
 #include "os/task_limit.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -8,6 +11,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <string>
+#include <string_view>
 
 namespace uzswap::os {
 namespace {
@@ -64,6 +68,42 @@ TEST_F(TaskLimitTest, TheLimitOfTheUserIsNotForRoot) {
   if (getuid() != 0) GTEST_SKIP() << "only root can become another user";
   EXPECT_EXIT(limit_of(0), testing::ExitedWithCode(3), "");
   EXPECT_EXIT(limit_of(64999), testing::ExitedWithCode(2), "");
+}
+
+TEST_F(TaskLimitTest, TheMapTellsWhoRootIs) {
+  const struct {
+    std::string_view uid_map;
+    bool machine_root;
+  } kMaps[] = {
+      {"         0          0 4294967295\n", true},
+      {"0 0 1\n", true},
+      {"         0       1000          1\n", false},
+      {"         0     100000      65536\n", false},
+      {"1 100000 65536\n0 1000 1\n", false},
+      {"1 100000 65536\n0 0 1\n", true},
+      {"1 100000 65536\n", false},
+      {"", true},
+      {"0", false},
+      {"words\n", false},
+  };
+  for (const auto& row : kMaps) {
+    EXPECT_EQ(IsMachineRoot(row.uid_map), row.machine_root) << row.uid_map;
+  }
+}
+
+TEST_F(TaskLimitTest, RootOfANamespaceHasALimit) {
+  const auto limit_of = [] {
+    constexpr std::string_view kMap = "0 64999 1";
+    const rlimit limit = {77, 77};
+    bool inside = setrlimit(RLIMIT_NPROC, &limit) == 0 && setuid(64999) == 0;
+    prctl(PR_SET_DUMPABLE, 1);  // its uid_map belongs to it again
+    inside = inside && unshare(CLONE_NEWUSER) == 0;
+    const int map = open("/proc/self/uid_map", O_WRONLY);
+    inside = inside && write(map, kMap.data(), kMap.size()) == static_cast<ssize_t>(kMap.size());
+    _exit(!inside || getuid() != 0 ? 1 : UserTaskLimit() == 77 ? 2 : 3);
+  };
+  if (getuid() != 0) GTEST_SKIP() << "only root can become another user";
+  EXPECT_EXIT(limit_of(), testing::ExitedWithCode(2), "") << "1: no user namespaces here";
 }
 
 }  // namespace

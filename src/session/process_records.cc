@@ -221,6 +221,15 @@ uint32_t Session::LiveCount() const {
   return count;
 }
 
+// Does another live record name the same process? It has called exec then.
+bool Session::HasTwin(uint32_t index, const os::ProcessIdentity& program) const {
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
+    if (i != index && word && IdentityOf(layout().records[i], *word) == program) return true;
+  }
+  return false;
+}
+
 uint32_t Session::EndingCount() const {
   const uint64_t own_namespace = os::OwnIdentity().pid_namespace;
   uint32_t count = 0;
@@ -231,7 +240,7 @@ uint32_t Session::EndingCount() const {
     const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
     if (!engine || os::Probe(*engine, own_namespace) != os::Liveness::kAlive) continue;
     const os::ProcessIdentity program = IdentityOf(entry, *word);
-    if (os::Probe(program, own_namespace) == os::Liveness::kDead) ++count;
+    if (os::Probe(program, own_namespace) == os::Liveness::kDead || HasTwin(i, program)) ++count;
   }
   return count;
 }

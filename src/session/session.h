@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 44 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 45 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -168,7 +168,8 @@ class Session {
   [[nodiscard]] Bytes TreePoolPeak() const;
   // Live processes now; processes since the session began; claims that found no record.
   [[nodiscard]] uint32_t LiveCount() const;
-  // Live processes that have ended, but not their engines.
+  // Live processes that have ended or called exec, but whose engines have not ended yet. The former
+  // and the new image of an exec count one each.
   [[nodiscard]] uint32_t EndingCount() const;
   [[nodiscard]] uint64_t ClaimCount() const;
   [[nodiscard]] uint64_t RefusedClaims() const;
@@ -250,6 +251,7 @@ class Session {
   [[nodiscard]] uint32_t RecordsUsed() const;
   [[nodiscard]] RecordView View(uint32_t index, uint64_t word) const;
   std::optional<ProcessRecord> ClaimAs(const os::ProcessIdentity& self, std::string_view name);
+  [[nodiscard]] bool HasTwin(uint32_t index, const os::ProcessIdentity& program) const;
   std::optional<uint32_t> TakeFreeRecord(uint32_t pid, uint64_t* word);
   void MarkFormerRecord(const os::ProcessIdentity& self);
   // The word of the record if it is in `state`, else nothing.

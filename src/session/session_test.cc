@@ -68,6 +68,7 @@ class Child {
     waitpid(pid_, nullptr, 0);
     close(ready_[0]);
   }
+  [[nodiscard]] uint32_t pid() const { return static_cast<uint32_t>(pid_); }
   void AwaitReady() const {
     pollfd ready = {ready_[0], POLLIN, 0};
     ASSERT_EQ(poll(&ready, 1, kDeadlineMs), 1) << "the child is not ready in time";
@@ -219,6 +220,23 @@ TEST(SessionTest, ExecMarksTheFormerRecordDead) {
   EXPECT_EQ(after.Publish(Bytes(20), Bytes(0)), Bytes(20)) << "the old program holds nothing";
   EXPECT_EQ(session.FoldDead([](const Session::RecordView&) {}), 1u);
   EXPECT_EQ(session.exited().zswpout.Get(), 7u);
+}
+
+TEST(SessionTest, AfterExecTheFormerImageIsEndingAsLongAsItsEngine) {
+  Session session = NewSession();
+  const Child engine(session.path(), [](Session& /*unused*/) {});
+  engine.AwaitReady();
+  const ProcessRecord before = *session.Claim("sh");
+  session.SetEngine(before, os::IdentityOfPid(engine.pid()));
+  before.Publish(Bytes(500), Bytes(0));
+  EXPECT_EQ(session.EndingCount(), 0u);
+  const ProcessRecord after = *session.Claim("cc1plus");
+  EXPECT_EQ(after.Publish(Bytes(20), Bytes(0)), Bytes(520));
+  EXPECT_EQ(session.EndingCount(), 1u);
+  engine.KillAndAwait();
+  EXPECT_EQ(session.EndingCount(), 0u);
+  EXPECT_EQ(session.MarkDead(), 1u);
+  EXPECT_EQ(session.TreeUsage(), Bytes(20));
 }
 
 TEST(SessionTest, ALateRetireDoesNotTouchTheNextProcess) {

@@ -178,6 +178,11 @@ def find_hierarchy() -> Hierarchy | None:
     return next((one for one in candidates() if usable(one)), None)
 
 
+def cgroup_prefix() -> str:
+    """A test that counts cgroups must not count those of another run on this machine."""
+    return f"uzswap-{os.environ.get('UZSWAP_CGROUP_MARK', '')}"
+
+
 class Cgroup:
     """One memory cgroup; made and removed by `with`."""
 
@@ -185,7 +190,7 @@ class Cgroup:
         self.version = hierarchy.version
         # A request to end may come before `with` has entered.
         with unbroken():
-            self.path = Path(tempfile.mkdtemp(prefix="uzswap-", dir=hierarchy.parent))
+            self.path = Path(tempfile.mkdtemp(prefix=cgroup_prefix(), dir=hierarchy.parent))
             atexit.register(self.__exit__)
         try:
             self._set_limit(limit)

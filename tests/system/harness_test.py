@@ -29,7 +29,7 @@ PYTHON = "/usr/bin/python3"
 
 
 def children_of(hierarchy: Hierarchy) -> set[str]:
-    return {one.name for one in hierarchy.parent.glob("uzswap-*")}
+    return {one.name for one in hierarchy.parent.glob(f"{harness.cgroup_prefix()}*")}
 
 
 class HarnessTest(unittest.TestCase):
@@ -37,6 +37,7 @@ class HarnessTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
+        os.environ["UZSWAP_CGROUP_MARK"] = f"{os.getpid()}-"
         cls.hierarchy = harness.require_machine()
 
     def setUp(self) -> None:

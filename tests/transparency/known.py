@@ -13,8 +13,6 @@ REMOTE = "the kernel does not wait for a userfaultfd in access_remote_vm(): EIO 
 KNOWN = {
     # memory
     "huge-collapse": "MADV_COLLAPSE fails with EINVAL near the limit: huge pages are forbidden",
-    # identity
-    "ulimit-n-4": "the program's RLIMIT_NOFILE: the daemon cannot open /proc/self/smaps_rollup",
     # mappings
     "read-only": PROTECTED,
     "inaccessible": PROTECTED,
@@ -29,7 +27,6 @@ KNOWN = {
     # kernel
     "kernel-mem": REMOTE,
     "kernel-peek": REMOTE,
-    "gdb": "the debugger reports another process id: the output differs",
 }
 
 SOMETIMES = {

@@ -74,6 +74,7 @@ class FakeReclaimPort final : public ReclaimPort {
     Note("mark dead");
     return dead;
   }
+  bool TreeIsEnding() override { return ending; }
   void WarnOverLimit(Bytes tree, bool progress) override {
     Note(progress ? "warn in spite of progress" : "warn", tree.raw() >> 20);
   }
@@ -99,6 +100,7 @@ class FakeReclaimPort final : public ReclaimPort {
   int trims_left = 0;  // falls
   WriterState writer_state;
   uint32_t dead = 0;
+  bool ending = false;
   std::vector<std::string> calls;
 
  private:

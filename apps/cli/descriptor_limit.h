@@ -1,0 +1,34 @@
+// DescriptorLimit: the runner may open the descriptors that it needs, and CMD those that it may
+// open without uzswap.
+//
+//   runner   soft limit below kNeeded ──Raise──> kNeeded
+//   CMD      the inherited limit  <──RestoreInChild──
+//
+// Only the soft limit (RLIMIT_NOFILE) can be raised without privilege. One thread.
+#ifndef UZSWAP_APPS_CLI_DESCRIPTOR_LIMIT_H_
+#define UZSWAP_APPS_CLI_DESCRIPTOR_LIMIT_H_
+
+#include <sys/resource.h>
+
+#include <optional>
+
+#include "refusal.h"
+
+namespace uzswap::cli {
+
+class DescriptorLimit {
+ public:
+  static constexpr rlim_t kNeeded = 16;  // the runner has 8 open at most, and inherits others
+
+  // Refuses if the hard limit is lower.
+  std::optional<Refusal> Raise();
+  // Between fork and exec.
+  void RestoreInChild() const;
+
+ private:
+  std::optional<rlimit> former_;  // if it was raised
+};
+
+}  // namespace uzswap::cli
+
+#endif  // UZSWAP_APPS_CLI_DESCRIPTOR_LIMIT_H_
