@@ -1,5 +1,5 @@
-/* The C interface of libuzswap: PageCache (uzswap/page_cache.h) for C, and for every language that
- * can call C.
+/* The C interface of libuzswap: PageCache (uzswap/page_cache.h) and Region (uzswap/region.h) for C,
+ * and for every language that can call C.
  *
  *   uzswap_cache_options options = UZSWAP_CACHE_OPTIONS(64 << 20);
  *   uzswap_cache *cache = NULL;
@@ -9,10 +9,18 @@
  *   uzswap_cache_load(cache, area, 7, page, UZSWAP_KEEP);
  *   uzswap_cache_close(cache);
  *
- * Any thread may call any function, except uzswap_cache_close, which must be the last for its
- * cache. A forked child must not use its parent's cache. A structure begins with its size, so that
- * the library knows which version of it the caller has. An index that is too large (2^36 pages of 4
- * KiB) is a bug of the caller: it ends the process with a line on standard error. */
+ *   uzswap_region_options larger = UZSWAP_REGION_OPTIONS(4ull << 30, 1ull << 30);
+ *   uzswap_region *region = NULL;
+ *   if (uzswap_region_open(&larger, &region) != UZSWAP_OK) { ... uzswap_error_text() ... }
+ *   uint64_t *numbers = uzswap_region_data(region);
+ *   numbers[0] = 1;
+ *   uzswap_region_close(region);
+ *
+ * Any thread may call any function, except those that close, which must be the last for what they
+ * close. A forked child must not use its parent's cache or region. A structure begins with its
+ * size, so that the library knows which version of it the caller has. An index that is too large
+ * (2^36 pages of 4 KiB) is a bug of the caller: it ends the process with a line on standard error.
+ */
 #ifndef UZSWAP_H_
 #define UZSWAP_H_
 
@@ -111,8 +119,69 @@ UZSWAP_C_API size_t uzswap_cache_load_many(uzswap_cache* cache, uint32_t area, u
 UZSWAP_C_API void uzswap_cache_get_statistics(uzswap_cache* cache,
                                               uzswap_cache_statistics* statistics);
 
-/* Of the last uzswap_cache_open of this thread that failed: what failed, and the errno (0: none).
- */
+/* --- Memory that may be larger than the RAM it takes. uzswap/region.h says what system calls,
+ * handlers of SIGBUS, stacks and forks have to observe. --- */
+
+typedef struct uzswap_region uzswap_region;
+typedef struct uzswap_pin uzswap_pin;
+
+typedef struct uzswap_region_options {
+  size_t struct_bytes;    /* sizeof(uzswap_region_options) */
+  uint64_t size;          /* rounded up to whole pages of 4 KiB */
+  uint64_t memory_bytes;  /* pages in memory and compressed pages take at most so much */
+  const char* backing;    /* as in uzswap_cache_options */
+  uint64_t backing_bytes; /* at most so much on the medium; 0: no limit */
+  uint32_t compression;   /* uzswap_compression */
+  uint32_t encrypt;       /* 1: what is on the medium is encrypted */
+} uzswap_region_options;
+
+#define UZSWAP_REGION_OPTIONS(size, memory) \
+  { sizeof(uzswap_region_options), (size), (memory), NULL, 0, UZSWAP_COMPRESS_AUTO, 0 }
+
+typedef struct uzswap_region_statistics {
+  size_t struct_bytes;       /* sizeof(uzswap_region_statistics), set by the caller */
+  uint64_t resident_bytes;   /* pages in memory, uncompressed */
+  uint64_t compressed_bytes; /* memory that compressed pages take */
+  uint64_t stored_pages;     /* compressed, in memory or on the medium */
+  uint64_t disk_bytes;       /* of them, bytes on the medium */
+  uint64_t pinned_pages;
+  uint64_t faults;           /* touches of pages that were not in memory, as the rest since open */
+  uint64_t first_touches;    /* of these, of pages never touched before */
+  uint64_t faults_from_disk; /* of these, with a read of the medium */
+  uint64_t over_budget;      /* of these, for which nothing could be reclaimed */
+} uzswap_region_statistics;
+
+typedef enum uzswap_advice { UZSWAP_WILL_NEED = 0, UZSWAP_COLD = 1 } uzswap_advice;
+
+/* *region is set if the result is UZSWAP_OK. */
+UZSWAP_C_API uzswap_status uzswap_region_open(const uzswap_region_options* options,
+                                              uzswap_region** region);
+/* NULL does nothing. Requires: no pin of the region is left. */
+UZSWAP_C_API void uzswap_region_close(uzswap_region* region);
+UZSWAP_C_API void* uzswap_region_data(uzswap_region* region);
+UZSWAP_C_API uint64_t uzswap_region_size(uzswap_region* region);
+
+/* The pages of the range stay in memory, and system calls may use them, until the pin is released.
+ * UZSWAP_FULL if pinned pages would take more than three quarters of memory_bytes, and
+ * UZSWAP_IO_ERROR if a page cannot be read back. *pin is set if the result is UZSWAP_OK. */
+UZSWAP_C_API uzswap_status uzswap_region_pin(uzswap_region* region, const void* start, size_t bytes,
+                                             uzswap_pin** pin);
+/* NULL does nothing. */
+UZSWAP_C_API void uzswap_pin_release(uzswap_pin* pin);
+
+UZSWAP_C_API void uzswap_region_advise(uzswap_region* region, const void* start, size_t bytes,
+                                       uzswap_advice advice);
+/* The whole pages of the range read as zeroes afterwards, and take no memory. */
+UZSWAP_C_API void uzswap_region_discard(uzswap_region* region, void* start, size_t bytes);
+/* Fills as much of *statistics as its struct_bytes says. */
+UZSWAP_C_API void uzswap_region_get_statistics(uzswap_region* region,
+                                               uzswap_region_statistics* statistics);
+/* For a handler of SIGBUS that was installed after the first uzswap_region_open: not 0 if the
+ * signal was a touch of a region, and was answered. Its second and third argument. */
+UZSWAP_C_API int uzswap_region_handle_signal(const void* information, const void* context);
+
+/* Of the last call of this thread that returned UZSWAP_BAD_OPTION or UZSWAP_FAILED: what failed,
+ * and the errno (0: none). */
 UZSWAP_C_API const char* uzswap_error_text(void);
 UZSWAP_C_API int uzswap_error_number(void);
 /* "0.1.0" */

@@ -20,16 +20,15 @@
 // What a program has to know:
 //
 //   system calls   read(2), write(2) and others fail with EFAULT where a page of their buffer is
-//   not
-//                  in memory. Pin the buffer first. This includes what the kernel uses by itself:
-//                  the memory of mutexes and other futexes, and of stacks on which signals arrive.
+//                  not in memory. Pin the buffer first. This includes what the kernel uses by
+//                  itself: the memory of mutexes and other futexes, and of stacks on which signals
+//                  arrive.
 //   signals        SIGBUS must not be blocked in threads that touch a region. A program with a
 //                  handler of its own for SIGBUS installs it before the first Create: it is called
 //                  for all other signals. Or later, and calls Region::HandleSignal first.
 //   stacks         a touch needs 32 KiB of the stack of its thread, also on an alternate stack.
 //   fork           a forked child does not have the region: a touch ends it with SIGSEGV, and a
-//   call
-//                  ends it with a message. It may destroy its copy of the object, which does
+//                  call ends it with a message. It may destroy its copy of the object, which does
 //                  nothing.
 //   mappings       munmap, mremap, mprotect, mlock and madvise of a region are not allowed; see
 //                  Discard.

@@ -21,6 +21,7 @@ namespace uzswap {
 
 // The lock that is taken first comes first. The gaps are for new ranks.
 enum class LockRank : uint8_t {
+  kLibraryHeap = 2,       // RegionHeap: slabs and lists
   kLibraryContext = 4,    // LeasePool: the context of one call
   kLibraryUnit = 6,       // PageCache: a unit that has several pages
   kEngine = 10,           // ForkCoordinator: one fork of the program at a time

@@ -5,10 +5,12 @@
 #include <new>
 #include <utility>
 
+#include "library/c_interface_error.h"
 #include "uzswap.h"
 #include "uzswap/page_cache.h"
 
 using uzswap::PageCache;
+using uzswap::RememberError;
 
 struct uzswap_cache {
   PageCache cache;
@@ -17,11 +19,6 @@ struct uzswap_cache {
 namespace {
 
 thread_local uzswap::Error t_error;
-
-uzswap_status Remember(uzswap::Error error) {
-  t_error = error;
-  return error.errno_value == EINVAL ? UZSWAP_BAD_OPTION : UZSWAP_FAILED;
-}
 
 std::span<const std::byte> BytesAt(const void* data, size_t bytes) {
   return {static_cast<const std::byte*>(data), bytes};
@@ -44,18 +41,23 @@ PageCache::Options OptionsFrom(const uzswap_cache_options& from) {
 
 }  // namespace
 
+uzswap_status uzswap::RememberError(Error error) {
+  t_error = error;
+  return error.errno_value == EINVAL ? UZSWAP_BAD_OPTION : UZSWAP_FAILED;
+}
+
 uzswap_status uzswap_cache_open(const uzswap_cache_options* options, uzswap_cache** cache) {
-  if (options == nullptr || cache == nullptr) return Remember({EINVAL, "a null pointer"});
+  if (options == nullptr || cache == nullptr) return RememberError({EINVAL, "a null pointer"});
   if (options->struct_bytes != sizeof(uzswap_cache_options)) {
-    return Remember({EINVAL, "struct_bytes: the size of uzswap_cache_options"});
+    return RememberError({EINVAL, "struct_bytes: the size of uzswap_cache_options"});
   }
   if (options->compression > UZSWAP_COMPRESS_ZSTD) {
-    return Remember({EINVAL, "compression: 0 (auto), 1 (lz4) or 2 (zstd)"});
+    return RememberError({EINVAL, "compression: 0 (auto), 1 (lz4) or 2 (zstd)"});
   }
   uzswap::Result<PageCache> opened = PageCache::Open(OptionsFrom(*options));
-  if (!opened.ok()) return Remember(opened.error());
+  if (!opened.ok()) return RememberError(opened.error());
   *cache = new (std::nothrow) uzswap_cache{std::move(opened).value()};
-  return *cache != nullptr ? UZSWAP_OK : Remember({ENOMEM, "memory for the cache"});
+  return *cache != nullptr ? UZSWAP_OK : RememberError({ENOMEM, "memory for the cache"});
 }
 
 void uzswap_cache_close(uzswap_cache* cache) { delete cache; }

@@ -36,8 +36,43 @@ static void CheckRefusals(void) {
   uzswap_cache_close(NULL);
 }
 
+static void CheckRegion(void) {
+  uzswap_region* region = NULL;
+  uzswap_region_options options = UZSWAP_REGION_OPTIONS(32 << 20, 1000);
+  Expect(uzswap_region_open(&options, &region) == UZSWAP_BAD_OPTION, "too little is refused");
+  Expect(strstr(uzswap_error_text(), "memory_bytes") != NULL, "the option is named");
+  options.memory_bytes = 4 << 20;
+  options.struct_bytes = 1;
+  Expect(uzswap_region_open(&options, &region) == UZSWAP_BAD_OPTION, "another structure");
+  options.struct_bytes = sizeof options;
+  Expect(uzswap_region_open(&options, &region) == UZSWAP_OK, "open");
+  Expect(uzswap_region_size(region) == 32 << 20, "its size");
+  unsigned* numbers = uzswap_region_data(region);
+  const unsigned count = (32 << 20) / sizeof *numbers;
+  for (unsigned i = 0; i < count; ++i) numbers[i] = i / 5;
+  for (unsigned i = 0; i < count; i += 97) Expect(numbers[i] == i / 5, "a number");
+  uzswap_region_statistics statistics = {.struct_bytes = sizeof statistics};
+  uzswap_region_get_statistics(region, &statistics);
+  Expect(statistics.resident_bytes + statistics.compressed_bytes <= 5 << 20, "the limit");
+  Expect(statistics.faults > 0 && statistics.stored_pages > 0, "faults");
+  uzswap_pin* pin = NULL;
+  Expect(uzswap_region_pin(region, numbers, 32 << 20, &pin) == UZSWAP_FULL, "too much to pin");
+  Expect(uzswap_region_pin(region, numbers, 8192, &pin) == UZSWAP_OK, "pin");
+  FILE* null = fopen("/dev/null", "w");
+  Expect(null != NULL && fwrite(numbers, 8192, 1, null) == 1, "a system call on pinned memory");
+  fclose(null);
+  uzswap_pin_release(pin);
+  uzswap_region_advise(region, numbers, 1 << 20, UZSWAP_COLD);
+  uzswap_region_advise(region, numbers, 1 << 20, UZSWAP_WILL_NEED);
+  uzswap_region_discard(region, numbers, 32 << 20);
+  Expect(numbers[12345] == 0, "what was discarded reads as zeroes");
+  uzswap_region_close(region);
+  uzswap_region_close(NULL);
+}
+
 int main(void) {
   CheckRefusals();
+  CheckRegion();
   uzswap_cache* cache = NULL;
   const uzswap_cache_options options = UZSWAP_CACHE_OPTIONS(4 << 20);
   Expect(uzswap_cache_open(&options, &cache) == UZSWAP_OK, "open");

@@ -21,6 +21,7 @@ EXPECTED = (
     "bin/uzswap",
     "include/uzswap.h",
     "include/uzswap/page_cache.h",
+    "lib/python3/dist-packages/uzswap/__init__.py",
     "share/man/man1/uzswap-ps.1",
     "share/man/man1/uzswap-run.1",
     "share/man/man1/uzswap-train.1",
@@ -55,7 +56,7 @@ def check_examples(prefix: Path, folder: Path) -> None:
     sources = ROOT / "examples" / "library"
     call("cmake", "-S", str(sources), "-B", str(built), f"-DCMAKE_PREFIX_PATH={prefix}")
     call("cmake", "--build", str(built))
-    for name in ("first_steps", "object_cache", "larger_than_memory"):
+    for name in ("first_steps", "object_cache", "larger_than_memory", "sorted_map"):
         print(f"{name}: {call(str(built / name)).strip()}")
 
 

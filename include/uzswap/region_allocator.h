@@ -1,0 +1,63 @@
+// RegionAllocator: objects of any size in a Region, so that they may take more memory than there
+// is.
+//
+//     program ──> RegionAllocator ──> Region: 64 KiB slabs of objects of one size, larger objects
+//     whole
+//                        |
+//                        `── tables in ordinary memory: 544 bytes for each slab that was ever used
+//
+// To allocate or to free an object touches none of the region's pages: neither waits for a page
+// that is compressed or on disk. When a slab has no objects any more, its pages are given back,
+// also those that are compressed or on disk.
+//
+// What Region says of system calls is true of objects here: pin what read(2) or a mutex uses.
+//
+// Threads: any thread may allocate and free. In a forked child only the destructor may be called.
+#ifndef UZSWAP_REGION_ALLOCATOR_H_
+#define UZSWAP_REGION_ALLOCATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "uzswap/export.h"
+#include "uzswap/region.h"
+
+namespace uzswap {
+
+class UZSWAP_API RegionAllocator {
+ public:
+  static constexpr size_t kAlignmentMax = size_t{64} << 10;
+
+  struct Statistics {
+    uint64_t objects = 0;
+    uint64_t object_bytes = 0;  // rounded up to size classes; objects above 16 KiB: to 64 KiB
+    uint64_t slab_bytes = 0;    // of the region, in use by slabs; what they hold may be swapped out
+    uint64_t table_bytes = 0;   // most that the tables can take of ordinary memory
+  };
+
+  // Takes the region. Nobody else may use its memory.
+  explicit RegionAllocator(Region region);
+  RegionAllocator(const RegionAllocator&) = delete;
+  RegionAllocator& operator=(const RegionAllocator&) = delete;
+  // All objects are gone with the region, whether they were freed or not.
+  ~RegionAllocator();
+
+  // Null if the region is full, or if `alignment` is no power of two of at most kAlignmentMax. The
+  // object may be in memory that has to be brought back when it is touched.
+  [[nodiscard]] void* Allocate(size_t bytes, size_t alignment) noexcept;
+  // Requires: `object` is from Allocate with the same numbers, and was not freed. Ends the process
+  // with a message if that is not so, as far as it is noticed.
+  void Free(void* object, size_t bytes, size_t alignment) noexcept;
+
+  [[nodiscard]] Region& region();
+  [[nodiscard]] Statistics statistics() const;
+
+ private:
+  class Service;
+  std::unique_ptr<Service> service_;
+};
+
+}  // namespace uzswap
+
+#endif  // UZSWAP_REGION_ALLOCATOR_H_
