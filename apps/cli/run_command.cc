@@ -38,6 +38,7 @@ namespace {
 
 // How often the runner looks for ended processes and writes live statistics.
 constexpr int kSweepMs = 1000;
+constexpr uint64_t kSweepNs = 1'000'000'000;
 constexpr int kEmptyAttempts = 40;
 constexpr int kEmptyPauseMs = 5;
 // An engine frees the memory of its program at its end, which takes a while on a busy machine.
@@ -185,15 +186,20 @@ void ReapOrphans(pid_t child, BrokerProcess& broker) {
 siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const StatsFile* stats,
                    BrokerProcess& broker) {
   const bool live = stats != nullptr && stats->live();
+  uint64_t swept_ns = os::MonotonicNanoseconds();
   while (true) {
     pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {broker.listener(), POLLIN, 0}};
     if (poll(ready, 2, kSweepMs) > 0) {
       if (ready[1].revents != 0) broker.Start();
-      if (!signals.Relay(child)) continue;
-      if (const auto ended = PollEnd(child, broker)) return *ended;
-      ReapOrphans(child, broker);
-      continue;
+      if (signals.Relay(child)) {
+        if (const auto ended = PollEnd(child, broker)) return *ended;
+        ReapOrphans(child, broker);
+      }
     }
+    // Also where processes of the tree end all the time.
+    const uint64_t now_ns = os::MonotonicNanoseconds();
+    if (now_ns - swept_ns < kSweepNs) continue;
+    swept_ns = now_ns;
     // The start of a short command need not wait for the broker; a long one has it even if somebody
     // kills the runner.
     broker.Start();

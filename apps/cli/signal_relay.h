@@ -3,9 +3,10 @@
 // The runner is in CMD's process group, so that the shell and the terminal treat both as one job.
 // From construction on, the runner blocks the signals and reads them from descriptor():
 //
-//   from the terminal (Ctrl-C, hang-up, window size)   the kernel sent it to the whole group:
-//   dropped from a process (kill PID)                          meant for CMD: sent on to it from
-//   CMD itself                                    dropped SIGCHLD the state of CMD has changed
+//   from the terminal (Ctrl-C, hang-up, window size)   dropped: the kernel sent it to the group
+//   from a process (kill PID)                          meant for CMD: sent on to it
+//   from CMD itself                                    dropped
+//   SIGCHLD                                            the state of CMD has changed
 //
 // A signal for the whole group (kill -- -PGID) reaches CMD twice.
 // When its terminal stops CMD, the runner stops too; the shell would not notice otherwise. The

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "descriptors.h"
+#include "os/process_identity.h"
 #include "train/dictionary_trainer.h"
 
 namespace uzswap::cli {
@@ -107,6 +108,7 @@ Result<void> TrainingProcess::Start(int file, uint64_t now_ms) {
   if (process < 0) return Error{errno, "fork of a training process"};
   if (process == 0) BeTrainer(file, broker);
   process_ = process;
+  counters_.training_namespace.Set(os::OwnIdentity().pid_namespace);
   counters_.training_process.Set(static_cast<uint64_t>(process));
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
   if (pidfd_ < 0) {

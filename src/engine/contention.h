@@ -1,10 +1,10 @@
 // Contention: do more tasks want a processor than the machine has, and do others run among them?
 //
-//   runnable tasks, sampled by the daemon ──> mean of about 8 samples ─────┐
-//   processor time that was idle, or that the tree has used, for 64 ms ────┴──> session: the tree
+//   runnable tasks, sampled by the daemon ──> mean of about 8 samples ──────┐
+//   processor time that was idle or that the tree has used, for 64 ms ──────┴──> session: the tree
 //
-//       idle ──mean >= processors + 1.75, and others had half a processor──> contended
-//            <──a second has passed since, and (mean < processors + 1, or others had less)──
+//       idle ──mean >= processors + 1.75, and others had half a processor──> contended for a second
+//       contended ──mean >= processors + 1, and others had half a processor──> for another second
 //
 // The program, the pager, the daemon and the writer of one process are three runnable tasks on
 // average, on two processors, so they alone are no contention. An endless loop on each processor
@@ -14,7 +14,8 @@
 //
 // A program with many threads, or a tree of processes, has more runnable tasks than processors by
 // itself. The daemon also samples just when the tree has much to do. So the tasks of others must
-// have run too: processor time that was neither idle nor used by the tree.
+// have run too: processor time that was neither idle nor used by the tree. What is not known is no
+// contention.
 //
 // Plain arithmetic; one thread.
 #ifndef UZSWAP_ENGINE_CONTENTION_H_
@@ -22,6 +23,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 namespace uzswap {
 
@@ -45,22 +47,22 @@ class Contention {
   [[nodiscard]] bool SampleDue(uint64_t now_ns) const {
     return sampled_ns_ == 0 || now_ns - sampled_ns_ >= kSampleNs;
   }
-  // `unshared` returns the processor time so far that others did not have, in nanoseconds: what was
-  // idle, and what the tree has used. It is called only where the number of tasks is high, because
-  // that time costs more to know, with each thread and process. If it has decreased, a process of
-  // the tree has ended: then it tells nothing. Returns contended().
-  template <typename Unshared>
-  bool NoteSample(const Sample& sample, Unshared&& unshared) {
+  // `idle_or_ours` returns the processor time so far that others did not have, in nanoseconds, or
+  // nothing if it is not known. It is called only where the number of tasks is high, because that
+  // time costs more to know, with each thread and process. Returns contended().
+  template <typename IdleOrOurs>
+  bool NoteSample(const Sample& sample, IdleOrOurs&& idle_or_ours) {
     UpdateMean(sample);
-    if (contended_) {
-      NoteWhileContended(sample, unshared);
-    } else if (mean_ < ManyTasks(sample)) {
-      window_ns_ = 0;
-    } else if (window_ns_ == 0) {
-      BeginWindow(sample, unshared());
-    } else if (sample.now_ns - window_ns_ >= kWindowNs) {
-      contended_ = mean_ >= EnterMean(sample) && OthersRan(sample, unshared());
+    if (mean_ < ManyTasks(sample)) {
+      window_.reset();
+    } else if (!window_ || sample.now_ns - window_->began_ns >= kWindowNs) {
+      const std::optional<uint64_t> time_ns = idle_or_ours();
+      const bool enough = contended_ || mean_ >= EnterMean(sample);
+      if (enough && OthersRan(sample, time_ns)) until_ns_ = sample.now_ns + kHoldNs;
+      window_.reset();
+      if (time_ns) window_ = Window{sample.now_ns, *time_ns};
     }
+    contended_ = sample.now_ns < until_ns_;
     return contended_;
   }
   [[nodiscard]] bool contended() const { return contended_; }
@@ -69,7 +71,12 @@ class Contention {
   static constexpr uint64_t kWeight = 8;
   static constexpr uint64_t kScale = 256;
   static constexpr uint64_t kEnterAbove = kScale * 7 / 4;
-  static constexpr uint64_t kOthersShare = 2;  // of one processor
+
+  // Since when processor time is compared, and what it was then.
+  struct Window {
+    uint64_t began_ns = 0;
+    uint64_t time_ns = 0;
+  };
 
   static constexpr uint64_t EnterMean(const Sample& sample) {
     return sample.processors * kScale + kEnterAbove;
@@ -84,29 +91,17 @@ class Contention {
     sampled_ns_ = sample.now_ns;
     mean_ = (mean_ * (kWeight - share) + sample.runnable * kScale * share) / kWeight;
   }
-  void BeginWindow(const Sample& sample, uint64_t unshared_ns) {
-    window_ns_ = sample.now_ns;
-    window_unshared_ns_ = unshared_ns;
-  }
-  // Since the window began; the next one begins.
-  bool OthersRan(const Sample& sample, uint64_t unshared_ns) {
-    const uint64_t elapsed = sample.now_ns - window_ns_;
-    const uint64_t before = window_unshared_ns_;
-    BeginWindow(sample, unshared_ns);
-    if (unshared_ns < before) return contended_;
-    return unshared_ns - before + elapsed / kOthersShare <= elapsed * sample.processors;
-  }
-  template <typename Unshared>
-  void NoteWhileContended(const Sample& sample, Unshared& unshared) {
-    if (sample.now_ns - window_ns_ < kHoldNs) return;
-    contended_ = mean_ >= ManyTasks(sample) && OthersRan(sample, unshared());
-    if (!contended_) window_ns_ = 0;
+  // Half a processor, since the window began. Time that has decreased tells nothing.
+  [[nodiscard]] bool OthersRan(const Sample& sample, std::optional<uint64_t> time_ns) const {
+    if (!window_ || !time_ns || *time_ns < window_->time_ns) return false;
+    const uint64_t elapsed_ns = sample.now_ns - window_->began_ns;
+    return *time_ns - window_->time_ns + elapsed_ns / 2 <= elapsed_ns * sample.processors;
   }
 
   uint64_t mean_ = 0;  // of runnable tasks, times kScale
   uint64_t sampled_ns_ = 0;
-  uint64_t window_ns_ = 0;  // since when processor time is compared; 0: it is not
-  uint64_t window_unshared_ns_ = 0;
+  std::optional<Window> window_;
+  uint64_t until_ns_ = 0;  // contended until then
   bool contended_ = false;
 };
 

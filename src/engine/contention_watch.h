@@ -21,18 +21,24 @@ class ContentionWatch {
     tasks_.Forget();
     contention_ = Contention();
   }
-  // `own_time` returns the processor time that the tree has used so far, in nanoseconds.
-  template <typename OwnTime>
-  bool Look(uint64_t now_ns, OwnTime&& own_time) {
+  // `tree_time` returns the processor time that the tree has used so far, in nanoseconds, or
+  // nothing.
+  template <typename TreeTime>
+  bool Look(uint64_t now_ns, TreeTime&& tree_time) {
     if (!contention_.SampleDue(now_ns)) return contention_.contended();
     const std::optional<uint32_t> runnable = tasks_.Count();
     if (!runnable) {
       contention_ = Contention();
       return false;
     }
-    const auto unshared = [&] { return own_time() + tasks_.IdleNs(); };
+    const auto idle_or_ours = [&]() -> std::optional<uint64_t> {
+      const std::optional<uint64_t> idle_ns = tasks_.IdleNs();
+      const std::optional<uint64_t> tree_ns = tree_time();
+      if (!idle_ns || !tree_ns) return std::nullopt;
+      return *idle_ns + *tree_ns;
+    };
     return contention_.NoteSample(
-        {.runnable = *runnable, .processors = tasks_.processors(), .now_ns = now_ns}, unshared);
+        {.runnable = *runnable, .processors = tasks_.processors(), .now_ns = now_ns}, idle_or_ours);
   }
 
  private:

@@ -52,9 +52,14 @@ Result<void> Engine::StartDaemon(int keep) {
 }
 
 Result<void> Engine::StartDaemonIfRoom(uint64_t share, int keep) {
-  if (room_.Fits(member_.session(), share)) return StartDaemon(keep);
-  member_.statistics().engines_left_out.Add();
-  return Error{EAGAIN, "the limit on tasks leaves no room for its engine"};
+  Result<void> started = Error{EAGAIN, "the limit on tasks leaves no room for its engine"};
+  if (room_.Fits(member_.session(), share)) {
+    started = StartDaemon(keep);
+  } else {
+    member_.statistics().engines_left_out.Add();
+  }
+  if (!started.ok()) member_.NoteWithoutEngine();
+  return started;
 }
 
 bool Engine::IsContended() { return member_.session().IsContended(os::MonotonicNanoseconds()); }
@@ -122,8 +127,8 @@ void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
   const uint64_t now = os::MonotonicNanoseconds();
   Session& session = member_.session();
   // Now and then: all processes of the tree read the word.
-  const auto own_time = [this] { return member_.TreeProcessorNs(); };
-  if (contention_.Look(now, own_time) && !session.IsContended(now + Contention::kHoldNs / 2)) {
+  const auto tree_time = [this] { return member_.TreeProcessorNs(); };
+  if (contention_.Look(now, tree_time) && !session.IsContended(now + Contention::kHoldNs / 2)) {
     session.NoteContended(now + Contention::kHoldNs);
   }
   const bool contended = session.IsContended(now);

@@ -36,10 +36,10 @@ class EngineRoom {
   // Requires: this process has joined the session.
   [[nodiscard]] bool Fits(Session& session, uint64_t share) const {
     const uint64_t tasks = std::min(cgroup_tasks_, os::UserTaskLimit());
-    if (FitsInto(tasks, share, session.LiveCount())) return true;
+    if (FitsInto(tasks, share, session.EngineCount())) return true;
     // Processes that have ended are among them.
     session.MarkDead();
-    return FitsInto(tasks, share, session.LiveCount());
+    return FitsInto(tasks, share, session.EngineCount());
   }
 
  private:

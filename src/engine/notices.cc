@@ -97,7 +97,7 @@ void Notices::Unwatched(Error error) {
   line.Text(" cannot be watched and its memory is not limited");
   AppendError(line, error);
   if (error.errno_value == EMFILE) {
-    line.Text("\n  fix: it needs more descriptors (ulimit -Hn) than its hard limit permits\n");
+    line.Text("\n  fix: raise the limit of open descriptors (ulimit -n)\n");
   } else {
     line.Text(
             "\n  fix: it needs /proc in its root directory, room for more tasks, and a place "

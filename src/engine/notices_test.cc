@@ -100,7 +100,7 @@ TEST_F(NoticesTest, Texts) {
        }},
       {"uzswap: a process of redis cannot be watched and its memory is not limited: "
        "/proc/self/statm (errno 24)\n"
-       "  fix: it needs more descriptors (ulimit -Hn) than its hard limit permits\n",
+       "  fix: raise the limit of open descriptors (ulimit -n)\n",
        [](Notices& n) {
          n.Unwatched({24, "/proc/self/statm"});
        }},

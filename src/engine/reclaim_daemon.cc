@@ -83,12 +83,15 @@ void ReclaimDaemon::NoteLongOverLimit() {
     over_limit_ns_ = 0;
   } else if (over_limit_ns_ == 0) {
     over_limit_ns_ = now;
-  } else if (now - over_limit_ns_ >= kOverLimitNs) {
+  } else if (now - over_limit_ns_ >= kOverLimitNs && !AwaitsEnd(now)) {
     over_limit_ns_ = now;
-    if (port_->TreeIsEnding()) return;
     port_->statistics().limit_exceeded.Add();
     port_->WarnOverLimit(usage_.tree, /*progress=*/true);
   }
+}
+
+bool ReclaimDaemon::AwaitsEnd(uint64_t now_ns) {
+  return now_ns - over_limit_ns_ < kEndingNs && port_->TreeIsEnding();
 }
 
 bool ReclaimDaemon::MustMakeRoom() {
@@ -136,7 +139,7 @@ ReclaimOutcome ReclaimDaemon::WithoutProgress() {
   if (++fruitless_ <= kFruitlessMax * patience) return ReclaimOutcome::kNoProgress;
   if (usage_.tree <= watermarks_.limit) return ReclaimOutcome::kNoProgress;
   if (port_->NowNs() - over_limit_ns_ < kFruitlessNs) return ReclaimOutcome::kNoProgress;
-  if (port_->TreeIsEnding()) return ReclaimOutcome::kNoProgress;
+  if (AwaitsEnd(port_->NowNs())) return ReclaimOutcome::kNoProgress;
   port_->statistics().limit_exceeded.Add();
   port_->WarnOverLimit(usage_.tree, /*progress=*/false);
   return ReclaimOutcome::kOverLimit;

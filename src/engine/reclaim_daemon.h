@@ -25,8 +25,8 @@
 // follows from the headroom (PollIntervalNs), and is longer for a process that neither grows nor
 // faults. Every outcome is counted.
 //
-// Usage above the limit for a second is told in any case, but not while a process of the tree ends:
-// what it held comes free as soon as its engine has ended too.
+// Usage above the limit for a second is told in any case. Where a process of the tree is about to
+// end, so that what it holds comes free soon, it is told after five seconds.
 //
 // The daemon acts through ReclaimPort only, so that tests step it without a kernel. One thread.
 //
@@ -72,6 +72,8 @@ class ReclaimDaemon {
   static constexpr uint64_t kFruitlessNs = 250'000'000;
   // Usage above the limit for this long is told even while pages are reclaimed.
   static constexpr uint64_t kOverLimitNs = 1'000'000'000;
+  // And for this long even while a process of the tree ends.
+  static constexpr uint64_t kEndingNs = 5'000'000'000;
 
   // `port` and `headroom` must outlive the daemon.
   void Init(ReclaimPort& port, Headroom& headroom, const Watermarks& watermarks);
@@ -93,6 +95,8 @@ class ReclaimDaemon {
   bool BeActive(ReclaimOutcome* why);
   void ScanIfGrown();
   void NoteLongOverLimit();
+  // Is usage above the limit only until a process has ended?
+  bool AwaitsEnd(uint64_t now_ns);
   bool MustMakeRoom();
   ReclaimOutcome MakeRoom();
   // Nothing was gained: because of what, and since when?

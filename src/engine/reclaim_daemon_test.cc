@@ -206,16 +206,30 @@ TEST_F(ReclaimDaemonTest, DoesNotWarnAtOnce) {
   EXPECT_EQ(Step(), ReclaimOutcome::kOverLimit);
 }
 
-TEST_F(ReclaimDaemonTest, DoesNotWarnWhileAProcessEnds) {
+TEST_F(ReclaimDaemonTest, AProcessThatEndsGetsFiveSeconds) {
   BeSettled(kLimit + Bytes(kMiB));
   port_.ending = true;
-  for (int i = 0; i < 100; ++i) {
+  constexpr int kStepsOfASecond = 50;
+  constexpr uint64_t kStepNs = 1'000'000'000 / kStepsOfASecond;
+  EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);  // above the limit since now
+  for (int i = 1; i < 5 * kStepsOfASecond; ++i) {
+    port_.now_ns += kStepNs;
     EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
-    port_.now_ns += ReclaimDaemon::kOverLimitNs / 2;
   }
   EXPECT_EQ(port_.counts.limit_exceeded.Get(), 0u);
+  port_.now_ns += kStepNs;
+  Step();
+  EXPECT_EQ(port_.counts.limit_exceeded.Get(), 1u);
+}
+
+TEST_F(ReclaimDaemonTest, AfterTheEndItWarnsAsUsually) {
+  BeSettled(kLimit + Bytes(kMiB));
+  port_.ending = true;
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
+  port_.now_ns += ReclaimDaemon::kFruitlessNs;
+  EXPECT_EQ(Step(), ReclaimOutcome::kNoProgress);
   port_.ending = false;
-  EXPECT_NE(StepsUntilOverLimit(daemon_, port_), -1);
+  EXPECT_EQ(Step(), ReclaimOutcome::kOverLimit);
 }
 
 TEST_F(ReclaimDaemonTest, WarnsAfterEnoughStepsWithoutProgress) {

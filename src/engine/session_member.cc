@@ -18,10 +18,16 @@ void SessionMember::SetEngine(uint32_t pid) {
   if (record_) session_->SetEngine(*record_, os::IdentityOfPid(pid));
 }
 
+void SessionMember::NoteWithoutEngine() {
+  if (record_) session_->NoteWithoutEngine(*record_);
+}
+
 Bytes SessionMember::Publish(Bytes usage, Bytes pool) {
   return record_ ? record_->Publish(usage, pool) : session_->TreeUsage() + usage;
 }
 
-uint64_t SessionMember::TreeProcessorNs() const { return record_ ? record_->TreeProcessorNs() : 0; }
+std::optional<uint64_t> SessionMember::TreeProcessorNs() {
+  return record_ ? session_->TreeProcessorNs(*record_) : std::nullopt;
+}
 
 }  // namespace uzswap

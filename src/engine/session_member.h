@@ -35,6 +35,8 @@ class SessionMember {
   void JoinAsChild();
   // The engine is in the process `pid`. Requires: joined.
   void SetEngine(uint32_t pid);
+  // There is none. Requires: joined.
+  void NoteWithoutEngine();
 
   // Requires: joined. The following too.
   Session& session() { return *session_; }
@@ -44,8 +46,8 @@ class SessionMember {
   Statistics& statistics() { return record_ ? record_->statistics() : uncounted_; }
   // Tells the tree what this process holds; returns what the tree holds.
   Bytes Publish(Bytes usage, Bytes pool);
-  // See ProcessRecord. 0 without a record.
-  [[nodiscard]] uint64_t TreeProcessorNs() const;
+  // See Session. Nothing without a record.
+  std::optional<uint64_t> TreeProcessorNs();
 
  private:
   std::optional<Session> session_;

@@ -53,7 +53,7 @@ std::optional<uint64_t> ParseIdleNs(std::string_view line) {
     return std::nullopt;
   const std::optional<uint64_t> seconds = ParseDecimal(line.substr(0, point));
   const std::optional<uint64_t> hundredths = ParseDecimal(line.substr(point + 1));
-  if (!seconds || !hundredths || *seconds > UINT32_MAX) return std::nullopt;
+  if (!seconds || !hundredths || *seconds >= UINT64_MAX / (100 * kStepNs)) return std::nullopt;
   return (*seconds * 100 + *hundredths) * kStepNs;
 }
 
@@ -90,9 +90,9 @@ std::optional<uint32_t> RunnableTasks::Count() const {
   return ParseRunnable(ReadLine(file_, text));
 }
 
-uint64_t RunnableTasks::IdleNs() const {
+std::optional<uint64_t> RunnableTasks::IdleNs() const {
   char text[kLineBytes];
-  return ParseIdleNs(ReadLine(uptime_, text)).value_or(0);
+  return ParseIdleNs(ReadLine(uptime_, text));
 }
 
 }  // namespace uzswap::os

@@ -37,8 +37,9 @@ class RunnableTasks {
   }
   // Requires nothing; without the file there is no answer. Costs about 2 µs.
   [[nodiscard]] std::optional<uint32_t> Count() const;
-  // Since the machine was started, in steps of 10 ms. 0 if the kernel does not tell.
-  [[nodiscard]] uint64_t IdleNs() const;
+  // Since the machine was started, in steps of 10 ms. Time in which a processor waited for the
+  // disk, or was taken from a virtual machine, is not in it. Nothing if the kernel does not tell.
+  [[nodiscard]] std::optional<uint64_t> IdleNs() const;
   // Processors of the machine that are online, as of Open.
   [[nodiscard]] uint32_t processors() const { return processors_; }
 

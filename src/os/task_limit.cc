@@ -48,7 +48,7 @@ uint64_t LimitOfLine(std::string_view root, std::string_view line) {
                   SmallestUpTheTree(root, "/sys/fs/cgroup/unified", group));
 }
 
-// The next number of a line, and removes it. Any text that is no number counts as UINT64_MAX.
+// Removes the next number of a line. A text that is no number counts as UINT64_MAX.
 uint64_t TakeNumber(std::string_view& text) {
   text.remove_prefix(std::min(text.size(), text.find_first_not_of(' ')));
   const size_t length = std::min(text.size(), text.find_first_of(" \n"));
@@ -74,18 +74,13 @@ uint64_t CgroupTaskLimit(std::string_view root) {
   return limit;
 }
 
-// Lines "FIRST-INSIDE FIRST-OUTSIDE COUNT", in columns.
-bool IsMachineRoot(std::string_view uid_map) {
-  bool empty = true;
-  while (!uid_map.empty()) {
-    const uint64_t inside = TakeNumber(uid_map);
-    const uint64_t outside = TakeNumber(uid_map);
-    const size_t end = uid_map.find('\n');
-    uid_map.remove_prefix(end == std::string_view::npos ? uid_map.size() : end + 1);
-    if (inside == 0) return outside == 0;
-    empty = false;
-  }
-  return empty;
+// A line is "FIRST-INSIDE FIRST-OUTSIDE COUNT", in columns. The first namespace maps all numbers to
+// themselves. FIRST-OUTSIDE alone tells nothing: it is a number in the namespace around it.
+bool IsFirstNamespace(std::string_view uid_map) {
+  if (uid_map.empty()) return true;
+  const uint64_t inside = TakeNumber(uid_map);
+  const uint64_t outside = TakeNumber(uid_map);
+  return inside == 0 && outside == 0 && TakeNumber(uid_map) == UINT32_MAX;
 }
 
 uint64_t UserTaskLimit() {
@@ -93,9 +88,9 @@ uint64_t UserTaskLimit() {
   if (getrlimit(RLIMIT_NPROC, &limit) != 0) return kNoTaskLimit;
   if (limit.rlim_cur == RLIM_INFINITY) return kNoTaskLimit;
   if (getuid() == 0) {
-    char buffer[4096];
-    const Result<std::string_view> uid_map = ReadSmallFile("/proc/self/uid_map", buffer);
-    if (IsMachineRoot(uid_map.ok() ? uid_map.value() : std::string_view())) return kNoTaskLimit;
+    char line[128];
+    const Result<std::string_view> uid_map = ReadSmallFile("/proc/self/uid_map", line);
+    if (IsFirstNamespace(uid_map.ok() ? uid_map.value() : std::string_view())) return kNoTaskLimit;
   }
   return limit.rlim_cur;
 }

@@ -82,7 +82,7 @@ void EmptyTable(int keep) {
 // The program's handlers must not run here, and its files must not be held open. The limits that
 // stop the program, for instance of processor time, do not apply as long as that is permitted. It
 // leaves the process group, but not the session: the kernel schedules sessions as groups, and
-// wake-ups between two groups cost twice as much (docs/decisions/0039).
+// faults cost twice as much with two groups (docs/decisions/0039).
 void LeaveProgram() {
   UseOwnSignals();
   syscall(SYS_setpgid, 0, 0);

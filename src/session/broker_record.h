@@ -69,8 +69,9 @@ struct BrokerCounters {
 #define UZ_DECLARE_COUNTER(name) RelaxedCounter name;
   UZ_BROKER_COUNTERS(UZ_DECLARE_COUNTER)
 #undef UZ_DECLARE_COUNTER
-  // Not a count: the process that trains now, in the PID namespace of the broker. 0: none.
+  // Not counts: the process that trains now, or 0, and the PID namespace of its number.
   RelaxedCounter training_process;
+  RelaxedCounter training_namespace;
 };
 
 }  // namespace uzswap

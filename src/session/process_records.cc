@@ -1,6 +1,8 @@
-#include <algorithm>
-
 // The table of process records in a session: claiming, adding up, marking dead, folding.
+#include <algorithm>
+#include <iterator>
+
+#include "base/check.h"
 #include "base/fold_statistics.h"
 #include "session/session.h"
 #include "session/session_layout.h"
@@ -77,6 +79,28 @@ std::optional<os::ProcessIdentity> EngineOf(const RecordEntry& entry) {
                              entry.pid_namespace.load(std::memory_order_relaxed)};
 }
 
+// Adds up the processor times of processes, each once: after exec a process can have two records.
+class ProcessorTimes {
+ public:
+  // False if there is no such process.
+  bool TryAdd(uint32_t pid) {
+    uint32_t* const end = pids_ + count_;
+    if (std::find(pids_, end, pid) != end) return true;
+    const std::optional<uint64_t> used_ns = os::ProcessorNsOf(pid);
+    if (!used_ns) return false;
+    UZ_CHECK_LT(count_, std::size(pids_));
+    pids_[count_++] = pid;
+    sum_ns_ += *used_ns;
+    return true;
+  }
+  [[nodiscard]] uint64_t sum_ns() const { return sum_ns_; }
+
+ private:
+  uint32_t pids_[2 * Session::kTimedMax + 1] = {};
+  size_t count_ = 0;
+  uint64_t sum_ns_ = 0;
+};
+
 }  // namespace
 
 Statistics& ProcessRecord::statistics() const { return layout_->statistics[index_].figures; }
@@ -89,28 +113,6 @@ Bytes ProcessRecord::Publish(Bytes usage, Bytes pool) const {
   layout_->header.usage_peak.RaiseTo(tree);
   layout_->header.pool_peak.RaiseTo(SumOfLive(*layout_, &RecordEntry::pool_bytes));
   return Bytes(tree);
-}
-
-uint64_t ProcessRecord::TreeProcessorNs() const {
-  const internal::SessionHeader& header = layout_->header;
-  const auto trainer = static_cast<uint32_t>(header.broker_counters.training_process.Get());
-  uint64_t sum = trainer == 0 ? 0 : os::ProcessorNsOf(trainer).value_or(0);
-  const auto namespace_of = [this](uint32_t index) {
-    return layout_->records[index].pid_namespace.load(std::memory_order_relaxed);
-  };
-  const uint32_t used =
-      std::min(header.records_used.load(std::memory_order_relaxed), kProcessRecords);
-  for (uint32_t i = 0; i < used; ++i) {
-    const RecordEntry& entry = layout_->records[i];
-    // Acquire pairs with the release in Claim: whose record it is, is seen.
-    const uint64_t word = entry.word.load(std::memory_order_acquire);
-    if (StateOf(word) != RecordState::kLive) continue;
-    if (namespace_of(i) != namespace_of(index_)) continue;
-    sum += os::ProcessorNsOf(PidOf(word)).value_or(0);
-    const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
-    if (engine) sum += os::ProcessorNsOf(engine->pid).value_or(0);
-  }
-  return sum;
 }
 
 uint32_t Session::RecordsUsed() const {
@@ -181,6 +183,7 @@ std::optional<ProcessRecord> Session::ClaimAs(const os::ProcessIdentity& self,
   entry.start_time.store(self.start_time, std::memory_order_relaxed);
   entry.pid_namespace.store(self.pid_namespace, std::memory_order_relaxed);
   entry.engine_pid.store(0, std::memory_order_relaxed);
+  entry.without_engine.store(0, std::memory_order_relaxed);
   StoreName(entry, name);
   word = WithState(word, RecordState::kLive);
   // Release: a process that sees the record live also sees whose it is.
@@ -221,11 +224,52 @@ uint32_t Session::LiveCount() const {
   return count;
 }
 
-// Does another live record name the same process? It has called exec then.
-bool Session::HasTwin(uint32_t index, const os::ProcessIdentity& program) const {
+void Session::NoteWithoutEngine(const ProcessRecord& record) {
+  layout().records[record.index_].without_engine.store(1, std::memory_order_relaxed);
+}
+
+uint32_t Session::EngineCount() const {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    // The word first: it is stored last.
+    if (!WordIf(i, RecordState::kLive)) continue;
+    if (layout().records[i].without_engine.load(std::memory_order_relaxed) == 0) ++count;
+  }
+  return count;
+}
+
+std::optional<uint64_t> Session::TreeProcessorNs(const ProcessRecord& record) {
+  const RecordEntry& own = layout().records[record.index_];
+  const uint64_t own_namespace = own.pid_namespace.load(std::memory_order_relaxed);
+  const BrokerCounters& broker = layout().header.broker_counters;
+  ProcessorTimes times;
+  // It may end at any time, which tells nothing of the tree.
+  const auto trainer = static_cast<uint32_t>(broker.training_process.Get());
+  if (trainer != 0 && broker.training_namespace.Get() == own_namespace) times.TryAdd(trainer);
+  uint32_t live = 0;
   for (uint32_t i = 0; i < RecordsUsed(); ++i) {
     const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
-    if (i != index && word && IdentityOf(layout().records[i], *word) == program) return true;
+    const RecordEntry& entry = layout().records[i];
+    if (!word) continue;
+    const bool elsewhere = entry.pid_namespace.load(std::memory_order_relaxed) != own_namespace;
+    if (elsewhere || ++live > kTimedMax) return std::nullopt;
+    const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
+    if (times.TryAdd(PidOf(*word)) && (!engine || times.TryAdd(engine->pid))) continue;
+    MarkDead();  // it is known the next time
+    return std::nullopt;
+  }
+  return times.sum_ns();
+}
+
+// After exec a process has two records until the engine of the former image has ended.
+bool Session::HasOtherImage(uint32_t index, const os::ProcessIdentity& program,
+                            uint64_t own_namespace) const {
+  for (uint32_t i = 0; i < RecordsUsed(); ++i) {
+    const std::optional<uint64_t> word = WordIf(i, RecordState::kLive);
+    const RecordEntry& entry = layout().records[i];
+    if (i == index || !word || IdentityOf(entry, *word) != program) continue;
+    const os::ProcessIdentity counted = EngineOf(entry).value_or(program);
+    if (os::Probe(counted, own_namespace) == os::Liveness::kAlive) return true;
   }
   return false;
 }
@@ -240,7 +284,8 @@ uint32_t Session::EndingCount() const {
     const std::optional<os::ProcessIdentity> engine = EngineOf(entry);
     if (!engine || os::Probe(*engine, own_namespace) != os::Liveness::kAlive) continue;
     const os::ProcessIdentity program = IdentityOf(entry, *word);
-    if (os::Probe(program, own_namespace) == os::Liveness::kDead || HasTwin(i, program)) ++count;
+    const bool ended = os::Probe(program, own_namespace) == os::Liveness::kDead;
+    if (ended || HasOtherImage(i, program, own_namespace)) ++count;
   }
   return count;
 }

@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 45 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 48 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -105,10 +105,6 @@ class ProcessRecord {
   // `usage` is what this process holds now: resident pages, pool and metadata. `pool` is the pool
   // alone. Raises the peaks of the tree, and returns its usage.
   Bytes Publish(Bytes usage, Bytes pool) const;
-  // Processor time that the live processes of the tree, their engines and a training process have
-  // used so far, in nanoseconds. It decreases when a process ends. Processes of another PID
-  // namespace than this one's are not counted. A system call or two for each process.
-  [[nodiscard]] uint64_t TreeProcessorNs() const;
 
  private:
   friend class Session;
@@ -157,6 +153,8 @@ class Session {
   std::optional<ProcessRecord> Claim(std::string_view program_name);
   // The process ends: its usage no longer counts. Requires: `record` is the caller's.
   void Retire(const ProcessRecord& record);
+  // The process runs without an engine. Requires: `record` is the caller's.
+  void NoteWithoutEngine(const ProcessRecord& record);
   // The record's figures come from `engine` and its threads from now on. Requires: `record` is the
   // caller's.
   void SetEngine(const ProcessRecord& record, const os::ProcessIdentity& engine);
@@ -166,10 +164,19 @@ class Session {
   [[nodiscard]] Bytes TreePool() const;
   [[nodiscard]] Bytes TreeUsagePeak() const;
   [[nodiscard]] Bytes TreePoolPeak() const;
+  // Processor time that the live processes, their engines and a training process have used so far,
+  // in nanoseconds. Costs a system call or two for each process. Nothing while it is not known: a
+  // process has ended that still counts, one is in another PID namespace than the one of `record`,
+  // or there are more than kTimedMax. When a process ends, its time is lost: the sum may decrease.
+  // Programs that are not managed are not in it. Requires: `record` is the caller's.
+  static constexpr uint32_t kTimedMax = 64;
+  std::optional<uint64_t> TreeProcessorNs(const ProcessRecord& record);
   // Live processes now; processes since the session began; claims that found no record.
   [[nodiscard]] uint32_t LiveCount() const;
-  // Live processes that have ended or called exec, but whose engines have not ended yet. The former
-  // and the new image of an exec count one each.
+  // Live processes that have an engine or are about to have one.
+  [[nodiscard]] uint32_t EngineCount() const;
+  // Live processes that have ended or called exec, but whose engines have not ended yet. During an
+  // exec the former and the new image count one each.
   [[nodiscard]] uint32_t EndingCount() const;
   [[nodiscard]] uint64_t ClaimCount() const;
   [[nodiscard]] uint64_t RefusedClaims() const;
@@ -186,8 +193,8 @@ class Session {
   // The figures of the ended processes. Here gauges mean "at exit".
   [[nodiscard]] const Statistics& exited() const;
 
-  // A process of the tree has seen that more tasks want a processor than there are. What others see
-  // of it is a hint: they may be told late.
+  // A process of the tree has seen that tasks of others want the processors too
+  // (engine/contention.h). What others see of it is a hint: they may be told late.
   void NoteContended(uint64_t until_ns);
   [[nodiscard]] bool IsContended(uint64_t now_ns) const;
 
@@ -251,7 +258,8 @@ class Session {
   [[nodiscard]] uint32_t RecordsUsed() const;
   [[nodiscard]] RecordView View(uint32_t index, uint64_t word) const;
   std::optional<ProcessRecord> ClaimAs(const os::ProcessIdentity& self, std::string_view name);
-  [[nodiscard]] bool HasTwin(uint32_t index, const os::ProcessIdentity& program) const;
+  [[nodiscard]] bool HasOtherImage(uint32_t index, const os::ProcessIdentity& program,
+                                   uint64_t own_namespace) const;
   std::optional<uint32_t> TakeFreeRecord(uint32_t pid, uint64_t* word);
   void MarkFormerRecord(const os::ProcessIdentity& self);
   // The word of the record if it is in `state`, else nothing.

@@ -233,8 +233,13 @@ TEST(SessionTest, AfterExecTheFormerImageIsEndingAsLongAsItsEngine) {
   const ProcessRecord after = *session.Claim("cc1plus");
   EXPECT_EQ(after.Publish(Bytes(20), Bytes(0)), Bytes(520));
   EXPECT_EQ(session.EndingCount(), 1u);
+  const Child next_engine(session.path(), [](Session& /*unused*/) {});
+  next_engine.AwaitReady();
+  session.SetEngine(after, os::IdentityOfPid(next_engine.pid()));
+  EXPECT_EQ(session.EndingCount(), 2u) << "both images, as long as both engines are there";
   engine.KillAndAwait();
-  EXPECT_EQ(session.EndingCount(), 0u);
+  EXPECT_EQ(session.EndingCount(), 0u) << "also before the former record is marked";
+  EXPECT_EQ(session.LiveCount(), 2u);
   EXPECT_EQ(session.MarkDead(), 1u);
   EXPECT_EQ(session.TreeUsage(), Bytes(20));
 }
@@ -266,6 +271,24 @@ TEST(SessionTest, AFullTableRefusesUntilAProcessHasEnded) {
   const std::optional<ProcessRecord> record = session.Claim("in its place");
   ASSERT_TRUE(record.has_value());
   EXPECT_EQ(record->index(), 100u);
+}
+
+TEST(SessionTest, EnginesAreCountedWithoutProcessesThatHaveNone) {
+  Session session = NewSession();
+  const ProcessRecord first = *SessionTestPeer::ClaimAs(session, Stranger(2));
+  const ProcessRecord second = *SessionTestPeer::ClaimAs(session, Stranger(3));
+  EXPECT_EQ(session.EngineCount(), 2u);
+  session.NoteWithoutEngine(first);
+  EXPECT_EQ(session.EngineCount(), 1u);
+  EXPECT_EQ(session.LiveCount(), 2u);
+  session.Retire(second);
+  EXPECT_EQ(session.EngineCount(), 0u);
+  // The next process in the record may have one.
+  session.Retire(first);
+  session.FoldDead([](const Session::RecordView&) {});
+  const ProcessRecord next = *SessionTestPeer::ClaimAs(session, Stranger(4));
+  EXPECT_EQ(next.index(), first.index());
+  EXPECT_EQ(session.EngineCount(), 1u);
 }
 
 TEST(SessionTest, WarningsAreGivenOnce) {
@@ -345,11 +368,37 @@ TEST(SessionTest, ProcessorTimeIsThatOfAllLiveProcesses) {
   ASSERT_EQ(waitid(P_PID, static_cast<id_t>(pid), &end, WEXITED | WNOWAIT), 0);
   ASSERT_EQ(end.si_status, 0);
   const uint64_t before_ns = own_ns();
-  EXPECT_GE(parent.TreeProcessorNs(), before_ns + kSpentNs);
+  EXPECT_GE(session.TreeProcessorNs(parent).value_or(0), before_ns + kSpentNs);
   ASSERT_EQ(waitpid(pid, nullptr, 0), pid);
-  const uint64_t own_alone = parent.TreeProcessorNs();
-  EXPECT_GE(own_alone, before_ns);
-  EXPECT_LE(own_alone, own_ns());
+  EXPECT_EQ(session.TreeProcessorNs(parent), std::nullopt) << "a process has ended that counts";
+  const std::optional<uint64_t> own_alone = session.TreeProcessorNs(parent);
+  ASSERT_TRUE(own_alone.has_value()) << "it has been marked";
+  EXPECT_GE(*own_alone, before_ns);
+  EXPECT_LE(*own_alone, own_ns());
+}
+
+TEST(SessionTest, ProcessorTimeOfOneProcessCountsOnce) {
+  Session session = NewSession();
+  const Child engine(session.path(), [](Session& /*unused*/) {});
+  engine.AwaitReady();
+  const ProcessRecord before = *session.Claim("sh");
+  session.SetEngine(before, os::IdentityOfPid(engine.pid()));
+  const ProcessRecord after = *session.Claim("cc1plus");
+  ASSERT_EQ(session.LiveCount(), 2u);
+  const auto own_ns = [] { return *os::ProcessorNsOf(static_cast<uint32_t>(getpid())); };
+  const uint64_t least_ns = own_ns() + *os::ProcessorNsOf(engine.pid());
+  const std::optional<uint64_t> found_ns = session.TreeProcessorNs(after);
+  ASSERT_TRUE(found_ns.has_value());
+  EXPECT_GE(*found_ns, least_ns);
+  EXPECT_LE(*found_ns, own_ns() + *os::ProcessorNsOf(engine.pid()));
+}
+
+TEST(SessionTest, ProcessorTimeIsNotKnownAcrossNamespaces) {
+  Session session = NewSession();
+  const ProcessRecord own = *session.Claim("own");
+  EXPECT_TRUE(session.TreeProcessorNs(own).has_value());
+  ASSERT_TRUE(SessionTestPeer::ClaimAs(session, Stranger(2)).has_value());
+  EXPECT_EQ(session.TreeProcessorNs(own), std::nullopt);
 }
 
 // Some threads claim, count and retire while others fold. No figure may be lost or counted twice.

@@ -298,6 +298,11 @@ def child_row(how: str, **columns: object) -> Row:
 
 NO_ROOM = r"^uzswap: .*crowd.*not limited: the limit on tasks leaves no room"
 
+OWN_LOOPS = (
+    "(while :; do :; done) & first=$!; (while :; do :; done) & second=$!; "
+    '"$@"; status=$?; kill $first $second; exit $status'
+)
+
 PROCESSES = [
     process_row("robust-mutex", "robust_owner", "48", limit_mib=28),
     process_row("leader-exit-early", "leader_exit", "early", SET),
@@ -314,6 +319,11 @@ PROCESSES = [
     process_row("pids", "crowd", "12", SET, held=Held.TOLD, pids_max=20),
     process_row("nproc-small", "crowd", "12", "1", "nproc", evicts=False, says=NO_ROOM),
     process_row("nproc", "crowd", "12", SET, "nproc", held=Held.TOLD),
+    Row(
+        name="own-loops",  # the processors are busy with other processes of the same tree
+        group="processes",
+        command=("/bin/bash", "-c", OWN_LOOPS, "bash", *program("plain", SET)),
+    ),
     process_row("exec-main", "execute", "main", SET),
     process_row("exec-thread", "execute", "thread", SET),
     process_row(
@@ -372,10 +382,10 @@ KERNEL = [
     ),
     tool_row("strace", "strace", "-f", "-o", "/dev/null", *program("plain", SET)),
     tool_row(
-        "gdb", "/bin/sh", "-c",  # the last line of gdb's output has a process id in it
-        'gdb -nx -q -batch -ex "set style enabled off" -ex run --args "$@"'
+        "gdb", "/bin/bash", "-c",  # the last line of gdb's output has a process id in it
+        'set -o pipefail; gdb -nx -q -batch -ex "set style enabled off" -ex run --args "$@"'
         ' | sed "s/process [0-9]*/process N/"',
-        "sh", *program("plain", SET),
+        "bash", *program("plain", SET),
         limit_mib=80, evicts=False, needs=("gdb", "sed"),
     ),
     *(leak_row(build, "0") for build in ("asan", "lsan", "asan_static")),
