@@ -1,5 +1,6 @@
 /* The C interface of libuzswap: PageCache (uzswap/page_cache.h) and Region (uzswap/region.h) for C,
- * and for every language that can call C.
+ * and for languages that can call C. A touch of a region needs 32 KiB of stack, and runs a handler
+ * of SIGBUS on it: not for goroutines of Go, which have smaller ones.
  *
  *   uzswap_cache_options options = UZSWAP_CACHE_OPTIONS(64 << 20);
  *   uzswap_cache *cache = NULL;
@@ -120,7 +121,8 @@ UZSWAP_C_API void uzswap_cache_get_statistics(uzswap_cache* cache,
                                               uzswap_cache_statistics* statistics);
 
 /* --- Memory that may be larger than the RAM it takes. uzswap/region.h says what system calls,
- * handlers of SIGBUS, stacks and forks have to observe. --- */
+ * handlers of SIGBUS, stacks and forks have to observe. A range that is not in the region is a bug
+ * of the caller: it ends the process with a line on standard error. --- */
 
 typedef struct uzswap_region uzswap_region;
 typedef struct uzswap_pin uzswap_pin;
@@ -169,6 +171,7 @@ UZSWAP_C_API uzswap_status uzswap_region_pin(uzswap_region* region, const void* 
 /* NULL does nothing. */
 UZSWAP_C_API void uzswap_pin_release(uzswap_pin* pin);
 
+/* Any other advice does nothing. */
 UZSWAP_C_API void uzswap_region_advise(uzswap_region* region, const void* start, size_t bytes,
                                        uzswap_advice advice);
 /* The whole pages of the range read as zeroes afterwards, and take no memory. */

@@ -4,10 +4,13 @@
 //     uzswap::MemoryResource memory(std::move(region));
 //     std::pmr::map<int, std::pmr::string> names(&memory);
 //
-// A region that is full throws std::bad_alloc. In a program without exceptions it ends the process.
+// uzswap/region_allocator.h says how objects are kept. A region that is full throws std::bad_alloc.
+// In a program that is built without exceptions it ends the process; all files of a program have to
+// be built the same way.
 //
 // Threads: any thread may allocate and free. Containers are not safe for several threads by
-// themselves. In a forked child nothing here may be used, and containers must not be destroyed.
+// themselves. In a forked child only the destructor of MemoryResource may be called: containers in
+// it must neither be used nor destroyed there.
 #ifndef UZSWAP_MEMORY_RESOURCE_H_
 #define UZSWAP_MEMORY_RESOURCE_H_
 
@@ -26,7 +29,9 @@ class MemoryResource final : public std::pmr::memory_resource {
  public:
   explicit MemoryResource(Region region) : allocator_(std::move(region)) {}
 
-  [[nodiscard]] Region& region() { return allocator_.region(); }
+  // See RegionAllocator.
+  [[nodiscard]] bool ok() const { return allocator_.ok(); }
+  [[nodiscard]] const Region& region() const { return allocator_.region(); }
   [[nodiscard]] RegionAllocator::Statistics statistics() const { return allocator_.statistics(); }
 
  private:

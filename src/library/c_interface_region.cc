@@ -46,10 +46,17 @@ uint64_t uzswap_region_size(uzswap_region* region) { return region->region.size(
 
 uzswap_status uzswap_region_pin(uzswap_region* region, const void* start, size_t bytes,
                                 uzswap_pin** pin) {
+  if (pin == nullptr) return RememberError({EINVAL, "a null pointer"});
+  auto* made = new (std::nothrow) uzswap_pin;
+  if (made == nullptr) return UZSWAP_FULL;
   uzswap::Result<Region::Pin> pinned = region->region.PinRange(start, bytes);
-  if (!pinned.ok()) return pinned.error().errno_value == EIO ? UZSWAP_IO_ERROR : UZSWAP_FULL;
-  *pin = new (std::nothrow) uzswap_pin{std::move(pinned).value()};
-  return *pin != nullptr ? UZSWAP_OK : UZSWAP_FULL;
+  if (!pinned.ok()) {
+    delete made;
+    return pinned.error().errno_value == EIO ? UZSWAP_IO_ERROR : UZSWAP_FULL;
+  }
+  made->pin = std::move(pinned).value();
+  *pin = made;
+  return UZSWAP_OK;
 }
 
 void uzswap_pin_release(uzswap_pin* pin) { delete pin; }

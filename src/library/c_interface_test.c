@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "uzswap.h"
 
@@ -57,11 +58,22 @@ static void CheckRegion(void) {
   Expect(statistics.faults > 0 && statistics.stored_pages > 0, "faults");
   uzswap_pin* pin = NULL;
   Expect(uzswap_region_pin(region, numbers, 32 << 20, &pin) == UZSWAP_FULL, "too much to pin");
+  Expect(uzswap_region_pin(region, numbers, 8192, NULL) == UZSWAP_BAD_OPTION, "no place for it");
   Expect(uzswap_region_pin(region, numbers, 8192, &pin) == UZSWAP_OK, "pin");
-  FILE* null = fopen("/dev/null", "w");
-  Expect(null != NULL && fwrite(numbers, 8192, 1, null) == 1, "a system call on pinned memory");
-  fclose(null);
+  uzswap_region_get_statistics(region, &statistics);
+  Expect(statistics.pinned_pages == 2, "two pages are pinned");
+  for (unsigned i = 4096; i < count; i += 1024) Expect(numbers[i] == i / 5, "the others");
+  int ends[2];
+  static unsigned passed[8192 / sizeof *numbers];
+  Expect(pipe(ends) == 0, "a pipe");
+  Expect(write(ends[1], numbers, 8192) == 8192, "a system call on pinned memory");
+  Expect(read(ends[0], passed, 8192) == 8192 && memcmp(passed, numbers, 8192) == 0, "its content");
+  close(ends[0]);
+  close(ends[1]);
   uzswap_pin_release(pin);
+  uzswap_pin_release(NULL);
+  uzswap_region_get_statistics(region, &statistics);
+  Expect(statistics.pinned_pages == 0, "none is pinned");
   uzswap_region_advise(region, numbers, 1 << 20, UZSWAP_COLD);
   uzswap_region_advise(region, numbers, 1 << 20, UZSWAP_WILL_NEED);
   uzswap_region_discard(region, numbers, 32 << 20);

@@ -1,11 +1,19 @@
 #include "uzswap/memory_resource.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <gtest/gtest.h>
 #include <list>
 #include <map>
+#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include "library/region_heap.h"
 
 namespace uzswap {
 namespace {
@@ -66,6 +74,54 @@ TEST(MemoryResourceTest, LargeObjectsGiveTheirPagesBack) {
   EXPECT_EQ(memory.statistics().slab_bytes, 0u);
   const Region::Statistics counts = memory.region().statistics();
   EXPECT_EQ(counts.stored_pages, 0u);
+  // Pages beside the object may have been read ahead.
+  EXPECT_LT(counts.resident_bytes, RegionHeap::kSlabBytes);
+}
+
+// Slabs are discarded while other threads touch their own and the region reclaims.
+TEST(MemoryResourceTest, ThreadsHaveTheirOwnContainers) {
+  constexpr int kThreads = 4;
+  constexpr int kKeys = 6'000;
+  MemoryResource memory(RegionOf(64 * kMiB, 2 * kMiB));
+  std::atomic<int> wrong{0};
+  const auto play = [&](int thread) {
+    for (int round = 0; round < 3; ++round) {
+      std::pmr::map<int, std::pmr::string> map(&memory);
+      for (int key = 0; key < kKeys; ++key) map.emplace(key, Text(key * kThreads + thread));
+      for (int key = 0; key < kKeys; key += 3) map.erase(key);
+      for (const auto& [key, text] : map) {
+        if (text != Text(key * kThreads + thread).c_str()) ++wrong;
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) threads.emplace_back(play, thread);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong.load(), 0);
+  EXPECT_EQ(memory.statistics().objects, 0u);
+  EXPECT_GT(memory.region().statistics().faults, 0u);
+}
+
+TEST(MemoryResourceTest, ARegionWithoutASlabIsNotOk) {
+  MemoryResource memory(RegionOf(4096, kMiB));
+  EXPECT_FALSE(memory.ok());
+  const auto allocate = [&] { return memory.allocate(8); };
+  EXPECT_THROW(allocate(), std::bad_alloc);
+  EXPECT_TRUE(MemoryResource(RegionOf(8 * kMiB, kMiB)).ok());
+}
+
+TEST(MemoryResourceTest, AForkedChildMayDestroyIt) {
+  std::optional<MemoryResource> memory(RegionOf(8 * kMiB, kMiB));
+  void* object = memory->allocate(1000);
+  const pid_t child = fork();
+  if (child == 0) {
+    memory.reset();
+    _exit(7);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+  memory->deallocate(object, 1000);
 }
 
 TEST(MemoryResourceTest, AFullRegionThrowsAndLosesNothing) {
@@ -80,6 +136,7 @@ TEST(MemoryResourceTest, AFullRegionThrowsAndLosesNothing) {
   };
   EXPECT_THROW(fill(), std::bad_alloc);
   EXPECT_GT(added, 500);
+  EXPECT_EQ(memory.statistics().objects, uint64_t{2} * static_cast<uint64_t>(added));
   int number = 0;
   for (const std::pmr::string& text : texts) {
     ASSERT_EQ(text, (Text(number) + std::string(2000, 'x')).c_str());

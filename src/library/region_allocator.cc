@@ -9,9 +9,9 @@ namespace uzswap {
 class RegionAllocator::Service {
  public:
   explicit Service(Region region)
-      : region_(std::move(region)), heap_({region_.data(), region_.size()}, DiscardPages, this) {}
+      : region_(std::move(region)), heap_({region_.data(), region_.size()}, {DiscardPages, this}) {}
 
-  Region& region() { return region_; }
+  [[nodiscard]] const Region& region() const { return region_; }
   RegionHeap& heap() { return heap_; }
 
  private:
@@ -34,7 +34,8 @@ void RegionAllocator::Free(void* object, size_t bytes, size_t alignment) noexcep
   service_->heap().Free(object, bytes, alignment);
 }
 
-Region& RegionAllocator::region() { return service_->region(); }
+bool RegionAllocator::ok() const { return service_->heap().ok(); }
+const Region& RegionAllocator::region() const { return service_->region(); }
 
 RegionAllocator::Statistics RegionAllocator::statistics() const {
   const RegionHeap::Counts counts = service_->heap().Count();

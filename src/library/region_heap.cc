@@ -1,6 +1,8 @@
 #include "library/region_heap.h"
 
+#include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/check.h"
 
@@ -10,11 +12,6 @@ namespace {
 constexpr size_t kLinearMax = 128;  // up to here a class each 16 bytes, then four for each doubling
 constexpr size_t kLinearClasses = kLinearMax / RegionHeap::kSmallestBytes;
 constexpr size_t kPerDoubling = 4;
-
-template <typename T>
-T* Zeroed(size_t count) {
-  return static_cast<T*>(std::calloc(count, sizeof(T)));
-}
 
 }  // namespace
 
@@ -44,33 +41,40 @@ uint32_t RegionHeap::ObjectsOf(size_t size_class) {
   return static_cast<uint32_t>(kSlabBytes / BytesOf(size_class));
 }
 
-RegionHeap::RegionHeap(std::span<std::byte> memory, Discard discard, void* context)
-    : discard_(discard), context_(context) {
+RegionHeap::RegionHeap(std::span<std::byte> memory, Discarder discarder) : discarder_(discarder) {
   rooms_.fill(kNone);
+  empty_.fill(kNone);
   const auto address = reinterpret_cast<uintptr_t>(memory.data());
-  const uintptr_t base = (address + kSlabBytes - 1) / kSlabBytes * kSlabBytes;
-  const size_t skipped = base - address;
+  const size_t skipped = (kSlabBytes - address % kSlabBytes) % kSlabBytes;
   if (memory.size() < skipped + kSlabBytes) return;
   const size_t count = (memory.size() - skipped) / kSlabBytes;
   UZ_CHECK_LT(count, size_t{kNone});
+  auto slabs = os::VirtualArray<Slab>::Create(count, "memory for the slabs of a region");
+  auto bits = os::VirtualArray<SlabBits>::Create(count, "memory for the objects of a region");
+  auto words = os::VirtualArray<uint64_t>::Create(Bitmap::WordsFor(count), "memory for free slabs");
+  if (!slabs.ok() || !bits.ok() || !words.ok()) return;
+  slabs_ = std::move(slabs).value();
+  bits_ = std::move(bits).value();
+  free_words_ = std::move(words).value();
   base_ = memory.data() + skipped;
   slab_count_ = static_cast<uint32_t>(count);
-  slabs_.reset(Zeroed<Slab>(count));
-  bits_.reset(Zeroed<SlabBits>(count));
-  free_words_.reset(Zeroed<uint64_t>(Bitmap::WordsFor(count)));
-  if (slabs_ == nullptr || bits_ == nullptr || free_words_ == nullptr) {
-    slabs_.reset();
-    return;
-  }
-  free_ = Bitmap(free_words_.get(), count);
+  free_ = Bitmap(free_words_.data(), count);
   free_.SetAll();
+  free_below_ = slab_count_;
   counts_.table_bytes =
       count * (sizeof(Slab) + sizeof(SlabBits)) + Bitmap::WordsFor(count) * sizeof(uint64_t);
 }
 
 void* RegionHeap::Allocate(size_t bytes, size_t alignment) {
-  if (!ok() || !std::has_single_bit(alignment) || alignment > kSlabBytes) return nullptr;
+  if (!std::has_single_bit(alignment) || alignment > kSlabBytes) return nullptr;
+  if (bytes > size_t{slab_count_} * kSlabBytes) return nullptr;
   const size_t size_class = ClassOf(bytes, alignment);
+  void* object = TryAllocate(bytes, size_class);
+  if (object == nullptr && GiveBackEmpty()) object = TryAllocate(bytes, size_class);
+  return object;
+}
+
+void* RegionHeap::TryAllocate(size_t bytes, size_t size_class) {
   const MutexLock lock(mutex_);
   return size_class < kClasses ? AllocateSmall(size_class) : AllocateLarge(bytes);
 }
@@ -87,6 +91,7 @@ void* RegionHeap::AllocateSmall(size_t size_class) {
     Push(slab);
     counts_.slab_bytes += kSlabBytes;
   }
+  if (empty_[size_class] == slab) empty_[size_class] = kNone;
   const uint32_t objects = ObjectsOf(size_class);
   SlabBits& bits = bits_[slab];
   size_t word = 0;
@@ -102,12 +107,14 @@ void* RegionHeap::AllocateSmall(size_t size_class) {
 }
 
 void* RegionHeap::AllocateLarge(size_t bytes) {
-  const size_t count = (bytes + kSlabBytes - 1) / kSlabBytes;
+  const size_t count = bytes == 0 ? 1 : (bytes - 1) / kSlabBytes + 1;
   if (count > free_.count()) return nullptr;
-  const Bitmap::Run run = free_.HighestRunBelow(slab_count_, count, count);
+  // Large objects come from above: what is used there need not be searched each time.
+  free_below_ = static_cast<uint32_t>(free_.HighestRunBelow(free_below_, 1, 1).first) + 1;
+  const Bitmap::Run run = free_.HighestRunBelow(free_below_, count, count);
   if (run.count == 0) return nullptr;
   const auto first = static_cast<uint32_t>(run.first);
-  for (size_t i = 0; i < count; ++i) {
+  for (uint32_t i = 0; i < count; ++i) {
     free_.Clear(first + i);
     slabs_[first + i].state = i == 0 ? SlabState::kHead : SlabState::kBody;
   }
@@ -123,29 +130,17 @@ void RegionHeap::Free(void* object, size_t bytes, size_t alignment) {
   UZ_CHECK_LT(offset, size_t{slab_count_} * kSlabBytes);
   const auto slab = static_cast<uint32_t>(offset / kSlabBytes);
   const size_t size_class = ClassOf(bytes, alignment);
-  uint32_t leaving = slab;
   uint32_t count = 1;
   {
     const MutexLock lock(mutex_);
     if (size_class < kClasses) {
-      leaving = FreeSmall(slab, object, size_class);
+      if (FreeSmall(slab, object, size_class) == kNone) return;
     } else {
-      UZ_CHECK(slabs_[slab].state == SlabState::kHead && StartOf(slab) == object);
-      count = slabs_[slab].used;
-      --counts_.objects;
-      counts_.object_bytes -= count * kSlabBytes;
+      count = FreeLarge(slab, object);
     }
-    if (leaving == kNone) return;
-    Leave(leaving, count);
+    Leave(slab, count);
   }
-  // Without the lock: to discard waits for pages that are on their way.
-  discard_(context_, StartOf(leaving), count * kSlabBytes);
-  const MutexLock lock(mutex_);
-  for (uint32_t i = 0; i < count; ++i) {
-    slabs_[leaving + i].state = SlabState::kFree;
-    free_.Set(leaving + i);
-  }
-  counts_.slab_bytes -= count * kSlabBytes;
+  GiveBack(slab, count);
 }
 
 uint32_t RegionHeap::FreeSmall(uint32_t slab, const void* object, size_t size_class) {
@@ -161,14 +156,54 @@ uint32_t RegionHeap::FreeSmall(uint32_t slab, const void* object, size_t size_cl
   --counts_.objects;
   counts_.object_bytes -= BytesOf(size_class);
   if (entry.used-- == ObjectsOf(size_class)) Push(slab);
-  const bool only = rooms_[size_class] == slab && entry.next == kNone;
-  if (entry.used > 0 || only) return kNone;
+  if (entry.used > 0) return kNone;
+  if (empty_[size_class] == kNone) {
+    empty_[size_class] = slab;
+    return kNone;
+  }
   Remove(slab);
   return slab;
 }
 
+uint32_t RegionHeap::FreeLarge(uint32_t first, const void* object) {
+  UZ_CHECK(slabs_[first].state == SlabState::kHead && StartOf(first) == object);
+  const uint32_t count = slabs_[first].used;
+  --counts_.objects;
+  counts_.object_bytes -= count * kSlabBytes;
+  return count;
+}
+
 void RegionHeap::Leave(uint32_t first, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) slabs_[first + i].state = SlabState::kLeaving;
+}
+
+// Without the lock: to discard waits for pages that are on their way.
+void RegionHeap::GiveBack(uint32_t first, uint32_t count) {
+  discarder_.discard(discarder_.context, StartOf(first), count * kSlabBytes);
+  const MutexLock lock(mutex_);
+  for (uint32_t i = 0; i < count; ++i) {
+    slabs_[first + i].state = SlabState::kFree;
+    free_.Set(first + i);
+  }
+  free_below_ = std::max(free_below_, first + count);
+  counts_.slab_bytes -= count * kSlabBytes;
+}
+
+bool RegionHeap::GiveBackEmpty() {
+  std::array<uint32_t, kClasses> slabs{};
+  size_t count = 0;
+  {
+    const MutexLock lock(mutex_);
+    for (uint32_t& slab : empty_) {
+      if (slab == kNone) continue;
+      Remove(slab);
+      Leave(slab, 1);
+      slabs[count++] = slab;
+      slab = kNone;
+    }
+  }
+  for (size_t i = 0; i < count; ++i) GiveBack(slabs[i], 1);
+  return count > 0;
 }
 
 void RegionHeap::Push(uint32_t slab) {
@@ -196,14 +231,15 @@ RegionHeap::Counts RegionHeap::Count() const {
 }
 
 void RegionHeap::Audit() const {
-  const MutexLock lock(mutex_);
   if (!ok()) return;
+  const MutexLock lock(mutex_);
   free_.Audit();
   Counts found;
   size_t with_room = 0;
   for (uint32_t slab = 0; slab < slab_count_; ++slab) {
     const Slab& entry = slabs_[slab];
     UZ_CHECK_EQ(free_.Test(slab), entry.state == SlabState::kFree);
+    UZ_CHECK(entry.state != SlabState::kFree || slab < free_below_);
     found.slab_bytes += entry.state == SlabState::kFree ? 0 : kSlabBytes;
     if (entry.state == SlabState::kHead) {
       ++found.objects;
@@ -215,6 +251,7 @@ void RegionHeap::Audit() const {
       used += static_cast<uint32_t>(std::popcount(word));
     UZ_CHECK_EQ(used, entry.used);
     UZ_CHECK_LE(used, ObjectsOf(entry.size_class));
+    UZ_CHECK_EQ(used == 0, empty_[entry.size_class] == slab);
     with_room += used < ObjectsOf(entry.size_class) ? 1 : 0;
     found.objects += used;
     found.object_bytes += used * BytesOf(entry.size_class);

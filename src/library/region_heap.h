@@ -10,17 +10,20 @@
 // waits for a page that is compressed or on disk, and neither makes a page be written. Free lists
 // in the objects, as in other allocators, would do both.
 //
-//   state of a slab     kFree ──> kClass     objects of one size class
-//                       kFree ──> kHead, kBody ...   the first and the other slabs of a large
-//                       object kClass, kHead ──> kLeaving ──> kFree   its pages are discarded
-//                       meanwhile
+//   states of a slab
+//     kFree
+//     kClass         has objects of one size class, or none
+//     kHead, kBody   the first and the other slabs of a large object
+//     kLeaving       its pages are being discarded; then it is kFree
 //
-// Small objects come from the lowest slabs and large ones from the highest. Of a class, the slab in
-// which room was made last is used first: its pages are probably in memory. A slab without objects
-// goes back, unless it is the only one of its class with room.
+// Small objects come from the lowest slabs and large ones from the highest. Of a class, the slab
+// that was the last to be full and had an object freed is used first: its pages are probably in
+// memory. A slab without objects goes back, but each class keeps one, until another class or a
+// large object finds no room.
 //
 // Invariants: `used` of a slab is the number of its bits. A slab of a class is in the list of the
-// class if and only if it has room. The bitmap of free slabs has just those in state kFree.
+// class if and only if it has room. A class has at most one slab without objects, and empty_ names
+// it. The bitmap of free slabs has just those in state kFree, and all are below free_below_.
 //
 // Threads: any. The lock is not held while pages are discarded.
 #ifndef UZSWAP_LIBRARY_REGION_HEAP_H_
@@ -29,13 +32,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <span>
 
 #include "base/bitmap.h"
 #include "base/mutex.h"
 #include "base/thread_annotations.h"
+#include "os/virtual_array.h"
 
 namespace uzswap {
 
@@ -53,17 +55,23 @@ class RegionHeap {
   };
 
   // Makes the pages of a range read as zeroes and take no memory.
-  using Discard = void (*)(void* context, void* start, size_t bytes);
+  struct Discarder {
+    void (*discard)(void* context, void* start, size_t bytes);
+    void* context;
+  };
 
-  // `memory` outlives the heap, and nobody else uses it. `context` is given to `discard`.
-  RegionHeap(std::span<std::byte> memory, Discard discard, void* context);
+  // `memory` outlives the heap, and nobody else uses it. It is used from the first multiple of
+  // kSlabBytes on.
+  RegionHeap(std::span<std::byte> memory, Discarder discarder);
   RegionHeap(const RegionHeap&) = delete;
   // Objects that were not freed are no error: the memory belongs to the owner.
   ~RegionHeap() = default;
 
-  // False if there is no memory for the tables: then nothing can be allocated.
-  [[nodiscard]] bool ok() const { return slabs_ != nullptr; }
-  // Null if there is no room, or if the alignment is no power of two of at most kSlabBytes.
+  // False if `memory` has no whole slab, or there is no address space for the tables: then nothing
+  // can be allocated.
+  [[nodiscard]] bool ok() const { return slab_count_ != 0; }
+  // Null if there is no room, or if the alignment is no power of two of at most kSlabBytes. The
+  // content is undefined.
   void* Allocate(size_t bytes, size_t alignment) UZ_EXCLUDES(mutex_);
   // Requires: `object` is from Allocate with these two numbers, and was not freed.
   void Free(void* object, size_t bytes, size_t alignment) UZ_EXCLUDES(mutex_);
@@ -92,34 +100,35 @@ class RegionHeap {
   struct SlabBits {
     uint64_t words[kBitWords];
   };
-  // Zeroed memory that takes up pages as it is used.
-  struct Release {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  template <typename T>
-  using Table = std::unique_ptr<T[], Release>;
-
   static uint32_t ObjectsOf(size_t size_class);
 
   [[nodiscard]] std::byte* StartOf(size_t slab) const { return base_ + slab * kSlabBytes; }
+  void* TryAllocate(size_t bytes, size_t size_class) UZ_EXCLUDES(mutex_);
   void* AllocateSmall(size_t size_class) UZ_REQUIRES(mutex_);
   void* AllocateLarge(size_t bytes) UZ_REQUIRES(mutex_);
-  // The first of the slabs that the object leaves, or kNone if it leaves none.
+  // The slab if it goes back, or kNone.
   uint32_t FreeSmall(uint32_t slab, const void* object, size_t size_class) UZ_REQUIRES(mutex_);
+  // The number of its slabs.
+  uint32_t FreeLarge(uint32_t first, const void* object) UZ_REQUIRES(mutex_);
   void Leave(uint32_t first, uint32_t count) UZ_REQUIRES(mutex_);
+  // Discards the pages of slabs in state kLeaving, which are free then.
+  void GiveBack(uint32_t first, uint32_t count) UZ_EXCLUDES(mutex_);
+  // The slabs that classes keep without objects. False if there are none.
+  bool GiveBackEmpty() UZ_EXCLUDES(mutex_);
   void Push(uint32_t slab) UZ_REQUIRES(mutex_);
   void Remove(uint32_t slab) UZ_REQUIRES(mutex_);
 
   std::byte* base_ = nullptr;  // aligned to kSlabBytes
   uint32_t slab_count_ = 0;
-  Discard discard_;
-  void* context_;
-  Table<Slab> slabs_;
-  Table<SlabBits> bits_;
-  Table<uint64_t> free_words_;
+  Discarder discarder_;
+  os::VirtualArray<Slab> slabs_;
+  os::VirtualArray<SlabBits> bits_;
+  os::VirtualArray<uint64_t> free_words_;
   mutable Mutex mutex_{LockRank::kLibraryHeap};
   Bitmap free_ UZ_GUARDED_BY(mutex_);
+  uint32_t free_below_ UZ_GUARDED_BY(mutex_) = 0;
   std::array<uint32_t, kClasses> rooms_ UZ_GUARDED_BY(mutex_);  // first of each list
+  std::array<uint32_t, kClasses> empty_ UZ_GUARDED_BY(mutex_);
   Counts counts_ UZ_GUARDED_BY(mutex_);
 };
 

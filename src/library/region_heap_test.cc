@@ -67,7 +67,7 @@ TEST(RegionHeapTest, TheClassIsTheSmallestThatFits) {
 
 TEST(RegionHeapTest, TouchesNoPage) {
   HeapMemory memory(64, PROT_NONE);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   std::vector<std::pair<void*, size_t>> objects;
   for (size_t bytes = 1; bytes < 200'000; bytes = bytes * 2 + 1) {
     for (int i = 0; i < 4; ++i) objects.emplace_back(heap.Allocate(bytes, 8), bytes);
@@ -82,7 +82,7 @@ TEST(RegionHeapTest, TouchesNoPage) {
 
 TEST(RegionHeapTest, MemoryWithoutASlabHasNoRoom) {
   HeapMemory memory(2);
-  RegionHeap heap(memory.span().subspan(1, kSlab), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span().subspan(1, kSlab), {HeapMemory::Discard, &memory});
   EXPECT_FALSE(heap.ok());
   EXPECT_EQ(heap.Allocate(16, 8), nullptr);
   heap.Audit();
@@ -90,7 +90,7 @@ TEST(RegionHeapTest, MemoryWithoutASlabHasNoRoom) {
 
 TEST(RegionHeapTest, RefusesAlignmentsThatItCannotGive) {
   HeapMemory memory(4);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   EXPECT_EQ(heap.Allocate(16, 0), nullptr);
   EXPECT_EQ(heap.Allocate(16, 24), nullptr);
   EXPECT_EQ(heap.Allocate(16, 2 * kSlab), nullptr);
@@ -103,7 +103,7 @@ TEST(RegionHeapTest, RefusesAlignmentsThatItCannotGive) {
 
 TEST(RegionHeapTest, FullMemoryHasRoomAfterAFree) {
   HeapMemory memory(2);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   std::vector<void*> objects;
   while (void* object = heap.Allocate(16'384, 16)) objects.push_back(object);
   EXPECT_EQ(objects.size(), 2 * kSlab / 16'384);
@@ -115,12 +115,13 @@ TEST(RegionHeapTest, FullMemoryHasRoomAfterAFree) {
   heap.Audit();
   EXPECT_EQ(memory.discarded(), kSlab) << "one slab stays for the class";
   EXPECT_NE(heap.Allocate(kSlab, 16), nullptr);
+  EXPECT_NE(heap.Allocate(kSlab, 16), nullptr) << "the empty slab of the class";
   EXPECT_EQ(heap.Allocate(kSlab, 16), nullptr);
 }
 
 TEST(RegionHeapTest, NeighboursOfALargeObjectBecomeOneRun) {
   HeapMemory memory(4);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   std::vector<void*> objects;
   for (int i = 0; i < 4; ++i) objects.push_back(heap.Allocate(kSlab - 1, 8));
   std::sort(objects.begin(), objects.end());
@@ -133,9 +134,44 @@ TEST(RegionHeapTest, NeighboursOfALargeObjectBecomeOneRun) {
   heap.Audit();
 }
 
+TEST(RegionHeapTest, SizesAtTheirBounds) {
+  HeapMemory memory(4);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
+  for (size_t alignment = 1; alignment <= kSlab; alignment *= 2) {
+    for (const size_t bytes : {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - kSlab + 2, 4 * kSlab + 1}) {
+      EXPECT_EQ(heap.Allocate(bytes, alignment), nullptr) << bytes << " " << alignment;
+    }
+    for (const size_t bytes : {size_t{0}, size_t{1}, kSlab, 4 * kSlab}) {
+      void* object = heap.Allocate(bytes, alignment);
+      ASSERT_NE(object, nullptr) << bytes << " " << alignment;
+      EXPECT_EQ(heap.Count().objects, 1u);
+      heap.Free(object, bytes, alignment);
+    }
+  }
+  heap.Audit();
+}
+
+TEST(RegionHeapTest, EmptySlabsOfClassesMakeRoom) {
+  HeapMemory memory(16);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
+  for (size_t size_class = 0; size_class < 16; ++size_class) {
+    const size_t bytes = RegionHeap::BytesOf(size_class);
+    heap.Free(heap.Allocate(bytes, 1), bytes, 1);
+  }
+  EXPECT_EQ(heap.Count().slab_bytes, 16 * kSlab) << "each class keeps a slab";
+  heap.Audit();
+  void* small = heap.Allocate(RegionHeap::kLargestOfClass, 1);
+  ASSERT_NE(small, nullptr) << "another class";
+  heap.Free(small, RegionHeap::kLargestOfClass, 1);
+  void* large = heap.Allocate(16 * kSlab, 1);
+  ASSERT_NE(large, nullptr) << "all of it";
+  heap.Audit();
+  heap.Free(large, 16 * kSlab, 1);
+}
+
 TEST(RegionHeapDeathTest, WrongFreesAreNoticed) {
   HeapMemory memory(4);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   auto* small = static_cast<std::byte*>(heap.Allocate(48, 8));
   auto* other = heap.Allocate(48, 8);
   auto* large = static_cast<std::byte*>(heap.Allocate(kSlab, 8));
@@ -159,7 +195,7 @@ struct Object {
 
 size_t AnySize(Rng& rng) {
   const uint64_t kind = rng.Next() % 16;
-  if (kind == 0) return 1 + rng.Next() % (3 * kSlab);
+  if (kind == 0) return rng.Next() % (3 * kSlab);
   return 1 + rng.Next() % (size_t{1} << (4 + kind % 11));
 }
 
@@ -176,7 +212,7 @@ void Play(RegionHeap& heap, uint64_t seed, int steps, std::vector<Object>& objec
     // Grows and shrinks by turns.
     const bool growing = step / 1000 % 2 == 0;
     if (objects.empty() || rng.Next() % 8 < (growing ? 5u : 3u)) {
-      const size_t alignment = size_t{1} << (rng.Next() % 13);
+      const size_t alignment = size_t{1} << (rng.Next() % 17);
       Object made{nullptr, AnySize(rng), alignment, static_cast<unsigned char>(rng.Next())};
       made.start = static_cast<std::byte*>(heap.Allocate(made.bytes, alignment));
       if (made.start == nullptr) continue;
@@ -205,7 +241,7 @@ TEST(RegionHeapTest, ObjectsKeepTheirContent) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   HeapMemory memory(256);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   std::vector<Object> objects;
   for (uint64_t round = 0; round < 20; ++round) {
     Play(heap, seed + round, 2000, objects);
@@ -219,13 +255,29 @@ TEST(RegionHeapTest, ObjectsKeepTheirContent) {
   EXPECT_LE(heap.Count().slab_bytes, RegionHeap::kClasses * kSlab);
 }
 
+TEST(RegionHeapTest, ObjectsKeepTheirContentWhereThereIsLittleRoom) {
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  HeapMemory memory(24);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
+  std::vector<Object> objects;
+  for (uint64_t round = 0; round < 20; ++round) {
+    Play(heap, seed + round, 2000, objects);
+    heap.Audit();
+    EXPECT_EQ(heap.Count().objects, objects.size());
+  }
+  FreeAll(heap, objects);
+  EXPECT_NE(heap.Allocate(24 * kSlab, 1), nullptr) << "nothing is lost";
+  heap.Audit();
+}
+
 TEST(RegionHeapTest, ThreadsFreeWhatOthersHaveAllocated) {
   constexpr int kThreads = 4;
   constexpr int kRounds = 4;
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   HeapMemory memory(512);
-  RegionHeap heap(memory.span(), HeapMemory::Discard, &memory);
+  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   std::vector<std::vector<Object>> objects(kThreads);
   for (int round = 0; round < kRounds; ++round) {
     std::vector<std::thread> threads;

@@ -4,7 +4,7 @@
     trees.py redis    [--keys N] [--limit 200M]     snapshots during writes, AOF rewrite, reload, a
                                                     replica, kill -9 of a child
     trees.py prefork  [--objects N] [--minutes N]   a server with 8 forked workers, shared objects
-    trees.py make     [--limit 150M]                `make -j2` of redis: the same object files
+    trees.py make     [--limit 75M]                  `make -j2` of redis: the same object files
 
 Each passes if all answers are right, the tree holds its limit by the rule of
 tests/system/harness.py, and uzswap says nothing. What redis saves and sends is compared by DEBUG
@@ -114,7 +114,7 @@ def main() -> int:
     parser.add_argument("--limit", type=harness.parse_size, default=0)
     arguments = parser.parse_args()
     if arguments.limit == 0:
-        arguments.limit = (150 if arguments.name == "make" else 200) * MIB
+        arguments.limit = (75 if arguments.name == "make" else 200) * MIB
     hierarchy = harness.require_machine()
     with harness.scratch_folder() as scratch:
         folder = Path(scratch)

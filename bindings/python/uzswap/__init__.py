@@ -8,11 +8,12 @@
 A region is ordinary memory: pages that were not used for a while are compressed, and come back when
 they are touched. Arrays keep their region alive. What needs care:
 
-- A system call (file.write, readinto, send) fails with EFAULT where a page is not in memory. Pin
-  the memory first: `with region.pinned(numbers[:4096]): file.write(numbers[:4096])`.
+- A system call (file.write, readinto, send) fails with EFAULT, or does a part only, where a page is
+  not in memory. Pin it first: `with region.pinned(numbers[:4096]): file.write(numbers[:4096])`.
 - A forked child does not have the region: a touch ends it with SIGSEGV. Use threads, or the start
   method "spawn" of multiprocessing.
-- `faulthandler.enable()` has to be called before the first region is made.
+- A handler of SIGBUS has to be installed before the first region is made, and must not be removed
+  after that: `faulthandler.enable()` comes first, and `faulthandler.disable()` not at all.
 
 Errors: ValueError for an option that makes no sense, OSError for what the kernel or the disk
 refuses, MemoryError if too much is pinned.
@@ -22,7 +23,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import math
+import operator
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Region", "array", "version"]
 
 _OK, _FULL, _IO_ERROR, _BAD_OPTION = 0, 2, 4, 6
+_ANY_CONTIGUOUS = 0x98  # PyBUF_ANY_CONTIGUOUS: of a reader, in C or Fortran order
 _COMPRESSION = {"auto": 0, "lz4": 1, "zstd": 2}
 _ADVICE = {"will_need": 0, "cold": 1}
 
@@ -59,6 +63,17 @@ class _Statistics(ctypes.Structure):
                 *("pinned_pages", "faults", "first_touches", "faults_from_disk", "over_budget"),
             )
         ),
+    )
+
+
+class _Buffer(ctypes.Structure):
+    """Py_buffer of CPython."""
+
+    _fields_ = (
+        ("start", ctypes.c_void_p),
+        ("object", ctypes.py_object),
+        ("bytes", ctypes.c_ssize_t),
+        ("rest", ctypes.c_ubyte * 128),
     )
 
 
@@ -93,6 +108,20 @@ def version() -> str:
     return str(_library.uzswap_version().decode())
 
 
+def _number(value: Any, what: str) -> int:
+    number = operator.index(value)
+    if number < 0 or number >= 1 << 64:
+        raise ValueError(f"{what}: {number} is no size")
+    return number
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    try:
+        return (_number(shape, "shape"),)
+    except TypeError:
+        return tuple(_number(one, "shape") for one in shape)
+
+
 def _fail(status: int) -> None:
     text = _library.uzswap_error_text().decode()
     if status == _BAD_OPTION:
@@ -119,12 +148,12 @@ class Region:
     ) -> None:
         if compression not in _COMPRESSION:
             raise ValueError(f"compression: one of {', '.join(_COMPRESSION)}")
-        if size < 0 or memory < 0 or backing_bytes < 0:
-            raise ValueError("a size is negative")
+        if backing is not None and (not os.fspath(backing) or "\0" in os.fspath(backing)):
+            raise ValueError("backing: not a path")
         path = None if backing is None else os.fsencode(os.path.abspath(backing))
         options = _Options(
-            ctypes.sizeof(_Options), size, memory, path, backing_bytes,
-            _COMPRESSION[compression], int(encrypt),
+            ctypes.sizeof(_Options), _number(size, "size"), _number(memory, "memory"), path,
+            _number(backing_bytes, "backing_bytes"), _COMPRESSION[compression], int(encrypt),
         )  # fmt: skip
         handle = ctypes.c_void_p()
         status = _library.uzswap_region_open(ctypes.byref(options), ctypes.byref(handle))
@@ -138,26 +167,27 @@ class Region:
 
     def buffer(self, offset: int = 0, size: int | None = None) -> memoryview:
         """The bytes of the region, or of a part of it."""
-        size = self.size - offset if size is None else size
-        if offset < 0 or size < 0 or offset + size > self.size:
+        offset = _number(offset, "offset")
+        size = self.size - offset if size is None else _number(size, "size")
+        if size < 0 or offset + size > self.size:
             raise ValueError("the range is not in the region")
-        start = _library.uzswap_region_data(self._owner.handle) + offset
+        start = self._owner.start + offset
         # The memory object keeps its owner, and with it the region.
         memory = (ctypes.c_ubyte * size).from_address(start)
         memory._uzswap_owner = self._owner  # type: ignore[attr-defined]
         return memoryview(memory).cast("B")
 
     def array(
-        self, shape: int | tuple[int, ...], dtype: Any = "float64", offset: int = 0
+        self, shape: Any, dtype: Any = "float64", offset: int = 0
     ) -> numpy.ndarray[Any, Any]:
         """A numpy array in the region, from byte `offset` on. Its content is what is there: zeroes
         at first."""
         import numpy
 
         kind = numpy.dtype(dtype)
-        if kind.hasobject:
-            raise ValueError("arrays of objects are not supported")
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        if kind.hasobject or kind.itemsize == 0 or kind.subdtype is not None:
+            raise ValueError(f"arrays of {kind} are not supported")
+        shape = _shape(shape)
         content = self.buffer(offset, math.prod(shape) * kind.itemsize)
         return numpy.frombuffer(content, dtype=kind).reshape(shape)
 
@@ -165,17 +195,12 @@ class Region:
     def pinned(self, part: Any) -> Iterator[None]:
         """While it lasts, the pages of `part` (an array, memoryview or other buffer in the region)
         stay in memory, and system calls may use them."""
-        start, size = self._range_of(part)
-        pin = ctypes.c_void_p()
-        status = _library.uzswap_region_pin(self._owner.handle, start, size, ctypes.byref(pin))
-        if status == _FULL:
-            raise MemoryError("pinned pages would take more than three quarters of the memory")
-        if status == _IO_ERROR:
-            raise OSError(5, "a page cannot be read back")
+        pin = _Pin(self._owner)
         try:
+            pin.hold(*self._range_of(part))
             yield
         finally:
-            _library.uzswap_pin_release(pin)
+            pin.release()
 
     def advise(self, part: Any, advice: str) -> None:
         """`will_need`: bring it into memory now, as far as there is room. `cold`: reclaim it."""
@@ -195,39 +220,89 @@ class Region:
         return {name: int(getattr(counted, name)) for name, _ in _Statistics._fields_[1:]}
 
     def _range_of(self, part: Any) -> tuple[int, int]:
-        view = memoryview(part)
-        if not view.contiguous:
-            raise ValueError("the part is not contiguous")
-        if view.nbytes == 0:
-            return int(_library.uzswap_region_data(self._owner.handle)), 0
-        start = ctypes.addressof(ctypes.c_ubyte.from_buffer(view.cast("B")))
-        first = int(_library.uzswap_region_data(self._owner.handle))
-        if start < first or start + view.nbytes > first + self.size:
+        buffer = _Buffer()
+        access = ctypes.pythonapi.PyObject_GetBuffer
+        access(ctypes.py_object(part), ctypes.byref(buffer), ctypes.c_int(_ANY_CONTIGUOUS))
+        try:
+            start, size = buffer.start or 0, buffer.bytes
+        finally:
+            ctypes.pythonapi.PyBuffer_Release(ctypes.byref(buffer))
+        if size == 0:
+            return self._owner.start, 0
+        if start < self._owner.start or start + size > self._owner.start + self.size:
             raise ValueError("the part is not in this region")
-        return start, view.nbytes
+        return start, size
 
 
 class _Owner:
-    """Closes the region when the last one that refers to it is gone; not in a forked child, which
-    does not have it."""
+    """Closes the region when the last one that refers to it is gone, and its last pin is released;
+    not in a forked child, which does not have it. Finalizers run in any order, also the library's
+    functions may be gone by then: both keep what they need."""
 
     def __init__(self, handle: ctypes.c_void_p) -> None:
-        self.handle = handle
+        self._open: ctypes.c_void_p | None = handle
+        self.start = int(_library.uzswap_region_data(handle))
+        self.pins = 0
+        self._unused = False
         self._process = os.getpid()
         self._close = _library.uzswap_region_close
         self._getpid = os.getpid
 
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        if self._open is None:
+            raise ValueError("the region is closed")
+        return self._open
+
+    def is_here(self) -> bool:
+        return bool(self._getpid() == self._process)
+
+    def close_if_unused(self) -> None:
+        if not self._unused or self.pins > 0 or self._open is None or not self.is_here():
+            return
+        handle, self._open = self._open, None
+        self._close(handle)
+
     def __del__(self) -> None:
-        if self._getpid() == self._process:
-            self._close(self.handle)
+        self._unused = True
+        self.close_if_unused()
+
+
+class _Pin:
+    def __init__(self, owner: _Owner) -> None:
+        self._handle = ctypes.c_void_p()
+        self._release = _library.uzswap_pin_release
+        self._owner: _Owner | None = owner
+        owner.pins += 1
+
+    def hold(self, start: int, size: int) -> None:
+        assert self._owner is not None
+        where = ctypes.byref(self._handle)
+        status = _library.uzswap_region_pin(self._owner.handle, start, size, where)
+        if status == _FULL:
+            raise MemoryError("pinned pages would take more than three quarters of the memory")
+        if status == _IO_ERROR:
+            raise OSError(errno.EIO, "a page cannot be read back")
+
+    def release(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is None:
+            return
+        if owner.is_here():
+            self._release(self._handle)
+        owner.pins -= 1
+        owner.close_if_unused()
+
+    def __del__(self) -> None:
+        self.release()
 
 
 def array(
-    shape: int | tuple[int, ...], dtype: Any = "float64", *, memory: int, **options: Any
+    shape: Any, dtype: Any = "float64", *, memory: int, **options: Any
 ) -> numpy.ndarray[Any, Any]:
     """A numpy array of zeroes in a region of its own; `options` are those of Region."""
     import numpy
 
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    shape = _shape(shape)
     size = max(1, math.prod(shape) * numpy.dtype(dtype).itemsize)
     return Region(size, memory, **options).array(shape, dtype)
