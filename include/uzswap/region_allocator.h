@@ -50,8 +50,9 @@ class UZSWAP_API RegionAllocator {
   // False if the region has no whole slab, or there is no address space for the tables: then every
   // allocation fails.
   [[nodiscard]] bool ok() const;
-  // Null if the region is full, or if `alignment` is no power of two of at most kAlignmentMax. The
-  // object may be in memory that has to be brought back when it is touched.
+  // Null if the region is full (what another thread is just giving back is not free yet), or if
+  // `alignment` is no power of two of at most kAlignmentMax. The object may be in memory that has
+  // to be brought back when it is touched.
   [[nodiscard]] void* Allocate(size_t bytes, size_t alignment) noexcept;
   // Requires: `object` is from Allocate with the same numbers, and was not freed. Ends the process
   // with a message if that is not so, as far as it is noticed.
