@@ -233,11 +233,14 @@ TEST(PageCacheTest, AMovedCacheKeepsItsUnits) {
 // Threads store and load the same few units. Whatever is loaded is one of the versions, and whole.
 TEST_P(PageCacheSizesTest, UnitsAreWholeBetweenThreads) {
   const std::string folder = testing::TempDir();
-  PageCache cache =
-      OpenCache({.memory_bytes = kMiB, .unit_bytes = GetParam(), .backing = folder.c_str()});
+  PageCache cache = OpenCache({.memory_bytes = kMiB,
+                               .unit_bytes = GetParam(),
+                               .backing = folder.c_str(),
+                               .store_timeout_ms = 60'000});
   const PageCache::Area area = cache.CreateArea(Lifetime::kPersistent);
   const uint64_t indexes = std::min<uint64_t>(4 * kMiB / GetParam(), 512);
   std::atomic<uint64_t> wrong{0};
+  std::atomic<uint64_t> refused{0};
   std::vector<std::thread> threads;
   for (uint64_t thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&, thread] {
@@ -247,7 +250,7 @@ TEST_P(PageCacheSizesTest, UnitsAreWholeBetweenThreads) {
         const uint64_t index = rng.Below(indexes);
         if (rng.OneIn(2)) {
           const Unit unit = MakeUnit(GetParam(), index, rng.Below(4));
-          if (cache.Store(area, index, unit) != Stored::kStored) ++wrong;
+          if (cache.Store(area, index, unit) != Stored::kStored) ++refused;
         } else if (rng.OneIn(10)) {
           static_cast<void>(cache.Invalidate(area, index));
         } else if (cache.Load(area, index, found) == Loaded::kLoaded) {
@@ -260,6 +263,7 @@ TEST_P(PageCacheSizesTest, UnitsAreWholeBetweenThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong.load(), 0u);
+  EXPECT_EQ(refused.load(), 0u);
 }
 
 TEST(PageCacheTest, AForkedChildMayDestroyItsCopy) {
