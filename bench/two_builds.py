@@ -80,8 +80,8 @@ def compare(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
+    parser.add_argument("old", type=lambda path: Path(path).resolve())
+    parser.add_argument("new", type=lambda path: Path(path).resolve())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--old-options", default="", help="for its `run`, in one word")
     parser.add_argument("--new-options", default="")
