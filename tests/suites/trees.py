@@ -57,10 +57,11 @@ def limited(
     limit: int,
     folder: Path,
     during: Callable[[], None] | None = None,
+    options: list[str] | None = None,
 ) -> Run:
     client = None if during is None else lambda *_: during()
     return harness.run_limited(
-        command, hierarchy, limit, folder=folder, during=client, deadline=DEADLINE_S
+        command, hierarchy, limit, options, DEADLINE_S, folder=folder, during=client
     )
 
 
@@ -88,6 +89,8 @@ def prefork(arguments: argparse.Namespace, hierarchy: Hierarchy, folder: Path) -
         arguments.limit,
         folder,
         lambda: told.append(ask_for(folder, arguments.objects, seconds)),
+        # In the end each worker has a copy of each object that it has read.
+        ["--backing", str(folder)],
     )
     return report("prefork", run, arguments.limit, told[0])
 
