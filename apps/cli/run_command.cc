@@ -38,7 +38,7 @@ namespace {
 
 // How often the runner looks for ended processes and writes live statistics.
 constexpr int kSweepMs = 1000;
-constexpr uint64_t kSweepNs = 1'000'000'000;
+constexpr uint64_t kSweepNs = uint64_t{kSweepMs} * 1'000'000;
 constexpr int kEmptyAttempts = 40;
 constexpr int kEmptyPauseMs = 5;
 // An engine frees the memory of its program at its end, which takes a while on a busy machine.

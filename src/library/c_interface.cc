@@ -1,11 +1,9 @@
 // The C interface: each function is one call of PageCache.
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <new>
 #include <utility>
 
-#include "library/c_interface_error.h"
+#include "library/c_interface_common.h"
 #include "uzswap.h"
 #include "uzswap/page_cache.h"
 
@@ -121,7 +119,6 @@ size_t uzswap_cache_load_many(uzswap_cache* cache, uint32_t area, uint64_t first
 void uzswap_cache_get_statistics(uzswap_cache* cache, uzswap_cache_statistics* statistics) {
   const PageCache::Statistics counted = cache->cache.statistics();
   uzswap_cache_statistics all = {};
-  all.struct_bytes = statistics->struct_bytes;
   all.units = counted.units;
   all.units_on_disk = counted.units_on_disk;
   all.memory_bytes = counted.memory_bytes;
@@ -134,7 +131,7 @@ void uzswap_cache_get_statistics(uzswap_cache* cache, uzswap_cache_statistics* s
   all.misses = counted.misses;
   all.dropped = counted.dropped;
   all.refused = counted.refused;
-  memcpy(statistics, &all, std::min(statistics->struct_bytes, sizeof(all)));
+  uzswap::FillStatistics(statistics, all);
 }
 
 const char* uzswap_error_text(void) { return t_error.what; }

@@ -1,11 +1,9 @@
 // The C interface of Region: each function is one call of it.
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <new>
 #include <utility>
 
-#include "library/c_interface_error.h"
+#include "library/c_interface_common.h"
 #include "uzswap.h"
 #include "uzswap/region.h"
 
@@ -74,7 +72,6 @@ void uzswap_region_discard(uzswap_region* region, void* start, size_t bytes) {
 void uzswap_region_get_statistics(uzswap_region* region, uzswap_region_statistics* statistics) {
   const Region::Statistics counted = region->region.statistics();
   uzswap_region_statistics all = {};
-  all.struct_bytes = statistics->struct_bytes;
   all.resident_bytes = counted.resident_bytes;
   all.compressed_bytes = counted.compressed_bytes;
   all.stored_pages = counted.stored_pages;
@@ -84,7 +81,7 @@ void uzswap_region_get_statistics(uzswap_region* region, uzswap_region_statistic
   all.first_touches = counted.first_touches;
   all.faults_from_disk = counted.faults_from_disk;
   all.over_budget = counted.over_budget;
-  memcpy(statistics, &all, std::min(statistics->struct_bytes, sizeof(all)));
+  uzswap::FillStatistics(statistics, all);
 }
 
 int uzswap_region_handle_signal(const void* information, const void* context) {

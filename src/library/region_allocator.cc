@@ -37,9 +37,6 @@ void RegionAllocator::Free(void* object, size_t bytes, size_t alignment) noexcep
 bool RegionAllocator::ok() const { return service_->heap().ok(); }
 const Region& RegionAllocator::region() const { return service_->region(); }
 
-RegionAllocator::Statistics RegionAllocator::statistics() const {
-  const RegionHeap::Counts counts = service_->heap().Count();
-  return {counts.objects, counts.object_bytes, counts.slab_bytes, counts.table_bytes};
-}
+RegionAllocator::Statistics RegionAllocator::statistics() const { return service_->heap().Count(); }
 
 }  // namespace uzswap

@@ -38,21 +38,17 @@
 #include "base/mutex.h"
 #include "base/thread_annotations.h"
 #include "os/virtual_array.h"
+#include "uzswap/region_allocator.h"
 
 namespace uzswap {
 
 class RegionHeap {
  public:
-  static constexpr size_t kSlabBytes = size_t{64} << 10;
+  static constexpr size_t kSlabBytes = RegionAllocator::kAlignmentMax;
   static constexpr size_t kSmallestBytes = 16;
   static constexpr size_t kLargestOfClass = size_t{16} << 10;
 
-  struct Counts {
-    uint64_t objects = 0;
-    uint64_t object_bytes = 0;  // of the size classes, or whole slabs
-    uint64_t slab_bytes = 0;    // of slabs in use
-    uint64_t table_bytes = 0;   // of ordinary memory for the tables, at most
-  };
+  using Counts = RegionAllocator::Statistics;
 
   // Makes the pages of a range read as zeroes and take no memory.
   struct Discarder {

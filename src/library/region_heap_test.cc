@@ -237,37 +237,27 @@ void FreeAll(RegionHeap& heap, std::vector<Object>& objects) {
   objects.clear();
 }
 
-TEST(RegionHeapTest, ObjectsKeepTheirContent) {
+// `slabs` that hold all objects, or far too few.
+class RegionHeapModelTest : public testing::TestWithParam<size_t> {};
+INSTANTIATE_TEST_SUITE_P(Slabs, RegionHeapModelTest, testing::Values(256, 24));
+
+TEST_P(RegionHeapModelTest, ObjectsKeepTheirContent) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
-  HeapMemory memory(256);
+  HeapMemory memory(GetParam());
   RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
   std::vector<Object> objects;
   for (uint64_t round = 0; round < 20; ++round) {
     Play(heap, seed + round, 2000, objects);
     heap.Audit();
     EXPECT_EQ(heap.Count().objects, objects.size());
-    EXPECT_LE(heap.Count().slab_bytes, 256 * kSlab);
+    EXPECT_LE(heap.Count().slab_bytes, GetParam() * kSlab);
   }
   FreeAll(heap, objects);
   heap.Audit();
   EXPECT_EQ(heap.Count().objects, 0u);
   EXPECT_LE(heap.Count().slab_bytes, RegionHeap::kClasses * kSlab);
-}
-
-TEST(RegionHeapTest, ObjectsKeepTheirContentWhereThereIsLittleRoom) {
-  const uint64_t seed = std::random_device()();
-  SCOPED_TRACE(testing::Message() << "seed " << seed);
-  HeapMemory memory(24);
-  RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
-  std::vector<Object> objects;
-  for (uint64_t round = 0; round < 20; ++round) {
-    Play(heap, seed + round, 2000, objects);
-    heap.Audit();
-    EXPECT_EQ(heap.Count().objects, objects.size());
-  }
-  FreeAll(heap, objects);
-  EXPECT_NE(heap.Allocate(24 * kSlab, 1), nullptr) << "nothing is lost";
+  EXPECT_NE(heap.Allocate(GetParam() * kSlab, 1), nullptr) << "nothing is lost";
   heap.Audit();
 }
 

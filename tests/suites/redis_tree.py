@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import harness
+from programs import connect
 from redis_client import KnownData, RedisClient
 
 LOADING_S = 600.0 * harness.SLOWNESS
@@ -25,28 +26,12 @@ def redis_words(folder: Path, socket: str, port: int = 0, append_only: bool = Fa
     ]
 
 
-def connect(path: Path) -> RedisClient:
-    client: list[RedisClient] = []
-
-    def answers() -> bool:
-        try:
-            fresh = RedisClient(path)
-            fresh.call("DBSIZE")  # refused while it loads
-        except (OSError, RuntimeError):
-            return False
-        client.append(fresh)
-        return True
-
-    harness.wait_until("the server's answer", answers, LOADING_S)
-    return client[0]
-
-
 @contextlib.contextmanager
 def server(folder: Path, name: str, append_only: bool = False) -> Iterator[RedisClient]:
     """A server without uzswap in a folder of its own."""
     process = subprocess.Popen(redis_words(folder, f"{name}.sock", append_only=append_only))
     try:
-        yield connect(folder / f"{name}.sock")
+        yield connect(folder / f"{name}.sock", LOADING_S)
     finally:
         process.kill()
         process.wait()
@@ -120,7 +105,7 @@ def replica_digest(folder: Path, port: int) -> str:
 
 
 def play_redis(folder: Path, port: int, data: KnownData) -> str:
-    client = connect(folder / "redis.sock")
+    client = connect(folder / "redis.sock", LOADING_S)
     twin_folder = folder / "twin"
     twin_folder.mkdir()
     with server(twin_folder, "twin") as twin:

@@ -147,8 +147,8 @@ def redis_command(folder: Path, name: str) -> list[str]:
     ]
 
 
-def connect(path: Path) -> RedisClient:
-    harness.wait_until("the server's socket", path.exists)
+def connect(path: Path, seconds: float = harness.END_S) -> RedisClient:
+    harness.wait_until("the server's socket", path.exists, seconds)
     client: list[RedisClient] = []
 
     def answers() -> bool:
@@ -160,7 +160,7 @@ def connect(path: Path) -> RedisClient:
         client.append(fresh)
         return True
 
-    harness.wait_until("the server's answer", answers, 60)
+    harness.wait_until("the server's answer", answers, seconds)
     return client[0]
 
 
