@@ -8,8 +8,9 @@
 
 namespace uzswap {
 
-CleanOutcome BackingStore::Clean(uint32_t permille) {
-  const uint32_t segment = segments_.PickSparse(permille, batches_.OldestSerial());
+CleanOutcome BackingStore::Clean(uint32_t permille, CleanOf of) {
+  const uint32_t whole = of == CleanOf::kSpace ? segment_size_ : 0;
+  const uint32_t segment = segments_.PickSparse(permille, batches_.OldestSerial(), whole);
   if (segment == SegmentTable::kNone) return CleanOutcome::kNothing;
   const uint32_t used = segments_.UsedOf(segment);
   const std::span<std::byte> bytes(clean_buffer_.data(), used);
@@ -57,7 +58,8 @@ AppendOutcome BackingStore::Recopy(uint32_t segment, uint32_t offset, const Reco
   const auto size = static_cast<uint32_t>(view.payload.size());
   const uint64_t token = owner_->Wanted(view.key, DiskPlace(segment, offset, size));
   if (token == 0) return AppendOutcome::kAppended;
-  if (const AppendOutcome outcome = Reserve(view.bytes); outcome != AppendOutcome::kAppended) {
+  if (const AppendOutcome outcome = Reserve(view.bytes, Purpose::kClean);
+      outcome != AppendOutcome::kAppended) {
     return outcome;
   }
   Batch& batch = *filling_;

@@ -76,9 +76,14 @@ AppendOutcome BackingStore::Refuse(AppendOutcome outcome) {
   return outcome;
 }
 
-AppendOutcome BackingStore::Reserve(uint32_t bytes) {
+AppendOutcome BackingStore::Reserve(uint32_t bytes, Purpose purpose) {
   if (closed()) return Refuse(AppendOutcome::kClosed);
   if (filling_ != nullptr) {
+    if (purpose == Purpose::kStore && filling_spare_) {
+      // They would use up the segment that cleaning has taken.
+      if (!HasRoom()) return Refuse(AppendOutcome::kNoSpace);
+      filling_spare_ = false;
+    }
     const bool fits =
         filling_->used + bytes <= segment_size_ && filling_->count < BatchSet::kItemsMax;
     if (fits) return AppendOutcome::kAppended;
@@ -88,13 +93,29 @@ AppendOutcome BackingStore::Reserve(uint32_t bytes) {
   if (!health_.MayTry()) return Refuse(AppendOutcome::kNoSpace);
   Batch* batch = batches_.TakeIdle();
   if (batch == nullptr) return Refuse(AppendOutcome::kNoBuffer);
-  batch->segment = segments_.Take();
+  const bool spare = purpose == Purpose::kClean && !HasRoom();
+  batch->segment = TakeSegment(purpose);
   if (batch->segment == SegmentTable::kNone) {
     batches_.PutIdle(*batch);
     return Refuse(AppendOutcome::kNoSpace);
   }
   filling_ = batch;
+  filling_spare_ = spare;
   return AppendOutcome::kAppended;
+}
+
+bool BackingStore::MayGrow(uint32_t spare) {
+  return space_.Cover(uint64_t{segments_.AllocatedWith(spare + 1)} * segment_size_);
+}
+
+// Only this thread allocates segments, so nothing is added between the two calls.
+uint32_t BackingStore::TakeSegment(Purpose purpose) {
+  const uint32_t spare = purpose == Purpose::kClean ? 0 : SpareSegments();
+  return segments_.Take(spare, MayGrow(spare));
+}
+
+bool BackingStore::HasRoom() {
+  return segments_.HasMoreThan(SpareSegments(), MayGrow(SpareSegments()));
 }
 
 AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, Encoding encoding,
@@ -102,7 +123,8 @@ AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, Encoding encodi
   UZ_CHECK(token != 0);
   const auto size = static_cast<uint32_t>(object.size());
   const uint32_t bytes = RecordBytes(size, encrypt_);
-  if (const AppendOutcome outcome = Reserve(bytes); outcome != AppendOutcome::kAppended) {
+  if (const AppendOutcome outcome = Reserve(bytes, Purpose::kStore);
+      outcome != AppendOutcome::kAppended) {
     return outcome;
   }
   Batch& batch = *filling_;
@@ -190,6 +212,7 @@ void BackingStore::BeginChild() {
 void BackingStore::BecomeReader() {
   segments_.ResetAfterFork();
   reader_ = true;
+  space_.ResetInChild();
   Close(EROFS);
 }
 

@@ -26,11 +26,12 @@
 // Reader side (Read, Release, figures): any thread. No allocation after Init. System calls:
 // Append and Flush submit, Reap may wait, Read waits, Clean reads a segment, Trim punches holes.
 //
-// Size: 13 members and 39 methods. Writer and readers share segments, sealer and port; cleaning
+// Size: 15 members and 49 methods. Writer and readers share segments, sealer and port; cleaning
 // needs the batch that is being filled. A third of the methods are one-line accessors.
 #ifndef UZSWAP_BACKING_BACKING_STORE_H_
 #define UZSWAP_BACKING_BACKING_STORE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -46,6 +47,7 @@
 #include "backing/wear_budget.h"
 #include "backing/write_health.h"
 #include "base/counter.h"
+#include "base/reservation.h"
 #include "os/io_port.h"
 
 namespace uzswap {
@@ -91,8 +93,20 @@ class BackingStore {
   uint32_t Reap(bool wait);
   // Flush, and Reap until nothing is in flight.
   void Drain();
-  // Rewrites the sparsest segment if less than `permille` of it is live.
-  CleanOutcome Clean(uint32_t permille);
+  // True if Append has a segment to open its next batch in.
+  [[nodiscard]] bool HasRoom();
+  // Rewrites the sparsest segment if less than `permille` of it is live: of what is written in it,
+  // or of its space.
+  enum class CleanOf : uint8_t { kWritten, kSpace };
+  CleanOutcome Clean(uint32_t permille, CleanOf of = CleanOf::kWritten);
+  [[nodiscard]] bool writing_is_limited() const { return wear_.limited(); }
+  [[nodiscard]] bool writing_is_allowed() const { return wear_.Allows(); }
+  // Space in segments that are in use which holds nothing live, or is not written.
+  [[nodiscard]] uint64_t wasted_bytes() const {
+    const uint64_t space = uint64_t{segments_.in_use()} * segment_size_;
+    return space - std::min(space, segments_.live_bytes());
+  }
+  [[nodiscard]] uint32_t segment_size() const { return segment_size_; }
   // Gives the space of empty segments back, leaving `keep` for the next writes.
   void Trim(uint32_t keep);
   // As Trim, for one segment. False if there was none.
@@ -105,6 +119,13 @@ class BackingStore {
   }
   // Bounds the space on the medium from now on; options.size_max still holds. Any thread.
   void SetSizeLimit(uint64_t bytes);
+  // Of a size that other processes share. Segments are reserved in it before they are written.
+  [[nodiscard]] Reservation& space() { return space_; }
+  // What should be reserved: for the segments on the medium and for those that cleaning needs. Any
+  // thread.
+  [[nodiscard]] uint64_t needed_bytes() {
+    return uint64_t{segments_.AllocatedWith(SpareSegments())} * segment_size_;
+  }
   void Tick(uint64_t now_ns) { wear_.Tick(now_ns); }
   // Batches are numbered as they are opened. All below oldest_batch() have ended; the last appended
   // object is in latest_batch().
@@ -147,6 +168,8 @@ class BackingStore {
   void Close(int error) { health_.Close(error); }
 
  private:
+  static constexpr uint32_t kSpareSegments = 2;
+  enum class Purpose : uint8_t { kStore, kClean };
   // Batches to be written before a segment whose objects could not move is looked at again.
   static constexpr uint64_t kRestBatches = 64;
 
@@ -155,8 +178,16 @@ class BackingStore {
   [[nodiscard]] const Sealer* sealer() const { return encrypt_ ? &sealer_ : nullptr; }
   [[nodiscard]] Sealer* sealer() { return encrypt_ ? &sealer_ : nullptr; }
   // Makes room for `bytes` in the current batch. Any outcome but kAppended says why there is none.
-  AppendOutcome Reserve(uint32_t bytes);
+  AppendOutcome Reserve(uint32_t bytes, Purpose purpose);
   AppendOutcome Refuse(AppendOutcome outcome);
+  uint32_t TakeSegment(Purpose purpose);
+  // True if segments beyond those with space on the medium may be given some.
+  [[nodiscard]] bool MayGrow(uint32_t spare);
+  // Segments that only cleaning may take: without one to copy to, a store that is full of sparse
+  // segments would stay full.
+  [[nodiscard]] uint32_t SpareSegments() const {
+    return std::min(segments_.limit() / 4, kSpareSegments);
+  }
   void Submit(Batch& batch);
   void End(Batch& batch);
   void EndFailed(Batch& batch);
@@ -172,7 +203,9 @@ class BackingStore {
   bool reader_ = false;  // a forked child
   BatchSet batches_;
   Batch* filling_ = nullptr;
+  bool filling_spare_ = false;  // its segment is one that only cleaning may take
   SegmentTable segments_;
+  Reservation space_;
   Sealer sealer_;
   WearBudget wear_;
   os::Mapping clean_buffer_;

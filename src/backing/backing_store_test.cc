@@ -189,6 +189,58 @@ TEST(SegmentTableTest, ALimitBindsWhatIsTakenOnTheMedium) {
   EXPECT_NE(table.Take(), SegmentTable::kNone);
 }
 
+TEST(SegmentTableTest, SparesAndSpaceOnTheMediumAreKept) {
+  struct Case {
+    uint32_t emptied, limit, spare;
+    bool may_grow, taken;
+  };
+  const Case cases[] = {
+      {0, 4, 0, true, true},   {0, 4, 3, true, true},  {0, 4, 4, true, false},
+      {0, 4, 0, false, false}, {2, 4, 0, false, true}, {2, 4, 1, false, true},
+      {2, 4, 2, false, false}, {2, 4, 3, true, true},  {3, 2, 1, true, true},
+      {3, 2, 2, true, false},  {3, 0, 0, true, false}, {3, 0, 0, false, false},
+  };
+  for (const Case& c : cases) {
+    SegmentTable table;
+    ASSERT_TRUE(table.Init(8).ok());
+    std::vector<uint32_t> segments;
+    for (uint32_t i = 0; i < c.emptied; ++i) segments.push_back(table.Take());
+    for (const uint32_t segment : segments) table.Seal(segment, 4096);
+    table.SetLimit(c.limit);
+    EXPECT_EQ(table.AllocatedWith(0), c.emptied);
+    EXPECT_EQ(table.HasMoreThan(c.spare, c.may_grow), c.taken);
+    EXPECT_EQ(table.Take(c.spare, c.may_grow) != SegmentTable::kNone, c.taken)
+        << c.emptied << " emptied, limit " << c.limit << ", spare " << c.spare << ", may grow "
+        << c.may_grow;
+    table.Audit();
+  }
+}
+
+// Without a segment to copy to, nothing could be cleaned.
+TEST(BackingStoreTest, AFullStoreCanStillBeCleaned) {
+  BackingOptions options;
+  options.size_max = 16 * (256 << 10);
+  StoreFixture fixture(options);
+  uint64_t key = 0;
+  while (fixture.Put(key) == AppendOutcome::kAppended) ++key;
+  fixture.Drop(key);  // refused
+  fixture.store.Drain();
+  EXPECT_FALSE(fixture.store.HasRoom());
+  EXPECT_EQ(fixture.store.Clean(950), CleanOutcome::kNothing);
+  for (uint64_t dropped = 0; dropped < key; dropped += 4) fixture.Drop(dropped);
+  EXPECT_FALSE(fixture.store.HasRoom()) << "a quarter of each segment is free, and no segment";
+  for (int i = 0; i < 100 && !fixture.store.HasRoom(); ++i) {
+    static_cast<void>(fixture.store.Clean(950));
+    fixture.store.Reap(true);
+  }
+  EXPECT_TRUE(fixture.store.HasRoom());
+  EXPECT_EQ(fixture.Put(key), AppendOutcome::kAppended);
+  fixture.store.Drain();
+  EXPECT_EQ(fixture.CheckAll(), fixture.owner.entries.size());
+  EXPECT_LE(fixture.store.segments().held_bytes(), options.size_max);
+  fixture.store.Audit();
+}
+
 TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
   StoreFixture fixture;
   for (uint64_t key = 0; key < 10; ++key) static_cast<void>(fixture.Put(key));

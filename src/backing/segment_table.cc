@@ -1,5 +1,6 @@
 #include "backing/segment_table.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace uzswap {
@@ -20,20 +21,30 @@ uint32_t SegmentTable::TakeFresh() {
   return segment;
 }
 
-uint32_t SegmentTable::Take() {
+uint32_t SegmentTable::AllocatedWith(uint32_t more) {
+  MutexLock lock(mutex_);
+  return allocated_ + more - std::min(more, emptied_count_);
+}
+
+uint32_t SegmentTable::Available(bool may_grow) const {
+  const uint32_t busy = allocated_ - emptied_count_;
+  const uint32_t available = limit() > busy ? limit() - busy : 0;
+  return may_grow ? available : std::min(available, emptied_count_);
+}
+
+uint32_t SegmentTable::Take(uint32_t spare, bool may_grow) {
   uint32_t segment = kNone;
   MutexLock lock(mutex_);
+  if (Available(may_grow) <= spare) return kNone;
   if (emptied_ != kNone) {
     segment = emptied_;
     emptied_ = rows_[segment].next;
     --emptied_count_;
     held_bytes_.Sub(rows_[segment].used);
-  } else if (allocated_ < limit_.load(std::memory_order_relaxed)) {
+  } else {
     segment = TakeFresh();
     if (segment == kNone) return kNone;
     ++allocated_;
-  } else {
-    return kNone;
   }
   Row& row = rows_[segment];
   UZ_CHECK_EQ(row.live.load(std::memory_order_relaxed), 0u);
@@ -138,19 +149,27 @@ uint32_t SegmentTable::Trim(uint32_t keep) {
   return segment;
 }
 
-uint32_t SegmentTable::PickSparse(uint32_t permille, uint64_t oldest_batch) const {
+uint32_t SegmentTable::PickSparse(uint32_t permille, uint64_t oldest_batch, uint32_t whole) const {
   uint32_t best = kNone;
   uint64_t best_share = permille;
+  const uint64_t held_before = HeldBefore();
   for (uint32_t segment = 0; segment < grown_; ++segment) {
     const Row& row = rows_[segment];
     if (row.state.load(std::memory_order_relaxed) != State::kSealed || row.used == 0) continue;
     if (row.draining_since != 0 && row.draining_since >= oldest_batch) continue;
-    const uint64_t share = row.live.load(std::memory_order_relaxed) * uint64_t{1000} / row.used;
+    if (row.sealed_at < held_before) continue;
+    const uint64_t share =
+        row.live.load(std::memory_order_relaxed) * uint64_t{1000} / (whole != 0 ? whole : row.used);
     if (share >= best_share) continue;
     best = segment;
     best_share = share;
   }
   return best;
+}
+
+uint64_t SegmentTable::HeldBefore() const {
+  MutexLock lock(mutex_);
+  return holds_ > 0 ? epoch_ : 0;
 }
 
 void SegmentTable::MarkDraining(uint32_t segment, uint64_t batch) {

@@ -25,6 +25,7 @@
 #ifndef UZSWAP_BACKING_SEGMENT_TABLE_H_
 #define UZSWAP_BACKING_SEGMENT_TABLE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -45,8 +46,14 @@ class SegmentTable {
   // again once they are empty. Any thread.
   void SetLimit(uint32_t segments) { limit_.store(segments, std::memory_order_relaxed); }
 
-  // A segment to fill, or kNone when all are in use.
-  [[nodiscard]] uint32_t Take() UZ_EXCLUDES(mutex_);
+  // A segment to fill. kNone if no more than `spare` may be taken; without `may_grow`, only those
+  // that have space on the medium count.
+  [[nodiscard]] uint32_t Take(uint32_t spare = 0, bool may_grow = true) UZ_EXCLUDES(mutex_);
+  // True if Take with the same arguments would find one.
+  [[nodiscard]] bool HasMoreThan(uint32_t spare, bool may_grow) UZ_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return Available(may_grow) > spare;
+  }
   // Its `bytes` are on the medium now. Requires: `segment` is kFilling.
   void Seal(uint32_t segment, uint32_t bytes) UZ_EXCLUDES(mutex_);
   // The write failed: the live bytes added are subtracted again; the segment is used again unless
@@ -64,9 +71,12 @@ class SegmentTable {
   // are not more than `keep`.
   [[nodiscard]] uint32_t Trim(uint32_t keep) UZ_EXCLUDES(mutex_);
 
-  // The sealed segment with the smallest share of live bytes below `permille`, or kNone.
-  // Skips those marked draining with batch `oldest_batch` or later: their records are in flight.
-  [[nodiscard]] uint32_t PickSparse(uint32_t permille, uint64_t oldest_batch) const;
+  // The sealed segment with the smallest share of live bytes below `permille`, or kNone: of `whole`
+  // bytes, or of the bytes that are used if `whole` is 0. Skips those marked draining with batch
+  // `oldest_batch` or later: their records are in flight. Skips what is held for children: its
+  // space does not come free.
+  [[nodiscard]] uint32_t PickSparse(uint32_t permille, uint64_t oldest_batch,
+                                    uint32_t whole = 0) const UZ_EXCLUDES(mutex_);
   void MarkDraining(uint32_t segment, uint64_t batch);
 
   [[nodiscard]] uint32_t LiveOf(uint32_t segment) const {
@@ -76,6 +86,12 @@ class SegmentTable {
   // Bytes of live records, and bytes of the sealed and emptied segments.
   [[nodiscard]] uint64_t live_bytes() const { return live_bytes_.Get(); }
   [[nodiscard]] uint64_t held_bytes() const { return held_bytes_.Get(); }
+  // Segments that have space on the medium, once `more` are taken.
+  [[nodiscard]] uint32_t AllocatedWith(uint32_t more) UZ_EXCLUDES(mutex_);
+  // Segments that may have space on the medium.
+  [[nodiscard]] uint32_t limit() const {
+    return std::min(limit_.load(std::memory_order_relaxed), capacity_);
+  }
   [[nodiscard]] uint32_t in_use() const { return static_cast<uint32_t>(in_use_.Get()); }
 
   void Audit() UZ_EXCLUDES(mutex_);
@@ -93,17 +109,21 @@ class SegmentTable {
     uint32_t used;             // the writer's: bytes on the medium
     uint32_t next;             // in the emptied or free list
     uint64_t draining_since;   // the writer's: batch serial, 0 if not draining
-    uint64_t sealed_at;        // guarded by mutex_: the epoch
+    uint64_t sealed_at;        // the epoch; set by the writer under mutex_
   };
 
   uint32_t TakeFresh() UZ_REQUIRES(mutex_);
+  // What was sealed in an earlier epoch than this is held once it is empty.
+  [[nodiscard]] uint64_t HeldBefore() const UZ_EXCLUDES(mutex_);
+  // Segments that may be taken now.
+  [[nodiscard]] uint32_t Available(bool may_grow) const UZ_REQUIRES(mutex_);
   void ReleaseIfEmpty(uint32_t segment) UZ_EXCLUDES(mutex_);
 
   os::VirtualArray<Row> rows_;
   uint32_t capacity_ = 0;
   std::atomic<uint32_t> limit_{UINT32_MAX};  // orders nothing
   uint32_t grown_ = 0;                       // the writer's: segments that were ever taken
-  Mutex mutex_{LockRank::kBackingStore};
+  mutable Mutex mutex_{LockRank::kBackingStore};
   uint32_t emptied_ UZ_GUARDED_BY(mutex_) = kNone;
   uint32_t emptied_count_ UZ_GUARDED_BY(mutex_) = 0;
   uint32_t free_ UZ_GUARDED_BY(mutex_) = kNone;

@@ -48,6 +48,7 @@ class WearBudget {
     account_->available.fetch_add(std::min(static_cast<int64_t>(gain), room),
                                   std::memory_order_relaxed);
   }
+  [[nodiscard]] bool limited() const { return bytes_ != 0; }
   [[nodiscard]] bool Allows() const { return bytes_ == 0 || available() > 0; }
   void Charge(uint64_t bytes) {
     if (bytes_ == 0) return;

@@ -37,6 +37,8 @@ namespace uzswap {
   X(invalidated_pages, kSum, "stored pages that the program discarded or unmapped")              \
   X(written_back_pages, kGauge, "pages stored on the backing store only")                        \
   X(pool_limit_hit, kSum, "times the pool reached its limit")                                    \
+  X(reservations_refused, kSum,                                                                  \
+    "requests for a part of the pool limit or of the backing size, of which others held the rest")          \
   X(reject_compress_poor, kSum, "pages that stayed resident because they do not compress")       \
   X(reject_alloc_fail, kSum, "pages that stayed resident because the pool had no free frame")    \
   X(recompressed_pages, kSum, "old pages compressed again, with another codec or more effort")                \

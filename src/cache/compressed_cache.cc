@@ -125,8 +125,6 @@ void CompressedCache::DestroyArea(CacheContext& context, AreaId area) {
 }
 
 bool CompressedCache::Admits(CacheContext& context) {
-  // Asking a pool for its level takes its locks one after the other: too slow for every store.
-  constexpr uint32_t kCheckEveryOpen = 64;
   constexpr uint32_t kCheckEveryClosed = 4;
   if (gate_.limit() == UINT64_MAX && !gate_.closed()) return true;
   // The count may be from before it closed.
@@ -137,9 +135,9 @@ bool CompressedCache::Admits(CacheContext& context) {
     --context.stores_until_check_;
     return !gate_.closed();
   }
-  context.stores_until_check_ = gate_.closed() ? kCheckEveryClosed : kCheckEveryOpen;
-  if (gate_.Observe(content_.pool().Snapshot().frame_bytes()))
-    context.counters_.gate_closings.Add();
+  const uint64_t level = content_.pool().Snapshot().frame_bytes();
+  if (gate_.Observe(level)) context.counters_.gate_closings.Add();
+  context.stores_until_check_ = gate_.closed() ? kCheckEveryClosed : gate_.StoresUntilCheck(level);
   return !gate_.closed();
 }
 

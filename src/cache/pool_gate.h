@@ -5,17 +5,27 @@
 //                 open ........./ ........ \closed / open   called
 //
 // The limit may be raised or lowered at any time. Checking costs a relaxed load while open. The
-// caller reports the pool's size with Observe, as often as it can read it cheaply.
+// caller reports the pool's size with Observe, after as many stores as StoresUntilCheck tells.
+//
+// Where processes share the limit, the pool also stays within what this one has reserved of it:
+//
+//   bytes   limit: bound - others ---------------------------------
+//           reserved --------------------/------  Observe reserves more before the pool is there;
+//           pool ......................./         if the others hold the rest, the gate closes,
+//                                                 and the limit falls to what is reserved
 //
 // The writer sleeps in AwaitCall until the pool is above 90 %, so that shrinking begins before
 // stores are refused. Any thread may call anything.
 #ifndef UZSWAP_CACHE_POOL_GATE_H_
 #define UZSWAP_CACHE_POOL_GATE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
 
+#include "base/reservation.h"
+#include "base/units.h"
 #include "os/thread.h"
 
 namespace uzswap {
@@ -23,21 +33,39 @@ namespace uzswap {
 class PoolGate {
  public:
   static constexpr uint64_t kReopenPercent = 90;
+  // Asking a pool for its level takes its locks one after the other: too slow for every store.
+  static constexpr uint32_t kCheckEvery = 64;
 
   void SetLimit(uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
   [[nodiscard]] uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
   [[nodiscard]] uint64_t reopen_level() const { return limit() / 100 * kReopenPercent; }
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
 
+  // Of the limit, if other processes share it.
+  [[nodiscard]] Reservation& reservation() { return reservation_; }
+
   // Reports the pool's size. True if that closed the gate.
   bool Observe(uint64_t pool_bytes) {
-    if (pool_bytes <= reopen_level()) {
+    // Nothing is asked for that would not be used.
+    if (closed() && pool_bytes > reopen_level()) {
+      Call();
+      return false;
+    }
+    const bool covered = reservation_.Cover(pool_bytes + Ahead());
+    if (!covered) LowerLimit(reservation_.allowed());
+    if (covered && pool_bytes <= reopen_level()) {
       if (closed()) closed_.store(false, std::memory_order_relaxed);
       return false;
     }
     Call();
-    if (closed() || pool_bytes < limit()) return false;
+    if (covered && pool_bytes < limit()) return false;
     return !closed_.exchange(true, std::memory_order_relaxed);
+  }
+  // How many pages may be stored before the size is to be reported again. Two threads store.
+  [[nodiscard]] uint32_t StoresUntilCheck(uint64_t pool_bytes) const {
+    const uint64_t allowed = reservation_.allowed();
+    const uint64_t pages = allowed > pool_bytes ? (allowed - pool_bytes) >> (kPageShift + 1) : 0;
+    return static_cast<uint32_t>(std::clamp<uint64_t>(pages, 1, kCheckEvery));
   }
   // The pool had no frame, whatever its size.
   void Close() {
@@ -62,9 +90,21 @@ class PoolGate {
   }
 
  private:
-  std::atomic<uint64_t> limit_{UINT64_MAX};  // set by the owner, read by all
-  std::atomic<bool> closed_{false};          // a hint to all; orders nothing
-  std::atomic<uint32_t> calls_{0};           // orders what callers wrote before a call
+  // Below the tenth that lies between opening and closing, so an open gate needs no more than it
+  // has.
+  [[nodiscard]] uint64_t Ahead() const {
+    return reservation_.on() ? std::min(reservation_.step() / 2, reservation_.allowed() / 16) : 0;
+  }
+  void LowerLimit(uint64_t bytes) {
+    uint64_t seen = limit();
+    while (seen > bytes && !limit_.compare_exchange_weak(seen, bytes, std::memory_order_relaxed)) {
+    }
+  }
+
+  std::atomic<uint64_t> limit_{UINT64_MAX};  // lowered by all, raised by the owner
+  Reservation reservation_;
+  std::atomic<bool> closed_{false};  // a hint to all; orders nothing
+  std::atomic<uint32_t> calls_{0};   // orders what callers wrote before a call
   std::atomic<uint32_t> sleepers_{0};
 };
 

@@ -88,10 +88,11 @@ void LiveReclaimPort::ChooseCodec() {
 void LiveReclaimPort::ShareBounds() {
   const Options options = parts_.member->session().options();
   if (options.pool_limit.raw() != 0 && !storage().is_child()) {
-    const Bytes own(statistics().pool_total_size.Get());
-    const Bytes tree = parts_.member->session().TreePool();
-    storage().cache().gate().SetLimit(
-        StorageBounds::PoolShare(options.pool_limit, tree, own).raw());
+    PoolGate& gate = storage().cache().gate();
+    gate.reservation().ReturnBeyond(storage().store().PoolBytes().raw());
+    const Bytes own(std::max(statistics().pool_total_size.Get(), gate.reservation().reserved()));
+    const Bytes tree = parts_.member->session().TreeReserved(SharedSpace::kPool);
+    gate.SetLimit(StorageBounds::PoolShare(options.pool_limit, tree, own).raw());
   }
   if (!storage().writes()) return;
   ShareFileBound(options);
@@ -104,8 +105,9 @@ void LiveReclaimPort::ShareFileBound(const Options& options) {
   statistics().backing_file_bytes.Set(backing.file_bytes());
   statistics().backing_live_bytes.Set(backing.segments().live_bytes());
   if (options.backing_size.raw() == 0) return;
-  const Bytes own(statistics().backing_file_bytes.Get());
-  const Bytes tree = parts_.member->session().TreeBacking();
+  backing.space().ReturnBeyond(backing.needed_bytes());
+  const Bytes own(backing.space().reserved());
+  const Bytes tree = parts_.member->session().TreeReserved(SharedSpace::kFile);
   backing.SetSizeLimit(StorageBounds::FileShare(options.backing_size, tree, own).raw());
 }
 

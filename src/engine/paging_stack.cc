@@ -63,6 +63,7 @@ Result<void> PagingStack::Activate() {
   if (storage_.backing_error()) {
     parts_.notices->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
   }
+  ShareSpace(options);
   done = daemon_context_.Init(storage_.cache());
   if (!done.ok()) return done;
   done = InitLearning(options);
@@ -73,6 +74,17 @@ Result<void> PagingStack::Activate() {
   if (!done.ok()) return done;
   active_ = true;
   return {};
+}
+
+// The bounds of pools and files are the tree's. A pool without a bound of its own is bounded with
+// the rest of the memory.
+void PagingStack::ShareSpace(const Options& options) {
+  if (options.pool_limit != Bytes(0)) {
+    pool_space_.Bind(*parts_.member, options.pool_limit, storage_.cache().gate().reservation());
+  }
+  if (options.backing_size != Bytes(0) && storage_.writes()) {
+    file_space_.Bind(*parts_.member, options.backing_size, storage_.backing()->space());
+  }
 }
 
 Result<void> PagingStack::InitLearning(const Options& options) {

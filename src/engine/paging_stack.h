@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: seventeen members, because it is composition only: every one is a part that it wires.
+// Size: nineteen members, because it is composition only: every one is a part that it wires.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,
@@ -36,6 +36,7 @@
 #include "engine/notices.h"
 #include "engine/reclaim_port.h"
 #include "engine/session_member.h"
+#include "engine/tree_reservation.h"
 #include "engine/usage_meter.h"
 #include "os/address_space.h"
 #include "os/direct_port.h"
@@ -111,6 +112,7 @@ class PagingStack {
   void MovePagerHere();
 
   Result<void> OpenUserFaults();
+  void ShareSpace(const Options& options);
   Result<void> InitLearning(const Options& options);
   Result<void> StartServing();
   Pager::Parts MakeParts();
@@ -122,6 +124,8 @@ class PagingStack {
   os::LinuxUserFault release_fault_;
   os::DirectPort direct_;
   Headroom headroom_;
+  TreeReservation pool_space_{SharedSpace::kPool, StorageBounds::kPoolMin};
+  TreeReservation file_space_{SharedSpace::kFile, StorageBounds::kFileMin};
   StorageStack storage_;
   Learning learning_;
   Pager pager_;

@@ -26,6 +26,15 @@ Bytes SessionMember::Publish(Bytes usage, Bytes pool) {
   return record_ ? record_->Publish(usage, pool) : session_->TreeUsage() + usage;
 }
 
+bool SessionMember::Reserve(SharedSpace space, Bytes more, Bytes bound) {
+  if (record_) return record_->Reserve(space, more, bound);
+  return session_->TreeReserved(space) + more <= bound;
+}
+
+void SessionMember::Return(SharedSpace space, Bytes less) {
+  if (record_) record_->Return(space, less);
+}
+
 std::optional<uint64_t> SessionMember::TreeProcessorNs() {
   return record_ ? session_->TreeProcessorNs(*record_) : std::nullopt;
 }

@@ -46,6 +46,9 @@ class SessionMember {
   Statistics& statistics() { return record_ ? record_->statistics() : uncounted_; }
   // Tells the tree what this process holds; returns what the tree holds.
   Bytes Publish(Bytes usage, Bytes pool);
+  // See ProcessRecord. Without a record nothing is reserved, and others do not see what it holds.
+  bool Reserve(SharedSpace space, Bytes more, Bytes bound);
+  void Return(SharedSpace space, Bytes less);
   // See Session. Nothing without a record.
   std::optional<uint64_t> TreeProcessorNs();
 

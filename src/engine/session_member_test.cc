@@ -34,7 +34,7 @@ TEST(SessionMember, JoinsAndPublishes) {
   EXPECT_EQ(member.name(), name.substr(0, SessionMember::kNameBytes - 1));
   EXPECT_EQ(member.Publish(Bytes(5), Bytes(1)), Bytes(5));
   EXPECT_EQ(member.session().TreeUsage(), Bytes(5));
-  EXPECT_EQ(member.session().TreePool(), Bytes(1));
+  EXPECT_EQ(member.session().TreeReserved(SharedSpace::kPool), Bytes(1));
   member.statistics().faults.Add(3);
   member.session().VisitLive(
       [](const Session::RecordView& view) { EXPECT_EQ(view.statistics.faults.Get(), 3u); });

@@ -60,7 +60,7 @@ TEST_F(UsageMeterTest, MeasuresAndPublishes) {
   EXPECT_FALSE(usage.minor);
   // The pool's frames are anonymous memory: published beside the usage, not added to it.
   EXPECT_EQ(member_.session().TreeUsage(), Bytes(10 * kMiB));
-  EXPECT_EQ(member_.session().TreePool(), Bytes(3 * kMiB));
+  EXPECT_EQ(member_.session().TreeReserved(SharedSpace::kPool), Bytes(3 * kMiB));
   EXPECT_EQ(member_.statistics().resident_bytes.Get(), 10 * kMiB);
   EXPECT_EQ(member_.statistics().pool_total_size.Get(), 3 * kMiB);
 

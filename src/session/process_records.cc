@@ -54,14 +54,36 @@ uint64_t SumOfLive(const SessionLayout& layout, RelaxedCounter RecordEntry::*fig
   return sum;
 }
 
+// A pool can be larger than what is reserved: in a forked child, or for a moment. A file cannot,
+// and what a device occupies does not tell what is used of it.
+uint64_t HeldBy(const RecordEntry& entry, SharedSpace space) {
+  return space == SharedSpace::kPool ? entry.pool_bytes.Get() : 0;
+}
+
+uint64_t SumReserved(const SessionLayout& layout, SharedSpace space) {
+  uint64_t sum = 0;
+  // Sequentially consistent, as RaiseUsed: a process that reserved earlier is seen.
+  const uint32_t used = layout.header.records_used.load(std::memory_order_seq_cst);
+  for (uint32_t i = 0; i < std::min(used, kProcessRecords); ++i) {
+    const RecordEntry& entry = layout.records[i];
+    // Before the word: who sees the reservation sees the record live.
+    const uint64_t reserved =
+        entry.reserved[static_cast<size_t>(space)].load(std::memory_order_seq_cst);
+    if (StateOf(entry.word.load(std::memory_order_relaxed)) != RecordState::kLive) continue;
+    sum += std::max(reserved, HeldBy(entry, space));
+  }
+  return sum;
+}
+
 // Relaxed on failure and success: nothing else is published here.
 bool ChangeWord(RecordEntry& entry, uint64_t from, uint64_t to) {
   return entry.word.compare_exchange_strong(from, to, std::memory_order_relaxed);
 }
 
 void RaiseUsed(std::atomic<uint32_t>& used, uint32_t count) {
-  uint32_t seen = used.load(std::memory_order_relaxed);
-  while (seen < count && !used.compare_exchange_weak(seen, count, std::memory_order_relaxed)) {
+  // Sequentially consistent: see SumReserved.
+  uint32_t seen = used.load(std::memory_order_seq_cst);
+  while (seen < count && !used.compare_exchange_weak(seen, count, std::memory_order_seq_cst)) {
   }
 }
 
@@ -113,6 +135,21 @@ Bytes ProcessRecord::Publish(Bytes usage, Bytes pool) const {
   layout_->header.usage_peak.RaiseTo(tree);
   layout_->header.pool_peak.RaiseTo(SumOfLive(*layout_, &RecordEntry::pool_bytes));
   return Bytes(tree);
+}
+
+bool ProcessRecord::Reserve(SharedSpace space, Bytes more, Bytes bound) const {
+  std::atomic<uint64_t>& reserved = layout_->records[index_].reserved[static_cast<size_t>(space)];
+  // Sequentially consistent, as the loads of the sum: of two processes that reserve at once, the
+  // later one sees both.
+  reserved.fetch_add(more.raw(), std::memory_order_seq_cst);
+  if (SumReserved(*layout_, space) <= bound.raw()) return true;
+  reserved.fetch_sub(more.raw(), std::memory_order_seq_cst);
+  return false;
+}
+
+void ProcessRecord::Return(SharedSpace space, Bytes less) const {
+  layout_->records[index_].reserved[static_cast<size_t>(space)].fetch_sub(
+      less.raw(), std::memory_order_seq_cst);
 }
 
 uint32_t Session::RecordsUsed() const {
@@ -209,7 +246,7 @@ void Session::SetEngine(const ProcessRecord& record, const os::ProcessIdentity& 
 }
 
 Bytes Session::TreeUsage() const { return Bytes(SumOfLive(layout(), &RecordEntry::usage_bytes)); }
-Bytes Session::TreePool() const { return Bytes(SumOfLive(layout(), &RecordEntry::pool_bytes)); }
+Bytes Session::TreeReserved(SharedSpace space) const { return Bytes(SumReserved(layout(), space)); }
 Bytes Session::TreeUsagePeak() const { return Bytes(layout().header.usage_peak.Get()); }
 Bytes Session::TreePoolPeak() const { return Bytes(layout().header.pool_peak.Get()); }
 uint64_t Session::ClaimCount() const { return layout().header.claims.Get(); }
@@ -315,15 +352,11 @@ void Session::FinishFold(uint32_t index, uint64_t word) {
   ClearStatistics(figures);
   entry.usage_bytes.Set(0);
   entry.pool_bytes.Set(0);
+  for (std::atomic<uint64_t>& reserved : entry.reserved) {
+    reserved.store(0, std::memory_order_relaxed);
+  }
   // Release pairs with the acquire in TakeFreeRecord.
   entry.word.store(MakeWord(GenerationOf(word), RecordState::kFree, 0), std::memory_order_release);
-}
-
-Bytes Session::TreeBacking() const {
-  uint64_t sum = 0;
-  VisitLive(
-      [&sum](const RecordView& record) { sum += record.statistics.backing_file_bytes.Get(); });
-  return Bytes(sum);
 }
 
 }  // namespace uzswap

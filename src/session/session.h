@@ -84,6 +84,10 @@ enum class Warning : uint32_t {
   kUnwatched = 3,  // a process without a reclaim daemon
 };
 
+// What all processes of the tree have one bound for.
+enum class SharedSpace : uint8_t { kPool, kFile };
+inline constexpr size_t kSharedSpaces = 2;
+
 // What became of a line for the user.
 enum class SayOutcome : uint8_t {
   kQueued,    // the runner prints it
@@ -105,6 +109,12 @@ class ProcessRecord {
   // `usage` is what this process holds now: resident pages, pool and metadata. `pool` is the pool
   // alone. Raises the peaks of the tree, and returns its usage.
   Bytes Publish(Bytes usage, Bytes pool) const;
+  // Reserves `more` of a `bound` of the tree. False if the tree would then hold more: nothing is
+  // reserved. Of several processes that ask at once each can be refused, although there is room for
+  // one of them; never are too many served.
+  [[nodiscard]] bool Reserve(SharedSpace space, Bytes more, Bytes bound) const;
+  // Requires: reserved before.
+  void Return(SharedSpace space, Bytes less) const;
 
  private:
   friend class Session;
@@ -161,7 +171,8 @@ class Session {
 
   // Sums over the live records. Costs two cache lines for each process.
   [[nodiscard]] Bytes TreeUsage() const;
-  [[nodiscard]] Bytes TreePool() const;
+  // What is reserved. Of a pool what the process holds, if that is more.
+  [[nodiscard]] Bytes TreeReserved(SharedSpace space) const;
   [[nodiscard]] Bytes TreeUsagePeak() const;
   [[nodiscard]] Bytes TreePoolPeak() const;
   // Processor time that the live processes, their engines and a training process have used so far,
@@ -200,8 +211,6 @@ class Session {
 
   // The account of bytes that the tree writes to backing stores.
   [[nodiscard]] WearAccount* wear_account() const;
-  // The sum of backing_file_bytes over the live records.
-  [[nodiscard]] Bytes TreeBacking() const;
 
   // A process of the tree runs a program that uzswap is not in. Uncount: it did not start.
   void CountUnmanaged();

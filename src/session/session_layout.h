@@ -24,7 +24,7 @@ namespace uzswap::internal {
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Increment it with every change of this file, of Statistics, of CodecMode, of PoolKind or of
 // session/broker_record.h.
-inline constexpr uint32_t kSessionVersion = 17;
+inline constexpr uint32_t kSessionVersion = 18;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.
@@ -53,6 +53,8 @@ struct alignas(kCacheLineSize) RecordEntry {
   std::atomic<uint64_t> engine_pid;
   std::atomic<uint64_t> engine_start_time;
   std::atomic<uint64_t> without_engine;  // 1: it runs without one
+  // Bytes that it may use of what the tree shares. Sequentially consistent: see Reserve.
+  std::atomic<uint64_t> reserved[kSharedSpaces];
 };
 static_assert(sizeof(RecordEntry) == 2 * kCacheLineSize);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <gtest/gtest.h>
 #include <string>
@@ -166,7 +167,7 @@ TEST(SessionTest, ARecordCountsUntilItIsRetired) {
   EXPECT_EQ(record->Publish(Bytes(1000), Bytes(100)), Bytes(1000));
   record->Publish(Bytes(700), Bytes(50));
   EXPECT_EQ(session.TreeUsage(), Bytes(700));
-  EXPECT_EQ(session.TreePool(), Bytes(50));
+  EXPECT_EQ(session.TreeReserved(SharedSpace::kPool), Bytes(50));
   EXPECT_EQ(session.TreeUsagePeak(), Bytes(1000));
   EXPECT_EQ(session.TreePoolPeak(), Bytes(100));
   session.VisitLive([&](const Session::RecordView& view) {
@@ -178,6 +179,75 @@ TEST(SessionTest, ARecordCountsUntilItIsRetired) {
   EXPECT_EQ(session.TreeUsage(), Bytes(0));
   EXPECT_EQ(session.LiveCount(), 0u);
   EXPECT_EQ(session.ClaimCount(), 1u);
+}
+
+TEST(SessionTest, WhatTheTreeSharesIsReservedBeforeItIsUsed) {
+  Session session = NewSession();
+  const std::optional<ProcessRecord> first = session.Claim("first");
+  const std::optional<ProcessRecord> second = SessionTestPeer::ClaimAs(session, Stranger(2));
+  ASSERT_TRUE(first && second);
+  constexpr Bytes kBound(100);
+  const auto tree = [&] { return session.TreeReserved(SharedSpace::kPool); };
+  EXPECT_TRUE(first->Reserve(SharedSpace::kPool, Bytes(60), kBound));
+  EXPECT_FALSE(second->Reserve(SharedSpace::kPool, Bytes(41), kBound));
+  EXPECT_EQ(tree(), Bytes(60)) << "a refused reservation is taken back";
+  EXPECT_TRUE(second->Reserve(SharedSpace::kPool, Bytes(40), kBound));
+  EXPECT_EQ(tree(), kBound);
+  EXPECT_EQ(session.TreeReserved(SharedSpace::kFile), Bytes(0));
+  first->Return(SharedSpace::kPool, Bytes(30));
+  EXPECT_EQ(tree(), Bytes(70));
+  // What a process holds counts if it is more, as in a forked child.
+  first->Publish(Bytes(1000), Bytes(50));
+  EXPECT_EQ(tree(), Bytes(90));
+  EXPECT_FALSE(second->Reserve(SharedSpace::kPool, Bytes(11), kBound));
+  // What a device occupies says nothing.
+  first->statistics().backing_file_bytes.Set(uint64_t{1} << 40);
+  EXPECT_TRUE(first->Reserve(SharedSpace::kFile, Bytes(7), kBound));
+  EXPECT_EQ(session.TreeReserved(SharedSpace::kFile), Bytes(7));
+  // The record of a process that has ended counts for nothing, and its next user begins at zero.
+  session.Retire(*first);
+  EXPECT_EQ(tree(), Bytes(40));
+  EXPECT_EQ(session.FoldDead([](const Session::RecordView&) {}), 1u);
+  ASSERT_TRUE(session.Claim("third").has_value());
+  EXPECT_EQ(tree(), Bytes(40));
+}
+
+// Processes that reserve at the same moment never have more than the bound together.
+TEST(SessionTest, NoInterleavingReservesMoreThanTheBound) {
+  Session session = NewSession();
+  constexpr uint64_t kBound = 1000;
+  constexpr uint32_t kProcesses = 4;
+  constexpr uint64_t kMost = 10'000'000;
+  constexpr uint64_t kRefusals = 5'000;
+  std::atomic<uint64_t> used{0};
+  std::atomic<uint64_t> refused{0};
+  std::atomic<bool> exceeded{false};
+  const auto process = [&](uint32_t pid) {
+    const std::optional<ProcessRecord> record = SessionTestPeer::ClaimAs(session, Stranger(pid));
+    UZ_CHECK(record.has_value());
+    uint64_t own = 0;
+    for (uint64_t i = 0; i < kMost && refused.load() < kRefusals; ++i) {
+      const uint64_t more = 1 + (i * pid) % 300;
+      if (record->Reserve(SharedSpace::kPool, Bytes(more), Bytes(kBound))) {
+        if (used.fetch_add(more) + more > kBound) exceeded = true;
+        own += more;
+      } else {
+        refused.fetch_add(1);
+      }
+      if (own < 200 && i % 3 != 0) continue;
+      used.fetch_sub(own);
+      record->Return(SharedSpace::kPool, Bytes(own));
+      own = 0;
+    }
+    used.fetch_sub(own);
+    record->Return(SharedSpace::kPool, Bytes(own));
+  };
+  std::vector<std::thread> threads;
+  for (uint32_t pid = 1; pid <= kProcesses; ++pid) threads.emplace_back(process, pid);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(exceeded);
+  EXPECT_GE(refused, kRefusals) << "the bound is never reached";
+  EXPECT_EQ(session.TreeReserved(SharedSpace::kPool), Bytes(0));
 }
 
 TEST(SessionTest, FoldingKeepsTheFiguresOfEndedProcesses) {

@@ -103,6 +103,7 @@ void StorageStack::BecomeChild(os::BackingFile file) {
   store_.ResetAfterFork();
   writeback_.ResetAfterFork();
   is_child_ = true;
+  cache_.gate().reservation().ResetInChild();
   if (backing() == nullptr) return;
   backing_.BecomeReader(std::move(file));
   cache_.SetKeepIncompressible(Keeps(keep_incompressible_, false));

@@ -35,7 +35,7 @@ void StoreCleaner::Clean(const PoolGate& gate, uint32_t calls_seen) {
   // every pass does.
   uint32_t segments = 2 * store_->segments().in_use() + 1;
   while (segments > 0 && !called()) {
-    const Step step = CleanFurther();
+    const Step step = CleanFurther(kLiveWhenIdlePermille, BackingStore::CleanOf::kWritten);
     if (step == Step::kDone) break;
     // A port that writes only when it is waited for needs many steps for one segment.
     if (step == Step::kSegment) --segments;
@@ -46,8 +46,33 @@ void StoreCleaner::Clean(const PoolGate& gate, uint32_t calls_seen) {
   if (!called()) cleaned_live_bytes_ = store_->segments().live_bytes();
 }
 
-StoreCleaner::Step StoreCleaner::CleanFurther() {
-  switch (store_->Clean(kLiveWhenIdlePermille)) {
+bool StoreCleaner::MakeRoom(const WriterControl& control) {
+  if (store_->HasRoom()) return true;
+  const uint64_t live = store_->segments().live_bytes();
+  const uint64_t segment = store_->segment_size();
+  // Not again what was in vain, and not if all segments together have less to gain than one.
+  const bool unchanged = store_->counters().bytes_written.Get() == full_at_written_ &&
+                         live + segment / 4 > full_at_live_;
+  if (unchanged || store_->wasted_bytes() < segment || !store_->writing_is_allowed()) return false;
+  const uint32_t below =
+      store_->writing_is_limited() ? kLiveWhenLimitedPermille : kLiveWhenFullPermille;
+  // As in Clean: the bound ends the work whatever each pass leaves.
+  uint32_t left = 2 * store_->segments().in_use() + 1;
+  while (!store_->HasRoom() && !control.interrupted() && left-- > 0) {
+    if (CleanFurther(below, BackingStore::CleanOf::kSpace) == Step::kDone) break;
+  }
+  // With room, the batch that was begun is filled up by stores.
+  if (store_->HasRoom()) return true;
+  store_->Drain();
+  if (store_->HasRoom()) return true;
+  if (control.interrupted() || !store_->writing_is_allowed()) return false;
+  full_at_written_ = store_->counters().bytes_written.Get();
+  full_at_live_ = store_->segments().live_bytes();
+  return false;
+}
+
+StoreCleaner::Step StoreCleaner::CleanFurther(uint32_t below_permille, BackingStore::CleanOf of) {
+  switch (store_->Clean(below_permille, of)) {
     case CleanOutcome::kCleaned:
       store_->Reap(false);
       return Step::kSegment;

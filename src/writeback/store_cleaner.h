@@ -2,6 +2,7 @@
 //
 //   while writing    CleanOnBatch: at most one segment for each batch, and only a very sparse one.
 //                    Cleaning keeps step with writing and cannot crowd it out.
+//   when full        MakeRoom: until there is a segment to write, if the file is sparse enough.
 //   while idle       IsWorthwhile, then Clean: until 96 % of what the file holds is live.
 //
 // Cleaning when idle stops as soon as the gate is called: a large file takes seconds to clean, and
@@ -15,6 +16,7 @@
 
 #include "backing/backing_store.h"
 #include "cache/pool_gate.h"
+#include "writeback/writer_control.h"
 
 namespace uzswap {
 
@@ -27,6 +29,9 @@ class StoreCleaner {
   void ResetAfterFork() { store_ = nullptr; }
 
   void CleanOnBatch();
+  // The store has no segment to write. Rewrites sparse ones until it has, or `control` is
+  // interrupted. False if what it holds is as dense as cleaning makes it. Waits for batches.
+  bool MakeRoom(const WriterControl& control);
   // True if nothing was loaded from or written to the store since the last call, and cleaning
   // would shrink what the file holds.
   [[nodiscard]] bool IsWorthwhile();
@@ -37,6 +42,10 @@ class StoreCleaner {
  private:
   // When idle, segments are rewritten until this share of the file is live, but for the slack.
   static constexpr uint32_t kLiveWhenIdlePermille = 960;
+  // When full, segments are rewritten of whose space less is live. In the worst case that writes
+  // ten bytes for one that is stored; four where writing is limited.
+  static constexpr uint32_t kLiveWhenFullPermille = 900;
+  static constexpr uint32_t kLiveWhenLimitedPermille = 750;
   static constexpr uint64_t kSlackWhenIdleBytes = 64 << 10;
 
   enum class Step : uint8_t {
@@ -44,14 +53,17 @@ class StoreCleaner {
     kBatch,    // a batch was written: there is room again
     kDone,     // nothing more to clean, or no room
   };
-  Step CleanFurther();
+  Step CleanFurther(uint32_t below_permille, BackingStore::CleanOf of);
 
   BackingStore* store_ = nullptr;
   uint32_t below_permille_ = 0;
   uint32_t keep_empty_ = 0;
   uint64_t cleaned_at_batch_ = 0;
   uint64_t cleaned_live_bytes_ = UINT64_MAX;  // when cleaning last ended with nothing left to do
-  uint64_t live_bytes_seen_ = UINT64_MAX;     // at the last call of IsWorthwhile
+  // What the store had written and held live when MakeRoom ended in vain.
+  uint64_t full_at_written_ = UINT64_MAX;
+  uint64_t full_at_live_ = 0;
+  uint64_t live_bytes_seen_ = UINT64_MAX;  // at the last call of IsWorthwhile
 };
 
 }  // namespace uzswap

@@ -102,14 +102,28 @@ bool Writeback::Append(const ObjectInfo& object, const EvictResult& begun, bool 
       counters_.evicted_bytes.Add(begun.object.size());
       return true;
     }
-    if (outcome != AppendOutcome::kNoBuffer || !may_wait) break;
-    counters_.batch_waits.Add();
-    store_->Reap(true);
-    EndPending();
+    if (!may_wait || !Relieve(outcome)) break;
   }
   cache_->CancelWrite(*context_, object.owner_key, begun.token);
   counters_.blocked.Add();
   return false;
+}
+
+bool Writeback::Relieve(AppendOutcome refusal) {
+  bool relieved = false;
+  if (refusal == AppendOutcome::kNoBuffer) {
+    counters_.batch_waits.Add();
+    store_->Reap(true);
+    relieved = true;
+  } else if (refusal == AppendOutcome::kNoSpace && !store_->HasRoom()) {
+    // With room the medium itself is full, and cleaning would need space on it. Records that were
+    // read ahead cannot be moved.
+    cache_->DropReadAhead(*context_);
+    relieved = cleaner_.MakeRoom(control_);
+    counters_.room_made.Add(relieved ? 1 : 0);
+  }
+  EndPending();
+  return relieved;
 }
 
 bool Writeback::MoveOut(const ObjectInfo& object) {

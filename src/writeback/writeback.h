@@ -68,6 +68,7 @@ struct WritebackOptions {
   X(moved_bytes, "compressed bytes moved")                                        \
   X(idle_bytes, "record bytes rewritten by cleaning while idle")                  \
   X(batch_waits, "waits for a batch")                                  \
+  X(room_made, "times a full store was cleaned until it had room") \
   X(fruitless_turns, "attempts to shrink that ended because nothing could be written") \
   X(blocked, "objects that could not be written: no room, budget or device")
 // clang-format on
@@ -151,6 +152,8 @@ class Writeback {
   ObjectFate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   ObjectFate Write(const ObjectInfo& object, bool may_wait);
   bool Append(const ObjectInfo& object, const EvictResult& begun, bool may_wait);
+  // Waits for a buffer, or cleans a full store. False if that does not help.
+  bool Relieve(AppendOutcome refusal);
   bool MoveOut(const ObjectInfo& object);
   void EndUnit(const ReclaimUnit& unit);
   // Ends the units whose batches have ended.

@@ -215,6 +215,35 @@ TEST(WritebackTest, AWriterThatIsCalledLeavesItsCleaning) {
   rig.cache.Audit();
 }
 
+// A third of a full store is not live, in every segment a part. The pages that are stored next find
+// room, because the writer cleans.
+TEST(WritebackTest, AFullSparseStoreIsCleanedUntilThereIsRoom) {
+  FixtureOptions options;
+  options.device = 4 << 20;
+  Rig rig(options);
+  uint64_t stored = 0;
+  const auto store_while_it_shrinks = [&] {
+    do {
+      for (int i = 0; i < 200; ++i, ++stored) {
+        ASSERT_EQ(rig.Put(stored, Rig::VersionOf(stored)), StoreOutcome::kStored);
+      }
+    } while (rig.writeback.Shrink(0));
+  };
+  store_while_it_shrinks();
+  ASSERT_FALSE(rig.store.HasRoom());
+  const uint64_t first = stored;
+  const uint64_t made = rig.writeback.counters().room_made.Get();  // of short segments
+  for (uint64_t i = 0; i < first; i += 3) rig.cache.Invalidate(rig.context, rig.At(i));
+  ASSERT_FALSE(rig.store.HasRoom());
+  store_while_it_shrinks();
+  EXPECT_GT(rig.writeback.counters().room_made.Get(), made);
+  EXPECT_GT(stored - first, first / 5) << "most of the third is used again";
+  for (uint64_t i = 0; i < stored; ++i) {
+    ASSERT_EQ(rig.Is(i, Rig::VersionOf(i)), i >= first || i % 3 != 0) << i;
+  }
+  rig.cache.Audit();
+}
+
 TEST(WritebackTest, WithoutAStoreTheBoundHoldsAndDenserObjectsMakeRoom) {
   WritebackOptions writing;
   writing.recompress_with = CodecByName("zstd");

@@ -55,6 +55,20 @@ def device(folder: Path) -> str:
     return f"{end.figure('zswpwb')} pages written; {end.errors.strip()!r}"
 
 
+def bounded_device(folder: Path) -> str:
+    """A bound smaller than the device: as much as the bound is used, and no more."""
+    size = DEVICE_MIB // 2 * MIB
+    with loop_device(folder) as path:
+        options = [*BOUNDS.options(path), "--backing-size", str(size)]
+        with Live(folder, options, BOUNDS.pages("fill", "check", "rewrite", "check")) as it:
+            end = it.end()
+    expect_right(end)
+    require("full" not in end.errors, f"the bound was reached: {end.errors!r}")
+    written = end.figure("backing_payload_bytes")
+    require(written > 10 * MIB, f"only {written} bytes were written")
+    return f"{written / MIB:.1f} MiB written"
+
+
 def failing_device(folder: Path) -> str:
     """The device fails during the run: its pages are poisoned, and no byte is wrong."""
     if shutil.which("dmsetup") is None or call("dmsetup", "version").returncode != 0:
@@ -146,6 +160,7 @@ def no_uring(folder: Path) -> str:
 
 SCENES: dict[str, Callable[[Path], str]] = {
     "device": device,
+    "bounded-device": bounded_device,
     "failing-device": failing_device,
     "no-uring": no_uring,
 }
