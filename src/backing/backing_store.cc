@@ -35,8 +35,9 @@ Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
   UZ_CHECK(port_ == nullptr);
   UZ_CHECK(IsPowerOfTwo(options.segment_size) && options.segment_size >= (64 << 10) &&
            options.segment_size <= DiskPlace::kUnit << DiskPlace::kUnitBits);
-  const uint64_t bytes = std::min(options.size_max, port.capacity());
-  const uint64_t count = std::min(bytes / options.segment_size, kSegmentsMax - 1);
+  segment_size_ = options.segment_size;
+  const uint64_t count = std::min(
+      {SegmentsWithin(options.size_max), port.capacity() / segment_size_, kSegmentsMax - 1});
   if (count < 2) return Error{ENOSPC, "the backing store is smaller than two segments"};
   const uint32_t depth = std::min(port.depth(), BatchSet::kBatchesMax);
   if (Result<void> done = segments_.Init(static_cast<uint32_t>(count)); !done.ok()) return done;
@@ -48,7 +49,6 @@ Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
     if (Result<void> done = sealer_.Init(); !done.ok()) return done;
   }
   clean_buffer_ = std::move(buffer).value();
-  segment_size_ = options.segment_size;
   encrypt_ = options.encrypt;
   port.Prepare(batches_.buffers(), options.segment_size);
   owner_ = &owner;
@@ -105,7 +105,7 @@ AppendOutcome BackingStore::Reserve(uint32_t bytes, Purpose purpose) {
 }
 
 bool BackingStore::MayGrow(uint32_t spare) {
-  return space_.Cover(uint64_t{segments_.AllocatedWith(spare + 1)} * segment_size_);
+  return space_.Cover(SpaceOf(segments_.AllocatedWith(spare + 1)));
 }
 
 // Only this thread allocates segments, so nothing is added between the two calls.
@@ -231,7 +231,7 @@ bool BackingStore::TrimOne(uint32_t keep) {
 }
 
 void BackingStore::SetSizeLimit(uint64_t bytes) {
-  segments_.SetLimit(static_cast<uint32_t>(std::min(bytes / segment_size_, kSegmentsMax)));
+  segments_.SetLimit(static_cast<uint32_t>(std::min(SegmentsWithin(bytes), kSegmentsMax)));
 }
 
 void BackingStore::Release(DiskPlace place) {

@@ -26,7 +26,7 @@
 // Reader side (Read, Release, figures): any thread. No allocation after Init. System calls:
 // Append and Flush submit, Reap may wait, Read waits, Clean reads a segment, Trim punches holes.
 //
-// Size: 15 members and 49 methods. Writer and readers share segments, sealer and port; cleaning
+// Size: 15 members and 51 methods. Writer and readers share segments, sealer and port; cleaning
 // needs the batch that is being filled. A third of the methods are one-line accessors.
 #ifndef UZSWAP_BACKING_BACKING_STORE_H_
 #define UZSWAP_BACKING_BACKING_STORE_H_
@@ -67,7 +67,7 @@ enum class [[nodiscard]] CleanOutcome : uint8_t{
     kReadFailed};
 
 struct BackingOptions {
-  uint64_t size_max = UINT64_MAX;     // bytes of the file; a device bounds itself
+  uint64_t size_max = UINT64_MAX;     // bytes of the file on the disk; a device bounds itself
   uint32_t segment_size = 256 << 10;  // a power of two, 64 KiB to 256 KiB
   bool encrypt = false;
 };
@@ -124,7 +124,7 @@ class BackingStore {
   // What should be reserved: for the segments on the medium and for those that cleaning needs. Any
   // thread.
   [[nodiscard]] uint64_t needed_bytes() {
-    return uint64_t{segments_.AllocatedWith(SpareSegments())} * segment_size_;
+    return SpaceOf(segments_.AllocatedWith(SpareSegments()));
   }
   void Tick(uint64_t now_ns) { wear_.Tick(now_ns); }
   // Batches are numbered as they are opened. All below oldest_batch() have ended; the last appended
@@ -186,7 +186,19 @@ class BackingStore {
   // Segments that only cleaning may take: without one to copy to, a store that is full of sparse
   // segments would stay full.
   [[nodiscard]] uint32_t SpareSegments() const {
-    return std::min(segments_.limit() / 4, kSpareSegments);
+    return std::min(segments_.limit() / 3, kSpareSegments);
+  }
+  // A file takes blocks of the disk for the list of its extents too. ext4 has four extents in the
+  // inode, and 340 in each further block. A segment is one extent, or several where the disk is
+  // fragmented.
+  static constexpr uint64_t kListBytes = 4096;
+  static constexpr uint64_t kListBytesPerSegment = 128;
+  [[nodiscard]] uint64_t SpaceOf(uint32_t segments) const {
+    return kListBytes + segments * (segment_size_ + kListBytesPerSegment);
+  }
+  [[nodiscard]] uint64_t SegmentsWithin(uint64_t bytes) const {
+    if (bytes <= kListBytes) return 0;
+    return (bytes - kListBytes) / (segment_size_ + kListBytesPerSegment);
   }
   void Submit(Batch& batch);
   void End(Batch& batch);

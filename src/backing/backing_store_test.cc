@@ -217,6 +217,24 @@ TEST(SegmentTableTest, SparesAndSpaceOnTheMediumAreKept) {
 }
 
 // Without a segment to copy to, nothing could be cleaned.
+// A file that is bounded takes no block more, with the blocks for the list of its extents.
+TEST(BackingStoreTest, TheListOfExtentsHasRoomInTheBound) {
+  struct Case {
+    uint64_t bytes;
+    uint32_t segments;
+  };
+  constexpr uint64_t kSegment = 256 << 10;
+  const Case cases[] = {{2 * kSegment + 8192, 2},  {3 * kSegment, 2},
+                        {16 * kSegment, 15},       {16 * kSegment + 8192, 16},
+                        {uint64_t{1} << 30, 4093}, {(uint64_t{1} << 30) + (2 << 20), 4101}};
+  for (const Case& c : cases) {
+    BackingOptions options;
+    options.size_max = c.bytes;
+    const StoreFixture fixture(options, uint64_t{4} << 30);
+    EXPECT_EQ(fixture.store.segments().limit(), c.segments) << c.bytes;
+  }
+}
+
 TEST(BackingStoreTest, AFullStoreCanStillBeCleaned) {
   BackingOptions options;
   options.size_max = 16 * (256 << 10);

@@ -12,7 +12,7 @@ constexpr uint32_t kSegment = 256 << 10;
 
 BackingOptions OfSegments(uint64_t segments) {
   BackingOptions options;
-  options.size_max = segments * kSegment;
+  options.size_max = 4096 + segments * (kSegment + 128);  // with the list of extents
   options.segment_size = kSegment;
   return options;
 }
