@@ -28,6 +28,7 @@ struct RawOptions {
   std::string dictionary = "auto";
   std::string engine = "sibling";
   std::string stats;
+  std::string metrics;
   bool summary = false;
   bool no_follow = false;
 };
@@ -85,6 +86,10 @@ void DescribeRun(CLI::App& run, RawOptions& raw) {
   run.add_option("--stats", raw.stats, "write statistics as JSON, live and at the end")
       ->envname("UZSWAP_STATS")
       ->type_name("FILE");
+  run.add_option("--metrics", raw.metrics,
+                 "figures for Prometheus: unix:PATH, HOST:PORT, or a file for node_exporter")
+      ->envname("UZSWAP_METRICS")
+      ->type_name("unix:PATH|HOST:PORT|FILE");
   run.add_flag("--summary", raw.summary, "print a short table to standard error at the end")
       ->envname("UZSWAP_SUMMARY");
   run.add_flag("--no-follow", raw.no_follow,
@@ -111,6 +116,15 @@ void DescribeTrain(CLI::App& train, TrainRequest& request, std::string& size) {
       ->type_name("FILE");
   train.add_option("--size", size, "most bytes of the dictionary, 1K to 64K; default 16K")
       ->type_name("SIZE");
+}
+
+void DescribeTop(CLI::App& top, TopRequest& request, std::string& order) {
+  top.add_flag("--once", request.once, "print once, without a terminal");
+  top.add_option("--interval", request.interval_s,
+                 "seconds between two looks, 0.1 to 60; default 1")
+      ->type_name("SECONDS");
+  top.add_option("--sort", order, "used, stall, faults, pool or pid; default used")
+      ->type_name("ORDER");
 }
 
 Refusal Usage(const std::string& cause, const std::string& fix = kUsageFix) {
@@ -161,6 +175,7 @@ Request ToRunRequest(const RawOptions& raw, const CLI::App& run, std::vector<std
   if (raw.dictionary != "off" && raw.dictionary != "auto") request.dictionary_file = raw.dictionary;
   request.backing = ToBackingRequest(raw, run);
   if (!raw.stats.empty()) request.stats = raw.stats;
+  if (!raw.metrics.empty()) request.metrics = raw.metrics;
   request.summary = raw.summary;
   request.no_follow = raw.no_follow;
   request.command = std::move(command);
@@ -188,6 +203,18 @@ Request ToTrainRequest(TrainRequest request, const std::string& size) {
   return request;
 }
 
+Request ToTopRequest(TopRequest request, const std::string& order) {
+  const std::optional<TopOrder> known = TopOrderByName(order);
+  if (!known) {
+    return Usage("--sort: '" + order + "' is not known", "--sort used, stall, faults, pool or pid");
+  }
+  request.order = *known;
+  // Also false for what is no number.
+  const bool fits = request.interval_s >= kTopIntervalMin && request.interval_s <= kTopIntervalMax;
+  if (!fits) return Usage("--interval is not between 0.1 and 60 seconds", "--interval 1");
+  return request;
+}
+
 // `command` has the words from "--" on.
 Request Dispatch(const std::vector<std::string>& words, std::vector<std::string> command) {
   CLI::App app("Runs a program in less memory than it needs: cold pages are compressed.", "uzswap");
@@ -206,9 +233,13 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   PsRequest list;
   CLI::App* ps = app.add_subcommand("ps", "list the runs on this machine and their processes");
   ps->add_flag("--json", list.json, "print JSON");
+  TopRequest watching;
+  std::string order = Name(watching.order);
+  CLI::App* top = app.add_subcommand("top", "watch the runs on this machine and their processes");
+  DescribeTop(*top, watching, order);
   CLI::App* help = app.add_subcommand("help", "print help for a subcommand");
   std::string topic;
-  help->add_option("topic", topic, "run, check, advise, train or ps");
+  help->add_option("topic", topic, "run, check, advise, train, ps or top");
   app.require_subcommand(1);
 
   try {
@@ -217,6 +248,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
     if (advise->parsed()) return PrintRequest{advise->help("uzswap")};
     if (train->parsed()) return PrintRequest{train->help("uzswap")};
     if (ps->parsed()) return PrintRequest{ps->help("uzswap")};
+    if (top->parsed()) return PrintRequest{top->help("uzswap")};
     return PrintRequest{run->parsed() ? run->help("uzswap") : app.help()};
   } catch (const CLI::CallForVersion&) {
     return PrintRequest{std::string("uzswap ") + kVersion + "\n"};
@@ -233,11 +265,13 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   }
   if (train->parsed()) return ToTrainRequest(training, training_size);
   if (ps->parsed()) return list;
+  if (top->parsed()) return ToTopRequest(watching, order);
   if (help->parsed()) {
     if (topic == "run") return PrintRequest{run->help("uzswap")};
     if (topic == "advise") return PrintRequest{advise->help("uzswap")};
     if (topic == "train") return PrintRequest{train->help("uzswap")};
     if (topic == "ps") return PrintRequest{ps->help("uzswap")};
+    if (topic == "top") return PrintRequest{top->help("uzswap")};
     if (topic == "check") return PrintRequest{check->help("uzswap")};
     return PrintRequest{app.help()};
   }

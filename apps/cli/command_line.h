@@ -5,7 +5,8 @@
 //     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
 //     uzswap train --pages FILE -o NAME.dict    uzswap train PID -o NAME.dict
 //     uzswap ps [--json]
-//     uzswap help [run|check|advise|train|ps]    uzswap --help    uzswap --version
+//     uzswap top [--once] [--interval SECONDS] [--sort ORDER]
+//     uzswap help [run|check|advise|train|ps|top]    uzswap --help    uzswap --version
 //
 // An option overrides its environment variable. An empty variable counts as unset.
 #ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
@@ -21,6 +22,7 @@
 #include "ps_command.h"
 #include "refusal.h"
 #include "session/options.h"
+#include "top_command.h"
 #include "train_command.h"
 
 namespace uzswap::cli {
@@ -34,6 +36,7 @@ struct RunRequest {
   std::optional<std::string> dictionary_file;  // to start with
   BackingRequest backing;
   std::optional<std::string> stats;
+  std::optional<std::string> metrics;
   bool summary = false;
   bool no_follow = false;
   std::vector<std::string> command;
@@ -47,7 +50,7 @@ struct PrintRequest {
 };
 
 using Request = std::variant<RunRequest, CheckRequest, AdviseRequest, TrainRequest, PsRequest,
-                             PrintRequest, Refusal>;
+                             TopRequest, PrintRequest, Refusal>;
 
 Request ParseCommandLine(int argc, const char* const* argv);
 

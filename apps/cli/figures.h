@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "base/fold_statistics.h"
 #include "base/statistics.h"
@@ -30,7 +31,14 @@ enum class Figure : size_t {
 #undef UZ_ENUM_FIGURE
 };
 
+// Bounds of the cumulative counts: 1 us to 17 s, each four times the one before.
+inline constexpr size_t kLatencyBounds = 13;
+constexpr uint64_t LatencyBoundNs(size_t i) { return uint64_t{1} << (10 + 2 * i); }
+
 struct Latency {
+  uint64_t count = 0;
+  uint64_t sum = 0;  // nanoseconds
+  std::array<uint64_t, kLatencyBounds> up_to{};
   uint64_t p50 = 0;
   uint64_t p90 = 0;
   uint64_t p99 = 0;
@@ -49,6 +57,10 @@ struct Figures {
 };
 
 Figures Copy(const Statistics& statistics);
+
+// Bytes of the pages in the pool, divided by their compressed sizes. Nothing if there are none. The
+// frames of the pool would tell something else: a pool that was just emptied has sparse ones.
+std::optional<double> CompressionRatio(const Figures& figures);
 
 }  // namespace uzswap::cli
 

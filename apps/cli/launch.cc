@@ -17,6 +17,10 @@
 namespace uzswap::cli {
 namespace {
 
+// For this runner, not for an inner one.
+constexpr std::string_view kRunnerVariables[] = {"UZSWAP_STATS", "UZSWAP_METRICS",
+                                                 "UZSWAP_SUMMARY"};
+
 constexpr char kPreloadVariable[] = "LD_PRELOAD";
 constexpr char kLibraryName[] = "libuzswap-preload.so";
 
@@ -113,7 +117,8 @@ std::vector<std::string> MakeEnvironment(const char* const* environment, const s
     const std::string_view entry(*environment);
     const bool preloads = Names(entry, kPreloadVariable);
     if (preloads) former = entry.substr(sizeof(kPreloadVariable));
-    bool replaced = preloads || Names(entry, "UZSWAP_STATS") || Names(entry, "UZSWAP_SUMMARY");
+    bool replaced = preloads;
+    for (const std::string_view own : kRunnerVariables) replaced = replaced || Names(entry, own);
     for (const std::string_view ours : kRunVariables) replaced = replaced || Names(entry, ours);
     if (!replaced) result.emplace_back(entry);
   }

@@ -5,7 +5,8 @@
 //   UZSWAP_BROKER     whom to ask for it, for a process that cannot open it
 //   UZSWAP_LIMIT and the other options of the engine    for processes that live longer than the
 //                                              runner
-//   UZSWAP_STATS, UZSWAP_SUMMARY               removed: they are for this runner, not for an
+//   UZSWAP_STATS, UZSWAP_METRICS, UZSWAP_SUMMARY
+//                                              removed: they are for this runner, not for an
 //                                              inner one
 //
 // If the runner is killed by a signal that it cannot catch, the kernel kills CMD too. Otherwise

@@ -16,6 +16,7 @@ struct Perform {
   int operator()(const AdviseRequest& request) const { return AdviseCommand(request); }
   int operator()(const TrainRequest& request) const { return TrainCommand(request); }
   int operator()(const PsRequest& request) const { return PsCommand(request); }
+  int operator()(const TopRequest& request) const { return TopCommand(request); }
   int operator()(const PrintRequest& request) const {
     fputs(request.text.c_str(), stdout);
     return fflush(stdout) == 0 ? 0 : kCannotDo;

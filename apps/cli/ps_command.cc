@@ -31,8 +31,8 @@ PsRun RunOf(uint32_t runner, const Session& session) {
   run.usage = session.TreeUsage().raw();
   run.backing.assign(options.backing, strnlen(options.backing, sizeof(options.backing)));
   session.VisitLive([&run](const Session::RecordView& view) {
-    run.processes.push_back(
-        {view.process.pid, std::string(view.name.view()), view.usage.raw(), Copy(view.statistics)});
+    run.processes.push_back({view.process, view.process.pid, std::string(view.name.view()),
+                             view.usage.raw(), Copy(view.statistics)});
   });
   std::sort(run.processes.begin(), run.processes.end(),
             [](const PsProcess& a, const PsProcess& b) { return a.pid < b.pid; });
@@ -78,12 +78,8 @@ std::string Size(uint64_t bytes) {
 }
 
 std::string Ratio(const Figures& figures) {
-  const uint64_t stored = figures[Figure::stored_pages];
-  const uint64_t on_disk = figures[Figure::written_back_pages];
-  const uint64_t pool = figures[Figure::pool_total_size];
-  if (pool == 0 || stored < on_disk) return "-";
-  return fmt::format(
-      "{:.2f}", static_cast<double>((stored - on_disk) * kPageSize) / static_cast<double>(pool));
+  const std::optional<double> ratio = CompressionRatio(figures);
+  return ratio ? fmt::format("{:.2f}", *ratio) : "-";
 }
 
 constexpr char kRow[] = "{:>8}  {:<16} {:>9} {:>9} {:>9} {:>6} {:>9} {:>10} {:>9}\n";

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "figures.h"
+#include "os/process_identity.h"
 
 namespace uzswap::cli {
 
@@ -25,6 +26,7 @@ struct PsRequest {
 };
 
 struct PsProcess {
+  os::ProcessIdentity identity{};  // of this program, also among PID namespaces
   uint32_t pid = 0;
   std::string name;
   uint64_t usage = 0;  // what the limit counts: resident pages, pool and tables

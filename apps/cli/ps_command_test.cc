@@ -92,7 +92,8 @@ TEST(PsCommandTest, WhatIsNoSessionIsNotShown) {
 TEST(PsCommandTest, NamesCannotMoveTheCursor) {
   PsReport report;
   report.runs.push_back({.runner = 1, .backing = "/a\nb", .processes = {}});
-  report.runs[0].processes.push_back({.pid = 2, .name = "x\033[2Jy", .usage = 0, .figures = {}});
+  report.runs[0].processes.push_back(
+      {.identity = {}, .pid = 2, .name = "x\033[2Jy", .usage = 0, .figures = {}});
   const std::string table = ToTable(report);
   EXPECT_NE(table.find("x?[2Jy"), std::string::npos) << table;
   EXPECT_NE(table.find("/a?b"), std::string::npos) << table;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "base/units.h"
@@ -34,12 +35,68 @@ std::string EndOf(const Report& report) {
 }
 
 std::string RatioRow(const Figures& total) {
-  const uint64_t stored = total[Figure::stored_pages] * kPageSize;
-  const uint64_t held = total[Figure::pool_total_size];
-  if (stored == 0 || held == 0) return Row("ratio", "-", "nothing was stored at the end");
-  return Row("ratio",
-             fmt::format("{:.2f}", static_cast<double>(stored) / static_cast<double>(held)),
-             fmt::format("{} stored in {} at the end", Size(stored), Size(held)));
+  const std::optional<double> ratio = CompressionRatio(total);
+  if (!ratio) return Row("ratio", "-", "the pool held nothing at the end");
+  return Row(
+      "ratio", fmt::format("{:.2f}", *ratio),
+      fmt::format("{} compressed, in frames of {} at the end",
+                  Size(total[Figure::compressed_bytes]), Size(total[Figure::pool_total_size])));
+}
+
+std::string DiskRow(const Figures& total) {
+  const uint64_t pages = total[Figure::zswpwb];
+  if (pages == 0) return "";
+  return Row("written back", Grouped(pages),
+             fmt::format("{} read again, {} written", Grouped(total[Figure::backing_reads]),
+                         Size(total[Figure::backing_written_bytes])));
+}
+
+uint64_t Difference(uint64_t from, uint64_t what) { return from > what ? from - what : 0; }
+
+// Faults on pages that were compressed or on disk.
+uint64_t StoredFaults(const Figures& total) {
+  return Difference(
+      total[Figure::faults],
+      total[Figure::faults_zero] + total[Figure::swapcache_hits] + total[Figure::faults_spurious]);
+}
+
+// Why the program faulted.
+std::string CauseRow(const Figures& total) {
+  if (total[Figure::faults] == 0) return "";
+  return Row(
+      "", Grouped(StoredFaults(total)),
+      fmt::format("of stored pages, {} not compressed yet, {} first touches, {} in vain",
+                  Grouped(total[Figure::swapcache_hits]), Grouped(total[Figure::faults_zero]),
+                  Grouped(total[Figure::faults_spurious])));
+}
+
+// Threads that fault at the same time wait at the same time: the sum can exceed the run time.
+std::string TimeRow(const Report& report) {
+  const uint64_t waited = report.total.fault_ns.sum;
+  if (waited == 0 || report.wall_seconds <= 0) return "";
+  const double share = 100 * static_cast<double>(waited) / 1e9 / report.wall_seconds;
+  return Row("time in faults", Duration(waited),
+             fmt::format("{:.1f} % of the run, of all threads together", share));
+}
+
+// What a person would change. At most one line. First touches cost time under any limit.
+std::string AdviceRow(const Report& report) {
+  const Figures& total = report.total;
+  const uint64_t limit = report.options.limit.raw();
+  if (report.processes_unmanaged != 0) return "";
+  if (total[Figure::zswpout] == 0) {
+    // Reclaim begins a little below the limit.
+    const uint64_t peak = total[Figure::resident_bytes_peak];
+    const uint64_t enough = std::max(kLimitMin.raw(), peak + peak / 4);
+    if (peak == 0 || enough > limit / 2) return "";
+    return Row("advice", "", fmt::format("the limit was not reached: {} would do", Size(enough)));
+  }
+  constexpr double kMuch = 0.5;
+  const auto faults = static_cast<double>(total[Figure::faults]);
+  const auto stored = static_cast<double>(StoredFaults(total));
+  const double waited = faults == 0 ? 0 : static_cast<double>(total.fault_ns.sum) * stored / faults;
+  if (report.wall_seconds < 1 || waited / 1e9 < kMuch * report.wall_seconds) return "";
+  return Row("advice", "", "much time is lost to faults: a larger --limit helps");
 }
 
 std::string ShareOfLimit(const Report& report, uint64_t bytes) {
@@ -86,9 +143,12 @@ std::string ToTable(const Report& report) {
   text +=
       Row("pages in", Grouped(total[Figure::zswpin]),
           fmt::format("{} given back before compression", Grouped(total[Figure::swapcache_hits])));
+  text += DiskRow(total);
   text += Row("faults", Grouped(total[Figure::faults]),
               fmt::format("p50 {}, p99 {}, max {}", Duration(total.fault_ns.p50),
                           Duration(total.fault_ns.p99), Duration(total.fault_ns.max)));
+  text += CauseRow(total);
+  text += TimeRow(report);
   text += Row("processes", Grouped(report.processes_seen),
               report.processes_unmanaged == 0
                   ? ""
@@ -96,6 +156,7 @@ std::string ToTable(const Report& report) {
   if (total[Figure::limit_exceeded] != 0) {
     text += Row("over limit", Grouped(total[Figure::limit_exceeded]), "times, see the warning");
   }
+  text += AdviceRow(report);
   return text;
 }
 

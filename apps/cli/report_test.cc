@@ -159,18 +159,65 @@ TEST(ReportTextTest, TheTableSaysWhatMatters) {
   report.total[Figure::stored_pages] = 7680;
   report.total[Figure::pool_total_size] = 10 << 20;
   report.total[Figure::faults] = 1234567;
-  report.total.fault_ns = {8100, 12000, 24000, 90000, 1'200'000};
+  report.total[Figure::faults_zero] = 234'000;
+  report.total[Figure::swapcache_hits] = 567;
+  report.total[Figure::compressed_bytes] = 9 << 20;
+  report.total[Figure::same_filled_pages] = 512;
+  report.total[Figure::written_back_pages] = 256;
+  report.total[Figure::zswpwb] = 77;
+  report.total[Figure::backing_reads] = 12;
+  report.total[Figure::backing_written_bytes] = 2 << 20;
+  Latency& faults = report.total.fault_ns;
+  faults.sum = 1'234'500'000;
+  faults.p50 = 8100;
+  faults.p99 = 24000;
+  faults.max = 1'200'000;
   const std::string table = ToTable(report);
   for (const char* part :
        {"python3 ended with status 0 after 12.35 s", "64.0 MiB   zstd, zbud",
         "48.0 MiB   75.0 % of the limit", "10.0 MiB", "3.0 MiB   of peak resident",
-        "3.00   30.0 MiB stored", "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
+        "3.00   9.0 MiB compressed, in frames of 10.0 MiB",
+        "1,000,000   of stored pages, 567 not compressed yet, 234,000 first touches, 0 in vain",
+        "1.23 s   10.0 % of the run", "77   12 read again, 2.0 MiB written",
+        "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
     EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
   }
   report.signal = 9;
   report.total[Figure::limit_exceeded] = 2;
   EXPECT_NE(ToTable(report).find("killed by signal 9"), std::string::npos);
   EXPECT_NE(ToTable(report).find("over limit"), std::string::npos);
+}
+
+TEST(ReportTextTest, AdviceIsGivenWhenTheLimitIsFarOff) {
+  constexpr uint64_t kMiB = 1 << 20;
+  struct Case {
+    uint64_t peak, ever_stored, waited_ms, first_touches;
+    const char* advice;  // empty: none
+  };
+  // A limit of 64 MiB; the run took 10 s and had 100 faults.
+  const Case cases[] = {{20 * kMiB, 0, 0, 0, "25.0 MiB would do"},
+                        {3 * kMiB, 0, 0, 0, "8.0 MiB would do"},
+                        {26 * kMiB, 0, 0, 0, ""},
+                        {20 * kMiB, 1, 0, 0, ""},
+                        {40 * kMiB, 0, 9000, 100, ""},
+                        {64 * kMiB, 1000, 4000, 0, ""},
+                        {64 * kMiB, 1000, 9000, 80, ""},
+                        {64 * kMiB, 1000, 6000, 0, "a larger --limit"}};
+  for (const Case& c : cases) {
+    Report report;
+    report.options = kOptions;
+    report.wall_seconds = 10;
+    report.total[Figure::resident_bytes_peak] = c.peak;
+    report.total[Figure::zswpout] = c.ever_stored;
+    report.total[Figure::faults] = 100;
+    report.total[Figure::faults_zero] = c.first_touches;
+    report.total.fault_ns.sum = c.waited_ms * 1'000'000;
+    const std::string table = ToTable(report);
+    EXPECT_EQ(table.find("advice") == std::string::npos, c.advice[0] == '\0') << table;
+    EXPECT_NE(table.find(c.advice), std::string::npos) << table;
+    report.processes_unmanaged = 1;
+    EXPECT_EQ(ToTable(report).find("advice"), std::string::npos);
+  }
 }
 
 TEST(StatsFileTest, ReplacesTheFileAsAWhole) {

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "backing_check.h"
 #include "broker_process.h"
@@ -19,6 +20,7 @@
 #include "engine/contention.h"
 #include "launch.h"
 #include "limit.h"
+#include "metrics_export.h"
 #include "os/cgroup.h"
 #include "os/executable_file.h"
 #include "os/probe.h"
@@ -60,7 +62,8 @@ struct Prepared {
   std::vector<std::byte> dictionary;  // to start with; empty: none
   std::string dictionary_path;        // absolute, if there is one
   std::optional<ProvedBacking> backing;
-  std::unique_ptr<StatsFile> stats;  // null without --stats
+  std::unique_ptr<StatsFile> stats;        // null without --stats
+  std::unique_ptr<MetricsExport> metrics;  // null without --metrics
 };
 
 // Last, because it may create the backing file: nothing is created for a run that is refused.
@@ -87,6 +90,23 @@ std::optional<Refusal> PrepareDictionary(const RunRequest& request, Prepared& pr
   }
   prepared.dictionary = std::get<std::vector<std::byte>>(std::move(read));
   prepared.dictionary_path = RealPath(*request.dictionary_file);
+  return std::nullopt;
+}
+
+std::optional<Refusal> PrepareReports(const RunRequest& request, Prepared& prepared) {
+  if (request.stats) {
+    auto stats = StatsFile::Open(*request.stats);
+    if (const Refusal* refusal = RefusalOf(stats)) return *refusal;
+    prepared.stats = std::make_unique<StatsFile>(std::get<StatsFile>(std::move(stats)));
+  }
+  if (request.metrics) {
+    auto metrics = MetricsExport::Open(*request.metrics);
+    if (const Refusal* refusal = RefusalOf(metrics)) return *refusal;
+    prepared.metrics = std::make_unique<MetricsExport>(std::get<MetricsExport>(std::move(metrics)));
+  }
+  if (prepared.stats && prepared.metrics && prepared.stats->path() == prepared.metrics->file()) {
+    return Refusal{kCannotDo, "--stats and --metrics name the same file", "name two files"};
+  }
   return std::nullopt;
 }
 
@@ -139,11 +159,7 @@ OrRefusal<Prepared> Prepare(const RunRequest& request) {
         "  fix: build it without -fsanitize=address to run it under a limit");
   }
 
-  if (request.stats) {
-    auto stats = StatsFile::Open(*request.stats);
-    if (const Refusal* refusal = RefusalOf(stats)) return *refusal;
-    prepared.stats = std::make_unique<StatsFile>(std::get<StatsFile>(std::move(stats)));
-  }
+  if (const auto refusal = PrepareReports(request, prepared)) return *refusal;
   if (const auto refusal = PrepareBacking(request.backing, prepared)) return *refusal;
   return prepared;
 }
@@ -183,28 +199,45 @@ void ReapOrphans(pid_t child, BrokerProcess& broker) {
   }
 }
 
-siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const StatsFile* stats,
+void WriteMetrics(const Prepared& prepared, Watch& watch) {
+  if (!prepared.metrics) return;
+  const std::string trouble = prepared.metrics->WriteFile(watch);
+  if (!trouble.empty()) Say("uzswap: " + trouble + "\n");
+}
+
+// Once a second: what does not depend on an event.
+void WriteReports(const Prepared& prepared, Watch& watch) {
+  watch.Sweep();
+  if (prepared.stats && prepared.stats->live()) {
+    WriteStats(*prepared.stats, watch.MakeReport(true));
+  }
+  WriteMetrics(prepared, watch);
+}
+
+siginfo_t AwaitEnd(pid_t child, const SignalRelay& signals, Watch& watch, const Prepared& prepared,
                    BrokerProcess& broker) {
-  const bool live = stats != nullptr && stats->live();
   uint64_t swept_ns = os::MonotonicNanoseconds();
+  WriteMetrics(prepared, watch);
+  std::vector<pollfd> ready;
   while (true) {
-    pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {broker.listener(), POLLIN, 0}};
-    if (poll(ready, 2, kSweepMs) > 0) {
+    ready = {{signals.descriptor(), POLLIN, 0}, {broker.listener(), POLLIN, 0}};
+    if (prepared.metrics) prepared.metrics->AddTo(ready, os::MonotonicNanoseconds());
+    if (poll(ready.data(), ready.size(), kSweepMs) > 0) {
       if (ready[1].revents != 0) broker.Start();
       if (signals.Relay(child)) {
         if (const auto ended = PollEnd(child, broker)) return *ended;
         ReapOrphans(child, broker);
       }
     }
-    // Also where processes of the tree end all the time.
     const uint64_t now_ns = os::MonotonicNanoseconds();
+    if (prepared.metrics) prepared.metrics->Serve(watch, now_ns);
+    // Also where processes of the tree end all the time.
     if (now_ns - swept_ns < kSweepNs) continue;
     swept_ns = now_ns;
     // The start of a short command need not wait for the broker; a long one has it even if somebody
     // kills the runner.
     broker.Start();
-    watch.Sweep();
-    if (live) WriteStats(*stats, watch.MakeReport(true));
+    WriteReports(prepared, watch);
   }
 }
 
@@ -234,8 +267,6 @@ End ToEnd(const siginfo_t& info) {
   return {128 + info.si_status, info.si_status};
 }
 
-// The kernel may complete the writes of a process after its end, so a few attempts are made. If a
-// living process uses the file, it stays as it is.
 // A process that is forked early has no time for samples of its own.
 void NoteContention(Session& session) {
   os::RunnableTasks tasks;
@@ -245,6 +276,8 @@ void NoteContention(Session& session) {
   session.NoteContended(os::MonotonicNanoseconds() + Contention::kHoldNs);
 }
 
+// The kernel may complete the writes of a process after its end, so a few attempts are made. If a
+// living process uses the file, it stays as it is.
 void LeaveEmpty(const ProvedBacking& backing, const Session& session) {
   for (int i = 0; i < kEmptyAttempts && !EmptyBacking(backing); ++i) {
     if (session.LiveCount() != 0) return;
@@ -278,8 +311,7 @@ OrRefusal<End> RunPrepared(const RunRequest& request, const Prepared& prepared,
   const auto launched =
       Launch(prepared.program, request.command, environment, signals, descriptors);
   if (const Refusal* refusal = RefusalOf(launched)) return *refusal;
-  const End end =
-      ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared.stats.get(), broker));
+  const End end = ToEnd(AwaitEnd(std::get<pid_t>(launched), signals, watch, prepared, broker));
   AwaitEngines(session, signals, broker);
   // Not left to the first process of a container, which may not reap.
   ReapOrphans(0, broker);

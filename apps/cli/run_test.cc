@@ -101,13 +101,15 @@ TEST_F(RunTest, TheCommandIsBornAsWithoutUzswap) {
 TEST_F(RunTest, TheEnvironmentCarriesWhatItMust) {
   const Ended ended =
       Uzswap({"--limit", "64M", "--codec", "zstd", "--", "env"},
-             {"LD_PRELOAD=libm.so.6", "UZSWAP_SUMMARY=1", "UZSWAP_STATS=" + folder_.path() + "/s"});
+             {"LD_PRELOAD=libm.so.6", "UZSWAP_SUMMARY=1", "UZSWAP_STATS=" + folder_.path() + "/s",
+              "UZSWAP_METRICS=" + folder_.path() + "/m.prom"});
   EXPECT_TRUE(Contains(ended.output, "LD_PRELOAD=" + Binary("UZSWAP_PRELOAD") + ":libm.so.6\n"));
   EXPECT_TRUE(Contains(ended.output, "UZSWAP_LIMIT=67108864\n"));
   EXPECT_TRUE(Contains(ended.output, "UZSWAP_CODEC=zstd\n"));
   EXPECT_TRUE(Contains(ended.output, "UZSWAP_SESSION=/proc/"));
   EXPECT_FALSE(Contains(ended.output, "UZSWAP_SUMMARY"));
   EXPECT_FALSE(Contains(ended.output, "UZSWAP_STATS"));
+  EXPECT_FALSE(Contains(ended.output, "UZSWAP_METRICS"));
   EXPECT_TRUE(Contains(ended.errors, "peak resident")) << ended.errors;
   EXPECT_EQ(Json::parse(ReadFile(folder_.path() + "/s"))["codec"], "zstd");
 }

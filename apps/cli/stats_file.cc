@@ -15,9 +15,9 @@ namespace {
 
 constexpr mode_t kMode = 0666;  // less the umask
 
-Refusal Unwritable(const std::string& path, int failure) {
-  return {kCannotDo, "--stats: '" + path + "' cannot be written: " + strerror(failure),
-          "name a file in a folder you may write to, as in --stats /tmp/uzswap.json"};
+Refusal Unwritable(const std::string& path, const std::string& option, int failure) {
+  return {kCannotDo, option + ": '" + path + "' cannot be written: " + strerror(failure),
+          "name a file in a folder you may write to, as in " + option + " /tmp/uzswap.json"};
 }
 
 }  // namespace
@@ -32,22 +32,22 @@ StatsFile::~StatsFile() {
   if (!beside_.empty()) unlink(beside_.c_str());
 }
 
-OrRefusal<StatsFile> StatsFile::Open(const std::string& path) {
+OrRefusal<StatsFile> StatsFile::Open(const std::string& path, const std::string& option) {
   StatsFile file;
   file.path_ = WithoutLinks(path);
   struct stat status = {};
   const bool exists = stat(path.c_str(), &status) == 0;
-  if (exists && S_ISDIR(status.st_mode)) return Unwritable(path, EISDIR);
+  if (exists && S_ISDIR(status.st_mode)) return Unwritable(path, option, EISDIR);
   if (exists && !S_ISREG(status.st_mode)) {
     file.descriptor_ = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (file.descriptor_ < 0) return Unwritable(path, errno);
+    if (file.descriptor_ < 0) return Unwritable(path, option, errno);
     return file;
   }
   // Renaming would replace a read-only file too. Its owner does not want that.
-  if (exists && access(path.c_str(), W_OK) != 0) return Unwritable(path, errno);
+  if (exists && access(path.c_str(), W_OK) != 0) return Unwritable(path, option, errno);
   const std::string beside = file.path_ + ".uzswap-" + std::to_string(getpid());
   const int fd = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode);
-  if (fd < 0) return Unwritable(path, errno);
+  if (fd < 0) return Unwritable(path, option, errno);
   close(fd);
   file.beside_ = beside;
   return file;

@@ -1,4 +1,5 @@
-// StatsFile: the file of --stats. It is replaced as a whole: a reader never sees a part of it.
+// StatsFile: the file of --stats, or of --metrics. It is replaced as a whole: a reader never sees a
+// part of it.
 //
 //   regular or new file   written to FILE.uzswap-PID in the same folder, then renamed to FILE
 //   anything else         (a pipe, /dev/stdout) is opened at once and written only at the end,
@@ -20,7 +21,8 @@ class StatsFile {
   StatsFile& operator=(StatsFile&&) = delete;
   ~StatsFile();
 
-  static OrRefusal<StatsFile> Open(const std::string& path);
+  // `option` is named in refusals.
+  static OrRefusal<StatsFile> Open(const std::string& path, const std::string& option = "--stats");
 
   // True if the file may be written more than once.
   [[nodiscard]] bool live() const { return descriptor_ < 0; }

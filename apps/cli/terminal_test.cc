@@ -52,7 +52,11 @@ class Terminal {
     std::vector<char*> words;
     for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
     words.push_back(nullptr);
-    shell_ = forkpty(&master_, nullptr, nullptr, nullptr);
+    // Runs of other tests may be on the screen of top too.
+    winsize size = {};
+    size.ws_row = 200;
+    size.ws_col = 100;
+    shell_ = forkpty(&master_, nullptr, nullptr, &size);
     UZ_CHECK(shell_ >= 0);
     if (shell_ == 0) PlayShell(words.data());
   }
@@ -146,6 +150,44 @@ TEST_F(TerminalTest, ControlZStopsTheRunnerTooAndBack) {
   ASSERT_TRUE(terminal.Expect("stopped by 20"));
   terminal.Type(kControlD);
   EXPECT_EQ(terminal.Await(), 0);
+}
+
+// The screen of `uzswap top` comes, keys work, and the terminal is as before at the end.
+TEST_F(TerminalTest, TopShowsTheRunAndEnds) {
+  setenv("TERM", "xterm", 1);
+  Terminal run(RunChild("wait-input"));
+  ASSERT_TRUE(run.Expect("ready"));
+  Terminal top({getenv("UZSWAP_BINARY"), "top", "--interval", "0.1"});
+  ASSERT_TRUE(top.Expect("uzswap top: "));
+  ASSERT_TRUE(top.Expect("cli_child"));
+  top.Type("h");
+  ASSERT_TRUE(top.Expect("any key: back"));
+  top.Type(" S");
+  ASSERT_TRUE(top.Expect("stall"));
+  top.Type("q");
+  ASSERT_TRUE(top.Expect("\033[?1049l")) << "the former screen comes back";
+  EXPECT_EQ(top.Await(), 0);
+  run.Type(kControlD);
+  EXPECT_EQ(run.Await(), 0);
+}
+
+TEST_F(TerminalTest, TopRestoresTheTerminalWhenItIsAskedToEnd) {
+  setenv("TERM", "xterm", 1);
+  Terminal top({getenv("UZSWAP_BINARY"), "top"});
+  ASSERT_TRUE(top.Expect("uzswap top: "));
+  top.Type(" ");  // also while it is paused
+  ASSERT_TRUE(top.Expect("paused"));
+  top.Type(kControlC);
+  ASSERT_TRUE(top.Expect("\033[?1049l"));
+  EXPECT_EQ(top.Await(), 128 + SIGINT);
+}
+
+TEST_F(TerminalTest, TopNeedsATerminalThatIsKnown) {
+  setenv("TERM", "no-such-terminal", 1);
+  Terminal top({getenv("UZSWAP_BINARY"), "top"});
+  ASSERT_TRUE(top.Expect("the terminal 'no-such-terminal' is not known"));
+  ASSERT_TRUE(top.Expect("fix:"));
+  EXPECT_EQ(top.Await(), 125);
 }
 
 }  // namespace

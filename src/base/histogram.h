@@ -41,15 +41,18 @@ class LatencyHistogram {
 
   void Record(uint64_t ns) {
     buckets_[BucketOf(ns)].Add();
+    sum_.Add(ns);
     max_.RaiseTo(ns);
   }
   void Merge(const LatencyHistogram& other) {
     for (int i = 0; i < kBuckets; ++i) buckets_[i].Add(other.buckets_[i].Get());
+    sum_.Add(other.sum_.Get());
     max_.RaiseTo(other.max_.Get());
   }
   // Requires: no thread records meanwhile. Threads may read.
   void Clear() {
     for (RelaxedCounter& bucket : buckets_) bucket.Set(0);
+    sum_.Set(0);
     max_.Set(0);
   }
   [[nodiscard]] uint64_t Count() const {
@@ -57,6 +60,14 @@ class LatencyHistogram {
     for (const RelaxedCounter& bucket : buckets_) count += bucket.Get();
     return count;
   }
+  // Records in the buckets below the one of `ns`: all below `ns` if it is a power of two.
+  [[nodiscard]] uint64_t CountBelow(uint64_t ns) const {
+    uint64_t count = 0;
+    for (int i = 0; i < BucketOf(ns); ++i) count += buckets_[i].Get();
+    return count;
+  }
+  // Of all durations.
+  [[nodiscard]] uint64_t Sum() const { return sum_.Get(); }
   [[nodiscard]] uint64_t Max() const { return max_.Get(); }
   // At least `permille` thousandths of all records are in the bucket of this value or below it.
   // 0 when empty.
@@ -73,6 +84,7 @@ class LatencyHistogram {
 
  private:
   RelaxedCounter buckets_[kBuckets];
+  RelaxedCounter sum_;
   RelaxedCounter max_;
 };
 

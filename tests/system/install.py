@@ -23,6 +23,7 @@ EXPECTED = (
     "include/uzswap/page_cache.h",
     "lib/python3/dist-packages/uzswap/__init__.py",
     "share/man/man1/uzswap-ps.1",
+    "share/man/man1/uzswap-top.1",
     "share/man/man1/uzswap-run.1",
     "share/man/man1/uzswap-train.1",
     "share/doc/uzswap/LICENSE",
