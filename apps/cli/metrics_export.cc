@@ -64,9 +64,7 @@ MetricsExport::~MetricsExport() {
   if (status.st_dev == device_ && status.st_ino == inode_) unlink(file_->path().c_str());
 }
 
-// The sweep folds what has ended, so that nothing is missing between the living and the ended.
-std::string MetricsExport::Render(Watch& watch, MetricsFormat format) {
-  watch.Sweep();
+std::string MetricsExport::Render(const Watch& watch, MetricsFormat format) {
   Report report = watch.MakeReport(true);
   KeepHighest(report.total, highest_);
   return ToMetrics(report, static_cast<uint32_t>(getpid()), format);
@@ -78,10 +76,15 @@ void MetricsExport::AddTo(std::vector<pollfd>& set, uint64_t now_ns) const {
 
 void MetricsExport::Serve(Watch& watch, uint64_t now_ns) {
   if (!server_) return;
-  server_->Serve([&](MetricsFormat format) { return Render(watch, format); }, now_ns);
+  const auto render = [&](MetricsFormat format) {
+    // Folds what has ended, so that nothing is missing between the living and the ended.
+    watch.Sweep();
+    return Render(watch, format);
+  };
+  server_->Serve(render, now_ns);
 }
 
-std::string MetricsExport::WriteFile(Watch& watch) {
+std::string MetricsExport::WriteFile(const Watch& watch) {
   if (!file_) return "";
   const int failure = file_->Write(Render(watch, MetricsFormat::kPrometheus));
   struct stat status = {};

@@ -41,12 +41,12 @@ class MetricsExport {
   // What Serve waits for.
   void AddTo(std::vector<pollfd>& set, uint64_t now_ns) const;
   void Serve(Watch& watch, uint64_t now_ns);
-  // Once a second. Returns a sentence for the user, or an empty string.
-  std::string WriteFile(Watch& watch);
+  // Once a second, after a sweep. Returns a sentence for the user, or an empty string.
+  std::string WriteFile(const Watch& watch);
 
  private:
   MetricsExport() = default;
-  std::string Render(Watch& watch, MetricsFormat format);
+  std::string Render(const Watch& watch, MetricsFormat format);
 
   std::optional<StatsFile> file_;
   std::unique_ptr<MetricsServer> server_;

@@ -199,7 +199,7 @@ void ReapOrphans(pid_t child, BrokerProcess& broker) {
   }
 }
 
-void WriteMetrics(const Prepared& prepared, Watch& watch) {
+void WriteMetrics(const Prepared& prepared, const Watch& watch) {
   if (!prepared.metrics) return;
   const std::string trouble = prepared.metrics->WriteFile(watch);
   if (!trouble.empty()) Say("uzswap: " + trouble + "\n");

@@ -4,9 +4,9 @@
 //                          ├──> rates of each process (by its identity), histories of its stall
 //   FindRuns() ── look n+1 ┘
 //
-//   stall   time that threads of the process spent in faults, divided by the time between the
-//   looks.
-//           Threads that wait at the same time add up: it can exceed 100 %.
+//   stall   time of the faults that have ended since the last look, divided by the time between
+//           the looks. Threads that wait at the same time add up, and a long fault counts when it
+//           ends: it can exceed 100 %.
 //
 // A process that is new has no rates before the next look. One thread; no system call; exceptions
 // only from allocation.

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import harness
@@ -191,14 +192,9 @@ def main() -> int:
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing or not plugin.exists():
         harness.skip(f"there is no {', '.join(missing) or plugin.name}")
-    for name in names or SCENES:
-        with harness.scratch_folder() as folder:
-            print(f"{name}: {SCENES[name](plugin, Path(folder))}", flush=True)
-    return 0
+    scenes = {name: partial(scene, plugin) for name, scene in SCENES.items()}
+    return harness.run_scenes(scenes, names)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Problem, subprocess.TimeoutExpired, TimeoutError) as problem:
-        harness.fail(str(problem))
+    harness.exit_with(main)

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NoReturn
@@ -700,6 +700,22 @@ def parse_size(text: str) -> int:
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     """A folder on a real file system: a cgroup is charged for what lies in one of memory."""
     return tempfile.TemporaryDirectory(prefix="uzswap-", dir="/var/tmp")
+
+
+def run_scenes(scenes: Mapping[str, Callable[[Path], str]], names: Sequence[str]) -> int:
+    """Runs the named scenes, all if none is named, each with a folder of its own."""
+    for name in names or scenes:
+        with scratch_folder() as folder:
+            print(f"{name}: {scenes[name](Path(folder))}", flush=True)
+    return 0
+
+
+def exit_with(main: Callable[[], int]) -> NoReturn:
+    """For scripts of scenes: what went wrong is told in a line, without a traceback."""
+    try:
+        sys.exit(main())
+    except (Problem, subprocess.TimeoutExpired, TimeoutError) as problem:
+        fail(str(problem))
 
 
 def have_uzswap() -> bool:

@@ -265,14 +265,8 @@ def main() -> int:
     if missing:
         harness.skip(f"there is no {', '.join(missing)}")
     harness.require_machine()
-    for name in sys.argv[1:] or SCENES:
-        with harness.scratch_folder() as folder:
-            print(f"{name}: {SCENES[name](Path(folder))}", flush=True)
-    return 0
+    return harness.run_scenes(SCENES, sys.argv[1:])
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Problem, subprocess.TimeoutExpired, TimeoutError) as problem:
-        harness.fail(str(problem))
+    harness.exit_with(main)
