@@ -89,6 +89,9 @@ namespace uzswap {
   X(unguarded_engines, kSum, "engines beside a program that the broker does not guard")          \
   X(untied_engines, kSum, "engines beside a program that the kernel does not end with them")     \
   X(restored_pages, kSum, "pages copied back to a forked child that cannot be served")            \
+  X(former_image_waits, kSum,                                                                    \
+    "programs that waited at their start for the memory of the image before exec")               \
+  X(former_images_left, kSum, "of former_image_waits, those that started before it was free")    \
   X(engines_left_out, kSum, "processes without an engine, because the limit on tasks is low")      \
   X(sibling_refusals, kSum, "engines inside the program, because they could not be beside it")     \
   X(unreported_moves, kSum, "pages the kernel moved without reporting it (a bug of Linux 6.18)") \

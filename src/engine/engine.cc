@@ -24,6 +24,7 @@ Result<void> Engine::Start(Session session, const char* program_name,
   os::NoteProgram();
   Result<void> done = member_.Join(std::move(session), program_name);
   if (!done.ok()) return done;
+  member_.AwaitFormerImage(WatermarksFor(member_.session().limit()).adopt);
   broker_.Start(member_);
   done = fork_roots_.Find();
   if (!done.ok()) return done;

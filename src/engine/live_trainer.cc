@@ -14,11 +14,6 @@ namespace {
 
 constexpr TrainResult kFailed = {TrainOutcome::kFailed, 0};
 
-void Sleep(uint64_t ns) {
-  const uint32_t nobody_wakes = 0;
-  os::FutexWait(&nobody_wakes, 0, ns);
-}
-
 }  // namespace
 
 Result<void> LiveTrainer::Init(const Parts& parts) {
@@ -51,7 +46,7 @@ bool LiveTrainer::AwaitRoom() {
   const auto reserve = static_cast<int64_t>(PagesWithin(marks.limit - marks.target).raw());
   do {
     parts_.waker->Wake();
-    Sleep(kLookEveryNs);
+    os::SleepFor(kLookEveryNs);
     if (parts_.meter->charged() == kCharge && parts_.headroom->Get() >= -reserve) return true;
   } while (os::MonotonicNanoseconds() < until);
   return false;
@@ -80,7 +75,7 @@ TrainResult LiveTrainer::Exchange(std::span<const std::byte> samples, std::span<
 TrainResult LiveTrainer::AwaitAnswer(TrainingFile& file, std::span<std::byte> to) {
   const uint64_t until = os::MonotonicNanoseconds() + kAnswerWithinNs;
   while (os::MonotonicNanoseconds() < until) {
-    Sleep(kLookEveryNs);
+    os::SleepFor(kLookEveryNs);
     const TrainingAnswer answer = CheckedAnswer(file, sequence_);
     switch (answer.outcome) {
       case TrainingOutcome::kPending:

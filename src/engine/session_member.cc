@@ -1,6 +1,9 @@
 #include "engine/session_member.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "os/thread.h"
 
 namespace uzswap {
 
@@ -10,6 +13,21 @@ Result<void> SessionMember::Join(Session session, const char* program_name) {
   record_ = session_->Claim(name_);
   if (!record_) return Error{0, "the session's table of processes is full"};
   return {};
+}
+
+void SessionMember::AwaitFormerImage(Bytes usage, uint64_t timeout_ns) {
+  constexpr uint64_t kFirstPauseNs = 50'000;
+  constexpr uint64_t kPauseMaxNs = 1'000'000;
+  if (!record_ || session_->TreeUsage() < usage || !session_->HasFormerImage(*record_)) return;
+  statistics().former_image_waits.Add();
+  const uint64_t until = os::MonotonicNanoseconds() + timeout_ns;
+  uint64_t pause_ns = kFirstPauseNs;
+  do {
+    os::SleepFor(pause_ns);
+    pause_ns = std::min(2 * pause_ns, kPauseMaxNs);
+    if (!session_->HasFormerImage(*record_)) return;
+  } while (os::MonotonicNanoseconds() < until);
+  statistics().former_images_left.Add();
 }
 
 void SessionMember::JoinAsChild() { record_ = session_->Claim(name_); }

@@ -10,9 +10,9 @@
 // same: it counts into private statistics that nobody reads, and adds its usage to the tree's
 // total for its own decisions only.
 //
-// Join, JoinAsChild, SetEngine: the program's thread that starts the engine, before the program can
-// exec: an engine process that has outlived its program would mark the record of the next one dead.
-// Publish: the reclaim daemon. Everything else: any thread.
+// Join, AwaitFormerImage, JoinAsChild, SetEngine: the program's thread that starts the engine,
+// before the program can exec: an engine process that has outlived its program would mark the
+// record of the next one dead. Publish: the reclaim daemon. Everything else: any thread.
 #ifndef UZSWAP_ENGINE_SESSION_MEMBER_H_
 #define UZSWAP_ENGINE_SESSION_MEMBER_H_
 
@@ -28,9 +28,14 @@ namespace uzswap {
 class SessionMember {
  public:
   static constexpr size_t kNameBytes = 32;
+  static constexpr uint64_t kFormerImageNs = 1'000'000'000;
 
   // Once. Fails if the session's table is full.
   Result<void> Join(Session session, const char* program_name);
+  // After Join, before the program runs: if exec has replaced an image whose engine has not ended,
+  // and the tree holds `usage` or more, sleeps until it has, for `timeout_ns` at most. The engine
+  // keeps the memory of that image until it gets a processor, and the program would grow meanwhile.
+  void AwaitFormerImage(Bytes usage, uint64_t timeout_ns = kFormerImageNs);
   // In a forked child: the record that was inherited is the parent's.
   void JoinAsChild();
   // The engine is in the process `pid`. Requires: joined.

@@ -3,8 +3,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <gtest/gtest.h>
 #include <string>
+#include <thread>
 
 #include "engine/testing/fake_session.h"
 
@@ -72,6 +74,70 @@ TEST(SessionMember, AChildBeyondTheTableCountsForItself) {
   EXPECT_EQ(parent.statistics().faults.Get(), 7u);
   EXPECT_EQ(parent.session().TreeUsage(), Bytes(100));
   EXPECT_EQ(parent.session().RefusedClaims(), 1u);
+}
+
+// A process that exec has replaced, with an engine that has not ended.
+class FormerImage : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    engine_ = fork();
+    ASSERT_GE(engine_, 0);
+    if (engine_ == 0) {
+      while (true) pause();
+    }
+    ASSERT_TRUE(former_.Join(NewSessionWithRunner(), "former").ok());
+    former_.SetEngine(static_cast<uint32_t>(engine_));
+    former_.Publish(kUsage, Bytes(0));
+    Result<Session> same = Session::Open(former_.session().path().c_str());
+    ASSERT_TRUE(same.ok());
+    ASSERT_TRUE(image_.Join(std::move(same).value(), "image").ok());
+  }
+  void TearDown() override { EndEngine(); }
+
+  void EndEngine() {
+    if (engine_ <= 0) return;
+    kill(engine_, SIGKILL);
+    EXPECT_EQ(waitpid(engine_, nullptr, 0), engine_);
+    engine_ = 0;
+  }
+  uint64_t Waits() { return image_.statistics().former_image_waits.Get(); }
+  uint64_t Left() { return image_.statistics().former_images_left.Get(); }
+
+  static constexpr Bytes kUsage{1 << 20};
+  pid_t engine_ = 0;
+  SessionMember former_;
+  SessionMember image_;
+};
+
+TEST_F(FormerImage, IsAwaited) {
+  std::thread ender([this] {
+    while (Waits() == 0) std::this_thread::yield();
+    EndEngine();
+  });
+  // No timeout: the test ends when the engine has ended.
+  image_.AwaitFormerImage(kUsage, UINT64_MAX / 4);
+  ender.join();
+  EXPECT_EQ(Waits(), 1u);
+  EXPECT_EQ(Left(), 0u);
+  image_.AwaitFormerImage(kUsage);
+  EXPECT_EQ(Waits(), 1u) << "it has ended";
+}
+
+TEST_F(FormerImage, IsLeftAfterTheTimeout) {
+  image_.AwaitFormerImage(kUsage, 0);
+  EXPECT_EQ(Waits(), 1u);
+  EXPECT_EQ(Left(), 1u);
+}
+
+TEST_F(FormerImage, IsNotAwaitedWhileThereIsRoom) {
+  image_.AwaitFormerImage(kUsage + Bytes(1));
+  EXPECT_EQ(Waits(), 0u);
+}
+
+TEST_F(FormerImage, WithoutAnEngineIsNotAwaited) {
+  EndEngine();
+  image_.AwaitFormerImage(kUsage);
+  EXPECT_EQ(Waits(), 0u);
 }
 
 }  // namespace

@@ -124,6 +124,11 @@ uint32_t ProcessNumber();
 // Sleeps while *word == expected, until it is woken or `timeout_ns` has passed. May return early.
 void FutexWait(const void* word, uint32_t expected, uint64_t timeout_ns);
 void FutexWake(const void* word, int count);
+// May return early.
+inline void SleepFor(uint64_t ns) {
+  const uint32_t nobody_wakes = 0;
+  FutexWait(&nobody_wakes, 0, ns);
+}
 
 uint64_t MonotonicNanoseconds();
 // Of a processor that the calling thread has used. A system call.

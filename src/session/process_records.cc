@@ -311,6 +311,11 @@ bool Session::HasOtherImage(uint32_t index, const os::ProcessIdentity& program,
   return false;
 }
 
+bool Session::HasFormerImage(const ProcessRecord& record) const {
+  const os::ProcessIdentity self = IdentityOf(layout().records[record.index_], record.word_);
+  return HasOtherImage(record.index_, self, self.pid_namespace);
+}
+
 uint32_t Session::EndingCount() const {
   const uint64_t own_namespace = os::OwnIdentity().pid_namespace;
   uint32_t count = 0;

@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 48 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 49 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -189,6 +189,9 @@ class Session {
   // Live processes that have ended or called exec, but whose engines have not ended yet. During an
   // exec the former and the new image count one each.
   [[nodiscard]] uint32_t EndingCount() const;
+  // The process has called exec, and the engine of its former image has not ended yet: it keeps the
+  // memory of that image. Requires: `record` is the caller's.
+  [[nodiscard]] bool HasFormerImage(const ProcessRecord& record) const;
   [[nodiscard]] uint64_t ClaimCount() const;
   [[nodiscard]] uint64_t RefusedClaims() const;
 

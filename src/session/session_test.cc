@@ -300,14 +300,17 @@ TEST(SessionTest, AfterExecTheFormerImageIsEndingAsLongAsItsEngine) {
   session.SetEngine(before, os::IdentityOfPid(engine.pid()));
   before.Publish(Bytes(500), Bytes(0));
   EXPECT_EQ(session.EndingCount(), 0u);
+  EXPECT_FALSE(session.HasFormerImage(before));
   const ProcessRecord after = *session.Claim("cc1plus");
   EXPECT_EQ(after.Publish(Bytes(20), Bytes(0)), Bytes(520));
   EXPECT_EQ(session.EndingCount(), 1u);
+  EXPECT_TRUE(session.HasFormerImage(after));
   const Child next_engine(session.path(), [](Session& /*unused*/) {});
   next_engine.AwaitReady();
   session.SetEngine(after, os::IdentityOfPid(next_engine.pid()));
   EXPECT_EQ(session.EndingCount(), 2u) << "both images, as long as both engines are there";
   engine.KillAndAwait();
+  EXPECT_FALSE(session.HasFormerImage(after));
   EXPECT_EQ(session.EndingCount(), 0u) << "also before the former record is marked";
   EXPECT_EQ(session.LiveCount(), 2u);
   EXPECT_EQ(session.MarkDead(), 1u);
