@@ -41,7 +41,7 @@ void RaiseDescriptorLimit() {
   sigprocmask(SIG_SETMASK, &all, nullptr);
   TakeNullDevice();
   CloseAllBut({listener, runner_ends, session.descriptor()});
-  setsid();
+  setpgid(0, 0);  // not setsid: docs/decisions/0042
   if (chdir("/") != 0) _exit(1);
   prctl(PR_SET_NAME, kName);
   RaiseDescriptorLimit();

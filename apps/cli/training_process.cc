@@ -1,7 +1,6 @@
 #include "training_process.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -23,12 +22,12 @@ namespace uzswap::cli {
 namespace {
 
 constexpr char kName[] = "uzswap-train";
-constexpr int kNicest = 19;
+// A tenth of a processor beside busy threads. The nicest, and SCHED_IDLE, can wait for a minute:
+// docs/decisions/0042.
+constexpr int kTrainingNice = 10;
 
 void Yield() {
-  setpriority(PRIO_PROCESS, 0, kNicest);
-  const sched_param none = {};
-  sched_setscheduler(0, SCHED_IDLE, &none);
+  setpriority(PRIO_PROCESS, 0, kTrainingNice);
   // A dictionary is never worth another process's life. Raising the score is always permitted.
   constexpr std::string_view kFirst = "1000";
   const int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);

@@ -74,8 +74,8 @@ TrainingEnd CheckSurroundings(TrainingFile& file, KnownDictionaries& /*known*/) 
   getrlimit(RLIMIT_CORE, &core);
   char name[16] = {};
   prctl(PR_GET_NAME, name);
-  if (sched_getscheduler(0) != SCHED_IDLE) return Say(file, 2);
-  if (getpriority(PRIO_PROCESS, 0) != 19) return Say(file, 3);
+  if (sched_getscheduler(0) != SCHED_OTHER) return Say(file, 2);
+  if (getpriority(PRIO_PROCESS, 0) != 10) return Say(file, 3);
   if (death_signal != SIGKILL) return Say(file, 4);
   if (core.rlim_cur != 0) return Say(file, 5);
   if (strcmp(name, "uzswap-train") != 0) return Say(file, 6);
