@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/parse_size.h"
+#include "manuals.h"
 #include "uzswap_build.h"
 
 namespace uzswap::cli {
@@ -215,6 +216,15 @@ Request ToTopRequest(TopRequest request, const std::string& order) {
   return request;
 }
 
+Request ToHelp(const std::string& command) {
+  const std::optional<std::string_view> manual = ManualOf(command);
+  if (!manual) {
+    return Usage("help: there is no command '" + command + "'",
+                 "uzswap help run, check, advise, train, ps or top");
+  }
+  return PrintRequest{std::string(*manual)};
+}
+
 // `command` has the words from "--" on.
 Request Dispatch(const std::vector<std::string>& words, std::vector<std::string> command) {
   CLI::App app("Runs a program in less memory than it needs: cold pages are compressed.", "uzswap");
@@ -237,19 +247,16 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   std::string order = Name(watching.order);
   CLI::App* top = app.add_subcommand("top", "watch the runs on this machine and their processes");
   DescribeTop(*top, watching, order);
-  CLI::App* help = app.add_subcommand("help", "print help for a subcommand");
+  CLI::App* help = app.add_subcommand("help", "print the manual page of a command");
   std::string topic;
-  help->add_option("topic", topic, "run, check, advise, train, ps or top");
+  help->add_option("command", topic, "run, check, advise, train, ps or top");
   app.require_subcommand(1);
 
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::CallForHelp&) {
-    if (advise->parsed()) return PrintRequest{advise->help("uzswap")};
-    if (train->parsed()) return PrintRequest{train->help("uzswap")};
-    if (ps->parsed()) return PrintRequest{ps->help("uzswap")};
-    if (top->parsed()) return PrintRequest{top->help("uzswap")};
-    return PrintRequest{run->parsed() ? run->help("uzswap") : app.help()};
+    const std::vector<CLI::App*> parsed = app.get_subcommands();
+    return PrintRequest{parsed.empty() ? app.help() : parsed.front()->help("uzswap")};
   } catch (const CLI::CallForVersion&) {
     return PrintRequest{std::string("uzswap ") + kVersion + "\n"};
   } catch (const CLI::ParseError& error) {
@@ -266,15 +273,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   if (train->parsed()) return ToTrainRequest(training, training_size);
   if (ps->parsed()) return list;
   if (top->parsed()) return ToTopRequest(watching, order);
-  if (help->parsed()) {
-    if (topic == "run") return PrintRequest{run->help("uzswap")};
-    if (topic == "advise") return PrintRequest{advise->help("uzswap")};
-    if (topic == "train") return PrintRequest{train->help("uzswap")};
-    if (topic == "ps") return PrintRequest{ps->help("uzswap")};
-    if (topic == "top") return PrintRequest{top->help("uzswap")};
-    if (topic == "check") return PrintRequest{check->help("uzswap")};
-    return PrintRequest{app.help()};
-  }
+  if (help->parsed()) return ToHelp(topic);
   std::vector<std::string> rest = run->remaining();
   // The first "--" ends the options. A "--" after the command's name belongs to the command.
   if (rest.empty() && !command.empty()) command.erase(command.begin());

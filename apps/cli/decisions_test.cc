@@ -299,6 +299,11 @@ TEST(CommandLineTest, PrintsHelpAndVersion) {
     EXPECT_NE(help.find(part), std::string::npos) << part;
   }
   EXPECT_EQ(help.find("not yet"), std::string::npos);
+  const std::string list = std::get<PrintRequest>(Parse({"top", "--help"})).text;
+  EXPECT_NE(list.find("--interval"), std::string::npos) << "of the command, not of uzswap";
+  const Request unknown = Parse({"help", "nothing"});
+  ASSERT_TRUE(std::holds_alternative<Refusal>(unknown));
+  EXPECT_NE(std::get<Refusal>(unknown).cause.find("'nothing'"), std::string::npos);
 }
 
 }  // namespace
