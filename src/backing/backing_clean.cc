@@ -64,7 +64,13 @@ AppendOutcome BackingStore::Recopy(uint32_t segment, uint32_t offset, const Reco
   }
   Batch& batch = *filling_;
   memcpy(batch.bytes + batch.used, record.data(), view.bytes);
-  batch.items[batch.count++] = {view.key, token, DiskPlace(batch.segment, batch.used, size)};
+  batch.items[batch.count++] = {
+      .key = view.key,
+      .token = token,
+      .place = DiskPlace(batch.segment, batch.used, size),
+      .from = DiskPlace(segment, offset, size),
+      .from_generation = segments_.GenerationOf(segment),
+  };
   batch.used += view.bytes;
   segments_.AddLive(batch.segment, view.bytes);
   counters_.objects_recopied.Add();

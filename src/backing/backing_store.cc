@@ -129,7 +129,13 @@ AppendOutcome BackingStore::Append(uint64_t key, uint64_t token, Encoding encodi
   }
   Batch& batch = *filling_;
   WriteRecord({batch.bytes + batch.used, bytes}, key, encoding, object, sealer());
-  batch.items[batch.count++] = {key, token, DiskPlace(batch.segment, batch.used, size)};
+  batch.items[batch.count++] = {
+      .key = key,
+      .token = token,
+      .place = DiskPlace(batch.segment, batch.used, size),
+      .from = {},
+      .from_generation = 0,
+  };
   batch.used += bytes;
   segments_.AddLive(batch.segment, bytes);
   counters_.objects_appended.Add();
@@ -179,13 +185,23 @@ void BackingStore::End(Batch& batch) {
   segments_.Seal(batch.segment, batch.request.length);
   for (uint32_t i = 0; i < batch.count; ++i) {
     const BatchItem& item = batch.items[i];
-    if (owner_->Written(item.key, item.token, item.place)) {
+    if (!IsOutdated(item) && owner_->Written(item.key, item.token, item.place)) {
       counters_.objects_written.Add();
     } else {
       counters_.objects_unwanted.Add();
       Release(item.place);
     }
   }
+}
+
+// Requests may complete in any order. The record that was copied may be gone, its segment may have
+// been written anew, and a newer object of the same key and size may be at the same place by now.
+// For the owner it would be the one that was copied.
+bool BackingStore::IsOutdated(const BatchItem& item) {
+  if (!item.from.valid()) return false;
+  if (segments_.GenerationOf(item.from.segment()) == item.from_generation) return false;
+  counters_.copies_outdated.Add();
+  return true;
 }
 
 void BackingStore::EndFailed(Batch& batch) {

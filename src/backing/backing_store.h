@@ -26,7 +26,7 @@
 // Reader side (Read, Release, figures): any thread. No allocation after Init. System calls:
 // Append and Flush submit, Reap may wait, Read waits, Clean reads a segment, Trim punches holes.
 //
-// Size: 15 members and 51 methods. Writer and readers share segments, sealer and port; cleaning
+// Size: 15 members and 53 methods. Writer and readers share segments, sealer and port; cleaning
 // needs the batch that is being filled. A third of the methods are one-line accessors.
 #ifndef UZSWAP_BACKING_BACKING_STORE_H_
 #define UZSWAP_BACKING_BACKING_STORE_H_
@@ -150,6 +150,10 @@ class BackingStore {
   void ReadMany(std::span<const DiskPlace> places, ReadContext& context);
   ReadResult Verify(DiskPlace place, uint64_t key, size_t i, ReadContext& context);
   void Release(DiskPlace place);
+  // A published place names the same record as long as this does not change.
+  [[nodiscard]] uint32_t GenerationOf(DiskPlace place) const {
+    return segments_.GenerationOf(place.segment());
+  }
   // Bytes of the record at `place`.
   [[nodiscard]] uint32_t RecordBytesOf(DiskPlace place) const {
     return RecordBytes(place.size(), encrypt_);
@@ -203,6 +207,8 @@ class BackingStore {
   void Submit(Batch& batch);
   void End(Batch& batch);
   void EndFailed(Batch& batch);
+  // The place that a copy was made from has another record by now.
+  [[nodiscard]] bool IsOutdated(const BatchItem& item);
   AppendOutcome Recopy(uint32_t segment, uint32_t offset, const RecordView& view,
                        std::span<const std::byte> record);
   // Appends the live records among those in `bytes`, which were read from `segment`.

@@ -24,6 +24,9 @@ struct BatchItem {
   uint64_t key;
   uint64_t token;
   DiskPlace place;
+  // Of a record that the cleaner copies: where it was, and the generation of that segment.
+  DiskPlace from;
+  uint32_t from_generation;
 };
 
 struct Batch {

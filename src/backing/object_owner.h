@@ -12,7 +12,8 @@ namespace uzswap {
 
 class ObjectOwner {
  public:
-  // The object that was appended with `token` is at `place`. True: the owner releases the place
+  // The object that was appended with `token`, or moves under it, is at `place`. The old place of
+  // one that moves has not been used again. True: the owner releases the place
   // later. False: the object is no longer wanted, and the store releases the place.
   [[nodiscard]] virtual bool Written(uint64_t key, uint64_t token, DiskPlace place) = 0;
   // The write failed: the owner's copy is still the only one.

@@ -50,6 +50,7 @@ uint32_t SegmentTable::Take(uint32_t spare, bool may_grow) {
   UZ_CHECK_EQ(row.live.load(std::memory_order_relaxed), 0u);
   row.used = 0;
   row.draining_since = 0;
+  row.generation.fetch_add(1, std::memory_order_relaxed);
   row.state.store(State::kFilling, std::memory_order_release);
   in_use_.Add();
   return segment;

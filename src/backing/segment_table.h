@@ -83,6 +83,11 @@ class SegmentTable {
     return rows_[segment].live.load(std::memory_order_relaxed);
   }
   [[nodiscard]] uint32_t UsedOf(uint32_t segment) const { return rows_[segment].used; }
+  // How often it was taken. A place in the segment names one record for as long as this does not
+  // change: a batch is filled from its begin to its end, once. Any thread.
+  [[nodiscard]] uint32_t GenerationOf(uint32_t segment) const {
+    return rows_[segment].generation.load(std::memory_order_relaxed);
+  }
   // Bytes of live records, and bytes of the sealed and emptied segments.
   [[nodiscard]] uint64_t live_bytes() const { return live_bytes_.Get(); }
   [[nodiscard]] uint64_t held_bytes() const { return held_bytes_.Get(); }
@@ -106,10 +111,12 @@ class SegmentTable {
     // checks the state under the lock (see ReleaseIfEmpty).
     std::atomic<uint32_t> live;
     std::atomic<State> state;  // changed under the lock, read by any thread
-    uint32_t used;             // the writer's: bytes on the medium
-    uint32_t next;             // in the emptied or free list
-    uint64_t draining_since;   // the writer's: batch serial, 0 if not draining
-    uint64_t sealed_at;        // the epoch; set by the writer under mutex_
+    // Relaxed: who learns a place in the segment from the writer sees the value of that time.
+    std::atomic<uint32_t> generation;
+    uint32_t used;            // the writer's: bytes on the medium
+    uint32_t next;            // in the emptied or free list
+    uint64_t draining_since;  // the writer's: batch serial, 0 if not draining
+    uint64_t sealed_at;       // the epoch; set by the writer under mutex_
   };
 
   uint32_t TakeFresh() UZ_REQUIRES(mutex_);

@@ -85,6 +85,7 @@ Next LoadOperation::Join(LockedLeaf& leaf, InFlightEntry& entry) {
   UZ_CHECK(outcome == InFlightOutcome::kAlreadyThere && found == &entry);
   theirs_ = found;
   joined_word_ = entry.word;
+  joined_generation_ = cache_.content_.GenerationOf(entry.word);
   open_ = true;
   return Next::kFetch;
 }
@@ -140,10 +141,12 @@ Next LoadOperation::PublishJoined() {
   if (joined_state_ != FlightState::kReady) return Next::kAgain;
   if (mode_ == LoadMode::kExclusive) {
     // The page was copied from another load's frame; this load takes the entry if it is unchanged.
+    // Nothing held the content since then: its place may have been written anew.
     CompressedCache::ToRelease old;
     {
       LockedLeaf leaf = cache_.index_.Find(key_);
       if (!leaf || leaf.word(key_) != joined_word_) return Next::kAgain;
+      if (cache_.content_.GenerationOf(joined_word_) != joined_generation_) return Next::kAgain;
       if (EntriesInFlight::Lookup(leaf, key_, joined_word_) != nullptr) return Next::kAgain;
       old = cache_.Replace(context_, leaf, key_, EntryEvent::kTake, EntryWord());
     }

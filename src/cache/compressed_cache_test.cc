@@ -217,6 +217,62 @@ TEST(CompressedCacheTest, PagesComeBackFromDisk) {
   }
 }
 
+// Two incompressible pages: their records have the same size, and each is the first of its segment.
+constexpr uint64_t kOldVersion = 4;
+constexpr uint64_t kNewVersion = kOldVersion + kPageKinds;
+
+// The device completes the newer write first: the copy that the cleaner made must not replace it.
+TEST(CompressedCacheTest, ACopyOfTheCleanerIsOutdatedOnceItsPlaceIsWrittenAnew) {
+  CacheFixture fixture;
+  fixture.Attach();
+  fixture.PutOnDisk(0, kOldVersion);
+  const EntryWord before = CachePeer::WordOf(fixture.cache, fixture.At(0));
+  fixture.port.Hold();
+  fixture.port.CompleteNewestFirst();
+  ASSERT_EQ(fixture.store.Clean(950), CleanOutcome::kCleaned);
+  fixture.store.Flush();
+  ASSERT_EQ(fixture.Get(0, LoadMode::kExclusive), LoadOutcome::kLoaded);
+  ASSERT_EQ(fixture.Put(0, kNewVersion), StoreOutcome::kStored);
+  ASSERT_EQ(fixture.BeginWriting(0), EvictOutcome::kBegun);
+  fixture.port.Release(1);
+  ASSERT_EQ(fixture.store.Reap(true), 1u);
+  ASSERT_EQ(CachePeer::WordOf(fixture.cache, fixture.At(0)), before) << "the same place";
+  fixture.port.Release();
+  ASSERT_EQ(fixture.store.Reap(true), 1u);
+  EXPECT_TRUE(fixture.Is(0, kNewVersion));
+  EXPECT_EQ(fixture.store.counters().copies_outdated.Get(), 1u);
+  EXPECT_EQ(fixture.Counted().relocated.Get(), 0u);
+  fixture.store.Audit();
+  fixture.cache.Audit();
+}
+
+// A load that copied another one's page holds nothing: it must not take what was stored since.
+TEST(CompressedCacheTest, AJoinedLoadDoesNotTakeWhatWasWrittenAnew) {
+  CacheFixture fixture;
+  fixture.Attach();
+  fixture.PutOnDisk(0, kOldVersion);
+  const EntryWord before = CachePeer::WordOf(fixture.cache, fixture.At(0));
+  TestPage first_page;
+  TestPage second_page;
+  LoadOperation first(fixture.cache, fixture.context, fixture.At(0), first_page.span(),
+                      LoadMode::kKeep);
+  LoadOperation second(fixture.cache, fixture.other, fixture.At(0), second_page.span(),
+                       LoadMode::kExclusive);
+  ASSERT_EQ(first.Begin(), LoadOperation::Next::kFetch);
+  ASSERT_EQ(second.Begin(), LoadOperation::Next::kFetch);
+  first.Fetch();
+  ASSERT_EQ(first.Publish(), LoadOperation::Next::kDone);
+  second.Fetch();
+  first.Leave();
+  ASSERT_TRUE(fixture.cache.Invalidate(fixture.context, fixture.At(0)));
+  fixture.PutOnDisk(0, kNewVersion);
+  ASSERT_EQ(CachePeer::WordOf(fixture.cache, fixture.At(0)), before) << "the same place";
+  EXPECT_EQ(second.Publish(), LoadOperation::Next::kAgain);
+  second.Leave();
+  EXPECT_TRUE(fixture.Is(0, kNewVersion));
+  fixture.cache.Audit();
+}
+
 TEST(CompressedCacheTest, PagesReadAheadAnswerWithoutTheDevice) {
   CacheFixture fixture;
   fixture.Attach();

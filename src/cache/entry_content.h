@@ -39,6 +39,11 @@ class EntryContent {
   // nullptr if none is attached.
   [[nodiscard]] BackingStore* store() const { return store_; }
 
+  // Of the place that the word names, else 0. While it is the same, equal words name the same
+  // record. Requires: the word was in the index when the caller looked last.
+  [[nodiscard]] uint32_t GenerationOf(EntryWord word) const {
+    return word.kind() == EntryKind::kOnDisk ? store_->GenerationOf(word.place()) : 0;
+  }
   // Frees the object or releases the place of a word that is no longer in the index, and releases
   // its dictionary.
   void Release(EntryWord word);

@@ -22,9 +22,10 @@
 // entry in flight has the same word: then the owner of that entry releases it, when it finds its
 // word gone (see entries_in_flight.h).
 //
-// Two words are equal only if they name the same content in the same state: handles carry a
-// generation, and a place is not used again while a thread may still compare it. So one comparison
-// tells whether an entry has changed.
+// Two words in the pool are equal only if they name the same content in the same state, because
+// handles carry a generation. A place on disk is used again when its segment is written anew. So a
+// thread that compares a word on disk with one that it saw before holds the content by an entry in
+// flight, or compares the generation of the segment too (BackingStore::GenerationOf).
 #ifndef UZSWAP_CACHE_ENTRY_WORD_H_
 #define UZSWAP_CACHE_ENTRY_WORD_H_
 

@@ -76,6 +76,7 @@ class LoadOperation {
   InFlightEntry mine_;
   InFlightEntry* theirs_ = nullptr;  // joined: another operation does the work
   EntryWord joined_word_;
+  uint32_t joined_generation_ = 0;  // of the place that it names
   InFlightEntry::State joined_state_ = InFlightEntry::State::kFilling;
   LoadOutcome outcome_ = LoadOutcome::kMiss;
   bool open_ = false;

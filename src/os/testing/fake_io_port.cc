@@ -104,15 +104,16 @@ IoRequest* FakeIoPort::Reap(bool wait) {
     {
       MutexLock lock(mutex_);
       if (queued_ == 0) return nullptr;
-      due_ns = due_ns_[0];
+      const uint32_t next = newest_first_ ? queued_ - 1 : 0;
+      due_ns = due_ns_[next];
       const bool due = due_ns == 0 || NowNs() >= due_ns;
       const uint32_t allowed = allowed_.load(std::memory_order_acquire);
       if (due && allowed > 0) {
         if (allowed != UINT32_MAX) allowed_.fetch_sub(1, std::memory_order_relaxed);
-        IoRequest* request = queue_[0];
+        IoRequest* request = queue_[next];
+        std::copy(queue_ + next + 1, queue_ + queued_, queue_ + next);
+        std::copy(due_ns_ + next + 1, due_ns_ + queued_, due_ns_ + next);
         --queued_;
-        std::copy(queue_ + 1, queue_ + 1 + queued_, queue_);
-        std::copy(due_ns_ + 1, due_ns_ + 1 + queued_, due_ns_);
         return request;
       }
     }

@@ -7,9 +7,9 @@
 //   kTruncated    a read is at the end of file    kFlippedBit  succeeds, one stored bit is flipped
 //   kVanished     ENODEV in all later calls       kTorn        succeeds, but nothing was written
 //
-// Writes complete in order of submission. While Hold is on they complete only after Release, so
-// that a test can step every race. A test can also set a latency, for which Reap waits. Any thread
-// may call; one mutex guards the state.
+// Writes complete in order of submission, or the newest first. While Hold is on they complete only
+// after Release, so that a test can step every race. A test can also set a latency, for which Reap
+// waits. Any thread may call; one mutex guards the state.
 //
 // Size: its data members are one value each of the queue, the planned fault and the counters, and
 // 9 of its methods are those of IoPort. Parts would share the one lock, and a test uses them
@@ -50,6 +50,8 @@ class FakeIoPort final : public IoPort {
   void Hold();
   // Lets `count` held writes complete. UINT32_MAX turns Hold off.
   void Release(uint32_t count = UINT32_MAX);
+  // From now on the newest of the writes that may complete completes first, as a device may do.
+  void CompleteNewestFirst() { newest_first_ = true; }
   void SetLatency(uint64_t nanoseconds) { latency_ns_ = nanoseconds; }
   // From now on a write completes only when Reap waits for it, as with ThreadPort.
   void WriteInReap() { writes_in_reap_ = true; }
@@ -91,6 +93,7 @@ class FakeIoPort final : public IoPort {
   std::atomic<uint32_t> allowed_{UINT32_MAX};
   std::atomic<uint64_t> latency_ns_{0};
   std::atomic<bool> writes_in_reap_{false};
+  std::atomic<bool> newest_first_{false};
   std::atomic<uint64_t> bytes_written_{0};
   std::atomic<uint64_t> writes_{0};
   std::atomic<uint32_t> deepest_{0};
