@@ -84,8 +84,8 @@ Next LoadOperation::Join(LockedLeaf& leaf, InFlightEntry& entry) {
   const InFlightOutcome outcome = EntriesInFlight::Acquire(leaf, key_, mine_, &found);
   UZ_CHECK(outcome == InFlightOutcome::kAlreadyThere && found == &entry);
   theirs_ = found;
-  joined_word_ = entry.word;
-  joined_generation_ = cache_.content_.GenerationOf(entry.word);
+  joined_.word = entry.word;
+  joined_.generation = cache_.content_.GenerationOf(entry.word);
   open_ = true;
   return Next::kFetch;
 }
@@ -108,8 +108,8 @@ void LoadOperation::Fetch() {
     outcome_ = cache_.content_.Decompress(context_, key_, mine_.word, page_);
     return;
   }
-  joined_state_ = EntriesInFlight::Await(*theirs_);
-  if (joined_state_ == FlightState::kReady) memcpy(page_.data(), theirs_->frame, kPageSize);
+  joined_.state = EntriesInFlight::Await(*theirs_);
+  if (joined_.state == FlightState::kReady) memcpy(page_.data(), theirs_->frame, kPageSize);
   EntriesInFlight::Leave(*theirs_);
 }
 
@@ -138,16 +138,16 @@ Next LoadOperation::Publish() {
 }
 
 Next LoadOperation::PublishJoined() {
-  if (joined_state_ != FlightState::kReady) return Next::kAgain;
+  if (joined_.state != FlightState::kReady) return Next::kAgain;
   if (mode_ == LoadMode::kExclusive) {
     // The page was copied from another load's frame; this load takes the entry if it is unchanged.
     // Nothing held the content since then: its place may have been written anew.
     CompressedCache::ToRelease old;
     {
       LockedLeaf leaf = cache_.index_.Find(key_);
-      if (!leaf || leaf.word(key_) != joined_word_) return Next::kAgain;
-      if (cache_.content_.GenerationOf(joined_word_) != joined_generation_) return Next::kAgain;
-      if (EntriesInFlight::Lookup(leaf, key_, joined_word_) != nullptr) return Next::kAgain;
+      if (!leaf || leaf.word(key_) != joined_.word) return Next::kAgain;
+      if (cache_.content_.GenerationOf(joined_.word) != joined_.generation) return Next::kAgain;
+      if (EntriesInFlight::Lookup(leaf, key_, joined_.word) != nullptr) return Next::kAgain;
       old = cache_.Replace(context_, leaf, key_, EntryEvent::kTake, EntryWord());
     }
     cache_.Release(context_, old);

@@ -75,9 +75,11 @@ class LoadOperation {
   EntryLeaf* leaf_ = nullptr;  // exists as long as mine_ is linked to it
   InFlightEntry mine_;
   InFlightEntry* theirs_ = nullptr;  // joined: another operation does the work
-  EntryWord joined_word_;
-  uint32_t joined_generation_ = 0;  // of the place that it names
-  InFlightEntry::State joined_state_ = InFlightEntry::State::kFilling;
+  struct {
+    EntryWord word;
+    uint32_t generation = 0;  // of the place that it names
+    InFlightEntry::State state = InFlightEntry::State::kFilling;
+  } joined_;
   LoadOutcome outcome_ = LoadOutcome::kMiss;
   bool open_ = false;
 };

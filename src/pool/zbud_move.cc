@@ -170,7 +170,7 @@ void ZbudPool::GatherSingles(Shard& into) {
         shard.ages.Remove(*bud);
         bud->state = BudState::kUnderReclaim;
         PublishOldest(shard);
-        bud->shard.store(number, std::memory_order_relaxed);
+        bud->shard.store(number, std::memory_order_release);
       }
       ListGathered(into, unit);
     }
