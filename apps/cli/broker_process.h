@@ -1,7 +1,7 @@
 // BrokerProcess: the broker of a run (broker/broker_server.h) as a process forked from the runner.
 // It has the runner's rights, whatever the programs of the run give up.
 //
-//   runner ──fork──> broker            own session, all signals blocked, folder "/",
+//   runner ──fork──> broker            own process group, all signals blocked, folder "/",
 //     │                 │              descriptors: /dev/null (0, 1, 2), listener, session, pipe
 //     │                 │ serves
 //     │ CMD ended:      │

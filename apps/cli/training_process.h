@@ -1,7 +1,7 @@
 // TrainingProcess: makes a dictionary from an engine's samples, in a process of its own.
 //
 //   broker ──fork──> training process
-//     │                 idle priority, first to be killed if memory runs out, ends with the broker;
+//     │                 nice 10, first to be killed if memory runs out, ends with the broker;
 //     │                 descriptors: /dev/null (0, 1, 2), the TrainingFile
 //     │                 takes the request, trains or finds a known dictionary, answers, ends
 //     │ pidfd, and a time limit
@@ -39,7 +39,8 @@ TrainingEnd AnswerRequest(TrainingFile& file, KnownDictionaries& known);
 
 class TrainingProcess : public TrainingStarter {
  public:
-  // Training takes 20 ms of processor time. At idle priority on a busy machine that can be long.
+  // Training takes 0.1 s of processor time or less. With nice 10 on a busy machine that can be
+  // long.
   static constexpr uint64_t kTimeMs = 60'000;
   using Work = TrainingEnd (*)(TrainingFile& file, KnownDictionaries& known);
 

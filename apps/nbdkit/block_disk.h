@@ -1,8 +1,8 @@
 // BlockDisk: a disk of any size whose blocks are units of a PageCache.
 //
 //     bytes:   |  block 0  |  block 1  |  block 2  | ...                4 KiB each
-//     bitmap:        1           0           1                          0: reads as zero, takes
-//     nothing cache:      stored                  stored
+//     bitmap:        1           0           1                          0: reads as zero
+//     cache:      stored                  stored
 //
 // A write of a part of a block loads the block, changes it and stores it again, under the lock of
 // the block's stripe. So writes to one block take effect one after the other, and a read sees all

@@ -8,11 +8,13 @@
 #define NBDKIT_API_VERSION 2
 #include <cerrno>
 #include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <nbdkit-plugin.h>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "block_disk.h"

@@ -14,8 +14,7 @@
 //
 //   persistent area   a unit that was stored can be loaded until it is invalidated or replaced
 //   ephemeral area    for what can be made again: the coldest units are dropped when memory is
-//   short,
-//                     and a load may miss
+//                     short, and a load may miss
 //
 //            Store                             Store: replaced
 //   [ empty ] -------------------> [ stored ] ----------------> [ stored ]

@@ -40,7 +40,7 @@ class BrokerClient {
   Result<int> OpenProc(os::ProcLeaf leaf);
   // /proc/<program>/task, for openat and getdents64. The pidfd stays the caller's. Fails with EPERM
   // if the process does not share the caller's memory. If the folder is not the root of a mount of
-  // its own (the broker is not root), openat of ".." leaves it.
+  // its own (the broker has no CAP_SYS_ADMIN), openat of ".." leaves it.
   Result<int> OpenTasks(int program_pidfd);
   // /dev/userfaultfd: USERFAULTFD_IOC_NEW makes a userfaultfd for the memory of whoever calls it.
   Result<int> OpenUserfaultfd();

@@ -13,8 +13,8 @@
 // If the descriptor table is full, accept fails. The listener is then left alone for 100 ms,
 // because it stays readable.
 //
-// One thread, in the broker's process. It may allocate. It opens nothing by itself; the port is the
-// seam for files and for the clock.
+// One thread, in the broker's process. It may allocate. It opens nothing by itself; tests replace
+// the port (files and the clock).
 #ifndef UZSWAP_BROKER_BROKER_SERVER_H_
 #define UZSWAP_BROKER_BROKER_SERVER_H_
 

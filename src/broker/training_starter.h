@@ -1,4 +1,4 @@
-// TrainingStarter: how the broker starts a training process, as a seam for its tests.
+// TrainingStarter: how the broker starts a training process, which tests replace.
 // apps/cli/training_process.h is the real one.
 //
 //   client ── kTrain, a memfd ──> RequestHandler ──> Start ──> training process

@@ -9,7 +9,7 @@
 //   by n processes       copies it         the page, for n compressed pages,     break if
 //                                          when all n have evicted their copy    CopyingPays
 //
-// So two processes that share pages give them up if these compress to less than half, and a server
+// So two processes that share pages give them up if these compress to less than 45 %, and a server
 // with many children keeps them shared.
 //
 // The reclaim daemon only. Without the pager's lock: a page that has been swapped out meanwhile
@@ -26,7 +26,7 @@
 
 namespace uzswap {
 
-// The memory of this process; a seam.
+// The memory of this process; tests replace it.
 class CowPort {
  public:
   // True if no other process maps the page. Nothing if it cannot be said.

@@ -68,7 +68,7 @@ constexpr bool IsForkTransition(ForkState from, ForkState to) {
   return false;
 }
 
-// What the coordinator acts on; a seam.
+// What the coordinator acts on; tests replace it.
 class ForkPort {
  public:
   // --- The reclaim daemon ---

@@ -28,7 +28,7 @@
 
 namespace uzswap {
 
-// What the watch sees and does; a seam.
+// What the watch sees and does; tests replace it.
 class GrowthPort {
  public:
   virtual uint64_t NowNs() = 0;

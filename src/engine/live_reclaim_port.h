@@ -8,7 +8,7 @@
 //
 // Forwards, and decides nothing. The reclaim daemon's thread only.
 //
-// Size: 27 methods, one for each call of the seam that it implements.
+// Size: 27 methods, one for each call of the port that it implements.
 #ifndef UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 

@@ -41,7 +41,7 @@ enum class AdoptionVerdict : uint8_t {
   kOwn,
 };
 
-// Where adopted ranges go; a seam.
+// Where adopted ranges go; tests replace it.
 class RangeSink {
  public:
   // Registers the parts of the range that are not registered yet, and keeps the pages of `pinned`

@@ -1,4 +1,4 @@
-// ReclaimPort: everything the reclaim daemon can see and do; a seam.
+// ReclaimPort: everything the reclaim daemon can see and do; tests replace it.
 //
 //   ReclaimDaemon ──> ReclaimPort ──> LiveReclaimPort: pager, storage stack, scanner, session
 //                                └──> FakeReclaimPort (engine/testing/): a table of answers

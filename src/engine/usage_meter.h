@@ -37,7 +37,7 @@
 
 namespace uzswap {
 
-// Where the figures come from; a seam.
+// Where the figures come from; tests replace it.
 class UsageReaders {
  public:
   // RssAnon of this process.

@@ -1,4 +1,4 @@
-// TrainerPort: who makes a dictionary from samples; a seam.
+// TrainerPort: who makes a dictionary from samples; tests replace it.
 //
 // Training needs a heap and some ten milliseconds of a processor, so it happens in another process,
 // or in the caller of a library.

@@ -1,6 +1,6 @@
 // Region::Service: what is behind a Region.
 //
-//     SIGBUS ──OnFault──> RegionFaults ── used > low mark ──> the reclaimer's thread is woken
+//     SIGBUS ──OnFault──> RegionFaults ── free < low mark ──> the reclaimer's thread is woken
 //                              │        ── used > limit ────> the faulting thread reclaims too
 //                              v
 //                        StorageStack <── RegionReclaim

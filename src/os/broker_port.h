@@ -1,5 +1,5 @@
-// BrokerPort: what the broker (broker/broker_server.h) asks the kernel for, as a seam for its
-// tests.
+// BrokerPort: what the broker (broker/broker_server.h) asks the kernel for. Its tests
+// replace it.
 //
 //   OpenProcFile(pid, leaf)    /proc/PID/statm, status, smaps_rollup, pagemap, maps, smaps
 //   OpenTaskFolder(pid)        /proc/PID/task

@@ -1,9 +1,8 @@
 // How many tasks (processes and threads) the kernel permits here. Two limits apply:
 //
 //   the pids controller   pids.max of the cgroup and of all above it, versions 1 and 2
-//   RLIMIT_NPROC          all tasks of the user; the kernel does not apply it to root of the
-//   machine.
-//                         Root of a user namespace is another user outside of it
+//   RLIMIT_NPROC          all tasks of the user; not applied to root of the machine. Root of a
+//                         user namespace is another user outside of it
 //
 // Only open, read and close: nothing allocates. Any thread may call this.
 #ifndef UZSWAP_OS_TASK_LIMIT_H_

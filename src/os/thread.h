@@ -22,7 +22,8 @@
 //
 // The thread pointer of a service thread points to zeroes; only the stack protector's canary is
 // copied. So a service thread may use uzswap's initial-exec thread-locals and syscall(2). It must
-// not use any other part of the C library that has per-thread state. All signals are blocked in it.
+// not use any other part of the C library that has per-thread state. All signals are blocked in it,
+// except those of its own faults (SIGSEGV, SIGBUS, SIGILL, SIGFPE) in a process beside the program.
 //
 // fork does not copy service threads. The child starts its own.
 #ifndef UZSWAP_OS_THREAD_H_

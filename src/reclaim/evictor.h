@@ -14,11 +14,11 @@
 //   kGone               the page is Untracked, the next one is tried
 //   kBusy               pinned or shared with a forked child: refused, and kept for TakeBusyPages
 //   kRefused            locked, not writable, or a border of mappings lies in the run: half of the
-//                       run is tried, then the page is refused
+//                       run is tried, at last one page, which then is refused
 //   kRetry, kNoMemory   stop; the caller tries again later
 //
-// Everything it stands on is a seam or plain memory, so it is tested without a kernel
-// (evictor_test.cc). All calls under the owner's lock, except Store. Nothing allocates.
+// Everything it stands on can be replaced by a test or is plain memory, so it is tested without a
+// kernel (evictor_test.cc). All calls under the owner's lock, except Store. Nothing allocates.
 #ifndef UZSWAP_RECLAIM_EVICTOR_H_
 #define UZSWAP_RECLAIM_EVICTOR_H_
 
@@ -86,8 +86,7 @@ class Evictor {
   size_t TakeBusyPages(std::span<uint64_t> addresses);
   // Isolates these pages, which could not be isolated and now can: they were copied, and a copy
   // that waits for the hand uses memory. A page that is not Resident, or is pinned, is left out. If
-  // no frame is Empty the page is a victim from now on; if the kernel refuses again it is none for
-  // a while. Returns how many were isolated.
+  // no frame is Empty the page is a victim from now on. Returns how many were isolated.
   size_t IsolatePages(std::span<const uint64_t> addresses);
 
   // While frozen nothing is isolated, begun or released.

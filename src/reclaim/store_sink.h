@@ -1,4 +1,4 @@
-// StoreSink: where the evictor puts pages. A seam, so that it is tested without a pool.
+// StoreSink: where the evictor puts pages. Tests replace it, so no pool is needed.
 //
 // PageStoreSink is the real one: a PageStore (swap/page_store.h). Store is called without the
 // owner's lock, Free and PoolBytes with it.
