@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "container_needs.h"
 #include "launch.h"
 #include "limit.h"
 #include "os/cgroup.h"
@@ -60,9 +61,8 @@ std::string EngineHomeHere() {
          strerror(started.error().errno_value) + ")";
 }
 
-void PrintMemory() {
+void PrintMemory(const os::CgroupLimits& limits) {
   Line("memory", Human(os::MachineMemory()));
-  const os::CgroupLimits limits = os::FindCgroupLimits();
   for (const os::CgroupLimit& limit : limits.found) {
     Line("cgroup limit", Human(limit.bytes) + " (" + limit.file + ")");
   }
@@ -81,27 +81,30 @@ void PrintMemory() {
 
 }  // namespace
 
-int CheckCommand() {
+int CheckCommand(const CheckRequest& request) {
   const os::UffdProbe probe = os::ProbeUserfaultfd();
   const os::UffdSurroundings around = os::LookAroundUserfaultfd();
   const std::string kernel = os::ReadKernelRelease().c_str();
   const auto preload = FindPreloadLibrary();
+  const os::CgroupLimits limits = os::FindCgroupLimits();
 
   printf("uzswap on this machine:\n");
   Line("kernel", kernel);
   PrintUserfaultfd(probe, around);
   Line("PAGEMAP_SCAN", YesNo(os::ProbePagemapScan()));
   Line("engine", EngineHomeHere());
-  PrintMemory();
+  PrintMemory(limits);
   const Refusal* missing = RefusalOf(preload);
   Line("preload library", missing != nullptr ? "not found" : std::get<std::string>(preload));
 
   const auto refusal = CheckUserfaultfd(probe, around, kernel);
-  if (!refusal && missing == nullptr) {
-    printf("uzswap run works here.\n");
-    return 0;
+  const bool works = !refusal && missing == nullptr;
+  printf(works ? "uzswap run works here.\n" : "uzswap run does not work here.\n");
+  if (request.container) {
+    const auto facts = LookAtContainer(probe, around, !limits.found.empty());
+    fputs(RenderContainerNeeds(facts).c_str(), stdout);
   }
-  printf("uzswap run does not work here.\n");
+  if (works) return 0;
   fflush(stdout);
   if (refusal) fputs(Render(*refusal).c_str(), stderr);
   if (missing != nullptr) fputs(Render(*missing).c_str(), stderr);

@@ -232,7 +232,9 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   RawOptions raw;
   CLI::App* run = app.add_subcommand("run", "run a command under a memory limit");
   DescribeRun(*run, raw);
+  CheckRequest checking;
   CLI::App* check = app.add_subcommand("check", "report whether uzswap works on this machine");
+  check->add_flag("--container", checking.container, "print what a container needs for uzswap");
   AdviseRequest advice;
   CLI::App* advise = app.add_subcommand("advise", "report how well given pages compress");
   DescribeAdvise(*advise, advice);
@@ -262,7 +264,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   } catch (const CLI::ParseError& error) {
     return Usage(error.what());
   }
-  if (check->parsed()) return CheckRequest{};
+  if (check->parsed()) return checking;
   if (advise->parsed()) {
     if (advice.pages.empty() == (advice.pid == 0)) {
       return Usage("advise needs either the number of a process or a file of pages",

@@ -1,7 +1,7 @@
 // ParseCommandLine: turns argv and the environment into a request. Only this file uses CLI11.
 //
 //     uzswap run [options] [--] CMD ARG...      options end at the first word that is not one
-//     uzswap check
+//     uzswap check [--container]
 //     uzswap advise --pages FILE [--json]    uzswap advise PID [--json]
 //     uzswap train --pages FILE -o NAME.dict    uzswap train PID -o NAME.dict
 //     uzswap ps [--json]
@@ -42,7 +42,9 @@ struct RunRequest {
   std::vector<std::string> command;
 };
 
-struct CheckRequest {};
+struct CheckRequest {
+  bool container = false;  // also tell what a container lacks
+};
 
 // Text for standard output, status 0.
 struct PrintRequest {

@@ -12,7 +12,7 @@ namespace {
 
 struct Perform {
   int operator()(const RunRequest& request) const { return RunCommand(request); }
-  int operator()(const CheckRequest&) const { return CheckCommand(); }
+  int operator()(const CheckRequest& request) const { return CheckCommand(request); }
   int operator()(const AdviseRequest& request) const { return AdviseCommand(request); }
   int operator()(const TrainRequest& request) const { return TrainCommand(request); }
   int operator()(const PsRequest& request) const { return PsCommand(request); }

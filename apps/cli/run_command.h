@@ -14,7 +14,7 @@
 namespace uzswap::cli {
 
 int RunCommand(const RunRequest& request);
-int CheckCommand();
+int CheckCommand(const CheckRequest& request);
 
 }  // namespace uzswap::cli
 

@@ -10,14 +10,14 @@ _uzswap_options() {
     train) echo "--pages --pid --output --size --help" ;;
     ps) echo "--json --help" ;;
     top) echo "--once --interval --sort --help" ;;
-    check) echo "--help" ;;
+    check) echo "--container --help" ;;
     help) echo "run check advise train ps top --help" ;;
   esac
 }
 
 _uzswap_takes_value() {
   case $1 in
-    --encrypt | --summary | --no-follow | --json | --once | --help) return 1 ;;
+    --encrypt | --summary | --no-follow | --json | --once | --container | --help) return 1 ;;
     -*) return 0 ;;
     *) return 1 ;;
   esac

@@ -82,5 +82,6 @@ complete -c uzswap -n "__fish_seen_subcommand_from train" -l size -x -d "most by
 complete -c uzswap -n "__fish_seen_subcommand_from top" -l once -d "print once, without a terminal"
 complete -c uzswap -n "__fish_seen_subcommand_from top" -l interval -x -d "seconds between two looks"
 complete -c uzswap -n "__fish_seen_subcommand_from top" -l sort -x -a "used stall faults pool pid" -d "order of the processes"
+complete -c uzswap -n "__fish_seen_subcommand_from check" -l container -d "print what a container needs"
 complete -c uzswap -n "__fish_seen_subcommand_from advise train ps top check" -l help -d "print the options"
 complete -c uzswap -n "__fish_seen_subcommand_from help" -a "run check advise train ps top"
