@@ -104,6 +104,27 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   EXPECT_STREQ(options.backing, "/var/tmp");
 }
 
+TEST(SessionTest, LimitsCanChangeWhileOthersRead) {
+  Session session = NewSession();
+  Result<Session> opened = Session::Open(session.path().c_str());
+  ASSERT_TRUE(opened.ok());
+  session.SetLimits(Bytes(300 << 20), Bytes(30 << 20));
+  EXPECT_EQ(opened.value().limit(), Bytes(300 << 20));
+  EXPECT_EQ(opened.value().pool_limit(), Bytes(30 << 20));
+  EXPECT_EQ(opened.value().options().limit, Bytes(300 << 20));
+  EXPECT_EQ(opened.value().options().pool_limit, Bytes(30 << 20));
+}
+
+TEST(SessionTest, ToShrinkIsAskedUntilATime) {
+  Session session = NewSession();
+  EXPECT_EQ(session.ShrinkTarget(0), Bytes(0));
+  session.AskToShrink(Bytes(1 << 20), 1000);
+  EXPECT_EQ(session.ShrinkTarget(999), Bytes(1 << 20));
+  EXPECT_EQ(session.ShrinkTarget(1000), Bytes(0));
+  session.AskToShrink(Bytes(0), 0);
+  EXPECT_EQ(session.ShrinkTarget(1), Bytes(0));
+}
+
 TEST(SessionTest, CarriesADictionary) {
   Session session = NewSession();
   EXPECT_TRUE(session.dictionary().empty());
