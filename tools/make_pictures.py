@@ -25,7 +25,7 @@ import pyte
 
 ROOT = Path(__file__).resolve().parent.parent
 UZSWAP = str(ROOT / "build" / "release" / "bin" / "uzswap")
-COLUMNS, LINES = 100, 18
+COLUMNS, LINES = 100, 10
 SETTLE_S = 25.0  # until the programs hold what they will hold
 WATCH_S = 15.0  # so that the history has some looks
 CELL = (8.4, 18.0)
@@ -42,10 +42,11 @@ COLOURS = {
     "cyan": "#5ec4c9",
     "white": "#d7dce2",
 }
-# A server with some hundred thousand keys, and a program that reads its data again and again.
+# A server with 600,000 keys, and a program that reads its data again and again.
 LOAD = (
-    'local v = ARGV[1]; for i = 1, 250000 do redis.call("SET", "key:" .. i,'
-    ' "user " .. i .. " " .. string.rep(v .. i, 12)) end'
+    'for i = 0, 599999 do redis.call("SET", string.format("key:%012d", i), "user " .. i'
+    ' .. " name " .. math.random(1e9) .. " mail " .. math.random(1e9) .. "@example.org visits "'
+    ' .. math.random(1e4) .. " since 2026-01-01 last seen 2026-11-0" .. math.random(9)) end'
 )
 DICTS = """
 import random, time
@@ -71,9 +72,9 @@ def start_runs(folder: Path) -> list[subprocess.Popen[bytes]]:
     client = ["redis-cli", "-s", str(socket)]
     while subprocess.run([*client, "ping"], capture_output=True).stdout != b"PONG\n":
         time.sleep(0.1)
-    subprocess.run([*client, "EVAL", LOAD, "0", "value "], check=True, **quiet)
+    subprocess.run([*client, "EVAL", LOAD, "0"], check=True, **quiet)
     runs.append(subprocess.Popen(
-        ["redis-benchmark", "-s", str(socket), "-n", "100000000", "-r", "250000", "-c", "2",
+        ["redis-benchmark", "-s", str(socket), "-n", "100000000", "-r", "600000", "-c", "2",
          "GET", "key:__rand_int__"], **quiet))
     return runs
 
@@ -84,7 +85,7 @@ def capture(command: list[str], seconds: float) -> pyte.Screen:
     stream = pyte.ByteStream(screen)
     child, terminal = pty.fork()
     if child == 0:
-        os.environ["TERM"] = "xterm-256color"
+        os.environ["TERM"] = "linux"  # what pyte emulates
         os.execvp(command[0], command)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     end = time.monotonic() + seconds
