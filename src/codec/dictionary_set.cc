@@ -146,7 +146,6 @@ AcquiredDictionary DictionarySet::Acquire() {
       }
     }
     // Retired since the first load. The owner has changed current_ before that, so this ends.
-    acquire_races_.Add();
   }
 }
 

@@ -31,7 +31,7 @@
 // Install, Retire and Collect: one thread at a time, the owner. A forked child inherits the set as
 // it is.
 //
-// Size: 30 methods. Owner and users work on the same words; a third of the methods are figures.
+// Size: 29 methods. Owner and users work on the same words; a third of the methods are figures.
 #ifndef UZSWAP_CODEC_DICTIONARY_SET_H_
 #define UZSWAP_CODEC_DICTIONARY_SET_H_
 
@@ -40,7 +40,6 @@
 #include <cstdint>
 #include <span>
 
-#include "base/counter.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "codec/dictionary.h"
@@ -128,8 +127,6 @@ class DictionarySet {
   // References of all slots: objects that need a dictionary.
   [[nodiscard]] uint64_t References() const;
   [[nodiscard]] uint64_t ReferencesOf(DictionarySlot slot) const;
-  // Acquire found that the dictionary was retired in this moment.
-  [[nodiscard]] uint64_t acquire_races() const { return acquire_races_.Get(); }
 
   // Requires: no other thread is active.
   void Audit() const;
@@ -160,7 +157,6 @@ class DictionarySet {
   // Written by the owner. A release store publishes the dictionary of the slot.
   std::atomic<DictionarySlot> current_{kNoDictionary};
   std::atomic<uint32_t> current_version_{0};  // orders nothing
-  RelaxedCounter acquire_races_;
 };
 
 }  // namespace uzswap

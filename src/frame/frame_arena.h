@@ -55,11 +55,10 @@
 namespace uzswap {
 
 enum class FrameKind : uint8_t {
-  kFree,             // in a bitmap or a magazine
-  kPool,             // objects of a pool
-  kEntriesInFlight,  // an uncompressed page
-  kBuffer,           // scratch memory of an operation; has no owner and does not move
-  kIsolated,         // held by an IsolatedRange
+  kFree,      // in a bitmap or a magazine
+  kPool,      // objects of a pool
+  kBuffer,    // scratch memory of an operation; has no owner and does not move
+  kIsolated,  // held by an IsolatedRange
 };
 
 enum class FrameAccess : uint8_t {
@@ -119,11 +118,6 @@ class FrameArena {
     const auto base = reinterpret_cast<uintptr_t>(memory_.data());
     __builtin_prefetch(
         reinterpret_cast<const void*>(base + (size_t{frame.raw()} << kPageShift) + offset));
-  }
-  // The memory of a frame. Requires: the frame is pinned, by any thread.
-  [[nodiscard]] std::byte* AddressOfPinned(FrameId frame) {
-    UZ_DCHECK(pins(frame) > 0);
-    return memory_.data() + (size_t{frame.raw()} << kPageShift);
   }
 
   // --- Queries. The results are hints unless the caller keeps the frame in its state ---

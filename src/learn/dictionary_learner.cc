@@ -109,7 +109,6 @@ LearnOutcome DictionaryLearner::Judge(DictionarySlot slot) {
   const bool pays = saved * held_ / SampleReservoir::kMeasuringPages > kPayOff * memory;
   if (pays && IsBetter(fresh, std::min(now, plain))) {
     set.Commit(slot);
-    installed_.Add();
     return LearnOutcome::kInstalled;
   }
   set.Abandon(slot);

@@ -87,7 +87,6 @@ class DictionaryLearner {
   // --- Figures ---
   [[nodiscard]] uint64_t trainings() const { return trainings_.Get(); }
   [[nodiscard]] uint64_t failures() const { return failures_.Get(); }
-  [[nodiscard]] uint64_t installed() const { return installed_.Get(); }
 
  private:
   enum class Phase : uint8_t { kWaiting, kCollecting, kDue, kOff };
@@ -113,7 +112,6 @@ class DictionaryLearner {
   uint32_t failures_in_a_row_ = 0;
   RelaxedCounter trainings_;
   RelaxedCounter failures_;
-  RelaxedCounter installed_;
 };
 
 }  // namespace uzswap

@@ -21,10 +21,7 @@ Result<void> SampleReservoir::Init(uint64_t seed) {
 
 void SampleReservoir::OnCompressed(std::span<const std::byte, kPageSize> page) {
   if (!collecting()) return;
-  if (busy_.exchange(true, std::memory_order_acquire)) {
-    skipped_.Add();
-    return;
-  }
+  if (busy_.exchange(true, std::memory_order_acquire)) return;
   // Read again: the first answer may be older than End.
   if (collecting()) {
     ++seen_;

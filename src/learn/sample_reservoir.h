@@ -9,9 +9,9 @@
 // Vitter, "Random Sampling with a Reservoir", algorithm R). The samples are in random order, so
 // both parts are fair: a dictionary is measured on pages that it was not trained on.
 //
-// OnCompressed: any thread. A thread that finds another one at work skips its page and counts it;
-// nobody waits, except End, for a page that is being copied. All else: one thread at a time, the
-// owner. Memory is reserved by Init and used from the first sample until Clear.
+// OnCompressed: any thread. A thread that finds another one at work skips its page; nobody waits,
+// except End, for a page that is being copied. All else: one thread at a time, the owner. Memory is
+// reserved by Init and used from the first sample until Clear.
 #ifndef UZSWAP_LEARN_SAMPLE_RESERVOIR_H_
 #define UZSWAP_LEARN_SAMPLE_RESERVOIR_H_
 
@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <span>
 
-#include "base/counter.h"
 #include "base/result.h"
 #include "base/rng.h"
 #include "base/units.h"
@@ -54,9 +53,6 @@ class SampleReservoir final : public StoreObserver {
   [[nodiscard]] std::span<const std::byte> training() const;
   [[nodiscard]] std::span<const std::byte> measuring() const;
 
-  // Pages that were not looked at because another thread was at work.
-  [[nodiscard]] uint64_t skipped() const { return skipped_.Get(); }
-
  private:
   // Waits until no page is being copied. The caller stores false to `busy_` afterwards.
   void TakeTurn();
@@ -70,7 +66,6 @@ class SampleReservoir final : public StoreObserver {
   std::atomic<uint32_t> filled_{0};
   uint64_t seen_ = 0;
   Rng rng_{1};
-  RelaxedCounter skipped_;
 };
 
 }  // namespace uzswap

@@ -44,8 +44,6 @@ class UringPort final : public IoPort {
   void Discard(uint64_t offset, uint64_t length) override { file_->Discard(offset, length); }
   [[nodiscard]] uint64_t Occupied() override { return file_->Occupied(); }
 
-  [[nodiscard]] bool buffers_registered() const { return registered_; }
-
  private:
   static constexpr uint32_t kReadDepth = 16;
 
