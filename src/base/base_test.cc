@@ -70,9 +70,11 @@ TEST(IntrusiveListTest, KeepsOrderAndSize) {
   list.Remove(b);
   EXPECT_EQ(list.Next(a), &c);
   EXPECT_EQ(list.Next(c), nullptr);
-  EXPECT_EQ(list.PopFront(), &a);
-  EXPECT_EQ(list.PopFront(), &c);
-  EXPECT_EQ(list.PopFront(), nullptr);
+  EXPECT_EQ(list.front(), &a);
+  list.Remove(a);
+  EXPECT_EQ(list.front(), &c);
+  list.Remove(c);
+  EXPECT_EQ(list.front(), nullptr);
   list.Audit();
 }
 

@@ -47,11 +47,6 @@ class IntrusiveList {
   // nullptr when empty.
   [[nodiscard]] T* front() const { return empty() ? nullptr : Owner(head_.next); }
   [[nodiscard]] T* back() const { return empty() ? nullptr : Owner(head_.previous); }
-  [[nodiscard]] T* PopFront() {
-    T* item = front();
-    if (item != nullptr) Remove(*item);
-    return item;
-  }
   // The element after `item`; nullptr at the end. Requires: `item` is on this list.
   [[nodiscard]] T* Next(const T& item) const {
     ListLink* next = (item.*kLink).next;

@@ -142,10 +142,6 @@ struct AddressRange {
   [[nodiscard]] constexpr bool Contains(AddressRange other) const {
     return other.empty() || (start <= other.start && other.end <= end);
   }
-  // At least one address is in both.
-  [[nodiscard]] constexpr bool Overlaps(AddressRange other) const {
-    return !Intersect(other).empty();
-  }
   // The addresses in both. Empty, at address 0, when there are none.
   [[nodiscard]] constexpr AddressRange Intersect(AddressRange other) const {
     const uint64_t from = start > other.start ? start : other.start;

@@ -91,7 +91,6 @@ void DictionarySet::Commit(DictionarySlot slot) {
   Retire();
   const bool changed = Transition(slots_[slot], State::kPrepared, State::kCurrent);
   UZ_CHECK(changed);
-  current_version_.store(slots_[slot].dictionary.version(), std::memory_order_relaxed);
   current_.store(slot, std::memory_order_release);
 }
 
@@ -108,7 +107,6 @@ void DictionarySet::Retire() {
   const DictionarySlot slot = current();
   if (slot == kNoDictionary) return;
   current_.store(kNoDictionary, std::memory_order_relaxed);
-  current_version_.store(0, std::memory_order_relaxed);
   const bool changed = Transition(slots_[slot], State::kCurrent, State::kRetired);
   UZ_CHECK(changed);
 }

@@ -31,7 +31,7 @@
 // Install, Retire and Collect: one thread at a time, the owner. A forked child inherits the set as
 // it is.
 //
-// Size: 29 methods. Owner and users work on the same words; a third of the methods are figures.
+// Size: 28 methods. Owner and users work on the same words; a third of the methods are figures.
 #ifndef UZSWAP_CODEC_DICTIONARY_SET_H_
 #define UZSWAP_CODEC_DICTIONARY_SET_H_
 
@@ -113,10 +113,6 @@ class DictionarySet {
   [[nodiscard]] uint32_t VersionOf(DictionarySlot slot) const;
 
   [[nodiscard]] DictionarySlot current() const { return current_.load(std::memory_order_relaxed); }
-  // The version of the current dictionary, 0 if there is none.
-  [[nodiscard]] uint32_t current_version() const {
-    return current_version_.load(std::memory_order_relaxed);
-  }
   // True if Collect would empty a slot.
   [[nodiscard]] bool Collectable() const;
   // Slots that hold a dictionary, and the memory they take.
@@ -156,7 +152,6 @@ class DictionarySet {
   Slot slots_[kSlots + 1];
   // Written by the owner. A release store publishes the dictionary of the slot.
   std::atomic<DictionarySlot> current_{kNoDictionary};
-  std::atomic<uint32_t> current_version_{0};  // orders nothing
 };
 
 }  // namespace uzswap

@@ -155,11 +155,11 @@ TEST_P(BlockReclaimerTest, AFrameWithoutAnOwnerMakesItsBlockUnmovable) {
   EXPECT_EQ(reclaimer_.Snapshot().blocks_busy, 1u);
   owner_.answer = MigrateOutcome::kMoved;
   arena_.DrainMagazines();
-  const FrameId buffer = arena_.Allocate(FrameKind::kBuffer);
-  ASSERT_EQ(buffer.raw() / kBlock, 0u);
+  const FrameId unowned = arena_.Allocate(FrameKind::kPool);
+  ASSERT_EQ(unowned.raw() / kBlock, 0u);
   EXPECT_EQ(reclaimer_.ReclaimBlocks(1).raw(), 0u);
   EXPECT_EQ(reclaimer_.Snapshot().blocks_unmovable, 2u);
-  arena_.Free(buffer);
+  arena_.Free(unowned);
   EXPECT_EQ(reclaimer_.ReclaimBlocks(1).raw(), kBlock);
 }
 
@@ -169,8 +169,8 @@ TEST_P(BlockReclaimerTest, RunningOutOfIdleFramesEndsTheCall) {
   std::vector<FrameId> taken;
   owner_.before_move = [&] {
     owner_.before_move = nullptr;
-    for (FrameId frame = arena_.Allocate(FrameKind::kBuffer); frame.valid();
-         frame = arena_.Allocate(FrameKind::kBuffer)) {
+    for (FrameId frame = arena_.Allocate(FrameKind::kPool); frame.valid();
+         frame = arena_.Allocate(FrameKind::kPool)) {
       taken.push_back(frame);
     }
   };

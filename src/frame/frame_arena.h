@@ -57,7 +57,6 @@ namespace uzswap {
 enum class FrameKind : uint8_t {
   kFree,      // in a bitmap or a magazine
   kPool,      // objects of a pool
-  kBuffer,    // scratch memory of an operation; has no owner and does not move
   kIsolated,  // held by an IsolatedRange
 };
 

@@ -22,7 +22,7 @@ class FrameArenaTest : public testing::TestWithParam<FrameAccess> {
   void SetUp() override {
     ASSERT_TRUE(arena_.Init({.capacity = PageCount(kCapacity), .access = GetParam()}).ok());
   }
-  FrameId Take() { return arena_.Allocate(FrameKind::kBuffer); }
+  FrameId Take() { return arena_.Allocate(FrameKind::kPool); }
 
   FrameArena arena_;
 };
@@ -263,7 +263,7 @@ TEST_P(FrameArenaDeathTest, MisuseIsNamed) {
       {
         FrameArena other;
         static_cast<void>(other.Init({.capacity = PageCount(4)}));
-        static_cast<void>(other.Allocate(FrameKind::kBuffer));
+        static_cast<void>(other.Allocate(FrameKind::kPool));
       },
       "arena destroyed with frames in use");
   arena_.Free(frame);

@@ -132,7 +132,6 @@ uint64_t DictionaryLearner::Measure(const Dictionary* dictionary) {
 void DictionaryLearner::Schedule(LearnOutcome outcome) {
   const bool failed = outcome == LearnOutcome::kFailed;
   const bool postponed = outcome == LearnOutcome::kPostponed;
-  if (failed) failures_.Add();
   if (!postponed) failures_in_a_row_ = failed ? failures_in_a_row_ + 1 : 0;
   const bool steady = outcome == LearnOutcome::kNoGain;
   distance_ = std::min(distance_ * (postponed ? 2 : 4), steady ? kSteadyPagesMax : kPagesMax);

@@ -86,7 +86,6 @@ class DictionaryLearner {
 
   // --- Figures ---
   [[nodiscard]] uint64_t trainings() const { return trainings_.Get(); }
-  [[nodiscard]] uint64_t failures() const { return failures_.Get(); }
 
  private:
   enum class Phase : uint8_t { kWaiting, kCollecting, kDue, kOff };
@@ -111,7 +110,6 @@ class DictionaryLearner {
   uint64_t distance_ = kFirstPages;
   uint32_t failures_in_a_row_ = 0;
   RelaxedCounter trainings_;
-  RelaxedCounter failures_;
 };
 
 }  // namespace uzswap

@@ -69,6 +69,9 @@ class DictionaryLearnerTest : public testing::TestWithParam<const char*> {
   static Content TextDictionary(uint64_t seed = 1) {
     return SampleDictionary(PageKind::kText, seed, kDictionaryBytesDefault);
   }
+  [[nodiscard]] uint32_t CurrentVersion() const {
+    return set_.OwnersView(set_.current()).version();
+  }
 
   DictionarySet set_;
   SampleReservoir samples_;
@@ -80,7 +83,7 @@ class DictionaryLearnerTest : public testing::TestWithParam<const char*> {
 TEST_P(DictionaryLearnerTest, ADictionaryThatPaysIsInstalled) {
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kInstalled);
   EXPECT_EQ(trainer_.sample_bytes, SampleReservoir::kTrainingPages * kPageSize);
-  EXPECT_EQ(set_.current_version(), DictionaryVersionOf(TextDictionary()));
+  EXPECT_EQ(CurrentVersion(), DictionaryVersionOf(TextDictionary()));
   EXPECT_FALSE(samples_.collecting());
 }
 
@@ -97,10 +100,10 @@ TEST_P(DictionaryLearnerTest, ADictionaryForOtherPagesIsNotInstalled) {
 
 TEST_P(DictionaryLearnerTest, OneThatIsHardlyBetterDoesNotReplaceIt) {
   ASSERT_EQ(LearnFrom(PageKind::kText, TextDictionary(1)), LearnOutcome::kInstalled);
-  const uint32_t version = set_.current_version();
+  const uint32_t version = CurrentVersion();
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary(2)), LearnOutcome::kNoGain);
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary(1)), LearnOutcome::kNoGain) << "the same";
-  EXPECT_EQ(set_.current_version(), version);
+  EXPECT_EQ(CurrentVersion(), version);
   EXPECT_EQ(set_.slots_in_use(), 1u);
 }
 
@@ -110,7 +113,7 @@ TEST_P(DictionaryLearnerTest, DriftReplacesItAndGivesItUp) {
   // Held by an object that was made before the drift.
   const AcquiredDictionary held = set_.Acquire();
   EXPECT_EQ(LearnFrom(PageKind::kPointers, pointers), LearnOutcome::kInstalled);
-  EXPECT_EQ(set_.current_version(), DictionaryVersionOf(pointers));
+  EXPECT_EQ(CurrentVersion(), DictionaryVersionOf(pointers));
   EXPECT_EQ(set_.slots_in_use(), 2u);
   EXPECT_EQ(set_.VersionOf(held.slot), DictionaryVersionOf(TextDictionary()));
   set_.Release(held.slot);
@@ -149,7 +152,6 @@ TEST_P(DictionaryLearnerTest, WhatTheTrainerGivesIsNotTrusted) {
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kFailed);
   trainer_.claimed = 0;
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kInstalled);
-  EXPECT_EQ(learner_.failures(), 2u);
   EXPECT_EQ(learner_.trainings(), 3u);
 }
 
@@ -172,7 +174,6 @@ TEST_P(DictionaryLearnerTest, ABusyTrainerIsAskedAgainSoon) {
   }
   trainer_.outcome = TrainOutcome::kTrained;
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kInstalled);
-  EXPECT_EQ(learner_.failures(), 0u);
 }
 
 TEST_P(DictionaryLearnerTest, WithoutATrainerNothingIsAskedAgain) {
@@ -189,9 +190,9 @@ TEST_P(DictionaryLearnerTest, WithoutASlotTheCurrentOneStays) {
               InstallOutcome::kInstalled);
     held.push_back(set_.Acquire().slot);
   }
-  const uint32_t version = set_.current_version();
+  const uint32_t version = CurrentVersion();
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kNoSlot);
-  EXPECT_EQ(set_.current_version(), version);
+  EXPECT_EQ(CurrentVersion(), version);
   for (const DictionarySlot slot : held) set_.Release(slot);
   EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kInstalled);
 }
@@ -202,7 +203,7 @@ void HoldStill(DictionaryLearner& learner) UZ_NO_THREAD_SAFETY_ANALYSIS { learne
 // A fork at each point of the schedule: the child has what was learned, and learns on.
 TEST_P(DictionaryLearnerTest, AChildBeginsAnewWithWhatWasLearned) {
   ASSERT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kInstalled);
-  const uint32_t version = set_.current_version();
+  const uint32_t version = CurrentVersion();
   for (int point = 0; point < 3; ++point) {
     if (point == 1) {
       while (!samples_.collecting()) EXPECT_FALSE(learner_.Tick(stored_++, 1000));
@@ -214,7 +215,7 @@ TEST_P(DictionaryLearnerTest, AChildBeginsAnewWithWhatWasLearned) {
     std::thread([this] { HoldStill(learner_); }).join();
     learner_.ResetInChild();
     EXPECT_FALSE(samples_.collecting());
-    EXPECT_EQ(set_.current_version(), version);
+    EXPECT_EQ(CurrentVersion(), version);
     EXPECT_EQ(LearnFrom(PageKind::kText, TextDictionary()), LearnOutcome::kNoGain) << point;
   }
   EXPECT_EQ(trainer_.forgotten, 3);

@@ -13,12 +13,10 @@ Result<void> BackingPort::Open(const char* path, uint32_t depth, bool allow_dire
   }
   if (!file.ok()) return file.error();
   file_ = std::move(file).value();
-  const Result<void> ring = uring_.Init(file_, depth);
-  if (ring.ok()) {
+  if (uring_.Init(file_, depth).ok()) {
     port_ = &uring_;
     return {};
   }
-  uring_error_ = ring.error().errno_value;
   threads_.Init(file_, depth);
   port_ = &threads_;
   return {};

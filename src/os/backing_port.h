@@ -31,15 +31,12 @@ class BackingPort {
   // Requires: open.
   [[nodiscard]] IoPort& port() { return *port_; }
   [[nodiscard]] const BackingFile& file() const { return file_; }
-  // The errno with which io_uring was refused; 0 if it is used.
-  [[nodiscard]] int uring_error() const { return uring_error_; }
 
  private:
   BackingFile file_;
   UringPort uring_;
   ThreadPort threads_;
   IoPort* port_ = nullptr;
-  int uring_error_ = 0;
 };
 
 }  // namespace uzswap::os

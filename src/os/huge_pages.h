@@ -19,7 +19,6 @@ namespace uzswap::os {
 class HugePages {
  public:
   void Permit(bool permitted);
-  [[nodiscard]] bool forbidden() const { return forbidden_; }
 
  private:
   bool forbidden_ = false;  // by us

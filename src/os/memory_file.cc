@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -77,13 +76,6 @@ void MemoryFile::Forget() {
   if (!is_open()) return;
   descriptor_ = -1;
   MakeInaccessible();
-}
-
-Bytes MemoryFile::FileBytes() const {
-  constexpr uint64_t kBlock = 512;  // the unit of st_blocks
-  struct stat status {};
-  if (!is_open() || fstat(descriptor_, &status) != 0) return Bytes(0);
-  return Bytes(static_cast<uint64_t>(status.st_blocks) * kBlock);
 }
 
 }  // namespace uzswap::os

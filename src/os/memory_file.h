@@ -16,7 +16,7 @@
 // and copied before it is checked.
 //
 // The range is an own range (os/mapping.h) of the purpose kShared: its pages are in the file, so
-// the kernel does not count them in RssAnon. FileBytes says how many there are.
+// the kernel does not count them in RssAnon.
 //
 // A forked child inherits the mapping of its parent's file. It must call Forget before anything
 // else. Only raw system calls, no heap. One thread, always of the same descriptor table.
@@ -56,8 +56,6 @@ class MemoryFile {
   [[nodiscard]] size_t size() const { return range_.size(); }
   // -1 if it is closed.
   [[nodiscard]] int descriptor() const { return descriptor_; }
-  // Memory that the file uses, whichever process has touched it. Zero if it is closed.
-  [[nodiscard]] Bytes FileBytes() const;
 
  private:
   void MakeInaccessible();

@@ -84,7 +84,6 @@ class HandleTable {
   [[nodiscard]] size_t SizeOf(uint32_t index) const;
   [[nodiscard]] uint64_t OwnerOf(uint32_t index) const;
   [[nodiscard]] Handle HandleOf(uint32_t index) const;
-  [[nodiscard]] uint64_t PinsOf(uint32_t index) const;
 
   // --- Moving and freeing. Requires: the pool's lock for the location of `index` ---
   [[nodiscard]] bool TryBeginMove(uint32_t index);
@@ -195,10 +194,6 @@ inline uint64_t HandleTable::OwnerOf(uint32_t index) const {
 
 inline Handle HandleTable::HandleOf(uint32_t index) const {
   return Handle(index, GenerationIn(records_[index].state.load(std::memory_order_relaxed)));
-}
-
-inline uint64_t HandleTable::PinsOf(uint32_t index) const {
-  return records_[index].state.load(std::memory_order_relaxed) & kPinMask;
 }
 
 }  // namespace uzswap

@@ -91,8 +91,6 @@ class ZsmallocPool final : public HandlePool {
   PoolStatistics Snapshot() override;
   void Audit() override;
 
-  [[nodiscard]] const SizeClassTable& classes() const { return classes_; }
-
  private:
   friend class PoolSharingTestPeer;
   using FullnessList = IntrusiveList<Zspage, &Zspage::fullness_link>;

@@ -52,7 +52,6 @@ class StagingFrames {
   [[nodiscard]] const os::Mapping& memory() const { return memory_; }
 
   [[nodiscard]] size_t to_free_count() const { return to_free_.count(); }
-  [[nodiscard]] size_t empty_count() const { return empty_.count(); }
   [[nodiscard]] size_t staged_count() const { return inactive_.size(); }
   // Frames with memory behind them.
   [[nodiscard]] size_t populated_count() const { return capacity_ - empty_.count(); }

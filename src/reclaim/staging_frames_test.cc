@@ -30,7 +30,6 @@ class StagingFramesTest : public testing::Test {
 
 TEST_F(StagingFramesTest, AllAreEmptyAtFirst) {
   EXPECT_EQ(frames_.capacity(), 100u);
-  EXPECT_EQ(frames_.empty_count(), 100u);
   EXPECT_EQ(frames_.populated_count(), 0u);
   EXPECT_EQ(frames_.FindToFree(1).count, 0u);
   EXPECT_FALSE(frames_.TakeOldest().valid());

@@ -65,7 +65,6 @@ class DiscardWatch {
   }
   void ClearClosed() { closed_count_ = 0; }
 
-  [[nodiscard]] size_t open_count() const { return open_count_; }
   [[nodiscard]] size_t closed_count() const { return closed_count_; }
 
  private:

@@ -132,8 +132,6 @@ class PageTable {
   [[nodiscard]] PageCount resident_pages() const { return PageCount(resident_); }
   // How often there was no memory for an entry.
   [[nodiscard]] uint64_t refused() const { return refused_; }
-  // Memory of the entries.
-  [[nodiscard]] Bytes entry_bytes() const { return entries_.used_bytes(); }
 
   // Checks order, overlap, extents, the sum of sizes, entries and the count of resident pages.
   void Audit() const;
@@ -143,6 +141,8 @@ class PageTable {
   void RefuseRangesForTest() { refuse_ranges_ = true; }
 
  private:
+  friend class PageTablePeer;
+
   struct Extent {
     uint64_t first = 0;
     uint64_t count = 0;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "vm/testing/page_table_peer.h"
 
 namespace uzswap {
 namespace {
@@ -99,7 +100,7 @@ TEST_F(PageTableTest, AHeapThatGrowsInSmallStepsHasFewRanges) {
   for (; page < (uint64_t{4} << 30 >> kPageShift); page += 33) Add(page, 33);
   EXPECT_LE(table_.count(), 16u);
   EXPECT_EQ(table_.bytes(), Bytes(page << kPageShift));
-  EXPECT_EQ(table_.entry_bytes(), Bytes(0));
+  EXPECT_EQ(PageTablePeer::EntryBytes(table_), Bytes(0));
 }
 
 TEST_F(PageTableTest, AnySizeIsRegisteredAndCostsWhatIsTracked) {
@@ -112,7 +113,7 @@ TEST_F(PageTableTest, AnySizeIsRegisteredAndCostsWhatIsTracked) {
     if (pages > 1) Mark(page + pages - 1, 2);
     EXPECT_EQ(MarkOf(page), 1u) << pages;
     EXPECT_EQ(MarkOf(page + pages - 1), pages > 1 ? 2u : 1u) << pages;
-    EXPECT_LE(table_.entry_bytes(), Bytes(16 << 10)) << pages;
+    EXPECT_LE(PageTablePeer::EntryBytes(table_), Bytes(16 << 10)) << pages;
     table_.Audit();
     const PageIndex last = index_of_[pages > 1 ? 2 : 1];
     EXPECT_EQ(table_.FindByIndex(last)->AddressOf(last), At(page + pages - 1));
@@ -120,7 +121,7 @@ TEST_F(PageTableTest, AnySizeIsRegisteredAndCostsWhatIsTracked) {
     EXPECT_EQ(table_.bytes(), Bytes(pages / 3 << kPageShift));
     Remove(page, pages);
     EXPECT_EQ(table_.count(), 0u);
-    EXPECT_EQ(table_.entry_bytes(), Bytes(0));
+    EXPECT_EQ(PageTablePeer::EntryBytes(table_), Bytes(0));
     page += pages + 7;
   }
 }

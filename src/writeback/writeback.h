@@ -128,7 +128,6 @@ class Writeback {
   void ResetAfterFork();
 
   [[nodiscard]] const WritebackCounters& counters() const { return counters_; }
-  [[nodiscard]] uint32_t pending_units() const { return pending_.count(); }
 
  private:
   friend class WritebackPeer;

@@ -90,7 +90,7 @@ TEST(WritebackTest, APausedWriterHoldsStill) {
     rig.writeback.Pause();
     const uint64_t written = rig.store.counters().bytes_written.Get();
     EXPECT_EQ(rig.store.in_flight(), 0u);
-    EXPECT_EQ(rig.writeback.pending_units(), 0u);
+    EXPECT_EQ(WritebackPeer::PendingUnits(rig.writeback), 0u);
     rig.cache.gate().Call();  // does not wake it
     EXPECT_EQ(rig.store.counters().bytes_written.Get(), written);
     rig.store.BeginChild();

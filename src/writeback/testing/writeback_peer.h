@@ -12,6 +12,7 @@ class WritebackPeer {
   static void CleanStore(Writeback& writeback) {
     writeback.CleanStore(writeback.cache_->gate().calls());
   }
+  static uint32_t PendingUnits(const Writeback& writeback) { return writeback.pending_.count(); }
 };
 
 }  // namespace uzswap
