@@ -62,7 +62,8 @@ class StoreSteps : public Operation {
   StoreSteps(CacheFixture& fixture, CacheContext& context, uint64_t version)
       : operation_(fixture.cache, context, fixture.At(kOffset)), page_(PageOf(version)) {}
   bool Step() override {
-    outcome_ = step_++ == 0 ? operation_.Prepare(page_.view()) : operation_.Publish();
+    outcome_ =
+        step_++ == 0 ? operation_.Prepare(page_.view(), Repeated::kUnknown) : operation_.Publish();
     return step_ == 2 || outcome_ != StoreOutcome::kStored;
   }
   std::string Answer() override { return outcome_ == StoreOutcome::kStored ? "stored" : "refused"; }

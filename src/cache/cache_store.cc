@@ -13,13 +13,15 @@ StoreOutcome StoreOperation::Refuse(StoreOutcome outcome, RelaxedCounter& why) {
   return outcome;
 }
 
-StoreOutcome StoreOperation::Prepare(ConstPageBytes page) {
+StoreOutcome StoreOperation::Prepare(ConstPageBytes page, Repeated repeated) {
   if (cache_.index_.KindOf(key_.area()) == AreaKind::kNone) {
     context_.counters_.refused_index_full.Add();
     return StoreOutcome::kNoIndex;
   }
   uint64_t pattern = 0;
-  if (IsSameFilled(page, &pattern)) return PrepareRepeated(pattern);
+  if (repeated == Repeated::kUnknown && IsSameFilled(page, &pattern)) {
+    return PrepareRepeated(pattern);
+  }
   // Before the page is compressed: a refused store should cost nothing.
   if (!cache_.Admits(context_)) {
     return Refuse(StoreOutcome::kNoSpace, context_.counters_.refused_gate_closed);

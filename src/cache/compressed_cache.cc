@@ -65,9 +65,10 @@ void CompressedCache::Release(CacheContext& context, const ToRelease& old) {
   content_.Release(old.content);
 }
 
-StoreOutcome CompressedCache::Store(CacheContext& context, SwapEntry entry, ConstPageBytes page) {
+StoreOutcome CompressedCache::Store(CacheContext& context, SwapEntry entry, ConstPageBytes page,
+                                    Repeated repeated) {
   StoreOperation operation(*this, context, entry);
-  const StoreOutcome outcome = operation.Prepare(page);
+  const StoreOutcome outcome = operation.Prepare(page, repeated);
   return outcome == StoreOutcome::kStored ? operation.Publish() : outcome;
 }
 

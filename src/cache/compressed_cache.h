@@ -52,6 +52,12 @@
 
 namespace uzswap {
 
+// Whether a page repeats one pattern of 64 bits (IsSameFilled), as far as its caller knows.
+enum class Repeated : uint8_t {
+  kUnknown,  // the cache looks
+  kNo,       // the caller has looked
+};
+
 class CompressedCache final : public ObjectOwner {
  public:
   CompressedCache() = default;
@@ -87,7 +93,8 @@ class CompressedCache final : public ObjectOwner {
 
   // --- Pages ---
   // Requires: the page does not change until this returns.
-  StoreOutcome Store(CacheContext& context, SwapEntry entry, ConstPageBytes page);
+  StoreOutcome Store(CacheContext& context, SwapEntry entry, ConstPageBytes page,
+                     Repeated repeated = Repeated::kUnknown);
   LoadOutcome Load(CacheContext& context, SwapEntry entry, PageBytes page, LoadMode mode);
   // True if the entry held a page.
   bool Invalidate(CacheContext& context, SwapEntry entry);

@@ -20,7 +20,7 @@ class StoreOperation {
   StoreOperation(CompressedCache& cache, CacheContext& context, SwapEntry entry)
       : cache_(cache), context_(context), key_(entry) {}
   // After kStored the operation owns the content until Publish.
-  StoreOutcome Prepare(ConstPageBytes page);
+  StoreOutcome Prepare(ConstPageBytes page, Repeated repeated);
   StoreOutcome Publish();
 
  private:

@@ -19,13 +19,15 @@ void PageStore::Close(CacheContext& context) {
 
 StoredPage PageStore::Store(CacheContext& context, ConstPageBytes page) {
   uint64_t pattern = 0;
+  Repeated repeated = Repeated::kNo;
   if (IsSameFilled(page, &pattern)) {
     const auto low = static_cast<uint32_t>(pattern);
     if (pattern >> 32 == low) return {StoredAs::kSameFilled, {}, low};
+    repeated = Repeated::kUnknown;  // these are rare: the cache looks for the pattern again
   }
   const SwapSlot slot = slots_.Allocate();
   if (!slot.valid()) return {StoredAs::kNoSpace};
-  const StoreOutcome stored = cache_->Store(context, EntryOf(slot), page);
+  const StoreOutcome stored = cache_->Store(context, EntryOf(slot), page, repeated);
   if (stored == StoreOutcome::kStored) return {StoredAs::kSlot, slot};
   slots_.Free(slot);
   return {stored == StoreOutcome::kIncompressible ? StoredAs::kIncompressible : StoredAs::kNoSpace};
