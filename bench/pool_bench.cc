@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "base/thread_shard.h"
+#include "base/testing/thread_shard_scope.h"
 #include "pool/testing/pool_testing.h"
 
 namespace uzswap {

@@ -27,7 +27,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "base/thread_shard.h"
+#include "base/testing/thread_shard_scope.h"
 #include "codec/codec.h"
 #include "pool/testing/pool_testing.h"
 

@@ -7,6 +7,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/rng.h"
+#include "base/testing/thread_shard_scope.h"
 #include "base/thread_shard.h"
 
 namespace uzswap {

@@ -14,14 +14,13 @@
 // kThreadShardMeetings times, it takes the next number. The limit doubles with each change, so the
 // changes end even if there are more threads than shards.
 //
-// Invariant: no two threads have the same number, unless a ThreadShardScope sets it.
+// Invariant: no two threads have the same number, unless a test sets it (ThreadShardScope).
 #ifndef UZSWAP_BASE_THREAD_SHARD_H_
 #define UZSWAP_BASE_THREAD_SHARD_H_
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <utility>
 
 namespace uzswap {
 
@@ -77,33 +76,6 @@ class ShardUser {
 
  private:
   uint32_t last_ = 0;  // the thread's number plus 1; 0: no thread
-};
-
-// For tests and benchmarks: a simulated thread, and the scope in which the calling thread acts as
-// it. One real thread can act as several threads step by step, and a test can decide which real
-// threads share a shard.
-class ThreadShardIdentity {
- public:
-  explicit ThreadShardIdentity(uint32_t number) : state_{number + 1, 0, 0} {}
-  // Requires: no scope of this identity is active.
-  [[nodiscard]] uint32_t number() const { return state_.number - 1; }
-
- private:
-  friend class ThreadShardScope;
-  internal::ThreadShardState state_;
-};
-
-class ThreadShardScope {
- public:
-  explicit ThreadShardScope(ThreadShardIdentity& identity) : identity_(identity) {
-    std::swap(identity_.state_, internal::t_thread_shard);
-  }
-  ~ThreadShardScope() { std::swap(identity_.state_, internal::t_thread_shard); }
-  ThreadShardScope(const ThreadShardScope&) = delete;
-  ThreadShardScope& operator=(const ThreadShardScope&) = delete;
-
- private:
-  ThreadShardIdentity& identity_;
 };
 
 }  // namespace uzswap

@@ -47,11 +47,6 @@ void RangeScanner::RefreshThreads() {
   std::sort(threads_, threads_ + thread_count_);
 }
 
-void RangeScanner::SetThreadsForTest(const uint64_t* hints, size_t count) {
-  for (size_t i = 0; i < count; ++i) threads_[i] = hints[i];
-  thread_count_ = count;
-}
-
 AddressRange RangeScanner::DescriptorIn(uint64_t start, uint64_t end) const {
   const uint64_t* const last = threads_ + thread_count_;
   const uint64_t* const found = std::lower_bound(threads_, last, start);

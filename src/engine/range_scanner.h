@@ -91,9 +91,10 @@ class RangeScanner {
   // Exposed for tests. `previous` and `next` are the mappings before and after `entry`.
   [[nodiscard]] AdoptionVerdict Judge(const os::MapsEntry& entry, const os::MapsEntry& previous,
                                       const os::MapsEntry& next = {}) const;
-  void SetThreadsForTest(const uint64_t* hints, size_t count);
 
  private:
+  friend class RangeScannerPeer;
+
   // The pages of the first descriptor in the mapping; empty if there is none. Those of other
   // threads in the same mapping are pinned at the end of the scan.
   [[nodiscard]] AddressRange DescriptorIn(uint64_t start, uint64_t end) const;

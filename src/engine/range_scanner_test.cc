@@ -11,6 +11,15 @@
 #include "os/mapping.h"
 
 namespace uzswap {
+
+class RangeScannerPeer {
+ public:
+  static void SetThread(RangeScanner& scanner, uint64_t hint) {
+    scanner.threads_[0] = hint;
+    scanner.thread_count_ = 1;
+  }
+};
+
 namespace {
 
 constexpr uint64_t kStart = uint64_t{1} << 40;
@@ -96,8 +105,7 @@ TEST(RangeScannerJudge, TheStackOfALivingThreadIsAdopted) {
   guard.start = kStart - kPage;
   guard.end = kStart;
   EXPECT_EQ(scanner.Judge(Plain(64), guard), AdoptionVerdict::kStack) << "cached: no thread";
-  const uint64_t hints[] = {kStart + 63 * kPage + 100};
-  scanner.SetThreadsForTest(hints, 1);
+  RangeScannerPeer::SetThread(scanner, kStart + 63 * kPage + 100);
   EXPECT_EQ(scanner.Judge(Plain(64), guard), AdoptionVerdict::kAdopt);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "frame/testing/fake_frame_owner.h"
+#include "frame/testing/frame_arena_peer.h"
 
 namespace uzswap {
 namespace {
@@ -193,7 +194,7 @@ TEST_P(BlockReclaimerTest, ABlockInSomebodyElsesRangeIsNoCandidate) {
 
 TEST_P(BlockReclaimerTest, AMoveThatFindsNoFrameOnceIsRepeated) {
   Build({14, 2, 16, 16});
-  arena_.FailNthForTest(1);
+  FrameArenaPeer::FailNth(arena_, 1);
   EXPECT_EQ(reclaimer_.ReclaimBlocks(1).raw(), kBlock);
   ExpectContentIntact();
 }

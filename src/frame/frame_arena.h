@@ -13,7 +13,7 @@
 // States of a frame (FrameKind):
 //
 //                    Allocate                          ReclaimRange finds it free,
-//     kFree ---------------------------> kPool etc.     or its owner frees it meanwhile
+//     kFree ---------------------------> kPool          or its owner frees it meanwhile
 //       ^  ^------------- Free --------------+  +----------------------------> kIsolated
 //       +------------------------- IsolatedRange ends ---------------------------+
 //
@@ -155,12 +155,11 @@ class FrameArena {
   // Moves the free frames of all threads' magazines back into the bitmaps.
   void DrainMagazines() UZ_EXCLUDES(mutex_);
 
-  // Makes the nth request for a frame from now fail once (1: the next one; 0: none).
-  void FailNthForTest(uint64_t nth) { fail_in_.store(nth, std::memory_order_relaxed); }
   // Checks the free lists against the descriptors. Requires: no other thread is active.
   void Audit();
 
  private:
+  friend class FrameArenaPeer;
   friend class IsolatedRange;
 
   struct Descriptor {
@@ -235,7 +234,7 @@ class FrameArena {
   std::atomic<uint64_t> taken_seen_{0};
   std::atomic<uint64_t> cold_seen_{0};
 
-  alignas(kCacheLineSize) std::atomic<uint64_t> fail_in_{0};  // for tests; relaxed
+  alignas(kCacheLineSize) std::atomic<uint64_t> fail_in_{0};  // set by tests only; relaxed
   std::atomic<FrameOwner*> owners_[kFrameOwnersMax] = {};
   Magazine magazines_[kMagazines];
   PinStripe pin_stripes_[kPinStripes];

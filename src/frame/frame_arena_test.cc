@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "base/thread_shard.h"
+#include "base/testing/thread_shard_scope.h"
 #include "frame/testing/fake_frame_owner.h"
+#include "frame/testing/frame_arena_peer.h"
 
 namespace uzswap {
 namespace {
@@ -106,13 +107,13 @@ TEST_P(FrameArenaTest, TheLimitBoundsUseAndCanBeRaised) {
 }
 
 TEST_P(FrameArenaTest, TheNthRequestFailsOnDemand) {
-  arena_.FailNthForTest(2);
+  FrameArenaPeer::FailNth(arena_, 2);
   const FrameId first = Take();
   EXPECT_TRUE(first.valid());
   EXPECT_FALSE(Take().valid());
   const FrameId third = Take();
   EXPECT_TRUE(third.valid());
-  arena_.FailNthForTest(1);
+  FrameArenaPeer::FailNth(arena_, 1);
   EXPECT_FALSE(Take().valid());
   arena_.Free(first);
   arena_.Free(third);

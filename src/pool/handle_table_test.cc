@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/thread_shard_scope.h"
+
 namespace uzswap {
 namespace {
 

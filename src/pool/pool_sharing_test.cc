@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/thread_shard_scope.h"
 #include "base/testing/wait_until.h"
 #include "base/thread_shard.h"
 #include "pool/testing/pool_testing.h"

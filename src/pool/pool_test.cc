@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "frame/testing/frame_arena_peer.h"
 #include "pool/testing/pool_testing.h"
 
 namespace uzswap {
@@ -126,7 +127,7 @@ TEST_P(PoolTest, NoSpaceIsAnOutcomeAndPasses) {
 TEST_P(PoolTest, EveryFailedReservationLeavesThePoolSound) {
   for (uint64_t nth = 1; nth <= 6; ++nth) {
     for (size_t size : {100u, 1400u, 3000u, 3700u, 4096u}) {
-      arena_.FailNthForTest(nth);
+      FrameArenaPeer::FailNth(arena_, nth);
       std::vector<Handle> handles;
       size_t refused = 0;
       for (uint32_t i = 0; i < 40; ++i) {
@@ -134,7 +135,7 @@ TEST_P(PoolTest, EveryFailedReservationLeavesThePoolSound) {
         if (result.ok()) handles.push_back(result.handle);
         if (!result.ok()) ++refused;
       }
-      arena_.FailNthForTest(0);
+      FrameArenaPeer::FailNth(arena_, 0);
       EXPECT_LE(refused, 1u);
       pool_->Audit();
       for (Handle handle : handles) pool_->Free(handle);

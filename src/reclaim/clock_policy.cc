@@ -112,12 +112,4 @@ void ClockPolicy::OnRefused(PageIndex index) {
   hand_ += kPageSize;
 }
 
-void ClockPolicy::AimForTest(uint64_t address) {
-  hand_ = address;
-  until_jump_ = kRunBetweenJumps;
-  std::fill(recent_, recent_ + kProtected, PageIndex());
-  const RegisteredRange* range = table_.Find(address);
-  if (range != nullptr) SetAge(range->IndexOf(address), kOldest);
-}
-
 }  // namespace uzswap

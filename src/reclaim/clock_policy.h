@@ -64,10 +64,10 @@ class ClockPolicy final : public VictimPolicy {
 
   [[nodiscard]] uint8_t AgeOf(PageIndex index) const;
   [[nodiscard]] uint8_t RefaultsOf(PageIndex index) const;
-  // The hand stands on this address, and no page is protected.
-  void AimForTest(uint64_t address);
 
  private:
+  friend class ClockPolicyPeer;
+
   void SetAge(PageIndex index, uint8_t age);
   void SetRefaults(PageIndex index, uint8_t refaults);
   [[nodiscard]] bool IsVictim(PageIndex index) const;

@@ -189,13 +189,13 @@ TEST(Evictor, ManyIncompressiblePagesInARowSayThatStoringSavesNothing) {
   ReclaimRig rig(400, 400);
   for (int i = 0; i < 257; ++i) {
     ASSERT_TRUE(rig.evictor.StoringGains()) << i;
-    rig.policy.AimForTest(ReclaimRig::At(static_cast<uint64_t>(i)));
+    ClockPolicyPeer::Aim(rig.policy, ReclaimRig::At(static_cast<uint64_t>(i)));
     ASSERT_EQ(rig.evictor.Isolate(1), 1u);
     rig.sink.script = {StoredAs::kIncompressible};
     rig.StoreOldest(1);
   }
   EXPECT_FALSE(rig.evictor.StoringGains());
-  rig.policy.AimForTest(ReclaimRig::At(300));
+  ClockPolicyPeer::Aim(rig.policy, ReclaimRig::At(300));
   rig.evictor.Isolate(1);
   EXPECT_EQ(rig.StoreOldest(1), 1u);
   EXPECT_TRUE(rig.evictor.StoringGains());

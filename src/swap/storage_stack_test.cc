@@ -25,6 +25,7 @@
 #include "backing/testing/store_fixture.h"
 #include "base/rng.h"
 #include "base/testing/page_corpus.h"
+#include "frame/testing/frame_arena_peer.h"
 #include "os/testing/fake_io_port.h"
 #include "os/testing/io_stories.h"
 #include "os/testing/temp_directory.h"
@@ -531,7 +532,7 @@ TEST(StorageStackFaults, AFrameThatCannotBeHadRefusesOneStore) {
     StorageOptions options;
     options.memory_limit = kMemory;
     Rig rig(options);
-    rig.stack.arena().FailNthForTest(nth);
+    FrameArenaPeer::FailNth(rig.stack.arena(), nth);
     std::map<uint64_t, SwapSlot> stored;
     uint64_t refused = 0;
     for (uint64_t i = 0; i < 100; ++i) {

@@ -61,10 +61,10 @@ class BlockPool {
   [[nodiscard]] uint64_t in_use() const { return in_use_; }
   // How many blocks were ever in use at one time.
   [[nodiscard]] uint64_t touched() const { return next_ - 1; }
-  // Allocate fails from now on when no freed block is left.
-  void RefuseGrowthForTest() { refuse_growth_ = true; }
 
  private:
+  friend class PageTablePeer;
+
   static constexpr size_t kFirstBytes = size_t{64} << 10;
   static constexpr int kSegments = 26;
   static constexpr uint32_t kMax = uint32_t{1} << 29;
@@ -99,7 +99,7 @@ class BlockPool {
   uint32_t next_ = 1;
   uint32_t free_ = 0;
   uint64_t in_use_ = 0;
-  bool refuse_growth_ = false;
+  bool refuse_growth_ = false;  // set by tests only
 };
 
 }  // namespace uzswap

@@ -372,9 +372,4 @@ void EntryStore::Audit() const {
   for (int i = 0; i < kClasses; ++i) UZ_CHECK_EQ(blocks[i], blocks_[i].in_use());
 }
 
-void EntryStore::RefuseGrowthForTest() {
-  nodes_.RefuseGrowthForTest();
-  for (BlockPool& pool : blocks_) pool.RefuseGrowthForTest();
-}
-
 }  // namespace uzswap

@@ -66,10 +66,10 @@ class EntryStore {
   [[nodiscard]] Bytes used_bytes() const;
   // Checks counts, order and sizes. Costs a walk over everything.
   void Audit() const;
-  // New entries fail from now on, except where freed blocks are left.
-  void RefuseGrowthForTest();
 
  private:
+  friend class PageTablePeer;
+
   static constexpr int kBlockShift = 9;
   static constexpr int kNodeShift = 8;
   static constexpr uint32_t kChildren = 1 << kNodeShift;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/rng.h"
+#include "vm/testing/page_table_peer.h"
 
 namespace uzswap {
 namespace {
@@ -119,7 +120,7 @@ TEST_F(EntryStoreTest, TheCostFollowsTheTouchedPages) {
 TEST_F(EntryStoreTest, WithoutMemoryNothingChanges) {
   Set(0, 1);
   Set(1, 2);
-  store_.RefuseGrowthForTest();
+  PageTablePeer::RefuseGrowth(store_);
   EXPECT_FALSE(store_.Set(PageIndex(2), Marked(3))) << "the block is full and cannot grow";
   EXPECT_FALSE(store_.Set(PageIndex(uint64_t{1} << 30), Marked(4))) << "no node";
   EXPECT_TRUE(store_.Set(PageIndex(1), Marked(5))) << "an entry that exists can change";

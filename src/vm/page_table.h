@@ -135,10 +135,6 @@ class PageTable {
 
   // Checks order, overlap, extents, the sum of sizes, entries and the count of resident pages.
   void Audit() const;
-  // No memory for new entries from now on, except in freed blocks.
-  void RefuseGrowthForTest() { entries_.RefuseGrowthForTest(); }
-  // No memory for new ranges from now on.
-  void RefuseRangesForTest() { refuse_ranges_ = true; }
 
  private:
   friend class PageTablePeer;
@@ -168,7 +164,7 @@ class PageTable {
   uint64_t resident_ = 0;
   uint64_t refused_ = 0;
   size_t last_found_ = 0;
-  bool refuse_ranges_ = false;
+  bool refuse_ranges_ = false;  // set by tests only
 };
 
 template <typename Visitor>

@@ -163,7 +163,7 @@ TEST_F(PageTableTest, WithoutMemoryAPageStaysUntracked) {
   Add(0, 100000);
   Mark(0, 1);
   const PageIndex first = table_.at(0).first;
-  table_.RefuseGrowthForTest();
+  PageTablePeer::RefuseGrowth(table_);
   uint64_t taken = 0;
   for (uint64_t page = 1; page < 100000; ++page) {
     taken += table_.Transition(first + page, PageState::kResident) ? 1 : 0;

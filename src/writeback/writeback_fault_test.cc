@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <string>
 
+#include "frame/testing/frame_arena_peer.h"
 #include "os/testing/io_stories.h"
 #include "writeback/testing/writeback_rig.h"
 
@@ -74,7 +75,7 @@ TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {
   writing.recompress_with = CodecByName("zstd");
   Rig rig(options, writing);
   for (uint64_t nth = 1; nth < 60; ++nth) {
-    rig.arena.FailNthForTest(nth);
+    FrameArenaPeer::FailNth(rig.arena, nth);
     const uint64_t offset = nth;
     const StoreOutcome outcome = rig.Put(offset, Rig::VersionOf(offset));
     if (outcome == StoreOutcome::kStored) {
@@ -85,7 +86,7 @@ TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {
     }
     static_cast<void>(rig.writeback.Step());
   }
-  rig.arena.FailNthForTest(0);
+  FrameArenaPeer::FailNth(rig.arena, 0);
   rig.writeback.Drain();
   rig.cache.Audit();
 }

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "base/fold_statistics.h"
+#include "reclaim/testing/clock_policy_peer.h"
+#include "vm/testing/page_table_peer.h"
 
 namespace uzswap {
 namespace {
@@ -51,7 +53,7 @@ Resolution PagerTestPeer::ResolveEmptyFrame(Pager& pager) {
 
 void PagerTestPeer::RefuseRanges(Pager& pager) {
   MutexLock lock(pager.mutex_);
-  pager.map_.table().RefuseRangesForTest();
+  PageTablePeer::RefuseRanges(pager.map_.table());
 }
 
 PageState PagerTestPeer::StateOf(Pager& pager, uint64_t address) {
@@ -90,7 +92,7 @@ bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t addr
 
 void PagerTestPeer::AimAt(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
-  pager.reclaimer_.policy().AimForTest(address);
+  ClockPolicyPeer::Aim(pager.reclaimer_.policy(), address);
 }
 
 uint8_t PagerTestPeer::AgeOf(Pager& pager, uint64_t address) {

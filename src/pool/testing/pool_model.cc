@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "frame/testing/frame_arena_peer.h"
+
 namespace uzswap {
 namespace {
 
@@ -109,7 +111,7 @@ void PoolModel::Perform(const Operation& operation) {
       static_cast<void>(arena_.ReleaseFreeFrames(PageCount(a % 64)));
       return;
     case Kind::kFailNth:
-      return arena_.FailNthForTest(a % 20);
+      return FrameArenaPeer::FailNth(arena_, a % 20);
     case Kind::kCompact:
       static_cast<void>(pool_->CompactStep(a % 64));
       return;

@@ -12,6 +12,7 @@
 
 #include "reclaim/clock_policy.h"
 #include "reclaim/evictor.h"
+#include "reclaim/testing/clock_policy_peer.h"
 
 namespace uzswap {
 
@@ -111,7 +112,7 @@ class ReclaimRig {
     for (uint64_t page = 0; page < pages; ++page) {
       table.Transition(Index(page), PageState::kResident);
     }
-    policy.AimForTest(At(0));
+    ClockPolicyPeer::Aim(policy, At(0));
   }
   ~ReclaimRig() {
     table.ForEachTracked({0, UINT64_MAX}, [this](PageIndex index) { contents.Discard(index); });
