@@ -21,7 +21,7 @@
 // Neither allocates nor calls the system. Errors: none; no segment to Take is an outcome.
 //
 // Size: 15 data members: the heads of three lists inside the table with their counts, and three
-// counters that are read without a walk over the table.
+// counters that are read without a walk over the table. 27 methods: a third of them only read.
 #ifndef UZSWAP_BACKING_SEGMENT_TABLE_H_
 #define UZSWAP_BACKING_SEGMENT_TABLE_H_
 
@@ -74,7 +74,7 @@ class SegmentTable {
   // The sealed segment with the smallest share of live bytes below `permille`, or kNone: of `whole`
   // bytes, or of the bytes that are used if `whole` is 0. Skips those marked draining with batch
   // `oldest_batch` or later: their records are in flight. Skips what is held for children: its
-  // space does not come free.
+  // space is not freed.
   [[nodiscard]] uint32_t PickSparse(uint32_t permille, uint64_t oldest_batch,
                                     uint32_t whole = 0) const UZ_EXCLUDES(mutex_);
   void MarkDraining(uint32_t segment, uint64_t batch);

@@ -8,7 +8,7 @@
 //
 // Forwards, and decides nothing. The reclaim daemon's thread only.
 //
-// Size: 27 methods, one for each call of the port that it implements.
+// Size: 30 methods: 19 are the calls of the port that it implements, most others are steps of them.
 #ifndef UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 

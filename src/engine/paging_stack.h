@@ -15,7 +15,8 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: nineteen members, because it is composition only: every one is a part that it wires.
+// Size: 21 members and 30 methods, because it is composition only: nearly every member is a part
+// that it wires, and the methods are what the engine and its two ports need of the parts.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
 // BecomeChild: the reclaim daemon, in its descriptor table. OpenForChild, CloseForChild,

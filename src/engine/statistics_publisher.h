@@ -1,7 +1,7 @@
 // StatisticsPublisher: what the storage stack has counted, into the statistics of the process.
 //
 //   CacheCounters ──────┐            last time
-//   WritebackCounters ──┼── sums ──> [s0 s1 ... s11] ── now - last time ──> Statistics (added)
+//   WritebackCounters ──┼── sums ──> [s0 s1 ... s13] ── now - last time ──> Statistics (added)
 //   BackingCounters ────┘
 //                       └── levels (pages stored now, bytes on disk) ─────> Statistics (set)
 //

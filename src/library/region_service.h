@@ -9,9 +9,9 @@
 // the page that the interrupted call has claimed.
 //
 //     headroom:   0 ............. low ............. high
-//                 |  reclaims     |  goes on        |  sleeps
+//                 |  reclaims     |  continues      |  sleeps
 //
-// Size: nineteen members, because it is composition: nearly every one is a part that it wires.
+// Size: eighteen members, because it is composition: nearly every one is a part that it wires.
 #ifndef UZSWAP_LIBRARY_REGION_SERVICE_H_
 #define UZSWAP_LIBRARY_REGION_SERVICE_H_
 
@@ -88,7 +88,7 @@ class Region::Service final : public FaultReceiver {
   ServiceThreads threads_;
   pthread_t reclaimer_{};
   bool reclaims_ = false;               // the thread runs
-  std::atomic<uint32_t> asleep_{0};     // the reclaimer; whoever clears it wakes it
+  std::atomic<uint32_t> asleep_{0};     // the reclaimer; the thread that clears it wakes it
   std::atomic<uint32_t> fruitless_{0};  // faults since a round gained something; relaxed
   std::atomic<bool> stopping_{false};
 };

@@ -20,14 +20,15 @@
 //   program threads      only ResidenceOf, from fork handlers
 //
 // The lock is held for bounded work. It is never held while a page is compressed, while a device is
-// read, or while a thread sleeps: a pass over the faults answers what it can, and says what the
-// rest needs (Resolution). One thread at a time does that without the lock (`working_`). Messages
-// are read and applied under the lock, and the kernel refuses every move while an event is pending:
-// so the holder of the lock knows the address space as it is. docs/design/races.md has each pair of
-// racers with its winner.
+// read (except by RestoreInChild and RestoreAll, when no other thread exists), or while a thread
+// sleeps: a pass over the faults answers what it can, and says what the rest needs (Resolution).
+// One thread at a time does that without the lock (`working_`). Messages are read and applied under
+// the lock, and the kernel refuses every move while an event is pending: so the holder of the lock
+// knows the address space as it is. docs/design/races.md has each pair of racers with its winner.
 //
-// Size: thirty-three methods, because it is the face of three kinds of callers (the pager thread,
-// the reclaim daemon, fork handlers); most forward to a part under the lock.
+// Size: 14 members and 38 methods, because it is the face of three kinds of callers (the pager
+// thread, the reclaim daemon, fork handlers); most forward to a part under the lock. Fork stays in
+// this class because freeze, rescue and rebuild are the protocol of its lock.
 //
 // If the kernel refuses something so that the content of a page would become uncertain, the pager
 // ends the process. It never continues with a wrong byte.
@@ -71,7 +72,7 @@ class Pager final {
     // Callbacks with `callback_argument`. None may block.
     // The reclaim daemon should store pages.
     void (*wake_daemon)(void* argument) = nullptr;
-    // Messages were read. Sets the headroom anew if the daemon has not for a while. May be null.
+    // Messages were read. Sets the headroom again if the daemon has not for a while. May be null.
     void (*refresh_headroom)(void* argument) = nullptr;
     // See FaultHandler::Parts.
     void (*page_poisoned)(void* argument, uint64_t address, int error) = nullptr;
@@ -95,7 +96,7 @@ class Pager final {
   // Sleeps until there is a message (or until the timeout; -1: none) and serves all that wait.
   // Returns the thread whose fault was answered last, 0 if none.
   uint32_t ServeOnce(int timeout_ms) UZ_EXCLUDES(mutex_);
-  // The same without sleeping first. Whoever reads messages outside ServeOnce calls it after:
+  // The same without sleeping first. A thread that reads messages outside ServeOnce calls it after:
   // the pager thread does not wake for messages that another thread has read.
   uint32_t ServeWaiting() UZ_EXCLUDES(mutex_);
 
@@ -109,8 +110,8 @@ class Pager final {
   // Closes what was discarded so far (vm/discard_watch.h). True: something is closed, and waits for
   // TrackDiscardedAgain.
   bool CloseDiscards() UZ_EXCLUDES(mutex_);
-  // Manages pages again that were discarded and are in use all the same (MADV_FREE). Returns how
-  // many. Requires: every call that discarded what is closed has ended.
+  // Manages discarded pages that are in use again (MADV_FREE). Returns how many. Requires: every
+  // call that discarded what is closed has ended.
   uint64_t TrackDiscardedAgain() UZ_EXCLUDES(mutex_);
 
   // --- Reclaim; see Evictor ---

@@ -8,14 +8,14 @@
 //        |                    ` otherwise                    BeginWrite, Append
 //        v
 //   pending units  [u1 u2 u3 ...]   ended when the batch that carries their last object ends:
-//                                   only then is it known which frames came free
+//                                   only then is it known which frames were freed
 //
 // Progress is measured in frames freed, not in objects evicted. A unit whose objects were loaded
 // since the writer last looked gets a second chance: its warm objects are moved as long as other
 // frames have room. Without room the unit goes back to the pool as the youngest.
 //
 // Recompression: an object that another codec makes smaller by at least a size class is replaced.
-// The space of the old object comes free with the unit. An object that gains nothing is tried once.
+// The space of the old object is freed with the unit. An object that gains nothing is tried once.
 //
 // Without a store the writer only recompresses. When that gains nothing, the pool stays at its
 // bound, stores are refused, and the pages stay with the caller of Store.
@@ -24,7 +24,7 @@
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
 //
-// Size: 14 members and 28 methods, because the steps of the writer are separate calls for tests
+// Size: 13 members and 29 methods, because the steps of the writer are separate calls for tests
 // that interleave them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
@@ -58,7 +58,7 @@ struct WritebackOptions {
 #define UZ_WRITEBACK_COUNTERS(X)                                                  \
   X(units_taken, "units of the pool taken out of use to be emptied")              \
   X(units_spared, "of these, given back because of warm objects")                 \
-  X(frames_freed, "frames that came free")                                        \
+  X(frames_freed, "frames that were freed")                                       \
   X(objects_evicted, "objects written to empty them")                             \
   X(objects_moved, "objects moved to other frames")                               \
   X(objects_recompressed, "objects made denser before they would have been written")  \

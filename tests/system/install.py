@@ -4,8 +4,9 @@
     install.py BUILD VERSION     the build folder, and the version of the CMake project
 
 The installed program has to find the installed preload library, and the version has to be the
-same in the program and in the titles of the man pages. The examples are built with the installed
-library as a project of their own, by find_package and by pkg-config, shared and static, and run.
+same in the program and in the files of the project that repeat it. The examples are built with
+the installed library as a project of their own, by find_package and by pkg-config, shared and
+static, and run.
 """
 
 from __future__ import annotations
@@ -35,14 +36,25 @@ EXPECTED = (
 )
 LIBRARY = "libuzswap-preload.so"
 ROOT = Path(__file__).resolve().parents[2]
+# The files that repeat the version, and how, besides the titles of the man pages.
+REPEATED = {
+    "bindings/python/pyproject.toml": 'version = "{}"',
+    "include/uzswap.h": '/* "{}" */',
+    "packaging/library/shlibs": "libuzswap 0 libuzswap0 (>= {})",
+}
 
 
 def check_version(prefix: Path, version: str) -> None:
     printed = call(str(prefix / "bin" / "uzswap"), "--version")
     require(printed == f"uzswap {version}\n", f"uzswap --version printed {printed!r}")
-    for page in sorted((prefix / "share/man/man1").glob("uzswap-*.1")):
+    for name, text in REPEATED.items():
+        lines = (ROOT / name).read_text().splitlines()
+        require(text.format(version) in lines, f"{name} has another version than {version}")
+    pages = sorted((ROOT / "docs" / "man").glob("*.1"))
+    require(len(pages) > 1, "no man pages in docs/man")
+    for page in [*pages, *sorted((prefix / "share/man/man1").glob("*.1"))]:
         title = next(line for line in page.read_text().splitlines() if line.startswith(".TH"))
-        require(f'"uzswap {version}"' in title, f"{page.name} has another version: {title}")
+        require(f'"uzswap {version}"' in title, f"{page} has another version: {title}")
 
 
 def check_run(prefix: Path, library: Path) -> None:
