@@ -116,7 +116,7 @@ TEST_F(BackingCheckTest, ATakenFileIsRefusedUnlessItCameFromAbove) {
   Result<os::BackingFile> holder = os::BackingFile::Open(In("taken").c_str());
   ASSERT_TRUE(holder.ok());
   ExpectRefused(In("taken"), "another run", "name its folder");
-  EXPECT_EQ(Proved(In("taken"), true).inode, 0u) << "whoever named it first empties it";
+  EXPECT_EQ(Proved(In("taken"), true).inode, 0u) << "the run that named it first empties it";
   folder_.File("used", "pages");
   EXPECT_EQ(Proved(In("used"), true).inode, 0u);
 }

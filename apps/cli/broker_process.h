@@ -17,7 +17,7 @@
 //     └── the runner ends, a process uses ──┘   otherwise the listener is closed
 //
 // A client that connects before the fork waits in the listener's queue. If the broker cannot be
-// started, the run goes on without it, and session.broker_counters() counts it. If it is killed,
+// started, the run continues without it, and session.broker_counters() counts it. If it is killed,
 // its clients get an error; nothing else depends on it.
 //
 // One object, on the runner's only thread.
@@ -33,7 +33,7 @@ namespace uzswap::cli {
 // Decides when a broker without a runner ends. The caller looks once a second.
 //
 // A process between exec and the opening of the session does not map the memory, but its record is
-// live. A record of another pid namespace stays live for ever, because nobody can tell that its
+// live. A record of another pid namespace always stays live, because nobody can tell that its
 // process has ended. So a session that nobody maps has ended after some looks.
 class BrokerLifetime {
  public:

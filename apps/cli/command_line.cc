@@ -36,23 +36,23 @@ struct RawOptions {
 
 void DescribeBacking(CLI::App& run, RawOptions& raw) {
   run.add_option("--pool-limit", raw.pool_limit,
-                 "memory of the compressed pools, as 40M or 20% of the limit; default: 20% with"
-                 " --backing, else the limit itself")
+                 "memory of the compressed pools, for example 40M or 20% of the limit; default: 20%"
+                 " with --backing, else the limit itself")
       ->envname(kPoolLimitVariable)
       ->type_name("SIZE|PERCENT%");
   run.add_option("--backing", raw.backing,
-                 "file, folder or block device for the coldest pages; a folder on a disk, as"
-                 " /var/tmp, suits most")
+                 "file, folder or block device for the coldest pages; usually a folder on a disk,"
+                 " for example /var/tmp")
       ->envname(kBackingVariable)
       ->type_name("PATH");
   run.add_option("--backing-size", raw.backing_size,
-                 "most bytes of all backing files together, as 4G; default: no bound")
+                 "maximum bytes of all backing files together, for example 4G; default: no bound")
       ->envname(kBackingSizeVariable)
       ->type_name("SIZE");
   run.add_option(
          "--backing-write-limit", raw.write_limit,
-         "most bytes written in a period, as 10G/d or 50M/s (/s, /min, /h, /d; without one a"
-         " day); default: no bound")
+         "maximum bytes written in a period, for example 10G/d or 50M/s (/s, /min, /h, /d; without"
+         " one a day); default: no bound")
       ->envname(kWriteLimitVariable)
       ->type_name("SIZE[/PERIOD]");
   run.add_flag("--encrypt", raw.encrypt,
@@ -62,8 +62,8 @@ void DescribeBacking(CLI::App& run, RawOptions& raw) {
 
 void DescribeRun(CLI::App& run, RawOptions& raw) {
   run.add_option("--limit", raw.limit,
-                 "memory of the whole process tree, as 200M or 1.5G, or auto: the cgroup's limit"
-                 " less a headroom")
+                 "memory of the whole process tree, for example 200M or 1.5G, or auto: the cgroup's"
+                 " limit minus a headroom")
       ->envname(kLimitVariable)
       ->type_name("SIZE|auto");
   run.add_option("--codec", raw.codec,
@@ -115,14 +115,14 @@ void DescribeTrain(CLI::App& train, TrainRequest& request, std::string& size) {
       ->type_name("PID");
   train.add_option("-o,--output", request.output, "where the dictionary is written")
       ->type_name("FILE");
-  train.add_option("--size", size, "most bytes of the dictionary, 1K to 64K; default 16K")
+  train.add_option("--size", size, "maximum bytes of the dictionary, 1K to 64K; default 16K")
       ->type_name("SIZE");
 }
 
 void DescribeTop(CLI::App& top, TopRequest& request, std::string& order) {
   top.add_flag("--once", request.once, "print once, without a terminal");
   top.add_option("--interval", request.interval_s,
-                 "seconds between two looks, 0.1 to 60; default 1")
+                 "seconds between two refreshes, 0.1 to 60; default 1")
       ->type_name("SECONDS");
   top.add_option("--sort", order, "used, stall, faults, pool or pid; default used")
       ->type_name("ORDER");

@@ -64,7 +64,7 @@ TEST(LimitTest, RefusesNonsenseByName) {
 TEST(LimitTest, AutoNeedsACgroupWithRoom) {
   EXPECT_NE(CauseOf("auto", nullptr).find("no cgroup"), std::string::npos);
   const os::CgroupLimit tiny{MiB(31), "memory.max"};
-  EXPECT_NE(CauseOf("auto", &tiny).find("leaves nothing"), std::string::npos);
+  EXPECT_NE(CauseOf("auto", &tiny).find("leaves no memory"), std::string::npos);
   const os::CgroupLimit least{MiB(32), "memory.max"};
   EXPECT_EQ(Decide("auto", &least).limit, MiB(8));
   const os::CgroupLimit cgroup{MiB(200), "memory.max"};
@@ -205,7 +205,7 @@ TEST(CommandLineTest, ADictionaryIsLearnedNotUsedOrRead) {
   EXPECT_FALSE(ParseRun({"run", "--dictionary", "auto", "--", "a"}).dictionary_file.has_value());
   EXPECT_EQ(ParseRun({"run", "--dictionary", "off", "--", "a"}).dictionary, DictionaryMode::kOff);
   const RunRequest file = ParseRun({"run", "--dictionary", "./off", "--", "a"});
-  EXPECT_EQ(file.dictionary, DictionaryMode::kAuto) << "it goes on to learn";
+  EXPECT_EQ(file.dictionary, DictionaryMode::kAuto) << "it continues to learn";
   EXPECT_EQ(file.dictionary_file, "./off");
 }
 

@@ -2,7 +2,7 @@
 //
 //   LD_PRELOAD        our library in front of what is there already
 //   UZSWAP_SESSION    where the session is
-//   UZSWAP_BROKER     whom to ask for it, for a process that cannot open it
+//   UZSWAP_BROKER     the broker to ask for it, for a process that cannot open it
 //   UZSWAP_LIMIT and the other options of the engine    for processes that live longer than the
 //                                              runner
 //   UZSWAP_STATS, UZSWAP_METRICS, UZSWAP_SUMMARY

@@ -15,13 +15,13 @@ OrRefusal<LimitDecision> BelowBound(Bytes bound, const std::string& source) {
   if (bound < headroom + kLimitMin) {
     return Refusal{kCannotDo,
                    source + " is " + Human(bound) +
-                       ", which leaves nothing to run in after a headroom of " + Human(headroom),
+                       ", which leaves no memory after the headroom of " + Human(headroom),
                    "raise the cgroup's limit to at least " + Human(headroom + kLimitMin) +
                        ", or name a limit with --limit SIZE"};
   }
   const Bytes limit = bound - headroom;
   return LimitDecision{limit, "limit " + Human(limit) + ": " + source + ", " + Human(bound) +
-                                  ", less a headroom of " + Human(headroom)};
+                                  ", minus a headroom of " + Human(headroom)};
 }
 
 OrRefusal<LimitDecision> Automatic(const os::CgroupLimit* cgroup, Bytes machine) {

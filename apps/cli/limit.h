@@ -3,7 +3,7 @@
 //   --limit SIZE   that size. A note is printed if usage can never reach it (more than the
 //                  machine's memory), or if the kernel kills or throttles first (more than the
 //                  cgroup allows)
-//   --limit auto   the tightest cgroup limit less a headroom for what uzswap does not manage:
+//   --limit auto   the tightest cgroup limit minus a headroom for what uzswap does not manage:
 //                  page tables, thread stacks, file pages, the runner. Refused without a cgroup
 //                  limit
 //   no --limit     as auto if there is a cgroup limit, else the machine's memory less the same

@@ -4,8 +4,8 @@
 //             the figures of a run that has ended
 //   socket    see metrics_server.h
 //
-// A counter that is lower than before is told as it was: a process that has ended is not seen for a
-// moment, and a decrease would mean to a server that the counter began again at zero.
+// A counter that is lower than before is reported as it was: a process that has ended is not seen
+// for a moment, and a decrease would mean to a server that the counter began again at zero.
 //
 // If the file cannot be written later, that is reported once, and tried again every second.
 // One object, on the runner's only thread.

@@ -30,7 +30,7 @@ enum class MetricsFormat : uint8_t {
   kOpenMetrics,  // 1.0.0
 };
 
-// What a client is told the text is.
+// The Content-Type of the text.
 const char* ContentType(MetricsFormat format);
 
 // At most so many processes are listed: each is a time series of its own for the server.

@@ -65,9 +65,10 @@ std::string CauseRow(const Figures& total) {
   if (total[Figure::faults] == 0) return "";
   return Row(
       "", Grouped(StoredFaults(total)),
-      fmt::format("of stored pages, {} not compressed yet, {} first touches, {} in vain",
-                  Grouped(total[Figure::swapcache_hits]), Grouped(total[Figure::faults_zero]),
-                  Grouped(total[Figure::faults_spurious])));
+      fmt::format(
+          "of stored pages, {} not compressed yet, {} first touches, {} on pages that were present",
+          Grouped(total[Figure::swapcache_hits]), Grouped(total[Figure::faults_zero]),
+          Grouped(total[Figure::faults_spurious])));
 }
 
 // Threads that fault at the same time wait at the same time: the sum can exceed the run time.
@@ -89,7 +90,8 @@ std::string AdviceRow(const Report& report) {
     const uint64_t peak = total[Figure::resident_bytes_peak];
     const uint64_t enough = std::max(kLimitMin.raw(), peak + peak / 4);
     if (peak == 0 || enough > limit / 2) return "";
-    return Row("advice", "", fmt::format("the limit was not reached: {} would do", Size(enough)));
+    return Row("advice", "",
+               fmt::format("the limit was not reached: {} would be enough", Size(enough)));
   }
   constexpr double kMuch = 0.5;
   const auto faults = static_cast<double>(total[Figure::faults]);

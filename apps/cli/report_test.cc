@@ -177,9 +177,9 @@ TEST(ReportTextTest, TheTableSaysWhatMatters) {
        {"python3 ended with status 0 after 12.35 s", "64.0 MiB   zstd, zbud",
         "48.0 MiB   75.0 % of the limit", "10.0 MiB", "3.0 MiB   of peak resident",
         "3.00   9.0 MiB compressed, in frames of 10.0 MiB",
-        "1,000,000   of stored pages, 567 not compressed yet, 234,000 first touches, 0 in vain",
-        "1.23 s   10.0 % of the run", "77   12 read again, 2.0 MiB written",
-        "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
+        "1,000,000   of stored pages, 567 not compressed yet, 234,000 first touches, ",
+        " first touches, 0 on pages that were present", "1.23 s   10.0 % of the run",
+        "77   12 read again, 2.0 MiB written", "1,234,567   p50 8.1 µs, p99 24.0 µs, max 1.2 ms"}) {
     EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
   }
   report.signal = 9;
@@ -195,8 +195,8 @@ TEST(ReportTextTest, AdviceIsGivenWhenTheLimitIsFarOff) {
     const char* advice;  // empty: none
   };
   // A limit of 64 MiB; the run took 10 s and had 100 faults.
-  const Case cases[] = {{20 * kMiB, 0, 0, 0, "25.0 MiB would do"},
-                        {3 * kMiB, 0, 0, 0, "8.0 MiB would do"},
+  const Case cases[] = {{20 * kMiB, 0, 0, 0, "25.0 MiB would be enough"},
+                        {3 * kMiB, 0, 0, 0, "8.0 MiB would be enough"},
                         {26 * kMiB, 0, 0, 0, ""},
                         {20 * kMiB, 1, 0, 0, ""},
                         {40 * kMiB, 0, 9000, 100, ""},

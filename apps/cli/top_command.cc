@@ -137,7 +137,7 @@ class TopScreenLoop {
     return static_cast<int>(std::ceil(std::max(0.0, interval_s_ * 1000 - passed_ms)));
   }
 
-  // getch returns at once, for ever.
+  // Then getch always returns at once.
   static bool TerminalIsGone() {
     pollfd terminal = {STDIN_FILENO, POLLIN, 0};
     return poll(&terminal, 1, 0) > 0 && (terminal.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;

@@ -142,7 +142,7 @@ std::vector<TopLine> TopHelp() {
       "uzswap top: the runs of uzswap on this machine",
       "",
       "  q F10     end                 M  sort by memory used",
-      "  space     stop and go on      S  sort by stall",
+      "  space     stop and continue   S  sort by stall",
       "  + -       interval            F  sort by faults",
       "  up down   scroll              N  sort by process number",
       "  PgUp PgDn Home End            L  sort by pool",

@@ -11,7 +11,7 @@
 //
 // What arrives was written by a program that may be anything. The file's size is sealed, so no
 // access raises SIGBUS; the samples are copied before they are used; if the process crashes
-// nevertheless, that is counted, and the run goes on without this dictionary.
+// nevertheless, that is counted, and the run continues without this dictionary.
 //
 // One object, on the broker's only thread.
 #ifndef UZSWAP_APPS_CLI_TRAINING_PROCESS_H_

@@ -13,8 +13,8 @@
 // the coldest are written to a file if there is one. It starts as zeroes.
 //
 // A touch of a page that is not in memory raises SIGBUS in the touching thread. The handler that
-// Create installs decompresses the page and returns, and the thread goes on. So threads bring their
-// pages back in parallel; a thread waits for another one only if both need the same page. No
+// Create installs decompresses the page and returns, and the thread continues. So threads bring
+// their pages back in parallel; a thread waits for another one only if both need the same page. No
 // privilege is needed (userfaultfd(2) for faults of user mode), but Linux 6.8.
 //
 // What a program has to know:

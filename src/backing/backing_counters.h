@@ -24,7 +24,7 @@ namespace uzswap {
   X(cleaned_segments, "sparse segments rewritten")                                \
   X(objects_recopied, "objects moved by cleaning")                                    \
   X(recopied_bytes, "their record bytes")                                         \
-  X(copies_outdated, "copies of cleaning whose old place was written anew meanwhile") \
+  X(copies_outdated, "copies of cleaning whose old place was written again meanwhile") \
   X(trimmed_segments, "empty segments whose space was given back")                \
   X(no_buffer, "appends refused because every batch was in flight")               \
   X(no_space, "appends refused at the size bound or on a full medium")            \

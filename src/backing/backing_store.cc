@@ -195,7 +195,7 @@ void BackingStore::End(Batch& batch) {
 }
 
 // Requests may complete in any order. The record that was copied may be gone, its segment may have
-// been written anew, and a newer object of the same key and size may be at the same place by now.
+// been written again, and a newer object of the same key and size may be at the same place by now.
 // For the owner it would be the one that was copied.
 bool BackingStore::IsOutdated(const BatchItem& item) {
   if (!item.from.valid()) return false;

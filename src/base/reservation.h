@@ -61,7 +61,8 @@ class Reservation {
     return std::max(reserved(), sizes_.least);
   }
 
-  // True if `used` bytes are allowed, reserving more if need be: a step, or less if there is less.
+  // True if `used` bytes are allowed, reserving more if necessary: a step, or less if there is
+  // less.
   bool Cover(uint64_t used) {
     const uint64_t reserved = this->reserved();
     if (!on() || used <= std::max(reserved, sizes_.least)) return true;

@@ -114,7 +114,8 @@ namespace uzswap {
   X(late_scans, kSum, "scans of the mappings by the pager because the daemon was late")            \
   X(late_measurements, kSum, "measurements by the pager because the daemon was late")            \
   /* Events and process life. */                                                                 \
-  X(unmap_events, kSum, "munmap, and what implies it, in registered mappings")                   \
+  X(unmap_events, kSum,                                                                          \
+    "munmap, and calls that include it (mmap with MAP_FIXED), in registered mappings")           \
   X(remap_events, kSum, "mremap of registered mappings")                                         \
   X(remove_events, kSum, "madvise(DONTNEED or FREE) in registered mappings")                     \
   X(retries, kSum, "calls repeated because the kernel returned EAGAIN")                          \
@@ -127,7 +128,8 @@ namespace uzswap {
   X(fork_roots_given_up, kSum, "forks without a page that the child needs at once")              \
   X(fork_ranges_replaced, kSum,                                                                  \
     "ranges that another thread used again during a fork, so that the child dropped their pages")\
-  X(fork_rescues, kSum, "times a frozen engine looked after the forking thread")                 \
+  X(fork_rescues, kSum,                                                                          \
+    "times a frozen engine checked whether the forking thread waits for a page")                 \
   X(unknown_errnos, kSum, "answers of userfaultfd that are not documented, taken as refusals")   \
   X(dropped_messages, kSum, "messages to the user that could not be shown")
 // clang-format on

@@ -8,8 +8,8 @@
 // shards. A thread always gets the same shard, so that the shard's locks and lists stay in the
 // cache of its processor. The number is only a hint for locality: any thread may use any shard.
 //
-// Two threads whose numbers are equal modulo n share a shard. They would contend for its cache
-// lines for ever, even if other shards are not used. So each shard has a ShardUser, which records
+// Two threads whose numbers are equal modulo n share a shard. They would always contend for its
+// cache lines, even if other shards are not used. So each shard has a ShardUser, which records
 // the thread that used the shard last. When a thread has found another thread there
 // kThreadShardMeetings times, it takes the next number. The limit doubles with each change, so the
 // changes end even if there are more threads than shards.

@@ -42,15 +42,15 @@ class BrokerClient {
   // if the process does not share the caller's memory. If the folder is not the root of a mount of
   // its own (the broker has no CAP_SYS_ADMIN), openat of ".." leaves it.
   Result<int> OpenTasks(int program_pidfd);
-  // /dev/userfaultfd: USERFAULTFD_IOC_NEW makes a userfaultfd for the memory of whoever calls it.
+  // /dev/userfaultfd: USERFAULTFD_IOC_NEW makes a userfaultfd for the memory of its caller.
   Result<int> OpenUserfaultfd();
 
   // The memory of the session. `address` needs no token. Fails with EPERM outside of the tree.
   Result<int> Join();
 
-  // Leaves a descriptor with the broker for 60 s. `number` must be random: whoever knows it can
-  // take the offer. The descriptor stays the caller's too. Fails with EEXIST if the number is in
-  // use.
+  // Leaves a descriptor with the broker for 60 s. `number` must be random: a process that knows it
+  // can take the offer. The descriptor stays the caller's too. Fails with EEXIST if the number is
+  // in use.
   Result<void> Offer(uint64_t number, int descriptor);
   // Takes it, once. Fails with ENOENT if there is no such offer (any more).
   Result<int> Take(uint64_t number);

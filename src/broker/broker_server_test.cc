@@ -384,7 +384,7 @@ TEST_F(BrokerServerTest, ATrainingProcessIsAttendedTo) {
   EXPECT_EQ(reply.errno_value, 0);
   EXPECT_EQ(training.starts, 1);
   EXPECT_NE(training.due, UINT64_MAX);
-  // At its end nothing else wakes the server: this would wait for ever.
+  // At its end nothing else wakes the server: this would never end.
   training.wake = ends[0];
   ASSERT_EQ(write(ends[1], "x", 1), 1);
   const int attends = training.attends;

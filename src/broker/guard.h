@@ -8,9 +8,9 @@
 //   closed        lives          in use      kills the program, and keeps the userfaultfd until the
 //                                            program has ended
 //
-// If the last descriptor of a userfaultfd is closed, its ranges are registered no more, and pages
-// that are swapped out read as zeroes. The broker's descriptor prevents this: until the program has
-// ended, a thread that touches such a page waits.
+// If the last descriptor of a userfaultfd is closed, its ranges are not registered any more, and
+// pages that are swapped out read as zeroes. The broker's descriptor prevents this: until the
+// program has ended, a thread that touches such a page waits.
 //
 // An engine process that ends because its program is gone says so first (kUnguard).
 #ifndef UZSWAP_BROKER_GUARD_H_

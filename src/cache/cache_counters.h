@@ -58,13 +58,15 @@ namespace uzswap {
   X(evict_gone, "candidates whose entry had changed")                                  \
   X(evict_in_flight, "candidates that were being loaded")                              \
   X(evict_cancelled, "writes undone: no room on the backing store")                    \
-  X(writes_lost, "writes in vain: loaded, replaced or invalidated meanwhile")          \
+  X(writes_lost,                                                                       \
+    "writes whose result was not used: loaded, replaced or invalidated meanwhile")     \
   X(writes_failed, "objects kept in the pool because the write failed")                \
   X(relocated, "objects moved by the cleaner")                                         \
-  X(relocations_lost, "copies that the cleaner made in vain")                          \
+  X(relocations_lost, "copies of the cleaner whose result was not used")               \
   X(recompressed, "objects made denser")                                               \
   X(recompress_kept, "recompressions that would have freed nothing")                   \
-  X(recompress_lost, "recompressions in vain: the entry changed meanwhile")            \
+  X(recompress_lost,                                                                   \
+    "recompressions whose result was not used: the entry changed meanwhile")           \
   X(recompress_no_space, "recompressions without room in the pool for the new object") \
   X(frees_left_to_loader, "releases left to a load in flight")
 // clang-format on

@@ -211,7 +211,7 @@ TEST(CacheRecompressTest, StayingObjectsBecomeDense) {
   const uint64_t word = CachePeer::WordOf(fixture.cache, fixture.At(1)).raw();
   EXPECT_EQ(densify(), RecompressOutcome::kKept) << "it is dense";
   EXPECT_EQ(CachePeer::WordOf(fixture.cache, fixture.At(1)).raw(), word)
-      << "compressed again in vain, it would be marked";
+      << "compressed again without gain, it would be marked";
   EXPECT_EQ(fixture.cache.Recompress(fixture.context, fixture.Candidate(1), *CodecByName("zstd")),
             RecompressOutcome::kKept)
       << "fast zstd is not tried on dense objects";

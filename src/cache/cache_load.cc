@@ -141,7 +141,7 @@ Next LoadOperation::PublishJoined() {
   if (joined_.state != FlightState::kReady) return Next::kAgain;
   if (mode_ == LoadMode::kExclusive) {
     // The page was copied from another load's frame; this load takes the entry if it is unchanged.
-    // Nothing held the content since then: its place may have been written anew.
+    // Nothing held the content since then: its place may have been written again.
     CompressedCache::ToRelease old;
     {
       LockedLeaf leaf = cache_.index_.Find(key_);

@@ -1,7 +1,7 @@
 // Reading ahead: a page on disk is decompressed into a frame, and stays on disk too.
 //
 // The entry's word does not change, and the frame may be dropped at any time: it only saves the
-// next load a wait for the device. Whoever changes the word drops the frame.
+// next load a wait for the device. The code that changes the word drops the frame.
 #include <optional>
 
 #include "cache/operations.h"

@@ -12,9 +12,10 @@
 // is the same for both codecs and drops out. Each miss costs a fault, a compression and a
 // decompression. A denser codec has fewer misses that cost more each.
 //
-// The denser codec is chosen if it is not dearer, the faster one if it gains kGainPercent, so that
-// the choice does not swing. Between two decisions the figures are collected anew: they follow the
-// contents and the dictionary. Times are of the processor, so that load does not distort them.
+// The denser codec is chosen if it is not more expensive, the faster one if it gains kGainPercent,
+// so that the choice does not swing. Between two decisions the figures are collected again: they
+// follow the contents and the dictionary. Times are of the processor, so that load does not distort
+// them.
 //
 // The model does not hold when compressed pages leave hardly any room: then the pages that every
 // access needs are out too. So under pressure the denser codec is chosen whatever it costs, until

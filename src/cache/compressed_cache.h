@@ -154,7 +154,7 @@ class CompressedCache final : public ObjectOwner {
   // Empties the words of a leaf; returns how many elements of `old` are set.
   uint32_t ClearLeaf(CacheContext& context, LockedLeaf& leaf, EntryKey first,
                      std::span<ToRelease, EntryLeaf::kWords> old);
-  // True if the pool takes more. Asks it for its level only now and then.
+  // True if the pool takes more. Asks it for its level only from time to time.
   bool Admits(CacheContext& context);
   void EraseAfterFailure(CacheContext& context, EntryKey key);
   bool DropOldestReadAhead(CacheContext& context);

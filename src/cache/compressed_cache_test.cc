@@ -193,7 +193,7 @@ TEST(CompressedCacheTest, TheGateClosesAtTheBoundAndOpensAtNinetyPercent) {
   fixture.cache.Invalidate(fixture.context, fixture.At(first++));
   int refused = 0;
   while (refused <= 4 && fixture.Put(100'000, 4) != StoreOutcome::kStored) ++refused;
-  EXPECT_LE(refused, 4) << "the level is looked at now and then";
+  EXPECT_LE(refused, 4) << "the level is looked at from time to time";
 }
 
 TEST(CompressedCacheTest, PagesComeBackFromDisk) {

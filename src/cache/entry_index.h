@@ -101,7 +101,7 @@ class EntryIndex {
 
   // The leaf of `key`, locked; empty if there is none (so no entry either).
   LockedLeaf Find(EntryKey key);
-  // Makes it if need be; empty if the area is closed or a table is full.
+  // Makes it if necessary; empty if the area is closed or a table is full.
   LockedLeaf Obtain(EntryKey key);
 
   // Calls visit(LockedLeaf&, first key) for every leaf of the area, one lock at a time.

@@ -18,12 +18,12 @@
 //     +------ Take, Invalidate, Drop: from any of them; Store goes from any to Pooled
 //
 // Ownership: the content that a word names (a handle or a place, and a reference to the
-// dictionary's slot) belongs to the word. Whoever removes the word releases the content, unless an
-// entry in flight has the same word: then the owner of that entry releases it, when it finds its
-// word gone (see entries_in_flight.h).
+// dictionary's slot) belongs to the word. The thread that removes the word releases the content,
+// unless an entry in flight has the same word: then the owner of that entry releases it, when it
+// finds its word gone (see entries_in_flight.h).
 //
 // Two words in the pool are equal only if they name the same content in the same state, because
-// handles carry a generation. A place on disk is used again when its segment is written anew. So a
+// handles carry a generation. A place on disk is used again when its segment is written again. So a
 // thread that compares a word on disk with one that it saw before holds the content by an entry in
 // flight, or compares the generation of the segment too (BackingStore::GenerationOf).
 #ifndef UZSWAP_CACHE_ENTRY_WORD_H_

@@ -12,8 +12,8 @@
 // Slot 0 means "no dictionary". At most one slot is current: new objects are compressed with it.
 // An object holds a reference to its slot for as long as it exists, in the pool or on disk, so its
 // dictionary stays. A slot that is not current any more is retired; when its last object has gone
-// its memory can be used again. That is done by Collect, not by whoever releases the last
-// reference: it makes a system call, and a fault should not wait for one.
+// its memory can be used again. That is done by Collect, not by the thread that releases the
+// last reference: it makes a system call, and a fault should not wait for one.
 //
 // State and references are one word, changed by compare and exchange: Acquire takes a reference
 // only while the slot is current, so a reference never comes back to a retired slot whose count is

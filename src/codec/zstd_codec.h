@@ -11,7 +11,7 @@
 // pages that have just been evicted. kDense is for pages that have stayed in the pool: objects are
 // a tenth smaller, and compression takes four times as long (docs/decisions/0035). Its tables of a
 // dictionary differ from those of kFast. They are in the workspace, because only the writer has
-// such a context, and are made anew when the dictionary changes. codec.h describes the interface
+// such a context, and are made again when the dictionary changes. codec.h describes the interface
 // and its threads.
 #ifndef UZSWAP_CODEC_ZSTD_CODEC_H_
 #define UZSWAP_CODEC_ZSTD_CODEC_H_

@@ -6,15 +6,15 @@
 //     watching ──little headroom──> at work ──usage above the limit──> over
 //     real-time <──much headroom─── nice -10 <──below it again──────── real-time
 //
-// While there is much headroom the daemon only measures, now and then, which takes microseconds. If
-// that comes late, memory that grows is not seen. With little headroom it works often, and the
-// higher priority would take the processor of the program. The first reclaim after activation is
-// like that above the limit: the program grows, and the kernel may end it. There the daemon
-// computes for long: after kBurstMaxNs it is an ordinary thread again, until usage is below the
-// limit.
+// While there is much headroom the daemon only measures, from time to time, which takes
+// microseconds. If that comes late, memory that grows is not seen. With little headroom it works
+// often, and the higher priority would take the processor of the program. The first reclaim after
+// activation is like that above the limit: the program grows, and the kernel may end it. There the
+// daemon computes for long: after kBurstMaxNs it is an ordinary thread again, until usage is below
+// the limit.
 //
 // While the daemon waits for another thread of the engine, it must not keep that thread from its
-// processor: Lower comes first, and the next step decides anew. One thread: the daemon.
+// processor: Lower comes first, and the next step decides again. One thread: the daemon.
 #ifndef UZSWAP_ENGINE_DAEMON_URGENCY_H_
 #define UZSWAP_ENGINE_DAEMON_URGENCY_H_
 

@@ -127,7 +127,7 @@ void Engine::DaemonMain(void* self) {
 void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
   const uint64_t now = os::MonotonicNanoseconds();
   Session& session = member_.session();
-  // Now and then: all processes of the tree read the word.
+  // From time to time: all processes of the tree read the word.
   const auto tree_time = [this] { return member_.TreeProcessorNs(); };
   if (contention_.Look(now, tree_time) && !session.IsContended(now + Contention::kHoldNs / 2)) {
     session.NoteContended(now + Contention::kHoldNs);

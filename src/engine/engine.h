@@ -6,7 +6,7 @@
 //
 // A forked child may not have what the engine needs: after chroot it has no /proc, after setuid no
 // permission, under a limit of processes no engine. If it has to, it first gets all pages back that
-// are swapped out. Then it runs unwatched, and the user is told once.
+// are swapped out. Then it runs unwatched, and uzswap reports it once.
 //
 //   unwatched   no /proc:    the daemon serves forks only
 //               no daemon:   the fork calls do nothing
@@ -75,7 +75,7 @@ class Engine {
   // as it was.
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
 
-  // The process has no daemon that could watch it, or Start failed: the user is told once in a
+  // The process has no daemon that could watch it, or Start failed: uzswap reports it once in a
   // tree. A forked child of an active process gets all its pages back first, from `file` what is on
   // disk; if that fails it is ended, and `what` says what is missing.
   void RunUnwatched(const char* what, Error error, os::BackingFile file = {});

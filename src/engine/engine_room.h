@@ -4,8 +4,8 @@
 // limited (a container, a service, a user), engines of many processes would take the places of the
 // program's own forks, which would fail. So engines take a part of the places at most: an eighth
 // when a forked child needs one, and half when a program starts. A process that gets none runs
-// without a limit, and the user is told. If it is the child of an active process, it first gets all
-// its pages back.
+// without a limit, and uzswap reports it once. If it is the child of an active process, it first
+// gets all its pages back.
 //
 // NoteStart: the program's thread that starts the engine. Fits: the same, and the only thread of a
 // forked child.

@@ -6,7 +6,7 @@
 // needed:
 //
 //   data and bss of libc.so and ld.so     every word that is an address in a registered range
-//   thread descriptors                    every word of them, likewise
+//   thread descriptors                    every word of them
 //   heads of malloc arenas                found by the above; every word of their first page
 //   the list of streams                   each stream and its lock, by the public chain
 //   the stack of the forking thread       where the child runs on: its frames, and below them what

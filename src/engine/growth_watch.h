@@ -32,7 +32,7 @@ namespace uzswap {
 class GrowthPort {
  public:
   virtual uint64_t NowNs() = 0;
-  // Sets the headroom anew if the last measurement is old.
+  // Sets the headroom again if the last measurement is old.
   virtual void RefreshHeadroom() = 0;
   // RssAnon minus what is registered or ours, in pages.
   virtual int64_t UnregisteredPages() = 0;

@@ -50,7 +50,7 @@ void LiveReclaimPort::UseWatermarks(const Watermarks& watermarks) {
   parts_.paging->SetWatermarks(watermarks);
 }
 
-// Nothing has been registered if it fails, so the program can go on as if we were not there.
+// Nothing has been registered if it fails, so the program can continue as if we were not there.
 bool LiveReclaimPort::Activate() {
   const uint64_t begin = NowNs();
   const Result<void> activated = parts_.paging->Activate();
@@ -79,7 +79,7 @@ void LiveReclaimPort::UpdateStorage() {
 }
 
 // While a relative maps frames of the pool too, new objects would take memory that the old ones do
-// not give back. Before the first dictionary, objects would be tried in vain, and not again.
+// not give back. Before the first dictionary, objects would be tried without gain, and not again.
 void LiveReclaimPort::PermitDensifying() {
   const bool learned =
       storage().dictionaries().current() != kNoDictionary || !parts_.paging->learning().on();
@@ -149,8 +149,8 @@ void LiveReclaimPort::ScanMappings() {
   CheckDiscards();
 }
 
-// Reading a list costs a system call for each thread. With many threads the next one goes on where
-// this scan stopped.
+// Reading a list costs a system call for each thread. With many threads the next one continues
+// where this scan stopped.
 void LiveReclaimPort::PinRobustMutexes(RangeSink& sink) {
   const size_t count = parts_.scanner->thread_count();
   for (size_t i = 0; i < std::min(count, kListsOfOneScan); ++i) {

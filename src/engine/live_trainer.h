@@ -5,7 +5,7 @@
 //   uncharge, close the memfd <── copy the answer <── look every 2 ms <────────┘
 //
 // The memory of a training counts in the limit like the program's: the daemon reclaims that much
-// before it begins. If usage would be above the limit nevertheless, the training is postponed.
+// before it begins. If usage would be above the limit anyway, the training is postponed.
 //
 // The exchange is a TrainingFile (session/training_file.h). Its address space is reserved by Init.
 // The learner's thread makes all calls but Init and ForgetInChild. Nothing allocates.

@@ -64,7 +64,7 @@ class MappingBudget {
  private:
   static constexpr uint64_t kPiecesShare = 1024;
 
-  // Would the kernel have one mapping, but for the registration?
+  // Would the kernel have one mapping without the registration?
   static bool IsOneWith(const os::MapsEntry& lower, const os::MapsEntry& upper) {
     return lower.end == upper.start && lower.anonymous && upper.anonymous &&
            lower.readable == upper.readable && lower.writable == upper.writable &&

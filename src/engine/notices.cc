@@ -126,7 +126,7 @@ void Notices::PoisonedPage(uint64_t address, int error) {
         .Decimal(static_cast<uint64_t>(error))
         .Text(")");
   } else {
-    line.Text(" was read from the backing store damaged");
+    line.Text(" is damaged on the backing store");
   }
   line.Text("; a thread that touches it receives SIGBUS\n");
   Say(line.view(), Importance::kWhileThereIsRoom);

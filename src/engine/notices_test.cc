@@ -127,8 +127,8 @@ TEST_F(NoticesTest, Texts) {
       {"uzswap: redis: the page at 0x7f0000001000 cannot be read from the backing store (errno 5); "
        "a thread that touches it receives SIGBUS\n",
        [](Notices& n) { n.PoisonedPage(0x7f0000001000, 5); }},
-      {"uzswap: redis: the page at 0x1000 was read from the backing store damaged; a thread that "
-       "touches it receives SIGBUS\n",
+      {"uzswap: redis: the page at 0x1000 is damaged on the backing store; a thread that touches "
+       "it receives SIGBUS\n",
        [](Notices& n) { n.PoisonedPage(0x1000, 0); }},
       {"uzswap: x.cc:1: check failed\n",
        [](Notices& n) { n.LastWords("uzswap: x.cc:1: check failed\n"); }},

@@ -167,7 +167,7 @@ Result<void> PagingStack::StartServing() {
 }
 
 // The fault handler belongs on the processor of the thread that faults: waking another one costs
-// more than everything else. Which one that is, is asked now and then, not at every fault.
+// more than everything else. Which one that is, is asked from time to time, not at every fault.
 void PagingStack::PagerMain(void* self) {
   auto* stack = static_cast<PagingStack*>(self);
   os::SetUrgency(os::Urgency::kPreferred);
@@ -195,8 +195,8 @@ void PagingStack::PagerMain(void* self) {
 }
 
 // A thread waits for the pager's lock, so its processor is about to be free. If the pager thread
-// holds the lock, it goes on there at once; with the next fault it returns to the program's
-// processor. Relaxed: the worst that an old value does is that it goes on where it was.
+// holds the lock, it continues there at once; with the next fault it returns to the program's
+// processor. Relaxed: the worst that an old value does is that it continues where it was.
 void PagingStack::MovePagerHere() {
   const uint32_t pager = pager_thread_.load(std::memory_order_relaxed);
   if (pager == 0 || pager == os::ThreadNumber()) return;

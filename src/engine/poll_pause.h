@@ -8,9 +8,9 @@
 //   reclaim makes no progress, quiet at this look ──> at least 10 ms
 //
 // A process is quiet while it neither faults nor grows. It is looked at less often then, but never
-// so seldom that it could outgrow the headroom in between. When reclaim makes no progress, the
-// limit is exceeded already, and a look finds that out anew by a sweep over the page table: an idle
-// process leaves the processor to those that run. Plain arithmetic; one thread.
+// so rarely that it could outgrow the headroom in between. When reclaim makes no progress, the
+// limit is exceeded already, and a look finds that out again by a sweep over the page table: an
+// idle process leaves the processor to those that run. Plain arithmetic; one thread.
 #ifndef UZSWAP_ENGINE_POLL_PAUSE_H_
 #define UZSWAP_ENGINE_POLL_PAUSE_H_
 

@@ -89,7 +89,7 @@ void ReclaimDaemon::ScanIfGrown() {
   growth_.Scanned(unregistered - resident_after + resident_before);
 }
 
-// Several processes that use more than the limit at once can be reclaimed from for ever.
+// Reclaim from several processes that use more than the limit at once may never end.
 void ReclaimDaemon::NoteLongOverLimit() {
   const uint64_t now = port_->NowNs();
   if (usage_.tree <= watermarks_.limit) {

@@ -26,8 +26,8 @@
 // follows from the headroom (PollIntervalNs), and is longer for a process that neither grows nor
 // faults. Every outcome is counted.
 //
-// Usage above the limit for a second is told in any case. Where a process of the tree is about to
-// end, so that what it holds comes free soon, it is told after five seconds.
+// Usage above the limit for a second is reported in any case. Where a process of the tree is about
+// to end, so that what it holds is freed soon, it is reported after five seconds.
 //
 // The daemon acts through ReclaimPort only, so that tests step it without a kernel. One thread.
 //
@@ -66,12 +66,12 @@ class ReclaimDaemon {
   static constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
   static constexpr uint64_t kActivePagesMin = 512;       // smaller processes are only watched
   // Steps without progress before usage above the limit is an outcome of its own. With a writer
-  // that can write it is longer: written pages come free a little later.
+  // that can write it is longer: written pages are freed a little later.
   static constexpr int kFruitlessMax = 64;
   static constexpr int kWriterPatience = 32;
   // And for so long: processes that have ended count until others have noticed it.
   static constexpr uint64_t kFruitlessNs = 250'000'000;
-  // Usage above the limit for this long is told even while pages are reclaimed.
+  // Usage above the limit for this long is reported even while pages are reclaimed.
   static constexpr uint64_t kOverLimitNs = 1'000'000'000;
   // And for this long even while a process of the tree ends.
   static constexpr uint64_t kEndingNs = 5'000'000'000;

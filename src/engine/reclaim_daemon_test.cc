@@ -452,7 +452,7 @@ TEST(PollPause, FollowsTheHeadroomAndGrowsForAQuietProcess) {
   // Growth ends the quiet.
   EXPECT_EQ(pause.Next({kRoom, faults, 101, false}), 1'000'000u);
   EXPECT_EQ(pause.Next({-5, faults, 101, false}), kIntervalMinNs);
-  // Without progress an idle process is looked at seldom at once, a busy one as always.
+  // Without progress an idle process is looked at rarely at once, a busy one as always.
   EXPECT_EQ(pause.Next({-5, faults, 101, false, true}), PollPause::kFruitlessQuietNs);
   EXPECT_EQ(pause.Next({-5, ++faults, 101, false, true}), kIntervalMinNs);
 }

@@ -70,7 +70,7 @@ class ReclaimPort {
 
   // Notes which processes of the tree are gone. Returns how many.
   virtual uint32_t MarkDead() = 0;
-  // Is there a process that has ended or called exec, and still counts? Its memory comes free soon.
+  // Is there a process that has ended or called exec, and still counts? Its memory is freed soon.
   virtual bool TreeIsEnding() = 0;
   virtual void WarnOverLimit(Bytes tree, bool progress) = 0;
 

@@ -7,12 +7,11 @@
 //                               entry          futex word: the kernel sets FUTEX_OWNER_DIED in it
 //
 // The kernel walks the list when the thread has begun to exit. A fault of such a thread is not
-// given to a userfaultfd: the walk would end there, and whoever waits for the mutex would wait for
-// ever. So the pages of the entries and of the futex words are pinned at each scan of the mappings,
-// and brought in if they are swapped out. A thread must hold the mutex since the last scan, and
-// since then it was cold: pages are not swapped out faster than that. Pins stay, as a mutex that
-// was held once will be held again; at most
-// kPinsMax pages.
+// given to a userfaultfd: the walk would end there, and the thread that waits for the mutex
+// would never get it. So the pages of the entries and of the futex words are pinned at each scan of
+// the mappings, and brought in if they are swapped out. A thread must hold the mutex since the last
+// scan, and since then it was cold: pages are not swapped out faster than that. Pins stay, as a
+// mutex that was held once will be held again; at most kPinsMax pages.
 //
 // The lists are the program's memory, and can be changed or unmapped at any moment: they are read
 // with process_vm_readv(2), which also waits for a page that is swapped out. So no lock of the

@@ -7,13 +7,13 @@
 //     metadata (see below)       ┘                   headroom = target - usage of the tree
 //
 // RssAnon is the one measure that is charged. The tables, buffers and stacks of the engine are
-// private anonymous mappings, so their present pages are in RssAnon and thereby in the usage that
-// the limit bounds: metadata_bytes is a part of resident_bytes, counted for information, and not
+// private anonymous mappings, so their present pages are in RssAnon, so also in the usage that the
+// limit bounds: metadata_bytes is a part of resident_bytes, counted for information, and not
 // added again (os/own_memory.h says when it is too large). Memory that the kernel allocates
 // because of us but outside RssAnon (page tables, VMAs, userfaultfd contexts) is not charged.
 //
 // After a fork, parent and child both count the pages that they share. While there may be any, the
-// kernel is asked for this process's share; when less than 1 MiB is shared it is asked no more.
+// kernel is asked for this process's share; when less than 1 MiB is shared it is not asked again.
 //
 //   sharing:  no ──NoteFork──> yes ──share below 1 MiB──> no
 //
@@ -107,7 +107,7 @@ class UsageMeter {
   Watermarks watermarks_;
   // Relaxed: set by forks, cleared by the daemon; it orders nothing.
   std::atomic<bool> sharing_{false};
-  // The last measurement or refresh, for the pager thread. Relaxed: each is of use by itself.
+  // The last measurement or refresh, for the pager thread. Relaxed: each is useful alone.
   std::atomic<uint64_t> measured_ns_{0};
   std::atomic<int64_t> full_at_pages_{0};  // RssAnon at which there is no headroom left
   std::atomic<uint64_t> charge_{0};        // relaxed: it orders nothing

@@ -81,7 +81,7 @@ class DictionaryLearner {
 
   void Pause() UZ_ACQUIRE(mutex_) { mutex_.Lock(); }
   void Resume() UZ_RELEASE(mutex_) { mutex_.Unlock(); }
-  // In a forked child, before any engine thread. It begins anew with what the parent has learned.
+  // In a forked child, before any engine thread. It begins again with what the parent has learned.
   void ResetInChild();
 
   // --- Figures ---

@@ -56,7 +56,7 @@ void SampleReservoir::Begin() {
 
 void SampleReservoir::End() {
   TakeTurn();
-  // Whoever takes the next turn sees it.
+  // The thread that takes the next turn sees it.
   collecting_.store(false, std::memory_order_relaxed);
   busy_.store(false, std::memory_order_release);
 }

@@ -61,7 +61,7 @@ class SampleReservoir final : public StoreObserver {
   os::Mapping memory_;
   // Relaxed reads on the path of a store: seeing it late skips or offers one page more.
   std::atomic<bool> collecting_{false};
-  // Held by whoever changes what follows. Acquire and release.
+  // Held by the thread that changes what follows. Acquire and release.
   std::atomic<bool> busy_{false};
   std::atomic<uint32_t> filled_{0};
   uint64_t seen_ = 0;

@@ -18,7 +18,7 @@ namespace {
 // How often a store may find the writer without anything to do before it is refused, where nothing
 // can be written or dropped.
 constexpr int kStuckLooks = 3;
-// Elsewhere: how often the writer may try in vain meanwhile. It tries every 50 ms.
+// Elsewhere: how often the writer may try without success meanwhile. It tries every 50 ms.
 constexpr uint64_t kFruitlessTurns = 3;
 // Address space only: a leaf takes memory when it is used first.
 constexpr uint32_t kLeavesMax = uint32_t{1} << 22;
@@ -54,7 +54,7 @@ StorageOptions StorageOptionsFor(const PageCache::Options& options) {
 }  // namespace
 
 // How long a store waits for room. A writer that gets no processor is none that can do nothing: its
-// attempts are counted, not the time, and whatever it frees begins the timeout anew.
+// attempts are counted, not the time, and whatever it frees begins the timeout again.
 class PageCache::Service::RoomWait {
  public:
   RoomWait(const Writeback& writer, bool can_come, uint64_t timeout_ns)
@@ -158,7 +158,7 @@ void PageCache::Service::DestroyArea(Area area) {
 }
 
 // While the writer makes room, a store that was refused succeeds a moment later. A closed gate
-// looks at the pool's size only now and then: the first tries are for that.
+// looks at the pool's size only from time to time: the first tries are for that.
 StoreOutcome PageCache::Service::StoreWhenRoom(CacheContext& context, SwapEntry entry,
                                                ConstPageBytes page) {
   constexpr int kTriesAtOnce = 6;

@@ -146,7 +146,7 @@ void Region::Service::Reclaim() {
     const int64_t headroom = memory_.HeadroomPages();
     makes_room = headroom < low_pages_ || (makes_room && headroom < high_pages_);
     if (makes_room && fruitless < reclaim_.shards()) {
-      // Not for ever: a thread that faults may wait for this context.
+      // Leased for one round only: a thread that faults may wait for this context.
       const ContextPool::Lease context = contexts_.Take();
       fruitless = reclaim_.EvictSome((*context).cache) > 0 ? 0 : fruitless + 1;
       if (fruitless == 0) continue;
@@ -180,7 +180,7 @@ void Region::Service::MakeRoom(RegionContext& context) {
     os::FutexWake(&asleep_, 1);
   }
   if (headroom >= 0) return;
-  // Where nothing compresses each round costs as much as a fault, and most of them are in vain.
+  // Where nothing compresses each round costs as much as a fault, and most of them free nothing.
   const uint32_t fruitless = fruitless_.load(std::memory_order_relaxed);
   const int rounds = fruitless == 0 ? kRoundsMax : fruitless % kFaultsBetweenTries == 0 ? 1 : 0;
   size_t gained = 0;

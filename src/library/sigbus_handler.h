@@ -18,7 +18,7 @@
 
 namespace uzswap {
 
-// Whoever answers the faults of a range of addresses.
+// What answers the faults of a range of addresses.
 class FaultReceiver {
  public:
   // In the faulting thread, in a signal handler. False: the signal is not answered.

@@ -37,8 +37,8 @@ class BrokerPort {
 
   // Each returns a descriptor that is close-on-exec and belongs to the caller.
   virtual Result<int> OpenProcFile(uint32_t pid, ProcLeaf leaf) = 0;
-  // If it is permitted, the folder is the root of a mount of its own: whoever gets the descriptor
-  // cannot leave the folder by "..", which would undo a chroot.
+  // If it is permitted, the folder is the root of a mount of its own: a process that gets the
+  // descriptor cannot leave the folder by "..", which would undo a chroot.
   virtual Result<int> OpenTaskFolder(uint32_t pid) = 0;
   virtual Result<int> OpenUserfaultfdDevice() = 0;
 

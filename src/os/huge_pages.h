@@ -6,8 +6,8 @@
 //   permitted ──Permit(false)──> forbidden (PR_SET_THP_DISABLE, which is of the memory, not of the
 //             <──Permit(true)──             process)
 //
-// If the program, or whoever started it, has forbidden them itself, nothing is changed. A program
-// that is executed while they are forbidden starts without huge pages: the kernel keeps the
+// If the program, or the process that started it, has forbidden them itself, nothing is changed. A
+// program that is executed while they are forbidden starts without huge pages: the kernel keeps the
 // setting.
 //
 // One engine thread. Nothing allocates.

@@ -168,7 +168,7 @@ TEST(UringPortTest, ErrorsOfTheDeviceComeBackWithTheRequest) {
   EXPECT_EQ(request.error, EFBIG);
 }
 
-TEST(ThreadPortTest, RequestsAreWrittenInTheirOrderByWhoeverReaps) {
+TEST(ThreadPortTest, RequestsAreWrittenInTheirOrderByTheReapingThread) {
   TempDirectory directory;
   BackingFile file = std::move(BackingFile::Open(directory.path().c_str())).value();
   ThreadPort port;

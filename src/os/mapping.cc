@@ -123,7 +123,7 @@ bool Mapping::MakeAccessible(size_t bytes) {
 void Mapping::Discard(size_t offset, size_t length) {
   UZ_CHECK_LE(offset + length, size_);
   if (madvise(data_ + offset, length, MADV_DONTNEED) == 0) return;
-  // The program has locked all its memory (mlockall), and thereby this.
+  // The program has locked all its memory (mlockall), so also this.
   munlock(data_ + offset, length);
   UZ_CHECK_EQ(madvise(data_ + offset, length, MADV_DONTNEED), 0);
 }

@@ -112,7 +112,7 @@ struct OwnRange {
 // finds every range that exists during the whole walk, even if others are created or removed.
 std::optional<OwnRange> NextOwnRange(uint64_t address);
 
-// Unlocks every own range that mlockall has locked, but for secrets; ranges of the purpose kNotOurs
+// Unlocks every own range that mlockall has locked, except secrets; ranges of the purpose kNotOurs
 // are the program's. One system call for each range.
 void UnlockOwnRanges();
 // Locks all secrets again, for a forked child: locks are not inherited. Returns how many the kernel

@@ -6,8 +6,8 @@
 //   kRunnerNote      an ELF note that tells `uzswap` from other static programs: it starts its
 //                    command with the library itself (docs/decisions/0031)
 //
-// For whoever inspects executables: the command line tool and the preload library. Pure functions;
-// nothing allocates.
+// For the code that inspects executables: the command line tool and the preload library. Pure
+// functions; nothing allocates.
 #ifndef UZSWAP_OS_PRELOAD_RULES_H_
 #define UZSWAP_OS_PRELOAD_RULES_H_
 

@@ -29,7 +29,7 @@ bool HasRoom(long file) {
   return syscall(SYS_ppoll, &ready, 1, &at_once, nullptr, 8) == 1 && (ready.revents & POLLOUT) != 0;
 }
 
-// The program's own file description, where it cannot be opened anew: a socket, as under systemd,
+// The program's own file description, where it cannot be opened again: a socket, as under systemd,
 // or a file of another user. -1 inside of the program, where a filter may forbid the calls. Setting
 // O_NONBLOCK would change the program's description, so it is -1 without room for a line, too.
 long BorrowStderr() {

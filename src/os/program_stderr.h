@@ -1,7 +1,7 @@
 // Writes to the program's standard error, from any thread.
 //
 // A service thread has its own descriptor table without the program's streams. But /proc/PID/fd of
-// the program has them, whoever reads it (os/program.h). The file is opened for one line and then
+// the program has them for every reader (os/program.h). The file is opened for one line and then
 // closed. Nothing allocates.
 //
 //   WriteToProgramStderr      may block as any write; must not be called with a lock held. A stream

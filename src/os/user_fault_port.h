@@ -81,7 +81,7 @@ class UserFaultPort {
   // Wakes threads that wait for pages in the range, without populating any.
   virtual void Wake(uint64_t start, uint64_t length) = 0;
   // While held, none of the calls above wakes a thread: the caller calls Wake for them afterwards.
-  // A port may wake them at once nevertheless.
+  // A port may wake them at once anyway.
   virtual void HoldWakes(bool /*held*/) {}
 
   // After this call the port's user must populate the missing pages of the range.

@@ -8,8 +8,8 @@
 // element of zero bytes must be a valid T. Elements are neither constructed nor destroyed.
 //
 // Create makes every element accessible. Reserve makes none: Reach makes the first elements
-// accessible, by a system call now and then. Create is for small arrays, and Reserve for arrays
-// that are large in case they are needed (os/mapping.h says why).
+// accessible, by a system call from time to time. Create is for small arrays, and Reserve for
+// arrays that are large in case they are needed (os/mapping.h says why).
 #ifndef UZSWAP_OS_VIRTUAL_ARRAY_H_
 #define UZSWAP_OS_VIRTUAL_ARRAY_H_
 

@@ -7,7 +7,7 @@
 //   Untracked                the zero page; zeroes if it is written to              ZEROPAGE, COPY
 //   Compressed, SameFilled   decompressed or filled, with neighbours for a scan     COPY
 //   not registered           a mapping that grew is adopted, or the thread is woken
-//   a staging frame          mlockall of the program came by: it is made to skip the frames
+//   a staging frame          mlockall of the program touched it: it is made to skip the frames
 //
 // Resolve() does bounded work and never waits: not for a device, not for memory, not for a
 // compression. If it would have to wait, it answers what for (Resolution), and the caller waits
@@ -40,7 +40,7 @@ enum class Access : uint8_t { kRead, kWrite };
 // What came of a fault, by what must happen next. Of several faults the largest decides.
 enum class [[nodiscard]] Resolution : uint8_t{
     kResolved,      // the page is there, or the thread must look again
-    kNeedsMemory,   // wait until memory comes free
+    kNeedsMemory,   // wait until memory is freed
     kNeedsEvent,    // an event is pending: read it
     kNeedsRead,     // SwapIn has a request for the page: read it
     kNeedsReclaim,  // store staged pages first
@@ -72,7 +72,7 @@ class FaultHandler {
     // Never block. `page_poisoned` is called before the thread is woken: the program gets SIGBUS.
     // `error` is the errno of the read, 0 if what was read is damaged.
     void (*page_poisoned)(void* argument, uint64_t address, int error) = nullptr;
-    // Is memory about to come free, so that a fault far beyond the overdraft should wait?
+    // Is memory about to be freed, so that a fault far beyond the overdraft should wait?
     bool (*relief_comes)(void* argument) = nullptr;
     void* callback_argument = nullptr;
   };

@@ -59,8 +59,8 @@ Resolution FaultHandler::PopulateZero(const Fault& fault) {
 }
 
 // Beyond the overdraft a fault helps to reclaim, once. Far beyond it the daemon is behind: the
-// fault helps until that is made up for, in bounded rounds, and then waits if the writer is about
-// to free memory.
+// fault helps in bounded rounds while this is so, and then waits if the writer is about to free
+// memory.
 Resolution FaultHandler::RoomFor(const Fault& fault) {
   const int64_t headroom = parts_.headroom->Get();
   if (headroom >= -parts_.overdraft || !fault.thread.may_wait) return Resolution::kResolved;
@@ -94,7 +94,7 @@ FaultHandler::FilledRun FaultHandler::FillRun(const Fault& fault, size_t count) 
   for (; run.count < count; ++run.count) {
     const PageEntry entry = EntryOf(fault.index + run.count);
     std::byte* page = fault.thread.scratch.data() + run.count * kPageSize;
-    // A copy over a poisoned page succeeds, and would bring it back without a word.
+    // A copy over a poisoned page succeeds, and would bring it back without SIGBUS.
     run.stopped =
         entry.poisoned() ? LoadedPage::kLost : Fill(entry, fault.thread, page, &run.error);
     if (run.stopped != LoadedPage::kLoaded) break;

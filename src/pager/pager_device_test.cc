@@ -143,7 +143,7 @@ TEST_P(WhileReading, TheReaderLosesOrWinsCleanly) {
     EXPECT_TRUE(world.ReadEverything()) << world.failure();
     EXPECT_TRUE(world.UnmapEverything()) << world.failure();
     EXPECT_EQ(OnDisk(), 0u);
-    // Whoever waited for page 0 looks again, and finds nothing mapped.
+    // The thread that waited for page 0 looks again, and finds nothing mapped.
     world.TryRead(1, 0);
     world.TryRead(2, 0);
   }

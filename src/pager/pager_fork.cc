@@ -40,9 +40,9 @@ void Pager::RescueFrozen(uint32_t thread, bool lock_wait) {
     if (!lock_wait || woke) return;
   }
   // The thread waits for a page, or for a lock whose holder may wait for a page: it is not inside
-  // fork, and everything may change. Whom this serves is woken when the change is complete. If the
-  // thread gets the lock from one that runs, and reaches fork meanwhile, the child finds this mark
-  // in its copy.
+  // fork, and everything may change. A thread that this serves is woken when the change is
+  // complete. If the thread gets the lock from one that runs, and reaches fork meanwhile, the child
+  // finds this mark in its copy.
   rescuing_ = true;
   map_.port().HoldWakes(true);
   serving_.may_wait = false;

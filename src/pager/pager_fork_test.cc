@@ -142,7 +142,7 @@ TEST_P(PagerFork, ThreadsThatMayHoldTheForkersLockAreServedWhileFrozen) {
   GoOnAsParent();
 }
 
-// Reading an event wakes its thread, which may hold the lock: the forking thread may go on.
+// Reading an event wakes its thread, which may hold the lock: the forking thread may continue.
 TEST_P(PagerFork, NobodyIsServedForALockWhenAnEventWasRead) {
   Freeze();
   EXPECT_EQ(world_.TryRead(8, 12), Access::kWaiting);

@@ -213,7 +213,7 @@ TEST(Evictor, WithoutSpaceThePageStaysStagedAsTheYoungest) {
 }
 
 // What the program does between BeginStore and FinishStore decides.
-TEST(Evictor, WhoeverChangesAPageInFlightWins) {
+TEST(Evictor, AChangeOfAPageInFlightWins) {
   enum class Meanwhile : uint8_t { kNothing, kCopiedBack, kDiscarded };
   for (const Meanwhile meanwhile :
        {Meanwhile::kNothing, Meanwhile::kCopiedBack, Meanwhile::kDiscarded}) {

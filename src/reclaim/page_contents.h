@@ -10,7 +10,7 @@
 // of these columns. So an Audit() of entries against frames holds after every call.
 //
 // A frame in state Storing can lose its owner: the page was touched (its content was copied out) or
-// discarded. Whoever stored it finds this in FinishStore: a lost race, an ordinary outcome.
+// discarded. The thread that stored it finds this in FinishStore: a lost race, an ordinary outcome.
 //
 // All calls under the owner's lock. Nothing allocates.
 #ifndef UZSWAP_RECLAIM_PAGE_CONTENTS_H_

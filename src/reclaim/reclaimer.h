@@ -6,7 +6,8 @@
 //               |                  |
 //         StagingFrames ----- PageContents ----- PageTable
 //
-// It adds nothing of its own: whoever needs a part asks for it. All calls under the owner's lock.
+// It adds nothing of its own: the code that needs a part asks for it. All calls under the owner's
+// lock.
 #ifndef UZSWAP_RECLAIM_RECLAIMER_H_
 #define UZSWAP_RECLAIM_RECLAIMER_H_
 

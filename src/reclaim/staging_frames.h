@@ -18,7 +18,7 @@
 // more than a MOVE of one, so Empty and ToFree frames are kept in bitmaps that find runs.
 //
 // The memory is registered with the userfaultfd of the program's mappings. The owner's lock guards
-// everything; nothing allocates after Init. A FrameId stays valid for ever.
+// everything; nothing allocates after Init. A FrameId is always valid.
 #ifndef UZSWAP_RECLAIM_STAGING_FRAMES_H_
 #define UZSWAP_RECLAIM_STAGING_FRAMES_H_
 

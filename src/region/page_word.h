@@ -15,7 +15,7 @@
 // A thread that changes the state of a page claims its word first: it sets `busy`, which one thread
 // at a time can have. It gives the word back with the new state. Other threads that need the page
 // wait meanwhile. What belongs to a page that is not Resident (its frame, its slot) belongs to the
-// word, and whoever has claimed the word may free it.
+// word, and the thread that has claimed the word may free it.
 //
 //    Claim: acquire    sees what the last owner of the word did to the page and its frame or slot
 //    GiveBack: release

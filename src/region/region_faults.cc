@@ -259,7 +259,7 @@ void RegionFaults::BringIn(RegionContext& context, uint64_t first, uint64_t page
     }
     const auto window = std::min<uint64_t>(RegionContext::kWindowMax, end - page);
     const uint64_t before = context.next_page;
-    // A page that is lost is told to whoever touches it.
+    // An unreadable page is reported to the thread that touches it.
     const RegionFault fault = Populate(context, page, word, static_cast<uint32_t>(window));
     memory_->counters.read_ahead.Add(fault == RegionFault::kResolved ? 1 : 0);
     page = fault == RegionFault::kResolved ? context.next_page : page + 1;

@@ -84,7 +84,7 @@ void RegionReclaim::Prefer(uint64_t first, uint64_t pages) {
 }
 
 void RegionReclaim::Isolate(uint32_t number, Shard& shard, uint32_t want) {
-  // The next call goes on from the hand, so that the lock of a huge region is not held for long.
+  // The next call continues from the hand, so that the lock of a huge region is not held for long.
   uint64_t looks_left = std::min(shard.pages * (PageWord::kAgeMax + 1), kLooksMax);
   uint32_t isolated = 0;
   Victim run[kIsolateBatch];
@@ -162,8 +162,8 @@ void RegionReclaim::PopBatch(Shard& shard, Batch* batch) {
 }
 
 // Waits for a thread that is moving the page back: its frame must not be given back before that has
-// ended. A page is claimed just before it is stored, so whoever touches one of the batch does not
-// wait for the others.
+// ended. A page is claimed just before it is stored, so a thread that touches one of the batch
+// does not wait for the others.
 bool RegionReclaim::ClaimStaged(const StagingRing::Oldest& oldest, Staged* staged) {
   while (true) {
     const PageWord word = memory_->words.ReadSettled(oldest.page);

@@ -46,12 +46,12 @@ class RegionReclaim {
   static constexpr uint64_t kChunkPages = 512;
   static constexpr uint32_t kShardsMax = 8;
 
-  // Once. `memory` outlives this, and is complete but for what happens to its words. Registers the
-  // frames. Fails with the errno of mmap or of userfaultfd.
+  // Once. `memory` outlives this, and is complete except for what happens to its words. Registers
+  // the frames. Fails with the errno of mmap or of userfaultfd.
   Result<void> Init(RegionMemory& memory);
 
   // Isolates and stores a batch of pages of one shard, each time of the next one. Returns how many
-  // pages of memory came free. 0: there was nothing to gain in this shard, or another thread works
+  // pages of memory were freed. 0: there was nothing to gain in this shard, or another thread works
   // on it.
   size_t EvictSome(CacheContext& context);
   // The resident pages of the range are the next victims.

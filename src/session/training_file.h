@@ -67,7 +67,7 @@ struct TrainingFile {
 inline constexpr Bytes kTrainingFileBytes(sizeof(TrainingFile));
 static_assert(sizeof(TrainingFile) == (1 + kTrainingSamplesMax) * kPageSize + (16 << 10));
 
-// The only function that changes the word, but for EndTraining. False, and nothing changed, if the
+// The only function that changes the word, besides EndTraining. False, and nothing changed, if the
 // word is not that of `from`: (sequence, from), or zero for kIdle. `sequence` has 56 bits.
 // Requires: the picture has this transition, and `to` is not kIdle.
 [[nodiscard]] bool ChangeTrainingState(TrainingHeader& header, uint64_t sequence,

@@ -1,4 +1,4 @@
-// LeasePool: a context for whoever calls the storage stack, from any thread.
+// LeasePool: a context for each caller of the storage stack, from any thread.
 //
 //     | lock, context | lock, context | ...      at most kContexts
 //          made by Init     made when first used

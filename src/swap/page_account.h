@@ -2,11 +2,11 @@
 //
 //     zswpout = zswpin + invalidated_pages + stored_pages          at every quiet moment
 //
-// A page is stored when its entry says so: content that was compressed in vain because the page
-// changed meanwhile is a lost race, not a store. The compressed cache counts its own operations
-// under other names; they are not part of this account.
+// A page is stored when its entry says so: content whose compression was not used because the
+// page changed meanwhile is a lost race, not a store. The compressed cache counts its own
+// operations under other names; they are not part of this account.
 //
-// The lock of whoever owns the page entries guards all calls.
+// The lock of the owner of the page entries guards all calls.
 #ifndef UZSWAP_SWAP_PAGE_ACCOUNT_H_
 #define UZSWAP_SWAP_PAGE_ACCOUNT_H_
 

@@ -26,7 +26,7 @@ bool Keeps(KeepIncompressible keep, bool writes) {
     case KeepIncompressible::kNever:
       return false;
   }
-  Panic(__FILE__, __LINE__, "unknown wish for incompressible pages");
+  Panic(__FILE__, __LINE__, "unknown value for incompressible pages");
 }
 
 }  // namespace

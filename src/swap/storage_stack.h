@@ -27,7 +27,7 @@
 // what it stores stays in its pool. The parent keeps those places on disk for as long as any
 // child has the file open (docs/decisions/0014-forked-children-read.md):
 //
-//   parent   Pause --> OpenForChild --> fork --> Resume ... ReleaseChildren, now and then
+//   parent   Pause --> OpenForChild --> fork --> Resume ... ReleaseChildren, from time to time
 //   child                                 `----> BecomeChild(file)
 //
 // Threads. store(), cache(), pool() and arena(): any thread, as their headers say. One thread, the

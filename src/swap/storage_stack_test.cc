@@ -234,7 +234,7 @@ TEST_P(StorageStackTest, TrimGivesIdleFramesBack) {
   Rig rig(OptionsOfParam());
   const std::vector<SwapSlot> slots = rig.Fill(2000);
   const Bytes full = rig.stack.store().PoolBytes();
-  // Every frame becomes sparse: without compaction hardly any would come free.
+  // Every frame becomes sparse: without compaction hardly any would be freed.
   for (uint64_t i = 0; i < slots.size(); ++i) {
     if (i % 8 != 0) rig.Free(slots[i]);
   }

@@ -43,13 +43,13 @@ class KnownDictionaries {
   [[nodiscard]] std::span<const std::byte> At(size_t slot) const;
   // A program uses it: it is replaced later than the others. Requires: it is not empty.
   void Use(size_t slot);
-  // Replaces the one, of whatever owner, that was not used for the longest time. Content that is
+  // Replaces the one, of any owner, that was not used for the longest time. Content that is
   // there is only used. Content of a wrong size is not added.
   void Add(std::span<const std::byte> content);
 
  private:
   struct Memory;
-  // Whoever owns it.
+  // Of any owner.
   [[nodiscard]] std::span<const std::byte> ContentOf(size_t slot) const;
 
   Memory* memory_;

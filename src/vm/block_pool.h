@@ -8,8 +8,8 @@
 // pool has no fixed capacity, costs no address space before it is used, and blocks never move.
 // Freed blocks are linked through their first four bytes and are given out again, the last first.
 //
-// A block is all zeroes when it is allocated for the first time. Whoever frees a block leaves it as
-// the next user expects it, except for the first four bytes, which are zero again when it is
+// A block is all zeroes when it is allocated for the first time. The code that frees a block leaves
+// it as the next user expects it, except for the first four bytes, which are zero again when it is
 // allocated. Not synchronised: the owner's lock guards it. Never allocates from the heap.
 #ifndef UZSWAP_VM_BLOCK_POOL_H_
 #define UZSWAP_VM_BLOCK_POOL_H_

@@ -9,9 +9,9 @@
 //
 //     REMOVE --Note--> open --Close--> closed --(every thread has left madvise)--> Settled, Clear
 //
-// Closed: noted before Close. Whoever closes then waits until each thread of the program that
-// existed at that moment was seen outside madvise (engine/discard_fence.h). What was noted since is
-// open, and excluded: ForEachSettled visits the closed ranges without the open ones.
+// Closed: noted before Close. The thread that closes then waits until each thread of the program
+// that existed at that moment was seen outside madvise (engine/discard_fence.h). What was noted
+// since is open, and excluded: ForEachSettled visits the closed ranges without the open ones.
 //
 // There is room for kRangesMax ranges of each kind. Beyond that ranges are joined with what lies
 // between them: open ranges that are too large only delay, and closed ones only cost a look at more

@@ -30,8 +30,8 @@ void MappingEvents::Apply(const UserFaultEvent& event) {
       ApplyUnmap(range);
       return;
     case UserFaultEvent::Kind::kRemove:
-      // The pages can still be present now. They become Untracked all the same, so that none of
-      // them is isolated, and brought back after the program dropped it.
+      // The pages can still be present now. They become Untracked anyway, so that none of them
+      // is isolated, and brought back after the program dropped it.
       parts_.statistics->remove_events.Add();
       DiscardRange(range);
       discards_.Note(range);

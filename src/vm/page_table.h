@@ -14,8 +14,8 @@
 //
 // Entries are sparse (vm/entry_store.h): a range costs nothing by its size, and an entry exists
 // only for a page whose state is not Untracked, or that is pinned. Loops over ranges skip what has
-// no entry. A page that gets no entry for want of memory stays Untracked: it stays in the program,
-// unmanaged, and is counted (refused()).
+// no entry. A page that gets no entry because there is no memory stays Untracked: it stays in the
+// program, unmanaged, and is counted (refused()).
 //
 // Invariants: ranges are sorted, not empty and do not overlap; extents do not overlap; there are no
 // entries outside ranges; resident_pages() is the number of entries in state Resident.

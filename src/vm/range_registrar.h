@@ -50,13 +50,13 @@ class RangeRegistrar {
   // Adopts the parts of the range that are not registered yet. Parts that the kernel refuses stay
   // unregistered. Returns whether anything was added.
   bool Adopt(AddressRange range);
-  // Tracks the pages of settled discards (vm/discard_watch.h) that are present all the same, and
-  // clears them. Returns how many pages that were. Requires: what was closed is settled.
+  // Tracks the pages of settled discards (vm/discard_watch.h) that are still present, and clears
+  // them. Returns how many pages that were. Requires: what was closed is settled.
   uint64_t TrackAgain(DiscardWatch& discards);
   // Is no event pending at this moment?
   [[nodiscard]] bool NothingPending();
   // In a forked child: registers what the child has of the table's ranges, and forgets the rest.
-  // A page that is swapped out and present all the same has one of two causes. The page of a
+  // A page that is swapped out and also present has one of two causes. The page of a
   // mapping that another thread made while the parent forked is shared with the parent: the entries
   // describe the mapping before it, and are dropped. Otherwise the child has read zeroes there, and
   // is ended.

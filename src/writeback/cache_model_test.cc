@@ -89,7 +89,7 @@ class ModelRun {
     fixture_.cache.InvalidateArea(fixture_.context, fixture_.area);
   }
 
-  // Thread `me`: `operations` random operations on its own keys, now and then on a shared one.
+  // Thread `me`: `operations` random operations on its own keys, sometimes on a shared one.
   void Operate(uint64_t me, uint64_t operations, uint64_t seed) {
     CacheContext context;
     UZ_CHECK(context.Init(fixture_.cache).ok());

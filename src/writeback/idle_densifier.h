@@ -2,7 +2,7 @@
 //
 //   oldest unit ──> Recompress each object ──> back as the youngest    until a turn gains nothing
 //        ^                                          |
-//        `── the processor was ours for a slice ────┘── somebody else wanted it: yield, go on later
+//        `── the processor was ours for a slice ────┘── somebody else wanted it: yield, then retry
 //
 // Recompression with DenseCodec() takes four times as long as a store. So it is for pages that are
 // likely to stay, and for time in which no thread waits for a processor. One does if the kernel

@@ -31,7 +31,7 @@ class PendingUnits {
 
   [[nodiscard]] uint32_t count() const { return count_; }
   [[nodiscard]] bool full() const { return count_ == kMax; }
-  // Frames of all pending units: they come free when their batches end.
+  // Frames of all pending units: they are freed when their batches end.
   [[nodiscard]] uint64_t frames() const { return frames_; }
 
   // Requires: !full(); `batch` is not smaller than that of the previous Push.

@@ -50,7 +50,7 @@ bool StoreCleaner::MakeRoom(const WriterControl& control) {
   if (store_->HasRoom()) return true;
   const uint64_t live = store_->segments().live_bytes();
   const uint64_t segment = store_->segment_size();
-  // Not again what was in vain, and not if all segments together have less to gain than one.
+  // Not again what made no room, and not if all segments together have less to gain than one.
   const bool unchanged = store_->counters().bytes_written.Get() == full_at_written_ &&
                          live + segment / 4 > full_at_live_;
   if (unchanged || store_->wasted_bytes() < segment || !store_->writing_is_allowed()) return false;

@@ -40,7 +40,7 @@ class StoreCleaner {
   void Clean(const PoolGate& gate, uint32_t calls_seen);
 
  private:
-  // When idle, segments are rewritten until this share of the file is live, but for the slack.
+  // When idle, segments are rewritten until this share of the file is live, except the slack.
   static constexpr uint32_t kLiveWhenIdlePermille = 960;
   // When full, segments are rewritten of whose space less is live. In the worst case that writes
   // ten bytes for one that is stored; four where writing is limited.
@@ -60,7 +60,7 @@ class StoreCleaner {
   uint32_t keep_empty_ = 0;
   uint64_t cleaned_at_batch_ = 0;
   uint64_t cleaned_live_bytes_ = UINT64_MAX;  // when cleaning last ended with nothing left to do
-  // What the store had written and held live when MakeRoom ended in vain.
+  // What the store had written and held live when MakeRoom ended without room.
   uint64_t full_at_written_ = UINT64_MAX;
   uint64_t full_at_live_ = 0;
   uint64_t live_bytes_seen_ = UINT64_MAX;  // at the last call of IsWorthwhile

@@ -140,13 +140,13 @@ TEST(StoreCleaner, ARequestToTheWriterEndsIt) {
   EXPECT_FALSE(rig.cleaner.MakeRoom(rig.control));
   EXPECT_EQ(rig.store.counters().recopied_bytes.Get(), 0u);
   rig.control.Resume();
-  EXPECT_TRUE(rig.cleaner.MakeRoom(rig.control)) << "it was not in vain";
+  EXPECT_TRUE(rig.cleaner.MakeRoom(rig.control)) << "it made room";
 }
 
 TEST(StoreCleaner, TheWriteLimitHoldsAndIsNoReasonToGiveUp) {
   CleanerRig rig(16);
   rig.Fill();
-  // Two segments have to be written for one that comes free.
+  // Two segments have to be written for one that is freed.
   for (uint64_t key = 0; key < rig.next; key += 3) rig.Drop(key);
   rig.store.SetWearLimit(kSegment / 4, 1'000'000, 0);
   rig.store.Tick(1);

@@ -33,7 +33,7 @@ TEST_P(WritebackPoolTest, ShrinkingFreesFramesAndKeepsEveryPage) {
   EXPECT_GE(written.bytes_written.Get() / written.write_requests.Get(), 64u << 10);
   const WritebackCounters& counters = rig.writeback.counters();
   EXPECT_GE(counters.frames_freed.Get(), frames / 2);
-  // A frame comes free for each frame's worth of bytes that left or moved, or nearly so.
+  // A frame is freed for each frame's worth of bytes that left or moved, or nearly so.
   const uint64_t worth = (counters.evicted_bytes.Get() + counters.moved_bytes.Get()) / kPageSize;
   EXPECT_GE(counters.frames_freed.Get() * 10, worth * 9);
 }

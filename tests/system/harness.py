@@ -711,7 +711,7 @@ def run_scenes(scenes: Mapping[str, Callable[[Path], str]], names: Sequence[str]
 
 
 def exit_with(main: Callable[[], int]) -> NoReturn:
-    """For scripts of scenes: what went wrong is told in a line, without a traceback."""
+    """For scripts of scenes: what went wrong is reported in a line, without a traceback."""
     try:
         sys.exit(main())
     except (Problem, subprocess.TimeoutExpired, TimeoutError) as problem:

@@ -247,7 +247,7 @@ def refusals(folder: Path) -> str:
             require(done.returncode == 125, f"{target}: status {done.returncode}")
             require("started" not in done.stdout, f"{target}: the command was started")
             require(expected in done.stderr, f"{target}: {done.stderr}")
-            require("fix:" in done.stderr, f"{target}: no mend: {done.stderr}")
+            require("fix:" in done.stderr, f"{target}: no fix: {done.stderr}")
     return f"{len(cases)} refusals"
 
 

@@ -176,7 +176,7 @@ def known_data(scene: Scene) -> KnownData:
 
 
 def benchmark(scene: Scene, client: RedisClient) -> None:
-    """Fails when the server ends: redis-benchmark itself then waits for ever, if the end of the
+    """Fails when the server ends: redis-benchmark itself then never ends, if the end of the
     server reaches each of its connections as a failed write."""
     command = [
         *("redis-benchmark", "-s", str(scene.folder / "redis.sock"), "-q", "-c", "20"),

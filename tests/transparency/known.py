@@ -23,7 +23,7 @@ KNOWN = {
     "nproc": TASKS,
     "child-clone": "a burst of copies after the fork: up to 52 of 40 MiB for some 60 ms",
     "child-reader": "two processes keep a compressed copy of the whole set each: 45 of 40 MiB",
-    "python-pool": "three processes store a shared page three times before its memory comes free",
+    "python-pool": "three processes store a shared page three times before its memory is freed",
     # kernel
     "kernel-mem": REMOTE,
     "kernel-peek": REMOTE,

@@ -2,7 +2,7 @@
 //
 // Most of it must not be used in a program that is not ours: the heap, exceptions, locks that
 // record their owner in a thread's descriptor. The archives contain such calls in functions that
-// uzswap does not call. If one is called all the same, it ends the process with a message.
+// uzswap does not call. If one is called anyway, it ends the process with a message.
 #include <sys/syscall.h>
 
 #include <cstddef>

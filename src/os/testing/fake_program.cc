@@ -21,7 +21,8 @@ void FakeUserFault::Notify() {
 void FakeUserFault::AwaitNotify(uint32_t seen, uint64_t deadline_ns) {
   const uint64_t now = MonotonicNanoseconds();
   if (now >= deadline_ns) {
-    Panic(__FILE__, __LINE__, "a thread of the fake waits for a page or an event in vain");
+    Panic(__FILE__, __LINE__,
+          "a thread of the fake waits for a page or an event that does not come");
   }
   FutexWait(&generation_, seen, deadline_ns - now);
 }

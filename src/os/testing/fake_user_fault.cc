@@ -53,7 +53,7 @@ void FakeUserFault::WaitReadable(int timeout_ms) {
     }
     const uint64_t passed_ns = MonotonicNanoseconds() - start_ns;
     if (timeout_ms >= 0 && passed_ns >= timeout_ns) return;
-    // For ever means: until Interrupt().
+    // Without a timeout: until Interrupt().
     FutexWait(&generation_, seen, timeout_ms >= 0 ? timeout_ns - passed_ns : kLongSleepNs);
   }
 }

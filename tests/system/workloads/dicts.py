@@ -4,7 +4,7 @@
     dicts.py CORPUS [ROUNDS]
 
 The records are dictionaries of strings and lists, the index a dictionary of lists. Each round
-does lookups that favour a few records, some updates, and now and then a scan of everything. It
+does lookups that favour a few records, some updates, and from time to time a scan of everything. It
 prints a digest of all it saw and of all it holds at the end.
 """
 
@@ -61,7 +61,7 @@ def work(records: list[Record], index: dict[str, list[int]], rounds: int) -> str
     names = list(index)
     for turn in range(rounds):
         for _ in range(20000):
-            # A few names are asked for most of the time, and many now and then.
+            # A few names are asked for most of the time, and many from time to time.
             at = int(rng.paretovariate(0.9)) % len(names)
             for number in index[names[at]][:5]:
                 digest.update(str(records[number].get("Package", number)).encode())

@@ -7,7 +7,7 @@ int main(int count, char** words) {
   // By the number of polls: the clock of this program may stand still.
   for (int i = 0; UnderLimit() && AbsentPages(set, bytes) < bytes / kPage / 4; ++i) {
     const struct timespec pause = {0, 2000000};
-    if (i == 10000) Fail("waited in vain: no page of the set was swapped out");
+    if (i == 10000) Fail("waited too long: no page of the set was swapped out");
     nanosleep(&pause, NULL);
   }
   const time_t now = time(NULL);

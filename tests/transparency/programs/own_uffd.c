@@ -21,7 +21,7 @@ static void* Serve(void* unused) {
     const uint64_t at = message.arg.pagefault.address / kPage * kPage;
     FillPage(page, 7, (at - (uintptr_t)g_own) / kPage);
     struct uffdio_copy copy = {at, (uintptr_t)page, kPage, 0, 0};
-    // Counted before the page is there: the thread that waits for it goes on at once.
+    // Counted before the page is there: the thread that waits for it continues at once.
     ++g_served;
     if (ioctl(g_uffd, UFFDIO_COPY, &copy) != 0) --g_served;
   }

@@ -1,6 +1,6 @@
 // robust_owner MIB: threads end while they hold robust mutexes, each on a page of its own that has
 // not been used for a while. The kernel writes to such a mutex while the thread ends, and does not
-// wait for a userfaultfd then. Whoever locks next has to get EOWNERDEAD.
+// wait for a userfaultfd then. The thread that locks next has to get EOWNERDEAD.
 #include <errno.h>
 #include <pthread.h>
 

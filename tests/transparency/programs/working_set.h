@@ -104,7 +104,7 @@ static inline int UnderLimit(void) { return getenv("TRANSPARENCY_EVICTS") != NUL
 // Polls; the pause only leaves the processor to others. The deadline is for the broken case.
 static inline void PauseOrFail(double start, const char* what) {
   const char* seconds = getenv("TRANSPARENCY_DEADLINE_S");
-  if (Now() - start > (seconds != NULL ? atof(seconds) : 50)) Fail("waited in vain: %s", what);
+  if (Now() - start > (seconds != NULL ? atof(seconds) : 50)) Fail("waited too long: %s", what);
   const struct timespec pause = {0, 2000000};
   nanosleep(&pause, NULL);
 }
