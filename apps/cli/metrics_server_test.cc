@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <vector>
 
+#include "base/testing/wait_until.h"
 #include "os/testing/temp_directory.h"
 
 namespace uzswap::cli {
@@ -116,11 +117,13 @@ TEST_F(MetricsServerTest, AnAnswerIsSentInPartsToAClientThatDoesNotRead) {
   ASSERT_EQ(server_->clients(), 1u) << "the socket's buffer holds no 16 MiB";
   size_t received = 0;
   std::vector<char> bytes(1 << 20);
-  while (server_->clients() == 1) {
+  const auto serve_next_part = [&] {
     const ssize_t count = recv(fd, bytes.data(), bytes.size(), MSG_DONTWAIT);
     received += count > 0 ? static_cast<size_t>(count) : 0;
     server_->Serve(render, kNow);
-  }
+    return server_->clients() == 0;
+  };
+  ASSERT_TRUE(WaitUntil(serve_next_part)) << "only " << received << " bytes have come";
   received += ReadToEnd(fd).size();
   EXPECT_GT(received, large.size());
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 
 namespace uzswap {
 namespace {
@@ -84,7 +85,7 @@ TEST(BlockDiskTest, ExtentsFollowWritesAndZeroes) {
 }
 
 TEST(BlockDiskTest, AgreesWithAPlainArray) {
-  const uint64_t seed = std::random_device{}();
+  const uint64_t seed = SeedFromEnvironment(20240613);
   SCOPED_TRACE("seed " + std::to_string(seed));
   const std::string folder = testing::TempDir();
   constexpr uint64_t kSize = 6 * kMiB + 1234;

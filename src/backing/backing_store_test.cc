@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backing/testing/store_fixture.h"
+#include "base/testing/from_environment.h"
 #include "base/testing/heap_watch.h"
 
 namespace uzswap {
@@ -362,8 +363,7 @@ TEST(BackingStoreTest, AllocatesNothing) {
 
 // Put, drop, read, flush, reap, clean, trim in any order; a model knows what must be there.
 TEST(BackingStoreTest, RandomOperationsAgreeWithTheModel) {
-  const char* wish = getenv("UZSWAP_TEST_OPS");
-  const uint64_t operations = wish != nullptr ? strtoull(wish, nullptr, 10) : 60'000;
+  const uint64_t operations = FromEnvironment("UZSWAP_TEST_OPS", 60'000);
   const uint64_t seed = 7;
   printf("seed %lu, %lu operations\n", seed, operations);
   SCOPED_TRACE(testing::Message() << "seed " << seed);

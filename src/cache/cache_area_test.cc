@@ -2,10 +2,10 @@
 // again, and no load ever returns a page of another area or offset.
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <thread>
 
+#include "base/testing/from_environment.h"
 #include "cache/testing/cache_fixture.h"
 
 namespace uzswap {
@@ -27,8 +27,7 @@ TEST(CacheAreaTest, PagesAreNeverFoundUnderAnotherName) {
   for (std::atomic<AreaId>& area : areas) {
     area.store(fixture.cache.CreateArea(AreaKind::kPersistent));
   }
-  const char* wish = getenv("UZSWAP_TEST_OPS");
-  const uint64_t operations = wish != nullptr ? strtoull(wish, nullptr, 10) / 10 : 20'000;
+  const uint64_t operations = FromEnvironment("UZSWAP_TEST_OPS", 200'000) / 10;
   std::atomic<uint64_t> left{2};
   printf("seeds 1, 2, 3; %lu operations for each thread\n", operations);
   const auto work = [&](CacheContext& context, uint64_t seed) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "base/testing/wait_until.h"
 #include "engine/testing/fake_session.h"
 
 namespace uzswap {
@@ -111,11 +112,12 @@ class FormerImage : public ::testing::Test {
 
 TEST_F(FormerImage, IsAwaited) {
   std::thread ender([this] {
-    while (Waits() == 0) std::this_thread::yield();
+    EXPECT_TRUE(WaitUntil([this] { return Waits() > 0; })) << "it does not wait for the engine";
     EndEngine();
   });
-  // No timeout: the test ends when the engine has ended.
-  image_.AwaitFormerImage(kUsage, UINT64_MAX / 4);
+  // It ends when the engine has ended, long before the timeout, which Left would count.
+  constexpr uint64_t kTimeoutNs = UINT64_C(30) * 1'000'000'000;
+  image_.AwaitFormerImage(kUsage, kTimeoutNs);
   ender.join();
   EXPECT_EQ(Waits(), 1u);
   EXPECT_EQ(Left(), 0u);

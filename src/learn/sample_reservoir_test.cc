@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/wait_until.h"
+
 namespace uzswap {
 namespace {
 
@@ -100,8 +102,10 @@ TEST(SampleReservoirTest, PagesOfSeveralThreadsAreWhole) {
   std::thread two(offer, uint64_t{1} << 40);
   for (int round = 0; round < 50; ++round) {
     reservoir.Begin();
-    while (!reservoir.full()) std::this_thread::yield();
+    const bool full = WaitUntil([&] { return reservoir.full(); });
+    EXPECT_TRUE(full) << "round " << round << ": the threads do not fill the reservoir";
     reservoir.End();
+    if (!full) break;
     for (size_t at = 0; at < reservoir.training().size(); at += kPageSize) {
       static_cast<void>(NumberOf(reservoir.training().subspan(at, kPageSize)));
     }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 
 namespace uzswap {
 namespace {
@@ -97,7 +98,7 @@ TEST_P(PageCacheSizesTest, BatchesStopAtTheFirstThatIsMissing) {
 }
 
 TEST_P(PageCacheSizesTest, AgreesWithAModel) {
-  const uint64_t seed = std::random_device{}();
+  const uint64_t seed = SeedFromEnvironment(20240612);
   SCOPED_TRACE("seed " + std::to_string(seed));
   const std::string folder = testing::TempDir();
   PageCache cache = OpenCache({.memory_bytes = 2 * kMiB,

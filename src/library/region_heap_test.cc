@@ -7,11 +7,11 @@
 #include <bit>
 #include <cstring>
 #include <gtest/gtest.h>
-#include <random>
 #include <thread>
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 
 namespace uzswap {
 namespace {
@@ -242,7 +242,7 @@ class RegionHeapModelTest : public testing::TestWithParam<size_t> {};
 INSTANTIATE_TEST_SUITE_P(Slabs, RegionHeapModelTest, testing::Values(256, 24));
 
 TEST_P(RegionHeapModelTest, ObjectsKeepTheirContent) {
-  const uint64_t seed = std::random_device()();
+  const uint64_t seed = SeedFromEnvironment(20240614);
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   HeapMemory memory(GetParam());
   RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});
@@ -264,7 +264,7 @@ TEST_P(RegionHeapModelTest, ObjectsKeepTheirContent) {
 TEST(RegionHeapTest, ThreadsFreeWhatOthersHaveAllocated) {
   constexpr int kThreads = 4;
   constexpr int kRounds = 4;
-  const uint64_t seed = std::random_device()();
+  const uint64_t seed = SeedFromEnvironment(20240614);
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   HeapMemory memory(512);
   RegionHeap heap(memory.span(), {HeapMemory::Discard, &memory});

@@ -13,13 +13,13 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <optional>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "base/testing/page_corpus.h"
 
 namespace uzswap {
@@ -189,7 +189,7 @@ TEST(RegionTest, ThreadsFaultOnTheSamePages) {
 }
 
 TEST(RegionTest, AgreesWithAModel) {
-  const uint64_t seed = std::random_device{}();
+  const uint64_t seed = SeedFromEnvironment(20240611);
   SCOPED_TRACE("seed " + std::to_string(seed));
   constexpr uint64_t kPages = 6 * kMiB / kPage;
   const std::string folder = testing::TempDir();

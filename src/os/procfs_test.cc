@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "base/testing/wait_until.h"
 #include "os/thread.h"
 
 namespace uzswap::os {
@@ -312,23 +313,24 @@ TEST(TaskReader, KnowsWhetherAThreadSleptThrough) {
     thread_id = ThreadNumber();
     uint32_t seen = 0;
     while (seen != 2) {
-      FutexWait(&word, seen, 1'000'000'000'000);
+      FutexWait(&word, seen, UINT64_C(30) * 1'000'000'000);
       seen = word;
     }
   });
-  while (thread_id == 0) std::this_thread::yield();
-  const auto await_sleep = [&] {
-    std::optional<uint64_t> sleep;
-    while (!sleep) sleep = tasks.FutexSleep(thread_id);
-    return *sleep;
-  };
-  const uint64_t first = await_sleep();
+  EXPECT_TRUE(WaitUntil([&] { return thread_id != 0; })) << "the thread does not start";
+  std::optional<uint64_t> first;
+  EXPECT_TRUE(WaitUntil([&] {
+    first = tasks.FutexSleep(thread_id);
+    return first.has_value();
+  })) << "the thread does not sleep";
   for (int i = 0; i < 100; ++i) EXPECT_EQ(tasks.FutexSleep(thread_id), first);
   word = 1;
   FutexWake(&word, 1);
   // It may still sleep at first.
-  uint64_t second = first;
-  while (second == first) second = await_sleep();
+  EXPECT_TRUE(WaitUntil([&] {
+    const std::optional<uint64_t> second = tasks.FutexSleep(thread_id);
+    return second.has_value() && second != first;
+  })) << "the thread does not sleep again, or with the same number";
   word = 2;
   FutexWake(&word, 1);
   sleeper.join();

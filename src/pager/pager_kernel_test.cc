@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/rng.h"
+#include "base/testing/wait_until.h"
 #include "codec/codec.h"
 #include "frame/frame_arena.h"
 #include "os/linux_user_fault.h"
@@ -105,34 +106,37 @@ class Program {
 
   // Both come from the test's thread.
   void AwaitRead(uint64_t round) { Await(read_, round); }
-  void LetWrite(uint64_t round) { Tell(write_, round); }
+  void LetWrite(uint64_t round) { write_.store(round); }
   void AwaitChecked(uint64_t round) { Await(checked_, round); }
   [[nodiscard]] uint64_t wrong() const { return wrong_; }
 
  private:
   static void Await(const std::atomic<uint64_t>& word, uint64_t value) {
-    for (uint64_t seen = word.load(); seen < value; seen = word.load()) word.wait(seen);
+    const bool reached = WaitUntil([&] { return word.load() >= value; });
+    if (!reached) Panic(__FILE__, __LINE__, "the program does not end its part of the round");
   }
-  static void Tell(std::atomic<uint64_t>& word, uint64_t value) {
-    word.store(value);
-    word.notify_all();
+  // Stays awake, so that the program writes at the moment it is let.
+  void SpinUntilLet(uint64_t round) const {
+    const uint64_t deadline_ns = os::MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
+    while (write_.load() < round) {
+      if (os::MonotonicNanoseconds() < deadline_ns) continue;
+      Panic(__FILE__, __LINE__, "the test does not let the program write");
+    }
   }
   volatile uint64_t& WordOf(uint64_t page) { return memory_[page * (kPageSize / 8)]; }
 
   void Run() {
     for (uint64_t round = 1; round <= kRounds; ++round) {
       for (uint64_t page = kPages; page-- > 0;) wrong_ += WordOf(page) == 0 ? 0 : 1;
-      Tell(read_, round);
-      // Awake, so that it writes at the moment it is let.
-      while (write_.load() < round) {
-      }
+      read_.store(round);
+      SpinUntilLet(round);
       for (uint64_t page = 0; page < kPages; ++page) WordOf(page) = Value(round, page);
       for (uint64_t page = 0; page < kPages; ++page) {
         wrong_ += WordOf(page) == Value(round, page) ? 0 : 1;
       }
       void* start = const_cast<uint64_t*>(memory_);
       UZ_CHECK_EQ(madvise(start, kPages << kPageShift, MADV_DONTNEED), 0);
-      Tell(checked_, round);
+      checked_.store(round);
     }
   }
 

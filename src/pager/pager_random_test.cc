@@ -1,18 +1,13 @@
 // Random histories against the model. The seed is printed; UZSWAP_TEST_SEED repeats a run, and
 // UZSWAP_TEST_OPS makes it longer. A failure prints the history from its beginning.
-#include <cstdlib>
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "pager/testing/pager_ops.h"
 
 namespace uzswap {
 namespace {
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = getenv(name);
-  return text == nullptr ? otherwise : strtoull(text, nullptr, 0);
-}
 
 // Touches and steps come more often than the rest: a history should get somewhere.
 PagerOp RandomOp(Rng& rng) {

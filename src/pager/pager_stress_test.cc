@@ -2,11 +2,11 @@
 // compresses and releases, one writes back, and two are the program, which knows what every byte of
 // its pages must be. Bounded by the number of operations, never by time.
 #include <atomic>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <thread>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "pager/testing/pager_world.h"
 
 namespace uzswap {
@@ -14,10 +14,7 @@ namespace {
 
 constexpr uint64_t kPages = 24;  // of each program thread
 
-uint64_t Operations() {
-  const char* text = getenv("UZSWAP_TEST_OPS");
-  return text == nullptr ? 2000 : strtoull(text, nullptr, 0);
-}
+uint64_t Operations() { return FromEnvironment("UZSWAP_TEST_OPS", 2000); }
 
 // A program thread owns pages nobody else touches: their content is known at every moment.
 class Program {

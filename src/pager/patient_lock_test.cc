@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <thread>
 
+#include "base/testing/wait_until.h"
+
 namespace uzswap {
 namespace {
 
@@ -19,12 +21,12 @@ std::thread Holder(Mutex& mutex, std::atomic<bool>& held, Condition until) {
   return std::thread([&mutex, &held, until] {
     const MutexLock lock(mutex);
     held.store(true);
-    while (!until()) std::this_thread::yield();
+    EXPECT_TRUE(WaitUntil(until)) << "the holder waits in vain";
   });
 }
 
 void Await(const std::atomic<bool>& flag) {
-  while (!flag.load()) std::this_thread::yield();
+  ASSERT_TRUE(WaitUntil([&] { return flag.load(); })) << "the holder does not get the lock";
 }
 
 TEST(PatientLock, TakesAFreeLockAtOnce) {
@@ -44,7 +46,7 @@ TEST(PatientLock, TellsOnceOfAHolderThatDoesNotRelease) {
   Mutex mutex(LockRank::kPager);
   Stalls stalls;
   std::atomic<bool> held{false};
-  // Without the callback this would never end.
+  // Without the callback the holder would wait until its deadline.
   std::thread holder = Holder(mutex, held, [&] { return stalls.count.load() > 0; });
   Await(held);
   {

@@ -5,20 +5,16 @@
 #include "pool/testing/pool_model.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <string>
 #include <tuple>
+
+#include "base/testing/from_environment.h"
 
 namespace uzswap {
 namespace {
 
 constexpr uint64_t kDefaultSeed = 20240607;
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 using Parameters = std::tuple<PoolVariant, FrameAccess>;
 class PoolModelTest : public testing::TestWithParam<Parameters> {};

@@ -46,14 +46,12 @@ class Holder {
     thread_ = std::thread([this, &mutex] {
       const MutexLock lock(mutex);
       held_.store(true);
-      held_.notify_one();
-      let_go_.wait(false);
+      EXPECT_TRUE(WaitUntil([this] { return let_go_.load(); })) << "the test keeps the holder";
     });
-    held_.wait(false);
+    EXPECT_TRUE(WaitUntil([this] { return held_.load(); })) << "the holder does not get the lock";
   }
   ~Holder() {
     let_go_.store(true);
-    let_go_.notify_one();
     thread_.join();
   }
 
@@ -244,8 +242,7 @@ TEST_P(PoolSharingTest, ThreadsWithTheirOwnObjectsHardlyMeet) {
     // When one thread has ended and frees its objects, they would be plenty for the other. So it
     // waits for the other to end.
     done.fetch_add(1);
-    done.notify_one();
-    for (int seen = done.load(); seen < 2; seen = done.load()) done.wait(seen);
+    EXPECT_TRUE(WaitUntil([&] { return done.load() == 2; })) << "the other thread does not end";
     for (Handle handle : mine) pool_->Free(handle);
     EXPECT_EQ(ThreadShard(), number);
   };

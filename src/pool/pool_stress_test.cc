@@ -4,7 +4,6 @@
 // byte is detected.
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <string>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "base/testing/wait_until.h"
 #include "frame/block_reclaimer.h"
 #include "pool/testing/pool_testing.h"
@@ -22,10 +22,7 @@ namespace {
 
 using Parameters = std::tuple<PoolVariant, FrameAccess>;
 
-uint64_t OperationsPerThread() {
-  const char* text = std::getenv("UZSWAP_TEST_OPS");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : 6000;
-}
+uint64_t OperationsPerThread() { return FromEnvironment("UZSWAP_TEST_OPS", 6000); }
 
 class PoolStressTest : public testing::TestWithParam<Parameters> {
  protected:
@@ -218,8 +215,7 @@ TEST_P(PoolStressTest, TwoMebibytesComeFreeUnderLoad) {
   }
   EXPECT_GE(arena_.frames_in_use().raw(), kFrames * 3 / 4);
   int complete = 0;
-  const char* tries_text = std::getenv("UZSWAP_TEST_TRIES");
-  const int tries = tries_text != nullptr ? std::atoi(tries_text) : 25;
+  const int tries = static_cast<int>(FromEnvironment("UZSWAP_TEST_TRIES", 25));
   Rng rng(3);
   for (int i = 0; i < tries; ++i) {
     ReclaimRangeResult result =

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/wait_until.h"
 
 namespace uzswap {
 namespace {
@@ -239,25 +240,27 @@ TEST(TrainingFileTest, TheWordOrdersTheBytes) {
   auto file = NewFile();
   constexpr uint64_t kRounds = 200;
   std::thread process([&file] {
-    for (uint64_t round = 1; round <= kRounds;) {
-      const auto request = TakeTraining(*file);
-      if (!request) {
-        std::this_thread::yield();
-        continue;
-      }
+    for (uint64_t round = 1; round <= kRounds; ++round) {
+      std::optional<TrainingRequest> request;
+      const bool requested = WaitUntil([&] {
+        request = TakeTraining(*file);
+        return request.has_value();
+      });
+      UZ_CHECK(requested);
       UZ_CHECK_EQ(request->sequence, round);
       for (const std::byte byte : request->samples) UZ_CHECK(byte == std::byte(round));
       UZ_CHECK(AnswerTraining(*file, *request, Content(300, static_cast<uint8_t>(round)), 0));
-      ++round;
     }
   });
   for (uint64_t round = 1; round <= kRounds; ++round) {
     memset(file->samples, static_cast<int>(round), kPageSize);
     UZ_CHECK(RequestTraining(*file, round, 1));
     TrainingAnswer answer;
-    while ((answer = CheckedAnswer(*file, round)).outcome == Outcome::kPending) {
-      std::this_thread::yield();
-    }
+    const bool answered = WaitUntil([&] {
+      answer = CheckedAnswer(*file, round);
+      return answer.outcome != Outcome::kPending;
+    });
+    UZ_CHECK(answered);
     UZ_CHECK(answer.outcome == Outcome::kDone);
     for (const std::byte byte : answer.content) UZ_CHECK(byte == std::byte(round));
     EndTraining(*file);

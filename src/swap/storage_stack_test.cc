@@ -10,8 +10,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <map>
@@ -24,6 +22,7 @@
 
 #include "backing/testing/store_fixture.h"
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "base/testing/page_corpus.h"
 #include "frame/testing/frame_arena_peer.h"
 #include "os/testing/fake_io_port.h"
@@ -265,9 +264,7 @@ TEST_P(StorageStackTest, TrimGivesIdleFramesBack) {
 
 // Stores, loads, prefetches, frees, shrinks and trims in any order, against a map.
 TEST_P(StorageStackTest, AgreesWithAModel) {
-  const char* given = getenv("UZSWAP_TEST_SEED");
-  const uint64_t seed = given != nullptr ? strtoull(given, nullptr, 10) : 20261127;
-  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  const uint64_t seed = SeedFromEnvironment(20261127);
   StorageOptions options = OptionsOfParam();
   options.pool_limit = Bytes(256 << 10);
   Rig rig(options);

@@ -1,11 +1,11 @@
 #include "vm/discard_watch.h"
 
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <set>
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 
 namespace uzswap {
 namespace {
@@ -65,10 +65,7 @@ TEST(DiscardWatch, AdjacentRangesAreOne) {
 
 // Against a set: everything noted is covered, and nothing that is open is settled.
 TEST(DiscardWatch, RandomNotes) {
-  const char* text = getenv("UZSWAP_TEST_SEED");
-  const uint64_t seed = text == nullptr ? 11 : strtoull(text, nullptr, 0);
-  printf("UZSWAP_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  Rng rng(seed);
+  Rng rng(SeedFromEnvironment(11));
   for (int round = 0; round < 200; ++round) {
     DiscardWatch watch;
     std::set<uint64_t> closed;

@@ -1,11 +1,11 @@
 // Sparse entries: against a map, at every border of blocks and nodes, and by their cost.
 #include "vm/entry_store.h"
 
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <map>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "vm/testing/page_table_peer.h"
 
 namespace uzswap {
@@ -130,11 +130,6 @@ TEST_F(EntryStoreTest, WithoutMemoryNothingChanges) {
   Set(1, 0);
   Set(7, 6);  // from freed blocks
   Compare();
-}
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = getenv(name);
-  return text == nullptr ? otherwise : strtoull(text, nullptr, 0);
 }
 
 TEST_F(EntryStoreTest, RandomStepsAgainstAMap) {

@@ -1,13 +1,13 @@
 #include "vm/page_table.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <map>
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/from_environment.h"
 #include "vm/testing/page_table_peer.h"
 
 namespace uzswap {
@@ -242,11 +242,6 @@ TEST_F(PageTableTest, ExtentsComeBack) {
 }
 
 // --- random against a map of pages ---
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = getenv(name);
-  return text == nullptr ? otherwise : strtoull(text, nullptr, 0);
-}
 
 class PageTableModel : public PageTableTest {
  protected:

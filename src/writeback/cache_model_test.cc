@@ -9,11 +9,11 @@
 //   UZSWAP_TEST_OPS    operations over all threads (default 200,000; a quarter under TSan)
 //   UZSWAP_TEST_SEED   the seed (printed)
 #include <atomic>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <thread>
 #include <vector>
 
+#include "base/testing/from_environment.h"
 #include "cache/testing/cache_fixture.h"
 #include "codec/testing/sample_dictionary.h"
 #include "writeback/testing/writeback_peer.h"
@@ -26,11 +26,6 @@ constexpr uint64_t kThreads = 2;
 constexpr uint64_t kKeysPerThread = 3000;
 constexpr uint64_t kShared = 16;
 constexpr uint64_t kSharedBase = uint64_t{1} << 30;
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* value = getenv(name);
-  return value != nullptr ? strtoull(value, nullptr, 10) : otherwise;
-}
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)

@@ -4,17 +4,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
+
+#include "os/thread.h"
 
 namespace uzswap::os {
 namespace {
 
-uint64_t NowNs() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
-}
+// Far beyond what a loaded machine needs.
+constexpr uint64_t kDeadlineNs = UINT64_C(100) * 1'000'000'000;
 
 void SleepUntil(uint64_t due_ns) {
   const timespec due = {static_cast<time_t>(due_ns / 1'000'000'000u),
@@ -62,7 +62,7 @@ void FakeIoPort::Release(uint32_t count) {
   } else {
     allowed_.fetch_add(count, std::memory_order_release);
   }
-  allowed_.notify_all();
+  FutexWake(&allowed_, INT_MAX);
 }
 
 IoFault FakeIoPort::Strike() {
@@ -91,14 +91,23 @@ bool FakeIoPort::Submit(IoRequest& request) {
   if (queued_ == depth_) return false;
   request.error = 0;
   Write(request, Strike());
-  due_ns_[queued_] = latency_ns_ == 0 ? 0 : NowNs() + latency_ns_;
+  due_ns_[queued_] = latency_ns_ == 0 ? 0 : MonotonicNanoseconds() + latency_ns_;
   queue_[queued_++] = &request;
   deepest_ = std::max(deepest_.load(), queued_);
   return true;
 }
 
+void FakeIoPort::AwaitRelease(uint64_t deadline_ns) {
+  const uint64_t now = MonotonicNanoseconds();
+  if (now >= deadline_ns) {
+    Panic(__FILE__, __LINE__, "a thread waits in vain for the release of a held write");
+  }
+  FutexWait(&allowed_, 0, deadline_ns - now);
+}
+
 IoRequest* FakeIoPort::Reap(bool wait) {
   if (writes_in_reap_ && !wait) return nullptr;
+  const uint64_t deadline_ns = MonotonicNanoseconds() + kDeadlineNs;
   for (;;) {
     uint64_t due_ns = 0;
     {
@@ -106,7 +115,7 @@ IoRequest* FakeIoPort::Reap(bool wait) {
       if (queued_ == 0) return nullptr;
       const uint32_t next = newest_first_ ? queued_ - 1 : 0;
       due_ns = due_ns_[next];
-      const bool due = due_ns == 0 || NowNs() >= due_ns;
+      const bool due = due_ns == 0 || MonotonicNanoseconds() >= due_ns;
       const uint32_t allowed = allowed_.load(std::memory_order_acquire);
       if (due && allowed > 0) {
         if (allowed != UINT32_MAX) allowed_.fetch_sub(1, std::memory_order_relaxed);
@@ -119,7 +128,7 @@ IoRequest* FakeIoPort::Reap(bool wait) {
     }
     if (!wait) return nullptr;
     if (due_ns != 0) SleepUntil(due_ns);
-    allowed_.wait(0, std::memory_order_acquire);
+    AwaitRelease(deadline_ns);
   }
 }
 

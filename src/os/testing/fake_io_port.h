@@ -77,6 +77,8 @@ class FakeIoPort final : public IoPort {
 
   [[nodiscard]] IoFault Strike() UZ_REQUIRES(mutex_);
   void Write(IoRequest& request, IoFault fault) UZ_REQUIRES(mutex_);
+  // Waits while Hold is on. Ends the test at the deadline.
+  void AwaitRelease(uint64_t deadline_ns);
 
   Mapping memory_;
   uint32_t depth_ = 0;
