@@ -150,6 +150,20 @@ void WokenWithoutAPageAThreadFaultsAgain(FaultWorld& world) {
   ExpectNoMessage(world);
 }
 
+// A port may wake the thread early, so its state is not looked at before Wake.
+void HeldWakesWakeNobodyUntilWake(FaultWorld& world) {
+  MapMissing(world, 0, 1);
+  world.BeginLoad(1, PageAddress(0));
+  world.AwaitUnreadFaults(1);
+  ExpectFault(world, 1, 0, false);
+  world.port().HoldWakes(true);
+  ExpectResult(CopyWord(world, 0, 7), kDone, 1, "copy");
+  world.port().HoldWakes(false);
+  world.port().Wake(PageAddress(0), kPageSize);
+  EXPECT_EQ(world.Await(1), (ThreadEnd{How::kDone, 7}));
+  ExpectNoMessage(world);
+}
+
 void UnreadAndWokenAFaultIsReadOnce(FaultWorld& world) {
   MapMissing(world, 0, 1);
   world.BeginLoad(1, PageAddress(0));
@@ -229,6 +243,7 @@ std::vector<UserFaultStory> UserFaultFaultStories() {
       UZ_STORY(APartialCallWakesForWhatItDid),
       UZ_STORY(ACallThatFailsWakesNobody),
       UZ_STORY(WokenWithoutAPageAThreadFaultsAgain),
+      UZ_STORY(HeldWakesWakeNobodyUntilWake),
       UZ_STORY(UnreadAndWokenAFaultIsReadOnce),
       UZ_STORY(AFaultOnAPageThatWasMovedOutComesAgain),
       UZ_STORY(TouchesThatAreNotAllowedSendNoMessage),
