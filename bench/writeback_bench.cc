@@ -62,7 +62,7 @@ struct Bench : CacheFixture {
     UZ_CHECK(writeback.Init(cache, writer_context, &store, writing).ok());
   }
   ~Bench() {
-    writeback.Drain();
+    writeback.WaitForWrites();
     cache.InvalidateArea(context, area);
   }
   CacheContext writer_context;
@@ -151,7 +151,7 @@ void ByObject(const Corpus& corpus, bool zsmalloc) {
     bytes += object.size;
     ++objects;
   }
-  bench.store.Drain();
+  bench.store.WaitForWrites();
   const uint64_t freed = frames - bench.pool.Snapshot().frames;
   printf("  by object   %8lu objects written %8d moved %6lu frames freed  %.2f per frame's worth\n",
          objects, 0, freed, static_cast<double>(freed) * kPageSize / static_cast<double>(bytes));
@@ -169,7 +169,7 @@ void Churn(const Corpus& corpus, bool zsmalloc) {
       bench.writeback.Shrink(bench.cache.gate().reopen_level());
     }
   }
-  bench.writeback.Drain();
+  bench.writeback.WaitForWrites();
   const BackingCounters& counters = bench.store.counters();
   const SegmentTable& segments = bench.store.segments();
   printf("  churn       %.3f bytes written per compressed byte; held %lu MiB for %lu MiB alive",
@@ -233,7 +233,7 @@ void SlowDevice(const Corpus& corpus) {
         bench.store.Reap(true);
       }
       bench.port.SetLatency(0);
-      bench.writeback.Drain();
+      bench.writeback.WaitForWrites();
     });
     Latencies latencies;
     Play(bench, corpus, latencies, 4);

@@ -56,14 +56,14 @@ void RaiseDescriptorLimit() {
   BrokerLifetime lifetime;
   while (true) {
     session.MarkDead();
-    if (lifetime.Look(session.LiveCount(), session.FindOtherUsers())) _exit(0);
+    if (lifetime.NoteState(session.LiveCount(), session.FindOtherUsers())) _exit(0);
     server.Serve(-1, kLookMs);
   }
 }
 
 }  // namespace
 
-bool BrokerLifetime::Look(uint32_t live_processes, os::OtherUsers others) {
+bool BrokerLifetime::NoteState(uint32_t live_processes, os::OtherUsers others) {
   unmapped_looks_ = others == os::OtherUsers::kNone ? unmapped_looks_ + 1 : 0;
   if (others == os::OtherUsers::kSome) return false;
   return live_processes == 0 || unmapped_looks_ >= kUnmappedLooks;
@@ -120,7 +120,7 @@ void BrokerProcess::ReapIfEnded() {
 
 bool BrokerProcess::InUse() const {
   session_.MarkDead();
-  return !BrokerLifetime().Look(session_.LiveCount(), session_.FindOtherUsers());
+  return !BrokerLifetime().NoteState(session_.LiveCount(), session_.FindOtherUsers());
 }
 
 void BrokerProcess::EndIfUnused() {

@@ -40,7 +40,7 @@ class BrokerLifetime {
   static constexpr int kUnmappedLooks = 10;
 
   // True if the broker ends.
-  bool Look(uint32_t live_processes, os::OtherUsers others);
+  bool NoteState(uint32_t live_processes, os::OtherUsers others);
 
  private:
   int unmapped_looks_ = 0;

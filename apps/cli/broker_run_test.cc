@@ -482,7 +482,7 @@ TEST(BrokerLifetimeTest, EndsWhenNobodyUsesTheSession) {
     BrokerLifetime lifetime;
     int ended = 0;
     for (int look = 1; look <= 100 && ended == 0; ++look) {
-      if (lifetime.Look(row.live, row.others)) ended = look;
+      if (lifetime.NoteState(row.live, row.others)) ended = look;
     }
     EXPECT_EQ(ended, row.ends_at) << row.what;
   }

@@ -72,7 +72,7 @@ Shrunk Shrink(Session& session, Bytes to) {
     Pause();
     session.MarkDead();
     result.usage = session.TreeUsage();
-    result.state = watch.Look(result.usage, NowNs());
+    result.state = watch.Note(result.usage, NowNs());
     meter.Show(result.usage);
   } while (result.state == ShrinkWatch::State::kGoesOn && session.LiveCount() > 0);
   session.AskToShrink(Bytes(0), 0);
@@ -157,7 +157,7 @@ OrRefusal<NewLimits> DecideNewLimits(const Options& now, const std::vector<std::
   return wanted;
 }
 
-ShrinkWatch::State ShrinkWatch::Look(Bytes usage, uint64_t now_ns) {
+ShrinkWatch::State ShrinkWatch::Note(Bytes usage, uint64_t now_ns) {
   if (usage <= to_) return State::kReached;
   if (least_.raw() - std::min(least_, usage).raw() >= kProgressMin.raw()) {
     least_ = usage;

@@ -58,7 +58,7 @@ class ShrinkWatch {
   enum class State : uint8_t { kGoesOn, kReached, kStuck };
 
   ShrinkWatch(Bytes to, uint64_t now_ns) : to_(to), progress_ns_(now_ns) {}
-  State Look(Bytes usage, uint64_t now_ns);
+  State Note(Bytes usage, uint64_t now_ns);
 
  private:
   Bytes to_;

@@ -83,19 +83,19 @@ TEST(ShrinkWatchTest, GoesOnWhileThereIsProgress) {
   using State = ShrinkWatch::State;
   constexpr uint64_t kPatience = ShrinkWatch::kPatienceNs;
   ShrinkWatch watch(MiB(10), 0);
-  EXPECT_EQ(watch.Look(MiB(100), 0), State::kGoesOn);
-  EXPECT_EQ(watch.Look(MiB(99), kPatience - 1), State::kGoesOn);
-  EXPECT_EQ(watch.Look(MiB(120), 2 * kPatience - 2), State::kGoesOn) << "since the last progress";
-  EXPECT_EQ(watch.Look(MiB(99), 2 * kPatience - 1), State::kStuck);
-  EXPECT_EQ(watch.Look(MiB(50), 2 * kPatience), State::kGoesOn);
-  EXPECT_EQ(watch.Look(MiB(10), 2 * kPatience + 1), State::kReached);
+  EXPECT_EQ(watch.Note(MiB(100), 0), State::kGoesOn);
+  EXPECT_EQ(watch.Note(MiB(99), kPatience - 1), State::kGoesOn);
+  EXPECT_EQ(watch.Note(MiB(120), 2 * kPatience - 2), State::kGoesOn) << "since the last progress";
+  EXPECT_EQ(watch.Note(MiB(99), 2 * kPatience - 1), State::kStuck);
+  EXPECT_EQ(watch.Note(MiB(50), 2 * kPatience), State::kGoesOn);
+  EXPECT_EQ(watch.Note(MiB(10), 2 * kPatience + 1), State::kReached);
 }
 
 TEST(ShrinkWatchTest, ATrickleIsNoProgress) {
   ShrinkWatch watch(MiB(10), 0);
-  EXPECT_EQ(watch.Look(MiB(100), 0), ShrinkWatch::State::kGoesOn);
+  EXPECT_EQ(watch.Note(MiB(100), 0), ShrinkWatch::State::kGoesOn);
   const Bytes less = MiB(100) - (ShrinkWatch::kProgressMin - Bytes(1));
-  EXPECT_EQ(watch.Look(less, ShrinkWatch::kPatienceNs), ShrinkWatch::State::kStuck);
+  EXPECT_EQ(watch.Note(less, ShrinkWatch::kPatienceNs), ShrinkWatch::State::kStuck);
 }
 
 TEST(FindRunTest, ByItsHolderOrAProcess) {

@@ -52,14 +52,14 @@ void TopModel::Update(const PsReport& report, uint64_t now_ns) {
   for (const PsRun& run : report.runs) {
     TopRun& shown = runs_.emplace_back(TopRun{run.runner, run.limit, run.usage, run.backing, {}});
     for (const PsProcess& process : run.processes) {
-      shown.processes.push_back(Look(process, seconds));
+      shown.processes.push_back(ShowProcess(process, seconds));
     }
   }
   std::erase_if(seen_, [this](const auto& entry) { return entry.second.look != looks_; });
   Sort();
 }
 
-TopProcess TopModel::Look(const PsProcess& process, double seconds) {
+TopProcess TopModel::ShowProcess(const PsProcess& process, double seconds) {
   TopProcess shown{process, std::nullopt, {}};
   const auto [entry, is_new] =
       seen_.try_emplace({process.identity.pid_namespace, process.identity.pid,

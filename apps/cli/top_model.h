@@ -73,7 +73,7 @@ class TopModel {
   // PID namespace, pid, start time, name: during an exec two records have all but the name.
   using Key = std::tuple<uint64_t, uint32_t, uint64_t, std::string>;
 
-  TopProcess Look(const PsProcess& process, double seconds);
+  TopProcess ShowProcess(const PsProcess& process, double seconds);
   void Sort();
 
   TopOrder order_ = TopOrder::kUsed;

@@ -14,7 +14,7 @@
 #include "exported.h"
 #include "loaded_libraries.h"
 #include "os/executable_file.h"
-#include "os/own_place.h"
+#include "os/own_address.h"
 #include "os/text_line.h"
 #include "unmanaged.h"
 
@@ -128,7 +128,7 @@ int WithEnvironment(const char* path, Words given, Next&& next) {
   } else if (plan.bytes <= kStackBytesMax) {
     result = next(g_repair.Build(environment, plan, decision.library, alloca(plan.bytes)));
   } else {
-    void* memory = mmap(os::NextOwnPlace(plan.bytes), plan.bytes, PROT_READ | PROT_WRITE,
+    void* memory = mmap(os::NextOwnAddress(plan.bytes), plan.bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return next(given);
     result = next(g_repair.Build(environment, plan, decision.library, memory));

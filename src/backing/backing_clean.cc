@@ -18,7 +18,7 @@ CleanOutcome BackingStore::Clean(uint32_t permille, CleanOf of) {
   if (got < static_cast<int64_t>(used)) {
     counters_.read_errors.Add();
     // Not tried again before all batches in flight have ended.
-    segments_.MarkDraining(segment, batches_.next_serial());
+    segments_.MarkCleaning(segment, batches_.next_serial());
     return CleanOutcome::kReadFailed;
   }
   const uint64_t recopied = counters_.objects_recopied.Get();
@@ -31,7 +31,7 @@ CleanOutcome BackingStore::Clean(uint32_t permille, CleanOf of) {
     // No record of the segment can move now. It would be picked again at once.
     left_alone_for += kRestBatches;
   }
-  segments_.MarkDraining(segment, left_alone_for);
+  segments_.MarkCleaning(segment, left_alone_for);
   if (outcome == CleanOutcome::kCleaned) counters_.cleaned_segments.Add();
   return outcome;
 }

@@ -27,7 +27,7 @@ uint64_t RunWithFault(const Story& story, uint64_t call, bool encrypt) {
     // Refused: the object stays where it was, with its owner.
     EXPECT_FALSE(fixture.owner.entries.at(key).place.valid());
   }
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   for (uint64_t key = 0; key < kKeys; ++key) {
     if (key % 4 != 0) fixture.Drop(key);
   }
@@ -35,7 +35,7 @@ uint64_t RunWithFault(const Story& story, uint64_t call, bool encrypt) {
     static_cast<void>(fixture.store.Clean(900));
     fixture.store.Reap(false);
   }
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   fixture.store.Trim(0);
   uint64_t unreadable = 0;
   for (const auto& [key, entry] : fixture.owner.entries) {
@@ -73,15 +73,15 @@ INSTANTIATE_TEST_SUITE_P(All, BackingFaultTest, testing::ValuesIn(os::kIoStories
 TEST(BackingFaultTest, AFullMediumIsTriedAgainWhenSomethingWasReleased) {
   StoreFixture fixture;
   static_cast<void>(fixture.Put(1));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   fixture.port.Plan(IoFault::kError, fixture.port.calls() + 1, ENOSPC);
   static_cast<void>(fixture.Put(2));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.owner.failed, 1u);
   EXPECT_EQ(fixture.Put(3), AppendOutcome::kNoSpace);
   fixture.Drop(1);
   EXPECT_EQ(fixture.Put(3), AppendOutcome::kAppended);
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.Get(3), ReadOutcome::kOk);
 }
 
@@ -89,10 +89,10 @@ TEST(BackingFaultTest, ASpoiltSegmentIsNotUsedAgain) {
   StoreFixture fixture;
   fixture.port.Plan(IoFault::kError, 1, EIO);
   static_cast<void>(fixture.Put(1));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(SegmentTablePeer::StateOf(fixture.store.segments(), 0), SegmentTable::State::kBad);
   EXPECT_EQ(fixture.Put(1), AppendOutcome::kAppended);
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.owner.entries.at(1).place.segment(), 1u);
   EXPECT_FALSE(fixture.store.closed());
 }
@@ -100,10 +100,10 @@ TEST(BackingFaultTest, ASpoiltSegmentIsNotUsedAgain) {
 TEST(BackingFaultTest, ADeviceThatIsGoneClosesTheStoreButKeepsAnswering) {
   StoreFixture fixture;
   static_cast<void>(fixture.Put(1));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   fixture.port.Plan(IoFault::kVanished, fixture.port.calls() + 1);
   static_cast<void>(fixture.Put(2));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_TRUE(fixture.store.closed());
   EXPECT_EQ(fixture.store.last_error(), ENODEV);
   EXPECT_EQ(fixture.Put(3), AppendOutcome::kClosed);

@@ -213,7 +213,7 @@ void BackingStore::EndFailed(Batch& batch) {
   }
 }
 
-void BackingStore::Drain() {
+void BackingStore::WaitForWrites() {
   Flush();
   while (Reap(true) > 0) {
   }

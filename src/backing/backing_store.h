@@ -92,7 +92,7 @@ class BackingStore {
   // if any is in flight. Returns how many ended.
   uint32_t Reap(bool wait);
   // Flush, and Reap until nothing is in flight.
-  void Drain();
+  void WaitForWrites();
   // True if Append has a segment to open its next batch in.
   [[nodiscard]] bool HasRoom();
   // Rewrites the sparsest segment if less than `permille` of it is live: of what is written in it,

@@ -22,7 +22,7 @@ TEST(BackingStoreTest, WhatIsWrittenIsRead) {
     for (uint64_t key = 0; key < 3000; ++key) {
       ASSERT_EQ(fixture.Put(key), AppendOutcome::kAppended);
     }
-    fixture.store.Drain();
+    fixture.store.WaitForWrites();
     EXPECT_EQ(fixture.CheckAll(), 3000u);
     fixture.store.Audit();
     const BackingCounters& counters = fixture.store.counters();
@@ -38,7 +38,7 @@ TEST(BackingStoreTest, NothingIsWrittenBeforeABatchIsFull) {
   EXPECT_EQ(fixture.port.writes(), 0u);
   static_cast<void>(fixture.Put(1));
   EXPECT_EQ(fixture.port.writes(), 0u);
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.port.writes(), 1u);
   EXPECT_EQ(fixture.port.bytes_written(), RoundUpToPage(fixture.port.bytes_written()));
   EXPECT_EQ(fixture.Get(1), ReadOutcome::kOk);
@@ -53,7 +53,7 @@ TEST(BackingStoreTest, AnObjectDroppedInFlightIsNotPublished) {
   EXPECT_EQ(fixture.store.in_flight(), 1u);
   fixture.Drop(1);
   fixture.port.Release();
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.store.counters().objects_unwanted.Get(), 1u);
   EXPECT_EQ(fixture.CheckAll(), 1u);
 }
@@ -79,7 +79,7 @@ TEST(BackingStoreTest, EmptySegmentsAreUsedBeforeTheFileGrows) {
   StoreFixture fixture;
   for (int round = 0; round < 20; ++round) {
     for (uint64_t key = 0; key < 1000; ++key) static_cast<void>(fixture.Put(key));
-    fixture.store.Drain();
+    fixture.store.WaitForWrites();
   }
   // 1000 objects are about four segments; one more round may be alive while the next is written.
   EXPECT_LE(fixture.store.segments().held_bytes(), 14u * (256 << 10));
@@ -105,7 +105,7 @@ TEST(BackingStoreTest, CleaningLeavesLittleMoreThanWhatLives) {
       ASSERT_EQ(outcome, CleanOutcome::kCleaned);
       fixture.store.Reap(false);
     }
-    fixture.store.Drain();
+    fixture.store.WaitForWrites();
     fixture.store.Trim(0);
     fixture.CheckAll();
     fixture.store.Audit();
@@ -123,7 +123,7 @@ TEST(BackingStoreTest, TheSizeBoundHoldsAndReleasingHelps) {
   uint64_t key = 0;
   while (fixture.Put(key) == AppendOutcome::kAppended) ++key;
   EXPECT_EQ(fixture.store.counters().no_space.Get(), 1u);
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_LE(fixture.store.segments().held_bytes(), options.size_max);
   for (uint64_t dropped = 0; dropped <= key; ++dropped) fixture.Drop(dropped);
   EXPECT_EQ(fixture.Put(0), AppendOutcome::kAppended);
@@ -134,7 +134,7 @@ TEST(BackingStoreTest, TheWearLimitRefusesUntilTheNextPeriod) {
   fixture.store.SetWearLimit(1 << 20, 1'000'000, 0);
   uint64_t key = 0;
   while (fixture.Put(key) == AppendOutcome::kAppended) ++key;
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.store.counters().over_budget.Get(), 1u);
   const uint64_t written = fixture.port.bytes_written();
   EXPECT_GE(written, (1u << 20) - (256u << 10));
@@ -243,7 +243,7 @@ TEST(BackingStoreTest, AFullStoreCanStillBeCleaned) {
   uint64_t key = 0;
   while (fixture.Put(key) == AppendOutcome::kAppended) ++key;
   fixture.Drop(key);  // refused
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_FALSE(fixture.store.HasRoom());
   EXPECT_EQ(fixture.store.Clean(950), CleanOutcome::kNothing);
   for (uint64_t dropped = 0; dropped < key; dropped += 4) fixture.Drop(dropped);
@@ -254,7 +254,7 @@ TEST(BackingStoreTest, AFullStoreCanStillBeCleaned) {
   }
   EXPECT_TRUE(fixture.store.HasRoom());
   EXPECT_EQ(fixture.Put(key), AppendOutcome::kAppended);
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_EQ(fixture.CheckAll(), fixture.owner.entries.size());
   EXPECT_LE(fixture.store.segments().held_bytes(), options.size_max);
   fixture.store.Audit();
@@ -263,7 +263,7 @@ TEST(BackingStoreTest, AFullStoreCanStillBeCleaned) {
 TEST(BackingStoreTest, IdentityIsCheckedNotBelieved) {
   StoreFixture fixture;
   for (uint64_t key = 0; key < 10; ++key) static_cast<void>(fixture.Put(key));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   const DiskPlace place = fixture.owner.entries.at(3).place;
   EXPECT_EQ(fixture.store.Read(place, 4, fixture.context).outcome, ReadOutcome::kMisplaced);
   const DiskPlace beside(place.segment(), place.offset() + 8, place.size());
@@ -275,7 +275,7 @@ TEST(BackingStoreTest, WhatCannotMoveDoesNotKeepTheCleanerFromTheRest) {
   StoreFixture fixture;
   constexpr uint64_t kKeys = 4000;
   for (uint64_t key = 0; key < kKeys; ++key) static_cast<void>(fixture.Put(key));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   std::set<uint32_t> staying;
   for (uint64_t key = 0; key < kKeys; ++key) {
     const uint32_t segment = fixture.owner.entries.at(key).place.segment();
@@ -291,7 +291,7 @@ TEST(BackingStoreTest, WhatCannotMoveDoesNotKeepTheCleanerFromTheRest) {
     const CleanOutcome outcome = fixture.store.Clean(900);
     if (outcome == CleanOutcome::kNothing) break;
     if (outcome == CleanOutcome::kBlocked) fixture.store.Reap(true);
-    fixture.store.Drain();
+    fixture.store.WaitForWrites();
   }
   for (const auto& [key, entry] : fixture.owner.entries) {
     const SegmentTable& segments = fixture.store.segments();
@@ -307,12 +307,12 @@ TEST(BackingStoreTest, WhatCannotMoveDoesNotKeepTheCleanerFromTheRest) {
 TEST(BackingStoreTest, WhatAChildInheritedStaysUntilItLetsGo) {
   StoreFixture fixture;
   for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   const DiskPlace inherited = fixture.owner.entries.at(7).place;
   fixture.store.BeginChild();
   for (int round = 0; round < 10; ++round) {
     for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
-    fixture.store.Drain();
+    fixture.store.WaitForWrites();
     static_cast<void>(fixture.store.Clean(900));
     fixture.store.Trim(0);
   }
@@ -333,7 +333,7 @@ TEST(BackingStoreTest, WhatAChildInheritedStaysUntilItLetsGo) {
 TEST(BackingStoreTest, AChildReadsAndWritesNothing) {
   StoreFixture fixture;
   for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   const uint64_t written = fixture.port.bytes_written();
   fixture.store.BecomeReader();
   EXPECT_EQ(fixture.CheckAll(), 500u);
@@ -354,7 +354,7 @@ TEST(BackingStoreTest, AllocatesNothing) {
       fixture.store.Reap(true);
     }
   }
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   static_cast<void>(fixture.store.Clean(900));
   fixture.store.Trim(1);
   static_cast<void>(fixture.store.Read(DiskPlace(0, 0, 100), 1, fixture.context));
@@ -392,7 +392,7 @@ TEST(BackingStoreTest, RandomOperationsAgreeWithTheModel) {
     }
     if (i % 10'000 == 0) fixture.store.Audit();
   }
-  fixture.store.Drain();
+  fixture.store.WaitForWrites();
   EXPECT_GT(fixture.CheckAll(), 500u);
   EXPECT_GT(fixture.store.counters().objects_recopied.Get(), 0u);
   fixture.store.Audit();

@@ -49,7 +49,7 @@ uint32_t SegmentTable::Take(uint32_t spare, bool may_grow) {
   Row& row = rows_[segment];
   UZ_CHECK_EQ(row.live.load(std::memory_order_relaxed), 0u);
   row.used = 0;
-  row.draining_since = 0;
+  row.cleaning_since = 0;
   row.generation.fetch_add(1, std::memory_order_relaxed);
   row.state.store(State::kFilling, std::memory_order_release);
   in_use_.Add();
@@ -157,7 +157,7 @@ uint32_t SegmentTable::PickSparse(uint32_t permille, uint64_t oldest_batch, uint
   for (uint32_t segment = 0; segment < grown_; ++segment) {
     const Row& row = rows_[segment];
     if (row.state.load(std::memory_order_relaxed) != State::kSealed || row.used == 0) continue;
-    if (row.draining_since != 0 && row.draining_since >= oldest_batch) continue;
+    if (row.cleaning_since != 0 && row.cleaning_since >= oldest_batch) continue;
     if (row.sealed_at < held_before) continue;
     const uint64_t share =
         row.live.load(std::memory_order_relaxed) * uint64_t{1000} / (whole != 0 ? whole : row.used);
@@ -173,8 +173,8 @@ uint64_t SegmentTable::HeldBefore() const {
   return holds_ > 0 ? epoch_ : 0;
 }
 
-void SegmentTable::MarkDraining(uint32_t segment, uint64_t batch) {
-  rows_[segment].draining_since = batch;
+void SegmentTable::MarkCleaning(uint32_t segment, uint64_t batch) {
+  rows_[segment].cleaning_since = batch;
 }
 
 void SegmentTable::Audit() {

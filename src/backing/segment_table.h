@@ -5,7 +5,7 @@
 //
 //   kFree  -- Take --> kFilling -- Seal --> kSealed -- live falls to 0 --> kEmptied -- Take
 //                          |                   |                              |
-//                          +-- Spoil -> kBad   +-- MarkDraining (cleaner)     +-- Trim: kFree,
+//                          +-- Spoil -> kBad   +-- MarkCleaning (cleaner)     +-- Trim: kFree,
 //                                                                                 space given back
 //   Take prefers emptied segments, then free ones, then grows the file. Space on the medium is
 //   allocated by writing only.
@@ -77,7 +77,7 @@ class SegmentTable {
   // space is not freed.
   [[nodiscard]] uint32_t PickSparse(uint32_t permille, uint64_t oldest_batch,
                                     uint32_t whole = 0) const UZ_EXCLUDES(mutex_);
-  void MarkDraining(uint32_t segment, uint64_t batch);
+  void MarkCleaning(uint32_t segment, uint64_t batch);
 
   [[nodiscard]] uint32_t LiveOf(uint32_t segment) const {
     return rows_[segment].live.load(std::memory_order_relaxed);
@@ -115,7 +115,7 @@ class SegmentTable {
     std::atomic<uint32_t> generation;
     uint32_t used;            // the writer's: bytes on the medium
     uint32_t next;            // in the emptied or free list
-    uint64_t draining_since;  // the writer's: batch serial, 0 if not draining
+    uint64_t cleaning_since;  // the writer's: batch serial, 0 if not draining
     uint64_t sealed_at;       // the epoch; set by the writer under mutex_
   };
 

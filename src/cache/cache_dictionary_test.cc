@@ -41,7 +41,7 @@ TEST_P(CacheDictionaryTest, PagesOfEveryDictionaryComeBack) {
     ASSERT_EQ(fixture_.Put(i, i), StoreOutcome::kStored);
     if (i % 3 == 0) static_cast<void>(fixture_.BeginWriting(i));
   }
-  fixture_.store.Drain();
+  fixture_.store.WaitForWrites();
   EXPECT_GT(fixture_.Counted().zswpwb.Get(), 0u);
   for (uint64_t i = 0; i < 100; ++i) EXPECT_TRUE(fixture_.Is(i, i)) << i;
   fixture_.cache.Audit();
@@ -90,9 +90,9 @@ TEST_P(CacheDictionaryTest, WritingAndMovingKeepOneReference) {
   Install(2);
   EXPECT_EQ(Slots(), 2u);
   // The record moves to another segment, and still names the version that it was made with.
-  fixture_.store.Drain();
+  fixture_.store.WaitForWrites();
   ASSERT_EQ(fixture_.store.Clean(1001), CleanOutcome::kCleaned);
-  fixture_.store.Drain();
+  fixture_.store.WaitForWrites();
   EXPECT_EQ(fixture_.Counted().relocated.Get(), 1u);
   EXPECT_EQ(References(), 1u);
   EXPECT_TRUE(fixture_.Is(1, kText));
@@ -107,12 +107,12 @@ TEST_P(CacheDictionaryTest, ALostOrFailedWriteLeavesOneReference) {
   ASSERT_EQ(fixture_.BeginWriting(1), EvictOutcome::kBegun);
   ASSERT_EQ(fixture_.Put(1, kText + kPageKinds), StoreOutcome::kStored) << "wins over the write";
   fixture_.port.Release();
-  fixture_.store.Drain();
+  fixture_.store.WaitForWrites();
   EXPECT_EQ(fixture_.Counted().writes_lost.Get(), 1u);
   EXPECT_EQ(References(), 1u);
   fixture_.port.Plan(os::IoFault::kError, fixture_.port.calls() + 1, EIO);
   ASSERT_EQ(fixture_.BeginWriting(1), EvictOutcome::kBegun);
-  fixture_.store.Drain();
+  fixture_.store.WaitForWrites();
   fixture_.port.Heal();
   EXPECT_EQ(References(), 1u);
   fixture_.cache.Audit();

@@ -283,7 +283,7 @@ std::vector<Kind> Kinds() {
   });
   add("writeback", [](CacheFixture& f, CacheContext&, uint64_t) {
     return Calls({[&f] { f.port.Hold(), static_cast<void>(f.BeginWriting(kOffset)); },
-                  [&f] { f.port.Release(), f.store.Drain(); }});
+                  [&f] { f.port.Release(), f.store.WaitForWrites(); }});
   });
   add("write_fails", [](CacheFixture& f, CacheContext&, uint64_t) {
     return Calls({[&f] {
@@ -292,11 +292,11 @@ std::vector<Kind> Kinds() {
                     static_cast<void>(f.BeginWriting(kOffset));
                     f.port.Heal();
                   },
-                  [&f] { f.port.Release(), f.store.Drain(); }});
+                  [&f] { f.port.Release(), f.store.WaitForWrites(); }});
   });
   add("cleaning", [](CacheFixture& f, CacheContext&, uint64_t) {
     return Calls({[&f] { f.port.Hold(), static_cast<void>(f.store.Clean(1001)), f.store.Flush(); },
-                  [&f] { f.port.Release(), f.store.Drain(); }});
+                  [&f] { f.port.Release(), f.store.WaitForWrites(); }});
   });
   add("readahead", [](CacheFixture& f, CacheContext& c, uint64_t) {
     return std::make_unique<PrefetchSteps>(f, c);
@@ -347,7 +347,7 @@ class Table {
     CacheFixture& f = *fixture_;
     f.port.Heal();
     f.port.Release();
-    f.store.Drain();
+    f.store.WaitForWrites();
     if (f.cache.KindOf(f.area) == AreaKind::kNone) {
       f.area = f.cache.CreateArea(AreaKind::kPersistent);
     }
@@ -362,7 +362,7 @@ class Table {
     UZ_CHECK(Stored(f.Put(200, kOld)));
     int refusals = 0;
     while (f.BeginWriting(200) != EvictOutcome::kBegun) UZ_CHECK_LT(++refusals, 1000);
-    f.store.Drain();
+    f.store.WaitForWrites();
     switch (start) {
       case Start::kEmpty:
         return;
@@ -415,7 +415,7 @@ class Table {
     CacheFixture& f = *fixture_;
     f.port.Heal();
     f.port.Release();
-    f.store.Drain();
+    f.store.WaitForWrites();
     f.cache.Audit();
     f.pool.Audit();
     const LoadOutcome outcome = f.Get(kOffset);

@@ -394,7 +394,7 @@ TEST(CompressedCacheTest, AllocatesNothing) {
       static_cast<void>(fixture.store.Append(objects[j].owner_key, begun.token, begun.encoding,
                                              {begun.object, {}}));
     }
-    fixture.store.Drain();
+    fixture.store.WaitForWrites();
     fixture.pool.EndReclaim(unit);
     static_cast<void>(fixture.ReadAhead(i));
     static_cast<void>(fixture.Get(i, i % 2 == 0 ? LoadMode::kKeep : LoadMode::kExclusive));

@@ -14,7 +14,7 @@ namespace uzswap {
 
 class ContentionWatch {
  public:
-  // Without the kernel's figures Look finds no contention.
+  // Without the kernel's figures Sample finds no contention.
   void Open() { static_cast<void>(tasks_.Open()); }
   // In a forked child.
   void Forget() {
@@ -24,7 +24,7 @@ class ContentionWatch {
   // `tree_time` returns the processor time that the tree has used so far, in nanoseconds, or
   // nothing.
   template <typename TreeTime>
-  bool Look(uint64_t now_ns, TreeTime&& tree_time) {
+  bool Sample(uint64_t now_ns, TreeTime&& tree_time) {
     if (!contention_.SampleDue(now_ns)) return contention_.contended();
     const std::optional<uint32_t> runnable = tasks_.Count();
     if (!runnable) {

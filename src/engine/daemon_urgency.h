@@ -43,21 +43,23 @@ class DaemonUrgency {
   }
 
   // What a step of reclaim has found.
-  struct Look {
+  struct Snapshot {
     bool active = false;
     bool over_limit = false;
     bool contended = false;  // see contention.h
     uint64_t pause_ns = 0;   // until the next step; 0: it follows at once
     uint64_t now_ns = 0;
   };
-  void NoteStep(const Look& look) {
-    if (look.active && look.pause_ns != 0) settled_ = true;
-    const bool urgent = look.active && (!settled_ || look.over_limit);
+  void NoteStep(const Snapshot& snapshot) {
+    if (snapshot.active && snapshot.pause_ns != 0) settled_ = true;
+    const bool urgent = snapshot.active && (!settled_ || snapshot.over_limit);
     if (!urgent) burst_began_ns_ = 0;
-    if (urgent && burst_began_ns_ == 0) burst_began_ns_ = look.now_ns;
-    const bool exhausted = !look.contended && urgent && look.now_ns - burst_began_ns_ > kBurstMaxNs;
+    if (urgent && burst_began_ns_ == 0) burst_began_ns_ = snapshot.now_ns;
+    const bool exhausted =
+        !snapshot.contended && urgent && snapshot.now_ns - burst_began_ns_ > kBurstMaxNs;
     if (exhausted) settled_ = true;
-    Set(!look.active || look.contended || look.pause_ns >= kWatchingNs || (urgent && !exhausted));
+    Set(!snapshot.active || snapshot.contended || snapshot.pause_ns >= kWatchingNs ||
+        (urgent && !exhausted));
   }
   void Lower() { Set(false); }
 

@@ -16,19 +16,19 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "os/thread_place.h"
+#include "os/thread_activity.h"
 
 namespace uzswap {
 
 class DiscardFence {
  public:
   static constexpr size_t kThreadsMax = 4096;
-  using Look = os::ThreadPlace (*)(const void* context, uint32_t thread);
+  using ActivityReader = os::ThreadActivity (*)(const void* argument, uint32_t thread);
 
-  // `look` tells where a thread is; `context` is its first argument.
-  void Init(Look look, const void* context) {
-    look_ = look;
-    context_ = context;
+  // `look` tells where a thread is; `argument` is its first argument.
+  void Init(ActivityReader read, const void* argument) {
+    read_ = read;
+    argument_ = argument;
   }
 
   [[nodiscard]] bool armed() const { return armed_; }
@@ -47,7 +47,7 @@ class DiscardFence {
   bool Passed() {
     size_t left = 0;
     for (size_t i = 0; i < count_; ++i) {
-      if (look_(context_, threads_[i]) == os::ThreadPlace::kUncertain)
+      if (read_(argument_, threads_[i]) == os::ThreadActivity::kUncertain)
         threads_[left++] = threads_[i];
     }
     count_ = left;
@@ -59,8 +59,8 @@ class DiscardFence {
   void Disarm() { armed_ = false; }
 
  private:
-  Look look_ = nullptr;
-  const void* context_ = nullptr;
+  ActivityReader read_ = nullptr;
+  const void* argument_ = nullptr;
   uint32_t threads_[kThreadsMax];  // the first count_
   size_t count_ = 0;
   bool armed_ = false;

@@ -6,27 +6,28 @@
 namespace uzswap {
 namespace {
 
-using os::ThreadPlace;
+using os::ThreadActivity;
 
-std::map<uint32_t, ThreadPlace>& Places() {
-  static std::map<uint32_t, ThreadPlace> places;
+std::map<uint32_t, ThreadActivity>& Places() {
+  static std::map<uint32_t, ThreadActivity> places;
   return places;
 }
-ThreadPlace LookUp(const void*, uint32_t thread) { return Places().at(thread); }
+ThreadActivity LookUp(const void*, uint32_t thread) { return Places().at(thread); }
 
 TEST(DiscardFence, PassesWhenEveryThreadWasSeenElsewhereOnce) {
   DiscardFence fence;
   fence.Init(LookUp, nullptr);
   EXPECT_FALSE(fence.armed());
   EXPECT_FALSE(fence.Passed());
-  Places() = {{1, ThreadPlace::kUncertain}, {2, ThreadPlace::kElsewhere}, {3, ThreadPlace::kGone}};
+  Places() = {
+      {1, ThreadActivity::kUncertain}, {2, ThreadActivity::kElsewhere}, {3, ThreadActivity::kGone}};
   fence.Arm();
   for (const uint32_t thread : {1, 2, 3}) fence.AddThread(thread);
   EXPECT_FALSE(fence.Passed());
-  Places() = {{1, ThreadPlace::kUncertain}};  // the others are not looked at again
+  Places() = {{1, ThreadActivity::kUncertain}};  // the others are not looked at again
   EXPECT_FALSE(fence.Passed());
   EXPECT_TRUE(fence.armed());
-  Places() = {{1, ThreadPlace::kElsewhere}};
+  Places() = {{1, ThreadActivity::kElsewhere}};
   EXPECT_TRUE(fence.Passed());
   EXPECT_FALSE(fence.armed());
   EXPECT_FALSE(fence.Passed()) << "once";
@@ -37,7 +38,7 @@ TEST(DiscardFence, TooManyThreadsNeverPass) {
   fence.Init(LookUp, nullptr);
   fence.Arm();
   for (size_t i = 0; i <= DiscardFence::kThreadsMax; ++i) {
-    Places()[static_cast<uint32_t>(i)] = ThreadPlace::kElsewhere;
+    Places()[static_cast<uint32_t>(i)] = ThreadActivity::kElsewhere;
     fence.AddThread(static_cast<uint32_t>(i));
   }
   EXPECT_FALSE(fence.Passed());

@@ -129,7 +129,7 @@ void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
   Session& session = member_.session();
   // From time to time: all processes of the tree read the word.
   const auto tree_time = [this] { return member_.TreeProcessorNs(); };
-  if (contention_.Look(now, tree_time) && !session.IsContended(now + Contention::kHoldNs / 2)) {
+  if (contention_.Sample(now, tree_time) && !session.IsContended(now + Contention::kHoldNs / 2)) {
     session.NoteContended(now + Contention::kHoldNs);
   }
   const bool contended = session.IsContended(now);

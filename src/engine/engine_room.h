@@ -1,8 +1,8 @@
 // EngineRoom: whether a process may have an engine of its own.
 //
 // An engine is one task while it watches, and three once it is active. Where the number of tasks is
-// limited (a container, a service, a user), engines of many processes would take the places of the
-// program's own forks, which would fail. So engines take a part of the places at most: an eighth
+// limited (a container, a service, a user), engines of many processes would take the tasks of the
+// program's own forks, which would fail. So engines take a part of the tasks at most: an eighth
 // when a forked child needs one, and half when a program starts. A process that gets none runs
 // without a limit, and uzswap reports it once. If it is the child of an active process, it first
 // gets all its pages back.

@@ -86,12 +86,12 @@ void ForkCoordinator::RequestAndWait(ForkState request, ForkState answer) {
   while (state() != answer) os::FutexWait(&state_, static_cast<uint32_t>(request), kWaitNs);
 }
 
-void ForkCoordinator::ForEachRoot(ForkRoots::Visit visit, void* context) {
+void ForkCoordinator::ForEachRoot(ForkRoots::Visit visit, void* argument) {
   size_t count = 0;
   const uint64_t* threads = port_->thread_hints(&count);
-  roots_->ForEach(threads, count, visit, context);
+  roots_->ForEach(threads, count, visit, argument);
   const auto frame = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
-  ForkRoots::ForEachOfStack(frame, visit, context);
+  ForkRoots::ForEachOfStack(frame, visit, argument);
 }
 
 void ForkCoordinator::TouchRoots() {

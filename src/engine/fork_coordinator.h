@@ -141,7 +141,7 @@ class ForkCoordinator {
   void Change(ForkState from, ForkState to);
   void RequestAndWait(ForkState request, ForkState answer);
   // The roots, and the forking thread's stack. Requires: called by that thread.
-  void ForEachRoot(ForkRoots::Visit visit, void* context);
+  void ForEachRoot(ForkRoots::Visit visit, void* argument);
   void TouchRoots();
   bool RootsStayed();
 

@@ -44,14 +44,14 @@ uint64_t WordAt(uint64_t address) {
 
 class Walker {
  public:
-  Walker(ForkRoots::Visit visit, void* context) : visit_(visit), context_(context) {}
+  Walker(ForkRoots::Visit visit, void* argument) : visit_(visit), argument_(argument) {}
 
   void Words(uint64_t start, uint64_t end) {
     for (uint64_t at = (start + 7) & ~uint64_t{7}; at + 8 <= end; at += 8) Candidate(WordAt(at));
   }
   void Candidate(uint64_t address) {
     if (address < kPageSize || address >> 47 != 0) return;
-    if (!visit_(context_, address)) return;
+    if (!visit_(argument_, address)) return;
     if (address % kArenaAlignment >= kPageSize) return;
     const uint64_t head = RoundDownToPage(address);
     for (size_t i = 0; i < arena_count_; ++i) {
@@ -63,7 +63,7 @@ class Walker {
 
  private:
   ForkRoots::Visit visit_;
-  void* context_;
+  void* argument_;
   uint64_t arenas_[kArenasMax];
   size_t arena_count_ = 0;
 };
@@ -113,14 +113,14 @@ Result<void> ForkRoots::Find() {
   return {};
 }
 
-void ForkRoots::ForEachOfStack(uint64_t frame, Visit visit, void* context) {
+void ForkRoots::ForEachOfStack(uint64_t frame, Visit visit, void* argument) {
   const uint64_t first = RoundDownToPage(frame - kStackBelow);
-  for (uint64_t page = first; page < frame + kStackAbove; page += kPageSize) visit(context, page);
+  for (uint64_t page = first; page < frame + kStackAbove; page += kPageSize) visit(argument, page);
 }
 
 void ForkRoots::ForEach(const uint64_t* threads, size_t thread_count, Visit visit,
-                        void* context) const {
-  Walker walker(visit, context);
+                        void* argument) const {
+  Walker walker(visit, argument);
   for (size_t i = 0; i < count_; ++i) walker.Words(ranges_[i].start, ranges_[i].end);
   for (size_t i = 0; i < thread_count; ++i) {
     const uint64_t page = RoundDownToPage(threads[i]);

@@ -30,7 +30,7 @@ class ForkRoots {
  public:
   // Called for each candidate address. Returns whether that address is in a registered range and
   // may be read.
-  using Visit = bool (*)(void* context, uint64_t address);
+  using Visit = bool (*)(void* argument, uint64_t address);
 
   // Remembers where libc and the loader keep their data, and enters these ranges, and those of
   // the library this code is in, as own: they are left alone.
@@ -39,10 +39,10 @@ class ForkRoots {
   // Calls `visit` for every word found in the roots that may be an address in the program's
   // memory. `threads` are addresses inside thread descriptors. An arena's head is read only
   // where `visit` returned true for it.
-  void ForEach(const uint64_t* threads, size_t thread_count, Visit visit, void* context) const;
+  void ForEach(const uint64_t* threads, size_t thread_count, Visit visit, void* argument) const;
 
   // The pages around `frame`, an address in the forking thread's stack. Some may not be its stack.
-  static void ForEachOfStack(uint64_t frame, Visit visit, void* context);
+  static void ForEachOfStack(uint64_t frame, Visit visit, void* argument);
   // What the child may call until it is served: it starts its engine, with small frames.
   static constexpr uint64_t kStackBelow = uint64_t{32} << 10;
   static constexpr uint64_t kStackAbove = uint64_t{8} << 10;

@@ -18,7 +18,7 @@ int GrowthWatch::TimeoutMs() const {
   return static_cast<int>(std::min<uint64_t>(ms, kTimeoutMaxMs));
 }
 
-GrowthWatch::Outcome GrowthWatch::Look() {
+GrowthWatch::Outcome GrowthWatch::CheckLate() {
   const uint64_t begin = port_->NowNs();
   if (begin < NextLookNs()) return Outcome::kNotLate;
   port_->RefreshHeadroom();

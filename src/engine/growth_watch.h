@@ -5,7 +5,7 @@
 // registered. The thread that serves faults has little to do then: it looks instead.
 //
 //   daemon        ──Expect(pause)──>  expected = now + pause
-//   pager thread  TimeoutMs ─> waits for messages ─> Look
+//   pager thread  TimeoutMs ─> waits for messages ─> CheckLate
 //                                                     │ now < expected + 2 ms: not late
 //                                                     │ refresh the headroom
 //                                                     │ 64 unregistered pages more than at the
@@ -62,7 +62,7 @@ class GrowthWatch {
   // How long the pager thread may wait for messages.
   [[nodiscard]] int TimeoutMs() const;
   enum class Outcome : uint8_t { kNotLate, kLooked, kScanned };
-  Outcome Look();
+  Outcome CheckLate();
 
  private:
   [[nodiscard]] uint64_t NextLookNs() const;

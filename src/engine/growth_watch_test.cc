@@ -42,7 +42,7 @@ class GrowthWatchTest : public testing::Test {
 
 TEST_F(GrowthWatchTest, DoesNothingBeforeTheDaemonHasBegun) {
   port_.unregistered = 1'000'000;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kNotLate);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kNotLate);
   EXPECT_EQ(watch_.TimeoutMs(), GrowthWatch::kTimeoutMaxMs);
   EXPECT_EQ(port_.refreshes, 0);
 }
@@ -59,11 +59,11 @@ TEST_F(GrowthWatchTest, WaitsForThePauseAndTwoMilliseconds) {
   }
   watch_.Expect(3 * kMs);
   port_.now_ns += 5 * kMs - 1;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kNotLate);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kNotLate);
   EXPECT_EQ(watch_.TimeoutMs(), 1) << "rounded up: a look that is too early does nothing";
   port_.now_ns += 1;
   EXPECT_EQ(watch_.TimeoutMs(), 0);
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kLooked);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kLooked);
   EXPECT_EQ(port_.refreshes, 1);
   EXPECT_EQ(watch_.TimeoutMs(), 2);
 }
@@ -71,25 +71,25 @@ TEST_F(GrowthWatchTest, WaitsForThePauseAndTwoMilliseconds) {
 TEST_F(GrowthWatchTest, ADaemonThatMeasuresAgainIsNotLate) {
   BeLate();
   watch_.Expect(kMs);
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kNotLate);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kNotLate);
 }
 
 TEST_F(GrowthWatchTest, ScansWhenMuchGrewThatIsNotRegistered) {
   constexpr int64_t kGrowth = UnregisteredGrowth::kScanPages;
   BeLate();
   port_.unregistered = kGrowth - 1;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kLooked);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kLooked);
   port_.now_ns += GrowthWatch::kLateNs;
   port_.unregistered = kGrowth;
   port_.left = 10;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kScanned);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kScanned);
   EXPECT_EQ(port_.scans, 1);
   // What stays unregistered does not ask for a scan again.
   port_.now_ns += GrowthWatch::kLateNs;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kLooked);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kLooked);
   port_.now_ns += GrowthWatch::kLateNs;
   port_.unregistered = 10 + kGrowth;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kScanned);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kScanned);
 }
 
 TEST_F(GrowthWatchTest, FaultsGetMostOfTheTimeBesideLongScans) {
@@ -97,19 +97,19 @@ TEST_F(GrowthWatchTest, FaultsGetMostOfTheTimeBesideLongScans) {
   port_.unregistered = 1000;
   port_.left = 0;
   port_.scan_ns = 20 * kMs;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kScanned);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kScanned);
   port_.unregistered = 1000;
   EXPECT_EQ(watch_.TimeoutMs(), 20 * static_cast<int>(GrowthWatch::kPauseFactor));
   port_.now_ns += 20 * GrowthWatch::kPauseFactor * kMs - 1;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kNotLate);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kNotLate);
   port_.now_ns += 1;
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kScanned);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kScanned);
 }
 
 TEST_F(GrowthWatchTest, AForkedChildWaitsForItsOwnDaemon) {
   BeLate();
   watch_.ResetInChild();
-  EXPECT_EQ(watch_.Look(), GrowthWatch::Outcome::kNotLate);
+  EXPECT_EQ(watch_.CheckLate(), GrowthWatch::Outcome::kNotLate);
 }
 
 }  // namespace

@@ -178,7 +178,7 @@ void PagingStack::PagerMain(void* self) {
   uint32_t since = kFaultsBetweenLooks;
   while (true) {
     const uint32_t thread = stack->pager_.ServeOnce(stack->parts_.growth->TimeoutMs());
-    stack->parts_.growth->Look();
+    stack->parts_.growth->CheckLate();
     if (thread == 0) continue;
     if (stack->pager_moved_.load(std::memory_order_relaxed)) {
       stack->pager_moved_.store(false, std::memory_order_relaxed);

@@ -29,7 +29,7 @@ class PollPause {
   static constexpr uint64_t kSmallQuietNs = 10'000'000;
   static constexpr uint64_t kFruitlessQuietNs = 10'000'000;
 
-  struct Look {
+  struct Snapshot {
     int64_t headroom_pages;
     uint64_t faults;  // as counted now
     uint64_t resident_bytes;
@@ -37,15 +37,16 @@ class PollPause {
     bool fruitless = false;  // reclaim has made no progress for a while
   };
 
-  uint64_t Next(const Look& look) {
-    const uint64_t interval = PollIntervalNs(look.headroom_pages * static_cast<int64_t>(kPageSize));
-    const bool quiet = look.faults == faults_ && look.resident_bytes == resident_bytes_;
+  uint64_t Next(const Snapshot& snapshot) {
+    const uint64_t interval =
+        PollIntervalNs(snapshot.headroom_pages * static_cast<int64_t>(kPageSize));
+    const bool quiet = snapshot.faults == faults_ && snapshot.resident_bytes == resident_bytes_;
     quiet_looks_ = quiet ? quiet_looks_ + 1 : 0;
-    faults_ = look.faults;
-    resident_bytes_ = look.resident_bytes;
-    if (quiet && look.fruitless) return std::max(interval, kFruitlessQuietNs);
+    faults_ = snapshot.faults;
+    resident_bytes_ = snapshot.resident_bytes;
+    if (quiet && snapshot.fruitless) return std::max(interval, kFruitlessQuietNs);
     if (quiet_looks_ <= kQuietLooks) return interval;
-    return std::max(interval, look.small ? kSmallQuietNs : kQuietNs);
+    return std::max(interval, snapshot.small ? kSmallQuietNs : kQuietNs);
   }
 
  private:

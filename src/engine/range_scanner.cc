@@ -103,13 +103,13 @@ size_t RangeScanner::Scan(RangeSink& sink) {
   return adopted;
 }
 
-void RangeScanner::ForEachProtected(void (*visit)(void* context, AddressRange range),
-                                    void* context) {
+void RangeScanner::ForEachProtected(void (*visit)(void* argument, AddressRange range),
+                                    void* argument) {
   maps_.Rewind();
   for (os::MapsEntry entry; maps_.Next(&entry);) {
     if (Judge(entry, {}) != AdoptionVerdict::kProtection) continue;
     if (os::IsOwnRange(entry.start, entry.end - entry.start)) continue;
-    visit(context, {entry.start, entry.end});
+    visit(argument, {entry.start, entry.end});
   }
 }
 

@@ -72,16 +72,16 @@ class RangeScanner {
   // One walk over all mappings. Returns how many were newly adopted.
   size_t Scan(RangeSink& sink);
 
-  // Calls visit(context, range) for each private anonymous mapping of the program that cannot be
+  // Calls visit(argument, range) for each private anonymous mapping of the program that cannot be
   // adopted because it is not readable and writable.
-  void ForEachProtected(void (*visit)(void* context, AddressRange range), void* context);
+  void ForEachProtected(void (*visit)(void* argument, AddressRange range), void* argument);
 
   // The threads of the last Scan or RefreshThreads: addresses inside their descriptors, ascending.
   void RefreshThreads();
   [[nodiscard]] const os::TaskReader& tasks() const { return tasks_; }
-  // Calls visit(context, thread id) for each thread that exists.
-  void ForEachThread(void (*visit)(void* context, uint32_t thread), void* context) {
-    tasks_.ForEach(visit, context);
+  // Calls visit(argument, thread id) for each thread that exists.
+  void ForEachThread(void (*visit)(void* argument, uint32_t thread), void* argument) {
+    tasks_.ForEach(visit, argument);
   }
   // Mappings that the last Scan did not adopt, because the process would have too many.
   [[nodiscard]] uint64_t mappings_left() const { return budget_.left(); }

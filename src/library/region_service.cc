@@ -230,12 +230,12 @@ Result<void> Region::Service::PinPages(const void* start, size_t bytes) {
 
 bool Region::Service::PinPage(uint64_t page) {
   while (true) {
-    const PageWord word = memory_.words.ReadSettled(page);
-    if (word.state() == RegionPageState::kResident && word.pins() < PageWord::kPinsMax) {
+    const RegionWord word = memory_.words.ReadSettled(page);
+    if (word.state() == RegionPageState::kResident && word.pins() < RegionWord::kPinsMax) {
       if (memory_.words.Change(page, word, word.WithPins(word.pins() + 1))) return true;
       continue;
     }
-    internal::Require(word.pins() < PageWord::kPinsMax, "check failed: a page has 65535 pins");
+    internal::Require(word.pins() < RegionWord::kPinsMax, "check failed: a page has 65535 pins");
     const ContextPool::Lease context = contexts_.Take();
     if (faults_.Resolve(*context, page, RegionAccess::kWrite) == RegionFault::kLost) return false;
     MakeRoom(*context);
@@ -247,7 +247,7 @@ void Region::Service::UnpinPages(const void* start, size_t bytes) {
   const os::BlockedSignals blocked;
   for (uint64_t page = pages.first; page < pages.first + pages.count; ++page) {
     while (true) {
-      const PageWord word = memory_.words.ReadSettled(page);
+      const RegionWord word = memory_.words.ReadSettled(page);
       UZ_CHECK_GT(word.pins(), 0u);
       if (memory_.words.Change(page, word, word.WithPins(word.pins() - 1))) break;
     }

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/mutex.h"
-#include "os/own_place.h"
+#include "os/own_address.h"
 #include "os/thread.h"
 
 namespace uzswap::os {
@@ -85,7 +85,7 @@ Result<Mapping> Mapping::Reserve(Bytes size, const char* what, size_t alignment,
   UZ_CHECK(alignment >= kPageSize && (alignment & (alignment - 1)) == 0);
   const size_t inner = RoundUpToPage(size.raw());
   const size_t outer = inner + 2 * kPageSize + (alignment - kPageSize);
-  void* raw = mmap(NextOwnPlace(outer), outer, PROT_NONE,
+  void* raw = mmap(NextOwnAddress(outer), outer, PROT_NONE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return Error{errno, what};
   // After mlockall(MCL_FUTURE) the mapping is locked, and what becomes accessible would be

@@ -19,7 +19,7 @@
 // unlocks what a later mlockall(MCL_CURRENT) has locked. Only a secret stays locked, so that the
 // kernel does not write it to its own swap. Core dumps contain no mapping.
 //
-// Mappings lie away from those of the program (os/own_place.h).
+// Mappings lie away from those of the program (os/own_address.h).
 //
 // Every Mapping is in a process-wide list of own ranges (IsOwnRange). The pager checks that list
 // before it adopts a mapping. Any thread may call these functions.

@@ -1,4 +1,4 @@
-#include "os/own_place.h"
+#include "os/own_address.h"
 
 #include <atomic>
 #include <cstring>
@@ -21,13 +21,13 @@ uint64_t RandomStart() {
   // Without random bytes the places begin at the start.
   if (!FillRandom(std::as_writable_bytes(std::span(&random, 1))).ok()) random = 0;
   // The upper half is left for what is mapped.
-  constexpr uint64_t kStarts = (kOwnPlacesEnd - kOwnPlacesStart) / 2 >> kTableShift;
-  return kOwnPlacesStart + (random % kStarts << kTableShift);
+  constexpr uint64_t kStarts = (kOwnAddressesEnd - kOwnAddressesStart) / 2 >> kTableShift;
+  return kOwnAddressesStart + (random % kStarts << kTableShift);
 }
 
 }  // namespace
 
-void* NextOwnPlace(size_t bytes) {
+void* NextOwnAddress(size_t bytes) {
   const uint64_t length = RoundUpToPage(bytes);
   if (g_next.load(std::memory_order_relaxed) == 0) {
     uint64_t unchosen = 0;
@@ -35,7 +35,7 @@ void* NextOwnPlace(size_t bytes) {
   }
   const uint64_t place = g_next.fetch_add(length, std::memory_order_relaxed);
   // After 16 TiB the kernel chooses.
-  if (place + length > kOwnPlacesEnd) return nullptr;
+  if (place + length > kOwnAddressesEnd) return nullptr;
   return reinterpret_cast<void*>(place);
 }
 

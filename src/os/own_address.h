@@ -1,4 +1,5 @@
-// OwnPlace: where uzswap's memory lies in the address space of a program: away from the program's.
+// OwnAddress: where uzswap's memory lies in the address space of a program: away from the
+// program's.
 //
 //     0x0000'...                0x2000'0000'0000        0x4000'0000'0000            0x7fff'...
 //     | program, heap ->  .......  | uzswap's places -> |  ......  <- mappings, stack |
@@ -10,23 +11,23 @@
 // uses each of them once.
 //
 // Where the addresses begin is random, and chosen once in each process. The kernel treats an
-// address as a hint: if something is there already, the mapping gets another place.
+// address as a hint: if something is there already, the mapping gets another address.
 //
 // Any thread may call this, also inside a program that uzswap was preloaded into.
-#ifndef UZSWAP_OS_OWN_PLACE_H_
-#define UZSWAP_OS_OWN_PLACE_H_
+#ifndef UZSWAP_OS_OWN_ADDRESS_H_
+#define UZSWAP_OS_OWN_ADDRESS_H_
 
 #include <cstddef>
 #include <cstdint>
 
 namespace uzswap::os {
 
-inline constexpr uint64_t kOwnPlacesStart = uint64_t{0x20} << 40;
-inline constexpr uint64_t kOwnPlacesEnd = uint64_t{0x40} << 40;
+inline constexpr uint64_t kOwnAddressesStart = uint64_t{0x20} << 40;
+inline constexpr uint64_t kOwnAddressesEnd = uint64_t{0x40} << 40;
 
 // The first argument for the mmap of a new mapping of `bytes`.
-[[nodiscard]] void* NextOwnPlace(size_t bytes);
+[[nodiscard]] void* NextOwnAddress(size_t bytes);
 
 }  // namespace uzswap::os
 
-#endif  // UZSWAP_OS_OWN_PLACE_H_
+#endif  // UZSWAP_OS_OWN_ADDRESS_H_

@@ -1,4 +1,4 @@
-#include "os/own_place.h"
+#include "os/own_address.h"
 
 #include <sys/mman.h>
 
@@ -14,37 +14,37 @@ namespace {
 
 bool IsOwnPlace(const void* at) {
   const auto address = reinterpret_cast<uint64_t>(at);
-  return address >= kOwnPlacesStart && address < kOwnPlacesEnd;
+  return address >= kOwnAddressesStart && address < kOwnAddressesEnd;
 }
 
 // ThreadSanitizer has a shadow there and drops the hint.
 bool HintsAreTaken() {
-  void* const place = NextOwnPlace(kPageSize);
+  void* const place = NextOwnAddress(kPageSize);
   void* const at = mmap(place, kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return false;
   munmap(at, kPageSize);
   return at == place;
 }
 
-TEST(OwnPlaceTest, PlacesAreUsedOnceAndDoNotOverlap) {
+TEST(OwnAddressTest, PlacesAreUsedOnceAndDoNotOverlap) {
   uint64_t end = 0;
   for (const size_t bytes : {size_t{1}, size_t{4096}, size_t{4097}, size_t{1} << 30}) {
-    const auto place = reinterpret_cast<uint64_t>(NextOwnPlace(bytes));
-    EXPECT_GE(place, kOwnPlacesStart);
+    const auto place = reinterpret_cast<uint64_t>(NextOwnAddress(bytes));
+    EXPECT_GE(place, kOwnAddressesStart);
     EXPECT_GE(place, end);
     EXPECT_EQ(place % kPageSize, 0u);
     end = place + bytes;
-    EXPECT_LE(end, kOwnPlacesEnd);
+    EXPECT_LE(end, kOwnAddressesEnd);
   }
 }
 
-TEST(OwnPlaceTest, AfterTheLastPlaceTheKernelChooses) {
-  constexpr size_t kAll = kOwnPlacesEnd - kOwnPlacesStart;
+TEST(OwnAddressTest, AfterTheLastPlaceTheKernelChooses) {
+  constexpr size_t kAll = kOwnAddressesEnd - kOwnAddressesStart;
   // In a process of its own: what is used up is used up.
   EXPECT_EXIT(
       {
-        static_cast<void>(NextOwnPlace(kAll));
-        const bool none = NextOwnPlace(kPageSize) == nullptr;
+        static_cast<void>(NextOwnAddress(kAll));
+        const bool none = NextOwnAddress(kPageSize) == nullptr;
         const bool mapped = Mapping::Create(Bytes(kPageSize), "test").ok();
         std::exit(none && mapped ? 0 : 1);
       },
@@ -52,7 +52,7 @@ TEST(OwnPlaceTest, AfterTheLastPlaceTheKernelChooses) {
 }
 
 // The highest hole that fits is where the kernel puts a mapping that asks for no address.
-TEST(OwnPlaceTest, MappingsDoNotFillTheHolesOfTheProgram) {
+TEST(OwnAddressTest, MappingsDoNotFillTheHolesOfTheProgram) {
   if (!HintsAreTaken()) GTEST_SKIP() << "this sanitizer keeps the addresses for itself";
   constexpr size_t kHole = size_t{64} << 20;
   const auto map = [](size_t bytes) {

@@ -308,7 +308,7 @@ Result<void> TaskReader::Open() {
   return {};
 }
 
-void TaskReader::ForEach(void (*visit)(void* context, uint32_t thread), void* context) {
+void TaskReader::ForEach(void (*visit)(void* argument, uint32_t thread), void* argument) {
   struct DirectoryEntry {  // what getdents64 writes
     uint64_t inode;
     int64_t offset;
@@ -324,7 +324,7 @@ void TaskReader::ForEach(void (*visit)(void* context, uint32_t thread), void* co
       const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer_ + at);
       Scanner scanner(entry->name, strlen(entry->name));
       uint64_t thread = 0;
-      if (scanner.Decimal(&thread)) visit(context, static_cast<uint32_t>(thread));
+      if (scanner.Decimal(&thread)) visit(argument, static_cast<uint32_t>(thread));
       at += entry->length;
     }
   }

@@ -161,8 +161,8 @@ class TaskReader {
   Result<void> Open();
   void Close() { file_.Close(); }
   void Forget() { file_.Forget(); }
-  // Calls `visit(context, thread id)` for each thread of the program.
-  void ForEach(void (*visit)(void* context, uint32_t thread), void* context);
+  // Calls `visit(argument, thread id)` for each thread of the program.
+  void ForEach(void (*visit)(void* argument, uint32_t thread), void* argument);
 
   // The following may be called by several threads of one descriptor table.
 

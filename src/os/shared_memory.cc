@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "os/own_place.h"
+#include "os/own_address.h"
 #include "os/text_line.h"
 
 namespace uzswap::os {
@@ -33,7 +33,7 @@ SharedMemory::~SharedMemory() {
 }
 
 Result<SharedMemory> SharedMemory::Map(int descriptor, size_t size, int flags) {
-  void* raw = mmap(NextOwnPlace(size), size, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  void* raw = mmap(NextOwnAddress(size), size, PROT_READ | PROT_WRITE, flags, descriptor, 0);
   if (raw == MAP_FAILED) return Error{errno, "mmap of shared memory"};
   SharedMemory memory;
   memory.data_ = static_cast<std::byte*>(raw);

@@ -1,4 +1,4 @@
-#include "os/thread_place.h"
+#include "os/thread_activity.h"
 
 #include <sys/syscall.h>
 
@@ -26,33 +26,33 @@ bool StartsWith(std::string_view text, std::string_view with) {
 
 }  // namespace
 
-ThreadPlace PlaceOf(std::string_view name, std::string_view system_call) {
-  if (name.empty() || StartsWith(name, "iou-")) return ThreadPlace::kUncertain;
+ThreadActivity ActivityOf(std::string_view name, std::string_view system_call) {
+  if (name.empty() || StartsWith(name, "iou-")) return ThreadActivity::kUncertain;
   // "running", or "NUMBER arguments ...", or "-1 sp pc" where a page fault sleeps.
-  if (StartsWith(system_call, "-1 ")) return ThreadPlace::kElsewhere;
+  if (StartsWith(system_call, "-1 ")) return ThreadActivity::kElsewhere;
   const size_t blank = system_call.find(' ');
-  if (blank == std::string_view::npos) return ThreadPlace::kUncertain;
+  if (blank == std::string_view::npos) return ThreadActivity::kUncertain;
   constexpr uint64_t kNumberMax = 999'999;  // far more than there are system calls
   const std::optional<uint64_t> number = ParseDecimal(system_call.substr(0, blank));
-  if (!number || *number > kNumberMax) return ThreadPlace::kUncertain;
+  if (!number || *number > kNumberMax) return ThreadActivity::kUncertain;
   switch (*number) {
     case SYS_madvise:
     case SYS_process_madvise:
     case SYS_io_uring_enter:
-      return ThreadPlace::kUncertain;
+      return ThreadActivity::kUncertain;
     default:
-      return ThreadPlace::kElsewhere;
+      return ThreadActivity::kElsewhere;
   }
 }
 
-ThreadPlace LookAtThread(const TaskReader& tasks, uint32_t thread) {
+ThreadActivity LookAtThread(const TaskReader& tasks, uint32_t thread) {
   char name[32];
   char system_call[256];
   const Result<std::string_view> comm = tasks.ReadOf(thread, "comm", name);
-  if (HasEnded(comm)) return ThreadPlace::kGone;
+  if (HasEnded(comm)) return ThreadActivity::kGone;
   const Result<std::string_view> call = tasks.ReadOf(thread, "syscall", system_call);
-  if (HasEnded(call)) return ThreadPlace::kGone;
-  return PlaceOf(TextOf(comm), TextOf(call));
+  if (HasEnded(call)) return ThreadActivity::kGone;
+  return ActivityOf(TextOf(comm), TextOf(call));
 }
 
 }  // namespace uzswap::os

@@ -1,4 +1,4 @@
-#include "os/thread_place.h"
+#include "os/thread_activity.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,34 +12,35 @@
 namespace uzswap::os {
 namespace {
 
-TEST(ThreadPlace, WhatTheTextsMean) {
+TEST(ThreadActivity, WhatTheTextsMean) {
   struct Case {
     const char* name;
     const char* system_call;
-    ThreadPlace place;
+    ThreadActivity place;
   };
   const Case cases[] = {
-      {"worker\n", "running\n", ThreadPlace::kUncertain},
-      {"worker\n", "-1 0x7ffd 0x55d0\n", ThreadPlace::kElsewhere},
-      {"worker\n", "202 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffd 0x7f00\n", ThreadPlace::kElsewhere},
-      {"worker\n", "0 0x1 0x2\n", ThreadPlace::kElsewhere},
-      {"worker\n", "28 0x7f0000000000 0x1000 0x8\n", ThreadPlace::kUncertain},
-      {"worker\n", "440 0x3\n", ThreadPlace::kUncertain},
-      {"worker\n", "426 0x3\n", ThreadPlace::kUncertain},
-      {"worker\n", "", ThreadPlace::kUncertain},
-      {"worker\n", "28", ThreadPlace::kUncertain},
-      {"worker\n", "12345678 0x1\n", ThreadPlace::kUncertain},
-      {"iou-wrk-123\n", "-1 0x0 0x0\n", ThreadPlace::kUncertain},
-      {"", "202 0x1\n", ThreadPlace::kUncertain},
+      {"worker\n", "running\n", ThreadActivity::kUncertain},
+      {"worker\n", "-1 0x7ffd 0x55d0\n", ThreadActivity::kElsewhere},
+      {"worker\n", "202 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffd 0x7f00\n", ThreadActivity::kElsewhere},
+      {"worker\n", "0 0x1 0x2\n", ThreadActivity::kElsewhere},
+      {"worker\n", "28 0x7f0000000000 0x1000 0x8\n", ThreadActivity::kUncertain},
+      {"worker\n", "440 0x3\n", ThreadActivity::kUncertain},
+      {"worker\n", "426 0x3\n", ThreadActivity::kUncertain},
+      {"worker\n", "", ThreadActivity::kUncertain},
+      {"worker\n", "28", ThreadActivity::kUncertain},
+      {"worker\n", "12345678 0x1\n", ThreadActivity::kUncertain},
+      {"iou-wrk-123\n", "-1 0x0 0x0\n", ThreadActivity::kUncertain},
+      {"", "202 0x1\n", ThreadActivity::kUncertain},
   };
-  for (const Case& c : cases) EXPECT_EQ(PlaceOf(c.name, c.system_call), c.place) << c.system_call;
+  for (const Case& c : cases)
+    EXPECT_EQ(ActivityOf(c.name, c.system_call), c.place) << c.system_call;
 }
 
-TEST(ThreadPlace, OfRealThreads) {
+TEST(ThreadActivity, OfRealThreads) {
   TaskReader tasks;
   ASSERT_TRUE(tasks.Open().ok());
   const auto self = static_cast<uint32_t>(syscall(SYS_gettid));
-  EXPECT_EQ(LookAtThread(tasks, self), ThreadPlace::kElsewhere) << "it reads the file";
+  EXPECT_EQ(LookAtThread(tasks, self), ThreadActivity::kElsewhere) << "it reads the file";
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   std::atomic<uint32_t> number{0};
@@ -49,11 +50,12 @@ TEST(ThreadPlace, OfRealThreads) {
     EXPECT_EQ(read(ends[0], &byte, 1), 1);
   });
   EXPECT_TRUE(WaitUntil([&] {
-    return number.load() != 0 && LookAtThread(tasks, number.load()) == ThreadPlace::kElsewhere;
+    return number.load() != 0 && LookAtThread(tasks, number.load()) == ThreadActivity::kElsewhere;
   }));
   EXPECT_EQ(write(ends[1], "x", 1), 1);
   sleeper.join();
-  EXPECT_TRUE(WaitUntil([&] { return LookAtThread(tasks, number.load()) == ThreadPlace::kGone; }));
+  EXPECT_TRUE(
+      WaitUntil([&] { return LookAtThread(tasks, number.load()) == ThreadActivity::kGone; }));
   close(ends[0]);
   close(ends[1]);
 }

@@ -3,7 +3,7 @@
 //     memory:  | page 0: both rings | page 1: submission entries |      os/mapping.h
 //
 // liburing's io_uring_queue_init leaves the addresses of the rings to the kernel, and the kernel
-// accepts no other: they would lie in a hole of the program (os/own_place.h). So the kernel gets
+// accepts no other: they would lie in a hole of the program (os/own_address.h). So the kernel gets
 // the memory from here (IORING_SETUP_NO_MMAP, Linux 6.5). All functions of liburing that use a ring
 // work with it; those that make and end one do not.
 //

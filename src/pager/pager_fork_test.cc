@@ -33,7 +33,7 @@ class PagerFork : public testing::TestWithParam<bool> {
     ASSERT_TRUE(world_.Check()) << world_.failure();
   }
   void Freeze() UZ_NO_THREAD_SAFETY_ANALYSIS {
-    world_.writeback.Drain();
+    world_.writeback.WaitForWrites();
     if (GetParam()) world_.backing.BeginChild();
     world_.pager.Freeze();
   }

@@ -113,7 +113,7 @@ TEST_P(PagerStress, ProgramPagerDaemonAndWriterRunSideBySide) {
   std::thread writer([&] {
     while (!stop) {
       for (int i = 0; i < 6 && GetParam() > 0; ++i) static_cast<void>(world.writeback.Step());
-      world.writeback.Drain();
+      world.writeback.WaitForWrites();
       std::this_thread::yield();
     }
   });

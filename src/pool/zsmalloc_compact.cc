@@ -117,7 +117,7 @@ void ZsmallocPool::UnbackPosition(Group& group, Zspage& page, uint32_t position,
 
 // Moves every object out of `from`. If `to` is not null, the first object goes to `to_position`
 // there. Returns false if it had to stop.
-bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_position,
+bool ZsmallocPool::MoveObjects(Group& group, Zspage& from, Zspage* to, uint32_t to_position,
                          FreedFrames* freed, CompactOutcome& outcome) {
   while (from.live > 0) {
     if (to == nullptr && !DrainPosition(group, from, &to, &to_position)) return false;
@@ -134,7 +134,7 @@ bool ZsmallocPool::Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_pos
 
 // Stage 2: one zspage in one hold of the lock. After it the zspage is retired, or an object was
 // pinned. Returns false if there is nothing to gain or nothing to do.
-bool ZsmallocPool::DrainSparsest(Group& group, CompactOutcome& outcome) {
+bool ZsmallocPool::EmptySparsest(Group& group, CompactOutcome& outcome) {
   constexpr uint32_t kAll = kPartialMask | kGrowableMask;
   const uint32_t home = HomeOf(group);
   Room fresh;
@@ -165,7 +165,7 @@ bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& 
     PublishOldest(group);
   }
   if (from != nullptr && WorthDraining(group, *from)) {
-    progress = Drain(group, *from, fresh.page, fresh.position, &freed, outcome);
+    progress = MoveObjects(group, *from, fresh.page, fresh.position, &freed, outcome);
   } else if (fresh.page != nullptr) {
     UnbackPosition(group, *fresh.page, fresh.position, &freed);
   }
@@ -187,7 +187,7 @@ bool ZsmallocPool::DrainLocked(Group& group, const Room& fresh, CompactOutcome& 
 void ZsmallocPool::CompactGroup(Group& group, uint32_t budget, CompactOutcome& outcome) {
   while (outcome.objects_moved < budget && EmptyOneFrame(group, outcome)) {
   }
-  while (outcome.objects_moved < budget && DrainSparsest(group, outcome)) {
+  while (outcome.objects_moved < budget && EmptySparsest(group, outcome)) {
   }
 }
 

@@ -217,9 +217,9 @@ class ZsmallocPool final : public HandlePool {
       UZ_REQUIRES(group.mutex);
   void UnbackPosition(Group& group, Zspage& page, uint32_t position, FreedFrames* freed)
       UZ_REQUIRES(group.mutex);
-  bool Drain(Group& group, Zspage& from, Zspage* to, uint32_t to_position, FreedFrames* freed,
+  bool MoveObjects(Group& group, Zspage& from, Zspage* to, uint32_t to_position, FreedFrames* freed,
              CompactOutcome& outcome) UZ_REQUIRES(group.mutex);
-  bool DrainSparsest(Group& group, CompactOutcome& outcome);
+  bool EmptySparsest(Group& group, CompactOutcome& outcome);
   bool DrainLocked(Group& group, const Room& fresh, CompactOutcome& outcome)
       UZ_REQUIRES(group.mutex);
   void CompactGroup(Group& group, uint32_t budget, CompactOutcome& outcome);

@@ -50,14 +50,14 @@ bool ClockPolicy::IsVictim(PageIndex index) const {
   return std::find(recent_, recent_ + kProtected, index) == recent_ + kProtected;
 }
 
-size_t ClockPolicy::SweepLooks() const {
+size_t ClockPolicy::SweepScanMax() const {
   // As many passes as the youngest page needs to become a victim.
   const size_t pages = table_.tracked_pages().raw();
-  return std::min(pages * (kOldest + size_t{1}), kSweepLooksMax);
+  return std::min(pages * (kOldest + size_t{1}), kSweepScanMaxMax);
 }
 
-VictimRun ClockPolicy::NextRun(size_t want, size_t* looks_left) {
-  while (*looks_left > 0 && table_.tracked_pages() > PageCount(0)) {
+VictimRun ClockPolicy::NextRun(size_t want, size_t* scan_left) {
+  while (*scan_left > 0 && table_.tracked_pages() > PageCount(0)) {
     size_t position = table_.PositionFrom(hand_);
     if (until_jump_ == 0 || position == table_.count()) {
       Jump();
@@ -71,7 +71,7 @@ VictimRun ClockPolicy::NextRun(size_t want, size_t* looks_left) {
       continue;
     }
     hand_ = range.AddressOf(index);
-    --*looks_left;
+    --*scan_left;
     if (IsVictim(index)) return {hand_, index, RunFrom(range, want)};
     const uint8_t age = AgeOf(index);
     if (age < kOldest) SetAge(index, static_cast<uint8_t>(age + 1));

@@ -41,7 +41,7 @@ class ClockPolicy final : public VictimPolicy {
   static constexpr size_t kRunMax = 64;           // pages in one run
   static constexpr size_t kRunBetweenJumps = 64;  // victims before the hand jumps
   static constexpr size_t kProtected = 32;        // pages that an instruction, or a few, can need
-  static constexpr size_t kSweepLooksMax = 1 << 18;  // pages looked at under one hold of the lock
+  static constexpr size_t kSweepScanMaxMax = 1 << 18;  // pages looked at under one hold of the lock
 
   // `table` outlives the policy.
   explicit ClockPolicy(PageTable& table) : table_(table) {}
@@ -53,8 +53,8 @@ class ClockPolicy final : public VictimPolicy {
   void OnReadahead(PageIndex index) override { SetAge(index, kOldest); }
   void OnServed(PageIndex index) override { recent_[recent_next_++ % kProtected] = index; }
 
-  VictimRun NextRun(size_t want, size_t* looks_left) override;
-  [[nodiscard]] size_t SweepLooks() const override;
+  VictimRun NextRun(size_t want, size_t* scan_left) override;
+  [[nodiscard]] size_t SweepScanMax() const override;
   void OnIsolated(size_t pages) override;
   void OnRefused(PageIndex index) override;
   void OnSkipped() override { hand_ += kPageSize; }

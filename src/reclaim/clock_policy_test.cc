@@ -122,7 +122,7 @@ TEST(ClockPolicy, TheHandJumpsAfterEnoughVictims) {
 TEST(ClockPolicy, ASweepWithoutVictimsEndsWithItsBudget) {
   ReclaimRig rig(8);
   for (uint64_t page = 0; page < 8; ++page) rig.table.Pin(rig.Index(page));
-  size_t looks = rig.policy.SweepLooks();
+  size_t looks = rig.policy.SweepScanMax();
   EXPECT_EQ(looks, 8u * (ClockPolicy::kOldest + 1));
   EXPECT_EQ(rig.policy.NextRun(1, &looks).pages, 0u);
   EXPECT_EQ(looks, 0u);
@@ -131,7 +131,7 @@ TEST(ClockPolicy, ASweepWithoutVictimsEndsWithItsBudget) {
 TEST(ClockPolicy, ASweepFindsEvenTheYoungestPages) {
   ReclaimRig rig(8);
   for (uint64_t page = 0; page < 8; ++page) rig.policy.OnIncompressible(rig.Index(page));
-  size_t looks = rig.policy.SweepLooks();
+  size_t looks = rig.policy.SweepScanMax();
   EXPECT_GT(rig.policy.NextRun(8, &looks).pages, 0u);
 }
 
@@ -139,7 +139,7 @@ TEST(ClockPolicy, AnEmptyTableHasNoVictims) {
   ReclaimRig rig(4);
   rig.table.ForEachPage({0, UINT64_MAX}, [&rig](PageIndex index) { rig.contents.Discard(index); });
   rig.table.Remove({ReclaimRig::At(0), ReclaimRig::At(4)});
-  EXPECT_EQ(rig.policy.SweepLooks(), 0u);
+  EXPECT_EQ(rig.policy.SweepScanMax(), 0u);
   size_t looks = 10;
   EXPECT_EQ(rig.policy.NextRun(1, &looks).pages, 0u);
   EXPECT_EQ(looks, 10u);

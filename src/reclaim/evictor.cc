@@ -10,11 +10,11 @@ using os::PortResult;
 size_t Evictor::Isolate(size_t want) {
   size_t isolated = 0;
   size_t refused = 0;
-  size_t looks_left = parts_.policy->SweepLooks();
+  size_t scan_left = parts_.policy->SweepScanMax();
   bool stop = frozen_;
   last_sweep_failed_ = false;
   while (isolated < want && refused < kRefusalsMax && !stop) {
-    const VictimRun victims = parts_.policy->NextRun(want - isolated, &looks_left);
+    const VictimRun victims = parts_.policy->NextRun(want - isolated, &scan_left);
     if (victims.pages == 0) break;
     switch (IsolateRun(victims, &isolated)) {
       case RunOutcome::kIsolated:

@@ -41,11 +41,11 @@ class VictimPolicy {
   virtual void OnServed(PageIndex index) = 0;
 
   // --- From the evictor ---
-  // The next victims, at most `want`. Each page that is looked at takes one from `looks_left`.
+  // The next victims, at most `want`. Each page that is looked at takes one from `scan_left`.
   // Pages that are pinned or not resident are never proposed.
-  virtual VictimRun NextRun(size_t want, size_t* looks_left) = 0;
+  virtual VictimRun NextRun(size_t want, size_t* scan_left) = 0;
   // How many looks a sweep needs at most before every page has been proposed.
-  [[nodiscard]] virtual size_t SweepLooks() const = 0;
+  [[nodiscard]] virtual size_t SweepScanMax() const = 0;
   // The first `pages` of the last run were isolated.
   virtual void OnIsolated(size_t pages) = 0;
   // The first page of the last run could not be isolated, and will not be for a while.

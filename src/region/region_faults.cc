@@ -40,7 +40,7 @@ Result<void> RegionContext::Init(CompressedCache& compressed_cache) {
 
 RegionFault RegionFaults::Resolve(RegionContext& context, uint64_t page, RegionAccess access) {
   RegionMemory& memory = *memory_;
-  const PageWord word = memory.words.ClaimAny(page);
+  const RegionWord word = memory.words.ClaimAny(page);
   switch (word.state()) {
     case RegionPageState::kResident:
       ResolveResident(page, word);
@@ -74,7 +74,7 @@ uint32_t RegionFaults::Window(RegionContext& context, uint64_t page) const {
 
 // The word says that the page is present. If the program has discarded it behind uzswap's back, it
 // must read as zero. The claim keeps it from being isolated between the two.
-void RegionFaults::ResolveResident(uint64_t page, PageWord word) {
+void RegionFaults::ResolveResident(uint64_t page, RegionWord word) {
   RegionMemory& memory = *memory_;
   while (true) {
     const PortOutcome outcome = memory.port->Zero(memory.AddressOf(page)).outcome;
@@ -86,7 +86,7 @@ void RegionFaults::ResolveResident(uint64_t page, PageWord word) {
   memory.words.GiveBack(page, word);
 }
 
-RegionFault RegionFaults::ReturnStaged(uint64_t page, PageWord word) {
+RegionFault RegionFaults::ReturnStaged(uint64_t page, RegionWord word) {
   RegionMemory& memory = *memory_;
   const uint64_t address = memory.AddressOf(page);
   const uint64_t frame = memory.FrameAddress(word.payload());
@@ -104,11 +104,11 @@ RegionFault RegionFaults::ReturnStaged(uint64_t page, PageWord word) {
   memory.counters.staged.Sub();
   memory.counters.resident.Add();
   memory.counters.faults_staged.Add();
-  memory.words.GiveBack(page, word.Resident(PageWord::kAgeMax));
+  memory.words.GiveBack(page, word.Resident(RegionWord::kAgeMax));
   return RegionFault::kResolved;
 }
 
-void RegionFaults::PopulateZero(uint64_t page, PageWord word) {
+void RegionFaults::PopulateZero(uint64_t page, RegionWord word) {
   RegionMemory& memory = *memory_;
   const uint64_t address = memory.AddressOf(page);
   while (true) {
@@ -122,7 +122,7 @@ void RegionFaults::PopulateZero(uint64_t page, PageWord word) {
   memory.words.GiveBack(page, word.Resident(0));
 }
 
-RegionFault RegionFaults::Populate(RegionContext& context, uint64_t page, PageWord word,
+RegionFault RegionFaults::Populate(RegionContext& context, uint64_t page, RegionWord word,
                                    uint32_t window) {
   Run run;
   run.first = page;
@@ -143,11 +143,11 @@ RegionFault RegionFaults::Populate(RegionContext& context, uint64_t page, PageWo
 }
 
 void RegionFaults::ExtendRun(Run* run, uint32_t window) {
-  PageWords& words = memory_->words;
+  RegionWords& words = memory_->words;
   const bool empty = run->words[0].state() == RegionPageState::kEmpty;
   while (run->count < window && run->first + run->count < memory_->pages) {
     const uint64_t page = run->first + run->count;
-    const PageWord word = words.Read(page);
+    const RegionWord word = words.Read(page);
     const bool alike = empty ? word.state() == RegionPageState::kEmpty
                              : word.state() == RegionPageState::kStored ||
                                    word.state() == RegionPageState::kSameFilled;
@@ -176,7 +176,7 @@ size_t RegionFaults::Fill(RegionContext& context, const Run& run) {
   return filled;
 }
 
-LoadedPage RegionFaults::FillPage(RegionContext& context, PageWord word, std::byte* page,
+LoadedPage RegionFaults::FillPage(RegionContext& context, RegionWord word, std::byte* page,
                                   LoadFrom from) {
   switch (word.state()) {
     case RegionPageState::kEmpty:
@@ -237,7 +237,7 @@ void RegionFaults::CopyRun(RegionContext& context, const Run& run, size_t filled
   }
 }
 
-void RegionFaults::FreeContent(RegionContext& context, PageWord word) {
+void RegionFaults::FreeContent(RegionContext& context, RegionWord word) {
   if (word.state() != RegionPageState::kStored) return;
   memory_->store->Free(context.cache, SwapSlot(word.payload()));
   memory_->counters.stored.Sub();
@@ -250,7 +250,7 @@ void RegionFaults::GiveBackRest(const Run& run, size_t from) {
 void RegionFaults::BringIn(RegionContext& context, uint64_t first, uint64_t pages) {
   const uint64_t end = first + pages;
   for (uint64_t page = first; page < end && memory_->HeadroomPages() > 0;) {
-    const PageWord word = memory_->words.Read(page);
+    const RegionWord word = memory_->words.Read(page);
     const bool out =
         word.state() == RegionPageState::kStored || word.state() == RegionPageState::kSameFilled;
     if (!out || word.busy() || !memory_->words.Claim(page, word)) {
@@ -271,7 +271,7 @@ void RegionFaults::Discard(RegionContext& context, uint64_t first, uint64_t page
   RegionMemory& memory = *memory_;
   for (uint64_t page = first; page < first + pages; ++page) {
     if (memory.words.Read(page).state() == RegionPageState::kEmpty) continue;
-    const PageWord word = memory.words.ClaimAny(page);
+    const RegionWord word = memory.words.ClaimAny(page);
     if (word.pins() > 0) {
       memory.words.GiveBack(page, word);
       continue;

@@ -62,22 +62,22 @@ class RegionFaults {
   struct Run {
     uint64_t first = 0;
     size_t count = 0;
-    PageWord words[RegionContext::kWindowMax];  // before they were claimed
+    RegionWord words[RegionContext::kWindowMax];  // before they were claimed
   };
 
   [[nodiscard]] uint32_t Window(RegionContext& context, uint64_t page) const;
   // Each gives back the words that it was given claimed.
-  void ResolveResident(uint64_t page, PageWord word);
-  RegionFault ReturnStaged(uint64_t page, PageWord word);
-  void PopulateZero(uint64_t page, PageWord word);
-  RegionFault Populate(RegionContext& context, uint64_t page, PageWord word, uint32_t window);
+  void ResolveResident(uint64_t page, RegionWord word);
+  RegionFault ReturnStaged(uint64_t page, RegionWord word);
+  void PopulateZero(uint64_t page, RegionWord word);
+  RegionFault Populate(RegionContext& context, uint64_t page, RegionWord word, uint32_t window);
 
   void ExtendRun(Run* run, uint32_t window);
   size_t Fill(RegionContext& context, const Run& run);
-  LoadedPage FillPage(RegionContext& context, PageWord word, std::byte* page, LoadFrom from);
+  LoadedPage FillPage(RegionContext& context, RegionWord word, std::byte* page, LoadFrom from);
   void ReadFromDisk(RegionContext& context, const Run& run);
   void CopyRun(RegionContext& context, const Run& run, size_t filled);
-  void FreeContent(RegionContext& context, PageWord word);
+  void FreeContent(RegionContext& context, RegionWord word);
   void GiveBackRest(const Run& run, size_t from);
 
   RegionMemory* memory_ = nullptr;

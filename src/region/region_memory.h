@@ -16,7 +16,7 @@
 #include "os/address_space.h"
 #include "os/mapping.h"
 #include "os/user_fault_port.h"
-#include "region/page_word.h"
+#include "region/region_word.h"
 #include "swap/page_store.h"
 
 namespace uzswap {
@@ -51,7 +51,7 @@ struct RegionMemory {
   os::AddressSpace* address_space = nullptr;
   PageStore* store = nullptr;
   os::Mapping frames;  // staging frames, of all shards
-  PageWords words;
+  RegionWords words;
   RegionCounters counters;
 
   [[nodiscard]] uint64_t AddressOf(uint64_t page) const {

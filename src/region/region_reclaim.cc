@@ -69,7 +69,7 @@ size_t RegionReclaim::EvictFrom(uint32_t number, CacheContext& context) {
 
 void RegionReclaim::Prefer(uint64_t first, uint64_t pages) {
   for (uint64_t page = first; page < first + pages; ++page) {
-    const PageWord word = memory_->words.Read(page);
+    const RegionWord word = memory_->words.Read(page);
     if (word.state() != RegionPageState::kResident || word.busy() || word.age() == 0) continue;
     // A page that somebody uses just now is none of them.
     static_cast<void>(memory_->words.Change(page, word, word.Resident(0)));
@@ -85,13 +85,13 @@ void RegionReclaim::Prefer(uint64_t first, uint64_t pages) {
 
 void RegionReclaim::Isolate(uint32_t number, Shard& shard, uint32_t want) {
   // The next call continues from the hand, so that the lock of a huge region is not held for long.
-  uint64_t looks_left = std::min(shard.pages * (PageWord::kAgeMax + 1), kLooksMax);
+  uint64_t scan_left = std::min(shard.pages * (RegionWord::kAgeMax + 1), kScanMax);
   uint32_t isolated = 0;
   Victim run[kIsolateBatch];
-  while (isolated < want && looks_left > 0) {
+  while (isolated < want && scan_left > 0) {
     const uint32_t room = shard.ring.Room(want - isolated);
     if (room == 0) break;
-    const size_t count = ClaimRun(number, shard, &looks_left, run, room);
+    const size_t count = ClaimRun(number, shard, &scan_left, run, room);
     if (count == 0) break;
     const size_t moved = MoveRun(shard, run, count);
     isolated += static_cast<uint32_t>(moved);
@@ -100,23 +100,23 @@ void RegionReclaim::Isolate(uint32_t number, Shard& shard, uint32_t want) {
 }
 
 // A run ends at the border of a chunk, and where the ring's frames end.
-size_t RegionReclaim::ClaimRun(uint32_t number, Shard& shard, uint64_t* looks_left, Victim* run,
+size_t RegionReclaim::ClaimRun(uint32_t number, Shard& shard, uint64_t* scan_left, Victim* run,
                                size_t want) {
   size_t count = 0;
-  while (count<want&& * looks_left> 0) {
+  while (count<want&& * scan_left> 0) {
     if (count > 0 && shard.hand % kChunkPages == 0) break;
     const uint64_t page = PageOf(number, shard.hand);
-    const PageWord word = memory_->words.Read(page);
+    const RegionWord word = memory_->words.Read(page);
     const bool claimed = IsVictim(page, word) && memory_->words.Claim(page, word);
     if (claimed) run[count++] = {page, word};
-    --*looks_left;
+    --*scan_left;
     shard.hand = shard.hand + 1 == shard.pages ? 0 : shard.hand + 1;
     if (!claimed && count > 0) break;
   }
   return count;
 }
 
-bool RegionReclaim::IsVictim(uint64_t page, PageWord word) {
+bool RegionReclaim::IsVictim(uint64_t page, RegionWord word) {
   if (word.state() != RegionPageState::kResident || word.busy() || word.pins() > 0) return false;
   if (word.age() == 0) return true;
   // A lost race makes it younger at the next pass.
@@ -138,13 +138,13 @@ size_t RegionReclaim::MoveRun(Shard& shard, const Victim* run, size_t count) {
   memory.counters.resident.Sub(moved);
   memory.counters.staged.Add(moved);
   for (size_t i = moved; i < count; ++i) {
-    PageWord next = run[i].word;
+    RegionWord next = run[i].word;
     if (i == moved && result.outcome == PortOutcome::kGone) {
       next = next.In(RegionPageState::kEmpty);
       memory.counters.resident.Sub();
     } else if (i == moved &&
                (result.outcome == PortOutcome::kBusy || result.outcome == PortOutcome::kRefused)) {
-      next = next.Resident(PageWord::kAgeMax);
+      next = next.Resident(RegionWord::kAgeMax);
       memory.counters.refused.Add();
     } else if (i == moved) {
       memory.counters.retries.Add();
@@ -166,7 +166,7 @@ void RegionReclaim::PopBatch(Shard& shard, Batch* batch) {
 // does not wait for the others.
 bool RegionReclaim::ClaimStaged(const StagingRing::Oldest& oldest, Staged* staged) {
   while (true) {
-    const PageWord word = memory_->words.ReadSettled(oldest.page);
+    const RegionWord word = memory_->words.ReadSettled(oldest.page);
     if (word.state() != RegionPageState::kStaged || word.payload() != oldest.frame) return false;
     if (!memory_->words.Claim(oldest.page, word)) continue;
     *staged = {oldest.page, oldest.frame, word};
@@ -207,7 +207,7 @@ bool RegionReclaim::StoreOne(CacheContext& context, const Staged& staged) {
       return true;
     case StoredAs::kIncompressible:
       counters.incompressible.Add();
-      Return(staged, PageWord::kAgeMax);
+      Return(staged, RegionWord::kAgeMax);
       return false;
     case StoredAs::kNoSpace:
       counters.no_room.Add();

@@ -9,9 +9,9 @@
 // pages of a shard.
 //
 // Victims. Nobody knows which resident pages are used. A page that was touched while it was staged
-// is in use: it becomes as old as PageWord::kAgeMax, and the hand makes it younger by one each time
-// it passes. A page that was loaded, or was never out, leaves when the hand meets it first. So the
-// staged pages are the inactive list of a second-chance policy.
+// is in use: it becomes as old as RegionWord::kAgeMax, and the hand makes it younger by one each
+// time it passes. A page that was loaded, or was never out, leaves when the hand meets it first. So
+// the staged pages are the inactive list of a second-chance policy.
 //
 //   outcome of a move   what follows
 //   kDone               Staged
@@ -62,7 +62,7 @@ class RegionReclaim {
  private:
   static constexpr uint32_t kIsolateBatch = 32;
   static constexpr uint32_t kStoreBatch = 16;
-  static constexpr uint64_t kLooksMax = uint64_t{1} << 15;
+  static constexpr uint64_t kScanMax = uint64_t{1} << 15;
 
   struct Shard {
     Mutex mutex{LockRank::kRegion};
@@ -73,12 +73,12 @@ class RegionReclaim {
   };
   struct Victim {
     uint64_t page = 0;
-    PageWord word;  // before it was claimed
+    RegionWord word;  // before it was claimed
   };
   struct Staged {
     uint64_t page = 0;
     uint32_t frame = 0;
-    PageWord word;  // before it was claimed
+    RegionWord word;  // before it was claimed
   };
   struct Batch {
     std::array<StagingRing::Oldest, kStoreBatch> frames;
@@ -93,10 +93,10 @@ class RegionReclaim {
   size_t EvictFrom(uint32_t number, CacheContext& context);
   void Isolate(uint32_t number, Shard& shard, uint32_t want) UZ_REQUIRES(shard.mutex);
   // Claims adjacent victims from the hand on.
-  size_t ClaimRun(uint32_t number, Shard& shard, uint64_t* looks_left, Victim* run, size_t want)
+  size_t ClaimRun(uint32_t number, Shard& shard, uint64_t* scan_left, Victim* run, size_t want)
       UZ_REQUIRES(shard.mutex);
   size_t MoveRun(Shard& shard, const Victim* run, size_t count) UZ_REQUIRES(shard.mutex);
-  bool IsVictim(uint64_t page, PageWord word);
+  bool IsVictim(uint64_t page, RegionWord word);
   static void PopBatch(Shard& shard, Batch* batch) UZ_REQUIRES(shard.mutex);
   // False if the page is not in the frame any more.
   bool ClaimStaged(const StagingRing::Oldest& oldest, Staged* staged);

@@ -1,4 +1,4 @@
-// PageWord, PageWords: the state of each page of a region, one word for each.
+// RegionWord, RegionWords: the state of each page of a region, one word for each.
 //
 //     63          32 31    16 15   8      4         3      2     0
 //    +--------------+--------+------+---+---------+------+--------+
@@ -23,8 +23,8 @@
 // Pins and age of a word that is not busy are changed with a compare and exchange.
 //
 // Any thread, also in a signal handler. Nothing allocates after Init.
-#ifndef UZSWAP_REGION_PAGE_WORD_H_
-#define UZSWAP_REGION_PAGE_WORD_H_
+#ifndef UZSWAP_REGION_REGION_WORD_H_
+#define UZSWAP_REGION_REGION_WORD_H_
 
 #include <atomic>
 #include <climits>
@@ -41,13 +41,13 @@ namespace uzswap {
 
 enum class RegionPageState : uint8_t { kEmpty, kResident, kStaged, kStored, kSameFilled };
 
-class PageWord {
+class RegionWord {
  public:
   static constexpr uint32_t kAgeMax = 3;
   static constexpr uint32_t kPinsMax = 0xffff;
 
-  constexpr PageWord() = default;
-  constexpr explicit PageWord(uint64_t raw) : raw_(raw) {}
+  constexpr RegionWord() = default;
+  constexpr explicit RegionWord(uint64_t raw) : raw_(raw) {}
 
   [[nodiscard]] constexpr uint64_t raw() const { return raw_; }
   [[nodiscard]] constexpr RegionPageState state() const {
@@ -65,20 +65,20 @@ class PageWord {
   [[nodiscard]] constexpr uint32_t payload() const { return static_cast<uint32_t>(raw_ >> 32); }
 
   // The same page, with its pins, in another state. Neither busy nor awaited.
-  [[nodiscard]] constexpr PageWord In(RegionPageState state, uint32_t payload = 0) const {
-    return PageWord(static_cast<uint64_t>(state) | (raw_ & uint64_t{kPinsMax} << kPinsShift) |
-                    uint64_t{payload} << 32);
+  [[nodiscard]] constexpr RegionWord In(RegionPageState state, uint32_t payload = 0) const {
+    return RegionWord(static_cast<uint64_t>(state) | (raw_ & uint64_t{kPinsMax} << kPinsShift) |
+                      uint64_t{payload} << 32);
   }
-  [[nodiscard]] constexpr PageWord Resident(uint32_t age) const {
-    return PageWord(In(RegionPageState::kResident).raw_ | uint64_t{age} << kAgeShift);
+  [[nodiscard]] constexpr RegionWord Resident(uint32_t age) const {
+    return RegionWord(In(RegionPageState::kResident).raw_ | uint64_t{age} << kAgeShift);
   }
-  [[nodiscard]] constexpr PageWord Busy() const { return PageWord(raw_ | kBusy); }
-  [[nodiscard]] constexpr PageWord Awaited() const { return PageWord(raw_ | kAwaited); }
-  [[nodiscard]] constexpr PageWord WithPins(uint32_t pins) const {
-    return PageWord((raw_ & ~(uint64_t{kPinsMax} << kPinsShift)) | uint64_t{pins} << kPinsShift);
+  [[nodiscard]] constexpr RegionWord Busy() const { return RegionWord(raw_ | kBusy); }
+  [[nodiscard]] constexpr RegionWord Awaited() const { return RegionWord(raw_ | kAwaited); }
+  [[nodiscard]] constexpr RegionWord WithPins(uint32_t pins) const {
+    return RegionWord((raw_ & ~(uint64_t{kPinsMax} << kPinsShift)) | uint64_t{pins} << kPinsShift);
   }
 
-  friend constexpr bool operator==(PageWord, PageWord) = default;
+  friend constexpr bool operator==(RegionWord, RegionWord) = default;
 
  private:
   static constexpr uint64_t kStateMask = 7;
@@ -91,7 +91,7 @@ class PageWord {
   uint64_t raw_ = 0;
 };
 
-class PageWords {
+class RegionWords {
  public:
   // Once. All pages are Empty. Fails with the errno of mmap.
   Result<void> Init(uint64_t pages) {
@@ -102,37 +102,37 @@ class PageWords {
   }
   [[nodiscard]] uint64_t pages() const { return words_.capacity(); }
 
-  [[nodiscard]] PageWord Read(uint64_t page) const {
-    return PageWord(words_[page].load(std::memory_order_acquire));
+  [[nodiscard]] RegionWord Read(uint64_t page) const {
+    return RegionWord(words_[page].load(std::memory_order_acquire));
   }
   // The word when no thread has claimed it. It can be claimed again at once.
-  [[nodiscard]] PageWord ReadSettled(uint64_t page) {
+  [[nodiscard]] RegionWord ReadSettled(uint64_t page) {
     while (true) {
-      const PageWord word = Read(page);
+      const RegionWord word = Read(page);
       if (!word.busy()) return word;
       Await(page, word);
     }
   }
   // Requires: `seen` is not busy. False if the word is not `seen` any more.
-  [[nodiscard]] bool Claim(uint64_t page, PageWord seen) {
+  [[nodiscard]] bool Claim(uint64_t page, RegionWord seen) {
     return Replace(page, seen, seen.Busy());
   }
   // Claims the word, whatever its state. Returns it as it was.
-  [[nodiscard]] PageWord ClaimAny(uint64_t page) {
+  [[nodiscard]] RegionWord ClaimAny(uint64_t page) {
     while (true) {
-      const PageWord word = ReadSettled(page);
+      const RegionWord word = ReadSettled(page);
       if (Claim(page, word)) return word;
     }
   }
   // Requires: the caller has claimed the word. `next` is not busy.
-  void GiveBack(uint64_t page, PageWord next) {
+  void GiveBack(uint64_t page, RegionWord next) {
     UZ_DCHECK(!next.busy());
-    const PageWord before(words_[page].exchange(next.raw(), std::memory_order_release));
+    const RegionWord before(words_[page].exchange(next.raw(), std::memory_order_release));
     UZ_DCHECK(before.busy());
     if (before.awaited()) os::FutexWake(FutexOf(page), INT_MAX);
   }
   // For pins and age. Requires: neither word is busy.
-  [[nodiscard]] bool Change(uint64_t page, PageWord seen, PageWord next) {
+  [[nodiscard]] bool Change(uint64_t page, RegionWord seen, RegionWord next) {
     return Replace(page, seen, next);
   }
 
@@ -141,7 +141,7 @@ class PageWords {
   static constexpr int kSpins = 200;
   static constexpr uint64_t kAwaitNs = 1'000'000;
 
-  bool Replace(uint64_t page, PageWord seen, PageWord next) {
+  bool Replace(uint64_t page, RegionWord seen, RegionWord next) {
     uint64_t expected = seen.raw();
     // Acquire: see the top of the file.
     return words_[page].compare_exchange_strong(expected, next.raw(), std::memory_order_acq_rel,
@@ -149,12 +149,12 @@ class PageWords {
   }
   // The futex is the lower half of the word, which has the bits `busy` and `awaited`.
   [[nodiscard]] const void* FutexOf(uint64_t page) const { return &words_[page]; }
-  void Await(uint64_t page, PageWord busy) {
+  void Await(uint64_t page, RegionWord busy) {
     for (int i = 0; i < kSpins; ++i) {
       os::SpinPause();
       if (Read(page) != busy) return;
     }
-    const PageWord awaited = busy.Awaited();
+    const RegionWord awaited = busy.Awaited();
     if (busy != awaited && !Replace(page, busy, awaited)) return;
     os::FutexWait(FutexOf(page), static_cast<uint32_t>(awaited.raw()), kAwaitNs);
   }
@@ -164,4 +164,4 @@ class PageWords {
 
 }  // namespace uzswap
 
-#endif  // UZSWAP_REGION_PAGE_WORD_H_
+#endif  // UZSWAP_REGION_REGION_WORD_H_

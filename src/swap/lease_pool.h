@@ -50,12 +50,12 @@ class LeasePool {
 
   // Once. The cache outlives the pool, or the last call of Clear. Fails with the errno of mmap.
   Result<void> Init(CompressedCache& cache) {
-    MutexLock lock(slots_[0].mutex);
-    const Result<void> done = slots_[0].context.emplace().Init(cache);
+    MutexLock lock(contexts_[0].mutex);
+    const Result<void> done = contexts_[0].context.emplace().Init(cache);
     if (done.ok()) {
       cache_ = &cache;
     } else {
-      slots_[0].context.reset();
+      contexts_[0].context.reset();
     }
     return done;
   }
@@ -64,33 +64,33 @@ class LeasePool {
   Lease Take() UZ_NO_THREAD_SAFETY_ANALYSIS {
     static thread_local const size_t own = os::ThreadNumber() % kContexts;
     for (size_t i = 0; i < kContexts; ++i) {
-      Slot& slot = slots_[(own + i) % kContexts];
-      if (!slot.mutex.TryLock()) continue;
-      if (slot.context) return {&slot.mutex, &*slot.context};
-      if (slot.context.emplace().Init(*cache_).ok()) return {&slot.mutex, &*slot.context};
-      slot.context.reset();
-      slot.mutex.Unlock();
+      LockedContext& locked = contexts_[(own + i) % kContexts];
+      if (!locked.mutex.TryLock()) continue;
+      if (locked.context) return {&locked.mutex, &*locked.context};
+      if (locked.context.emplace().Init(*cache_).ok()) return {&locked.mutex, &*locked.context};
+      locked.context.reset();
+      locked.mutex.Unlock();
       break;
     }
-    slots_[0].mutex.Lock();
-    return {&slots_[0].mutex, &*slots_[0].context};
+    contexts_[0].mutex.Lock();
+    return {&contexts_[0].mutex, &*contexts_[0].context};
   }
   // Ends all contexts. Requires: none is taken.
   void Clear() {
-    for (Slot& slot : slots_) {
-      MutexLock lock(slot.mutex);
-      slot.context.reset();
+    for (LockedContext& locked : contexts_) {
+      MutexLock lock(locked.mutex);
+      locked.context.reset();
     }
   }
 
  private:
-  struct Slot {
+  struct LockedContext {
     Mutex mutex{LockRank::kLibraryContext};
     std::optional<Context> context UZ_GUARDED_BY(mutex);
   };
 
   CompressedCache* cache_ = nullptr;
-  std::array<Slot, kContexts> slots_;
+  std::array<LockedContext, kContexts> contexts_;
 };
 
 }  // namespace uzswap

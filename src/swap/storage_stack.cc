@@ -89,7 +89,7 @@ Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
 }
 
 void StorageStack::Close(CacheContext& context) {
-  if (!is_child_) writeback_.Drain();
+  if (!is_child_) writeback_.WaitForWrites();
   store_.Close(context);
 }
 

@@ -314,7 +314,7 @@ TEST_P(StorageStackTest, AgreesWithAModel) {
     EXPECT_GT(on_disk, 0u);
   }
   rig.stack.cache().DropReadAhead(rig.context);
-  rig.stack.writeback().Drain();
+  rig.stack.writeback().WaitForWrites();
   rig.stack.cache().Audit();
   for (const auto& [slot, number] : model) EXPECT_TRUE(rig.Holds(slot, PageOf(number)));
 }
@@ -612,7 +612,7 @@ TEST(StorageStackThreads, ManyThreadsStoreWhileTheWriterShrinksThePool) {
   EXPECT_EQ(wrong.load(), 0u);
   EXPECT_EQ(rig.stack.store().slots_in_use(), 0u);
   EXPECT_LT(refused.load(), kThreads * kRounds);
-  rig.stack.writeback().Drain();
+  rig.stack.writeback().WaitForWrites();
   rig.stack.cache().Audit();
 }
 

@@ -80,7 +80,7 @@ class ModelRun {
     UZ_CHECK(writeback_.Init(fixture_.cache, writer_context_, &fixture_.store, writing).ok());
   }
   ~ModelRun() {
-    writeback_.Drain();
+    writeback_.WaitForWrites();
     fixture_.cache.InvalidateArea(fixture_.context, fixture_.area);
   }
 
@@ -177,7 +177,7 @@ class ModelRun {
           break;
       }
     }
-    writeback_.Drain();
+    writeback_.WaitForWrites();
   }
 
   void Migrate(std::atomic<bool>& stop, uint64_t seed) {

@@ -21,7 +21,7 @@ IdleDensifier::Work IdleDensifier::Densify(const PoolGate& gate, uint32_t calls_
   Work work;
   if (units_left_ == 0) {
     units_left_ = turn_ = cache_->pool().Snapshot().units;
-    looks_left_ = 2 * turn_;
+    scan_left_ = 2 * turn_;
   }
   uint64_t began = os::MonotonicNanoseconds();
   uint64_t spent = os::ThreadNanoseconds();
@@ -31,7 +31,7 @@ IdleDensifier::Work IdleDensifier::Densify(const PoolGate& gate, uint32_t calls_
     --units_left_;
     if (!DensifyUnit(gate, calls_seen, work)) units_left_ = 0;
     if (work.objects > before) units_left_ = turn_;
-    if (--looks_left_ == 0) units_left_ = 0;
+    if (--scan_left_ == 0) units_left_ = 0;
     const uint64_t used = os::ThreadNanoseconds() - spent;
     if (used < kSliceNs) continue;
     const uint64_t now = os::MonotonicNanoseconds();

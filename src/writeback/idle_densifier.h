@@ -58,7 +58,7 @@ class IdleDensifier {
   const Codec* codec_ = nullptr;
   uint64_t turn_ = 0;                // units at the beginning of the pass
   uint64_t units_left_ = 0;          // of the turn that must gain something; 0: no pass
-  uint64_t looks_left_ = 0;          // of the pass
+  uint64_t scan_left_ = 0;           // of the pass
   uint64_t allocations_at_end_ = 0;  // the pool's, when the last pass was over
 };
 

@@ -40,7 +40,7 @@ void StoreCleaner::Clean(const PoolGate& gate, uint32_t calls_seen) {
     // A port that writes only when it is waited for needs many steps for one segment.
     if (step == Step::kSegment) --segments;
   }
-  store_->Drain();
+  store_->WaitForWrites();
   while (!called() && store_->TrimOne(0)) {
   }
   if (!called()) cleaned_live_bytes_ = store_->segments().live_bytes();
@@ -63,7 +63,7 @@ bool StoreCleaner::MakeRoom(const WriterControl& control) {
   }
   // With room, the batch that was begun is filled up by stores.
   if (store_->HasRoom()) return true;
-  store_->Drain();
+  store_->WaitForWrites();
   if (store_->HasRoom()) return true;
   if (control.interrupted() || !store_->writing_is_allowed()) return false;
   full_at_written_ = store_->counters().bytes_written.Get();

@@ -30,7 +30,7 @@ class CleanerRig : public StoreFixture {
     const uint64_t first = next;
     while (Put(next) == AppendOutcome::kAppended) ++next;
     Drop(next);
-    store.Drain();
+    store.WaitForWrites();
     return next - first;
   }
   // Leaves one of `of` objects.
@@ -92,7 +92,7 @@ TEST(StoreCleaner, ShortSegmentsAreMerged) {
   for (;;) {
     const uint64_t end = rig.next + 60;
     while (rig.next < end && rig.Put(rig.next) == AppendOutcome::kAppended) ++rig.next;
-    rig.store.Drain();
+    rig.store.WaitForWrites();
     if (rig.next < end) break;
   }
   rig.Drop(rig.next);
@@ -128,7 +128,7 @@ TEST(StoreCleaner, StoresDoNotUseWhatCleaningNeeds) {
   rig.Drop(1'000'000);
   EXPECT_TRUE(rig.cleaner.MakeRoom(rig.control));
   EXPECT_EQ(rig.Put(1'000'000), AppendOutcome::kAppended);
-  rig.store.Drain();
+  rig.store.WaitForWrites();
   rig.ExpectAllReadable();
 }
 

@@ -34,7 +34,7 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
   }
   if (pending_.full()) {
     if (!may_wait) return StepOutcome::kIdle;
-    Drain();
+    WaitForWrites();
   }
   ObjectInfo objects[kObjectsInUnitMax];
   const ReclaimUnit unit = cache_->pool().BeginReclaim(objects);
@@ -152,7 +152,7 @@ void Writeback::EndPending() {
 
 bool Writeback::Shrink(uint64_t bytes) {
   static_cast<void>(StepUntil(bytes));
-  Drain();
+  WaitForWrites();
   return cache_->pool().Snapshot().frame_bytes() <= bytes;
 }
 
@@ -175,9 +175,9 @@ bool Writeback::StepUntil(uint64_t bytes) {
   return possible;
 }
 
-void Writeback::Drain() {
+void Writeback::WaitForWrites() {
   if (store_ == nullptr) return;
-  store_->Drain();
+  store_->WaitForWrites();
   EndPending();
 }
 

@@ -102,7 +102,7 @@ class Writeback {
   // waits until they are out. False if it could not be done.
   bool Shrink(uint64_t bytes);
   // Writes out what was begun and waits for it.
-  void Drain();
+  void WaitForWrites();
 
   // The writer's thread: shrinks to the gate's opening level whenever called, until Stop. After
   // idle_ns without a call it makes objects denser, or cleans the store. `now_ns` is the clock of

@@ -87,7 +87,7 @@ TEST(WritebackFaultTest, NoFrameForAnythingStillLosesNothing) {
     static_cast<void>(rig.writeback.Step());
   }
   FrameArenaPeer::FailNth(rig.arena, 0);
-  rig.writeback.Drain();
+  rig.writeback.WaitForWrites();
   rig.cache.Audit();
 }
 

@@ -56,7 +56,7 @@ class FileRig : public CacheFixture {
     UZ_CHECK(writeback.Init(cache, context, &file_store, {}).ok());
   }
   ~FileRig() {
-    writeback.Drain();
+    writeback.WaitForWrites();
     cache.DestroyArea(context, area);
     area = kNoArea;
   }
@@ -164,7 +164,7 @@ TEST(WritebackFileTest, AHangingDeviceStopsNobodyElse) {
     if (i % 100 == 0) static_cast<void>(writeback.Step());
   }
   fixture.port.Release();
-  writeback.Drain();
+  writeback.WaitForWrites();
   fixture.cache.Audit();
   EXPECT_GT(fixture.Counted().writes_lost.Get(), 100u);
 }

@@ -20,7 +20,7 @@ void Writeback::Run(uint64_t (*now_ns)()) {
       if (gate.calls() == seen && cleaner_.IsWorthwhile()) CleanStore(seen);
     }
   }
-  Drain();
+  WaitForWrites();
 }
 
 bool Writeback::ShrinkToGate() {
@@ -34,7 +34,7 @@ bool Writeback::ShrinkToGate() {
     shrinking_.store(true, std::memory_order_relaxed);
     const uint64_t freed = counters_.frames_freed.Get();
     const bool reached = StepUntil(goal);
-    Drain();
+    WaitForWrites();
     // The gate is open while the pool shrinks. Pages stored meanwhile are no reason to give up.
     const bool outpaced = reached && counters_.frames_freed.Get() > freed;
     const bool done = cache_->pool().Snapshot().frame_bytes() <= goal;
@@ -73,7 +73,7 @@ void Writeback::CleanStore(uint32_t calls_seen) {
 bool Writeback::HandleRequest() {
   if (control_.request() == WriterControl::Request::kPause) {
     shrinking_.store(false, std::memory_order_relaxed);
-    Drain();
+    WaitForWrites();
     control_.HoldStill();
   }
   return control_.request() != WriterControl::Request::kStop;

@@ -55,7 +55,7 @@ TEST(WritebackTest, WhatWasLoadedIsSparedOnce) {
   while (rig.writeback.counters().units_taken.Get() < 100) {
     ASSERT_EQ(rig.writeback.Step(), StepOutcome::kWorked);
   }
-  rig.writeback.Drain();
+  rig.writeback.WaitForWrites();
   EXPECT_GT(rig.Counted().evict_referenced.Get(), 10u);
   EXPECT_TRUE(rig.writeback.Shrink(0)) << "the second look does not spare them";
   EXPECT_EQ(rig.CountReadable(200), 200u);
@@ -299,7 +299,7 @@ TEST(WritebackTest, SteadyChurnWritesLittleMoreThanWhatItStores) {
     stored[offset] = rig.Put(offset, Rig::VersionOf(offset)) == StoreOutcome::kStored;
     if (!stored[offset]) rig.writeback.Shrink(rig.cache.gate().reopen_level());
   }
-  rig.writeback.Drain();
+  rig.writeback.WaitForWrites();
   const BackingCounters& counters = rig.store.counters();
   const double amplification = static_cast<double>(counters.bytes_written.Get()) /
                                static_cast<double>(counters.payload_bytes.Get());

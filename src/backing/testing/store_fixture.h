@@ -81,7 +81,7 @@ class StoreFixture {
   ~StoreFixture() {
     port.Heal();
     port.Release();
-    store.Drain();
+    store.WaitForWrites();
   }
   AppendOutcome Put(uint64_t key) {
     Drop(key);

@@ -93,7 +93,7 @@ class CacheFixture {
   ~CacheFixture() {
     port.Heal();
     port.Release();
-    store.Drain();
+    store.WaitForWrites();
     if (cache.KindOf(area) != AreaKind::kNone) cache.DestroyArea(context, area);
   }
 
@@ -136,7 +136,7 @@ class CacheFixture {
   void PutOnDisk(uint64_t offset, uint64_t version) {
     UZ_CHECK(Put(offset, version) == StoreOutcome::kStored);
     UZ_CHECK(BeginWriting(offset) == EvictOutcome::kBegun);
-    store.Drain();
+    store.WaitForWrites();
   }
   // Reads a page ahead. False if it was not read: not on disk, in flight, or read ahead already.
   bool ReadAhead(uint64_t offset) {

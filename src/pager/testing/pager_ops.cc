@@ -216,7 +216,7 @@ void PagerHistory::PerformOnDevice(const PagerOp& op) {
       for (int i = 0; i <= op.a % 8; ++i) static_cast<void>(world_.writeback.Step());
       return;
     case PagerOpKind::kEndWrites:
-      return world_.writeback.Drain();
+      return world_.writeback.WaitForWrites();
     case PagerOpKind::kBeginRead:
       return world_.BeginOpenWork();
     case PagerOpKind::kDoRead:

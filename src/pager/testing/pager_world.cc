@@ -140,7 +140,7 @@ void PagerWorld::InitCache() {
 void PagerWorld::WriteBackAll() {
   for (int i = 0; i < kPassesMax && writeback.Step() == StepOutcome::kWorked; ++i) {
   }
-  writeback.Drain();
+  writeback.WaitForWrites();
 }
 
 Pager::Parts PagerWorld::MakeParts() {
@@ -174,7 +174,7 @@ PagerWorld::~PagerWorld() {
   UnmapEverything();
   device.Heal();
   device.Release();
-  writeback.Drain();
+  writeback.WaitForWrites();
   store.Close(context);
   if (was_ok && !ok() && check_at_end_) Panic(__FILE__, __LINE__, failure_.c_str());
 }
@@ -182,7 +182,7 @@ PagerWorld::~PagerWorld() {
 bool PagerWorld::UnmapEverything() {
   Finish(BeginUnmap(0, (kEnd - kBase) >> kPageShift));
   pager.Audit();
-  writeback.Drain();
+  writeback.WaitForWrites();
   const Pager::Snapshot snapshot = pager.TakeSnapshot();
   if (snapshot.staged != 0) Fail("frames are cached for nobody");
   if (snapshot.resident.raw() != 0) Fail("pages of unmapped memory are resident");

@@ -23,7 +23,7 @@ class WritebackRig : public CacheFixture {
   ~WritebackRig() {
     port.Heal();
     port.Release();
-    writeback.Drain();
+    writeback.WaitForWrites();
   }
   // Compressible pages of many kinds, none same-filled.
   static uint64_t VersionOf(uint64_t offset) {
