@@ -118,7 +118,7 @@ void ZsmallocPool::UnbackPosition(Group& group, Zspage& page, uint32_t position,
 // Moves every object out of `from`. If `to` is not null, the first object goes to `to_position`
 // there. Returns false if it had to stop.
 bool ZsmallocPool::MoveObjects(Group& group, Zspage& from, Zspage* to, uint32_t to_position,
-                         FreedFrames* freed, CompactOutcome& outcome) {
+                               FreedFrames* freed, CompactOutcome& outcome) {
   while (from.live > 0) {
     if (to == nullptr && !DrainPosition(group, from, &to, &to_position)) return false;
     const uint32_t first = View(from).NextLive(0, ClassOf(from).positions);

@@ -218,7 +218,7 @@ class ZsmallocPool final : public HandlePool {
   void UnbackPosition(Group& group, Zspage& page, uint32_t position, FreedFrames* freed)
       UZ_REQUIRES(group.mutex);
   bool MoveObjects(Group& group, Zspage& from, Zspage* to, uint32_t to_position, FreedFrames* freed,
-             CompactOutcome& outcome) UZ_REQUIRES(group.mutex);
+                   CompactOutcome& outcome) UZ_REQUIRES(group.mutex);
   bool EmptySparsest(Group& group, CompactOutcome& outcome);
   bool DrainLocked(Group& group, const Room& fresh, CompactOutcome& outcome)
       UZ_REQUIRES(group.mutex);
