@@ -31,7 +31,7 @@ namespace uzswap {
 namespace {
 
 std::unique_ptr<FrameArena> g_arena;
-std::unique_ptr<Pool> g_pool;
+std::unique_ptr<HandlePool> g_pool;
 
 template <PoolVariant kVariant>
 void SetUp(const benchmark::State& state) {

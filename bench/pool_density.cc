@@ -133,7 +133,7 @@ void CompactAll(Pool& pool) {
 
 // The fewest frames with two objects in each: the largest object is paired with the largest that
 // fits beside it.
-uint64_t PairedFrames(Pool& pool, const std::vector<Handle>& handles) {
+uint64_t PairedFrames(HandlePool& pool, const std::vector<Handle>& handles) {
   std::vector<size_t> sizes;
   for (Handle handle : handles) {
     if (handle.valid()) sizes.push_back(pool.FootprintOf(pool.SizeOf(handle)));
@@ -152,7 +152,7 @@ uint64_t PairedFrames(Pool& pool, const std::vector<Handle>& handles) {
 // Frees 70 % of the objects and compacts. Prints which part of the frames that ideal packing would
 // return was returned. Ideal packing is byte by byte for zsmalloc, and two objects in a frame for
 // zbud.
-void FreeMostAndCompact(Pool& pool, std::vector<Handle>& handles, bool zbud) {
+void FreeMostAndCompact(HandlePool& pool, std::vector<Handle>& handles, bool zbud) {
   Rng rng(7);
   for (Handle& handle : handles) {
     if (!handle.valid() || rng.Below(10) >= 7) continue;
@@ -176,7 +176,7 @@ void Measure(PoolVariant variant, const Dump& dump, const std::vector<Overwrite>
   std::printf("  %s\n", NameOf(variant).c_str());
   FrameArena arena;
   if (!arena.Init({.capacity = PageCount(dump.count() + 4096)}).ok()) std::exit(1);
-  const std::unique_ptr<Pool> pool = MakePool(variant, {.arena = &arena});
+  const std::unique_ptr<HandlePool> pool = MakePool(variant, {.arena = &arena});
   std::vector<Handle> handles(dump.count());
   std::vector<ThreadShardIdentity> threads;
   for (uint32_t i = 0; i < thread_count; ++i) threads.emplace_back(i);

@@ -117,7 +117,7 @@ class Daemon {
 TEST_F(ForkCoordinatorTest, APreparedForkIsFrozenUntilTheParentIsBack) {
   const uint64_t word = 0x123456789000;
   ASSERT_TRUE(
-      roots_.AddRange(reinterpret_cast<uint64_t>(&word), reinterpret_cast<uint64_t>(&word + 1)));
+      roots_.AddRange({reinterpret_cast<uint64_t>(&word), reinterpret_cast<uint64_t>(&word + 1)}));
   port_.registered = {word};
   Daemon daemon(fork_, port_);
   fork_.Prepare();
@@ -146,8 +146,8 @@ TEST_F(ForkCoordinatorTest, AnUnmanagedProcessIsHeldStillToo) {
 TEST_F(ForkCoordinatorTest, ASwappedOutRootIsTouched) {
   const uint64_t page = 42;  // what the root points to: readable memory
   const auto address = reinterpret_cast<uint64_t>(&page);
-  ASSERT_TRUE(roots_.AddRange(reinterpret_cast<uint64_t>(&address),
-                              reinterpret_cast<uint64_t>(&address + 1)));
+  ASSERT_TRUE(roots_.AddRange(
+      {reinterpret_cast<uint64_t>(&address), reinterpret_cast<uint64_t>(&address + 1)}));
   port_.registered = {address};
   port_.swapped = {address};
   port_.on_brought_in = [this] { port_.swapped.clear(); };
@@ -179,8 +179,8 @@ void ForkWithRestlessRoot(int times, int* tries, uint64_t* given_up) {
   fork.Init(port, roots);
   const uint64_t page = 42;
   const auto address = reinterpret_cast<uint64_t>(&page);
-  ASSERT_TRUE(roots.AddRange(reinterpret_cast<uint64_t>(&address),
-                             reinterpret_cast<uint64_t>(&address + 1)));
+  ASSERT_TRUE(roots.AddRange(
+      {reinterpret_cast<uint64_t>(&address), reinterpret_cast<uint64_t>(&address + 1)}));
   port.registered = {address};
   port.on_brought_in = [&port] { port.swapped.clear(); };
   port.on_freeze = [&port, &times, address] {

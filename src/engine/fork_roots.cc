@@ -92,17 +92,17 @@ struct RangeCollector {
       if (header.p_type != PT_LOAD || (header.p_flags & PF_W) == 0) continue;
       const uint64_t start = info->dlpi_addr + header.p_vaddr;
       const uint64_t end = start + header.p_memsz;
-      collector->full |= !os::NoteOwnRange(RoundDownToPage(start), RoundUpToPage(end)).ok();
+      collector->full |= !os::NoteOwnRange({RoundDownToPage(start), RoundUpToPage(end)}).ok();
       if (!c_library) continue;
-      collector->full |= !roots.AddRange(start, end);
+      collector->full |= !roots.AddRange({start, end});
     }
     return 0;
   }
 };
 
-bool ForkRoots::AddRange(uint64_t start, uint64_t end) {
+bool ForkRoots::AddRange(AddressRange range) {
   if (count_ == kRangesMax) return false;
-  ranges_[count_++] = {start, end};
+  ranges_[count_++] = range;
   return true;
 }
 

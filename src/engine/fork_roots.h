@@ -23,6 +23,7 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace uzswap {
 
@@ -48,17 +49,12 @@ class ForkRoots {
   static constexpr uint64_t kStackAbove = uint64_t{8} << 10;
 
   // Adds a range whose words are roots. False: there is no room for more. For Find and for tests.
-  bool AddRange(uint64_t start, uint64_t end);
+  bool AddRange(AddressRange range);
 
   static constexpr size_t kRangesMax = 16;
 
  private:
-  struct Range {
-    uint64_t start = 0;
-    uint64_t end = 0;
-  };
-
-  Range ranges_[kRangesMax];
+  AddressRange ranges_[kRangesMax];
   size_t count_ = 0;
 };
 

@@ -45,7 +45,7 @@ TEST(ForkRoots, WordsThatMayBeAddressesAreVisited) {
   const uint64_t words[] = {0x123456789000, kPageSize,    kPageSize - 1, 0,
                             kHighest,       kHighest + 1, ~uint64_t{0}};
   ForkRoots roots;
-  ASSERT_TRUE(roots.AddRange(AddressOf(words), AddressOf(words) + sizeof(words)));
+  ASSERT_TRUE(roots.AddRange({AddressOf(words), AddressOf(words) + sizeof(words)}));
   const std::vector<uint64_t> seen = Visit(roots, {}, None);
   EXPECT_EQ(CountOf(seen, 0x123456789000), 1u);
   EXPECT_EQ(CountOf(seen, kPageSize), 1u);
@@ -59,7 +59,7 @@ TEST(ForkRoots, WordsThatMayBeAddressesAreVisited) {
 TEST(ForkRoots, OnlyWholeAlignedWordsOfARange) {
   alignas(8) const uint64_t words[] = {0x111111111000, 0x222222222000, 0x333333333000};
   ForkRoots roots;
-  ASSERT_TRUE(roots.AddRange(AddressOf(words) + 1, AddressOf(words) + sizeof(words) - 1));
+  ASSERT_TRUE(roots.AddRange({AddressOf(words) + 1, AddressOf(words) + sizeof(words) - 1}));
   const std::vector<uint64_t> seen = Visit(roots, {}, None);
   EXPECT_EQ(CountOf(seen, words[0]), 0u);
   EXPECT_EQ(CountOf(seen, words[1]), 1u);
@@ -70,9 +70,9 @@ TEST(ForkRoots, RangesAreBounded) {
   const uint64_t word = 0x444444444000;
   ForkRoots roots;
   for (size_t i = 0; i < ForkRoots::kRangesMax; ++i) {
-    EXPECT_TRUE(roots.AddRange(AddressOf(&word), AddressOf(&word + 1)));
+    EXPECT_TRUE(roots.AddRange({AddressOf(&word), AddressOf(&word + 1)}));
   }
-  EXPECT_FALSE(roots.AddRange(AddressOf(&word), AddressOf(&word + 1)));
+  EXPECT_FALSE(roots.AddRange({AddressOf(&word), AddressOf(&word + 1)}));
   EXPECT_EQ(CountOf(Visit(roots, {}, None), word), ForkRoots::kRangesMax);
 }
 
@@ -96,7 +96,7 @@ class ForkRootsArena : public testing::Test {
 TEST_F(ForkRootsArena, TheFirstPageOfARegisteredArenaIsReadOnce) {
   const uint64_t words[] = {head_, head_ + 100, head_};
   ForkRoots roots;
-  ASSERT_TRUE(roots.AddRange(AddressOf(words), AddressOf(words) + sizeof(words)));
+  ASSERT_TRUE(roots.AddRange({AddressOf(words), AddressOf(words) + sizeof(words)}));
   const auto registered = [this](uint64_t address) {
     return head_ <= address && address < head_ + 2 * kPageSize;
   };
@@ -109,7 +109,7 @@ TEST_F(ForkRootsArena, TheFirstPageOfARegisteredArenaIsReadOnce) {
 TEST_F(ForkRootsArena, AnUnregisteredArenaIsNotRead) {
   const uint64_t words[] = {head_};
   ForkRoots roots;
-  ASSERT_TRUE(roots.AddRange(AddressOf(words), AddressOf(words) + sizeof(words)));
+  ASSERT_TRUE(roots.AddRange({AddressOf(words), AddressOf(words) + sizeof(words)}));
   memory_.Protect(0, kPageSize, false);  // a read of it would crash
   const std::vector<uint64_t> seen = Visit(roots, {}, None);
   EXPECT_EQ(CountOf(seen, head_), 1u);
@@ -119,7 +119,7 @@ TEST_F(ForkRootsArena, AnUnregisteredArenaIsNotRead) {
 TEST_F(ForkRootsArena, AnAddressFurtherInsideIsNoArena) {
   const uint64_t words[] = {head_ + kPageSize};
   ForkRoots roots;
-  ASSERT_TRUE(roots.AddRange(AddressOf(words), AddressOf(words) + sizeof(words)));
+  ASSERT_TRUE(roots.AddRange({AddressOf(words), AddressOf(words) + sizeof(words)}));
   const std::vector<uint64_t> seen = Visit(roots, {}, [](uint64_t) { return true; });
   EXPECT_EQ(CountOf(seen, head_ + kPageSize), 1u);
   EXPECT_EQ(CountOf(seen, kInHead), 0u);
@@ -165,9 +165,9 @@ TEST(ForkRoots, FindsTheDataOfTheCLibrary) {
   ForkRoots roots;
   ASSERT_TRUE(roots.Find().ok());
   // The C library's data and the data of this program are left alone from now on.
-  EXPECT_TRUE(os::IsOwnRange(AddressOf(stdout), sizeof(FILE)));
+  EXPECT_TRUE(os::IsOwnRange({AddressOf(stdout), AddressOf(stdout) + sizeof(FILE)}));
   static uint64_t here = 1;
-  EXPECT_TRUE(os::IsOwnRange(AddressOf(&here), sizeof(here)));
+  EXPECT_TRUE(os::IsOwnRange({AddressOf(&here), AddressOf(&here) + sizeof(here)}));
 }
 
 }  // namespace

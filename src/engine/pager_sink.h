@@ -13,7 +13,7 @@ class PagerSink final : public RangeSink {
   bool Adopt(AddressRange range, AddressRange pinned) override {
     return pager_->Adopt(range, pinned);
   }
-  void PinResident(uint64_t start, uint64_t end) override { pager_->PinResident({start, end}); }
+  void PinResident(AddressRange range) override { pager_->PinResident(range); }
 
  private:
   Pager* pager_;

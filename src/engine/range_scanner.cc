@@ -47,10 +47,10 @@ void RangeScanner::RefreshThreads() {
   std::sort(threads_, threads_ + thread_count_);
 }
 
-AddressRange RangeScanner::DescriptorIn(uint64_t start, uint64_t end) const {
+AddressRange RangeScanner::DescriptorIn(AddressRange range) const {
   const uint64_t* const last = threads_ + thread_count_;
-  const uint64_t* const found = std::lower_bound(threads_, last, start);
-  if (found == last || *found >= end) return {};
+  const uint64_t* const found = std::lower_bound(threads_, last, range.start);
+  if (found == last || *found >= range.end) return {};
   return {*found - kDescriptorReach, *found + kDescriptorReach};
 }
 
@@ -60,11 +60,11 @@ AdoptionVerdict RangeScanner::Judge(const os::MapsEntry& entry, const os::MapsEn
   if (!entry.readable || !entry.writable) return AdoptionVerdict::kProtection;
   const uint64_t size = entry.end - entry.start;
   if (entry.stack) return AdoptionVerdict::kStack;
-  if (os::IsOwnRange(entry.start, size)) return AdoptionVerdict::kOwn;
+  if (os::IsOwnRange({entry.start, entry.end})) return AdoptionVerdict::kOwn;
   const bool beside = (previous.end == entry.start && IsOfLibraries(previous)) ||
                       (next.start == entry.end && IsOfLibraries(next));
   if (beside && size <= kLibraryPagesMax * kPageSize) return AdoptionVerdict::kLibraryData;
-  if (!DescriptorIn(entry.start, entry.end).empty()) return AdoptionVerdict::kAdopt;
+  if (!DescriptorIn({entry.start, entry.end}).empty()) return AdoptionVerdict::kAdopt;
   // The stack of a thread that has ended, which the C library keeps for the next one.
   const uint64_t guard = previous.end - previous.start;
   const bool guarded = previous.end == entry.start && previous.anonymous && !previous.readable &&
@@ -91,14 +91,14 @@ size_t RangeScanner::Scan(RangeSink& sink) {
     const bool adoptable = Judge(entry, previous, next) == AdoptionVerdict::kAdopt;
     budget_.Note(entry, adoptable);
     if (!adoptable || !budget_.Permits(entry, previous, next)) continue;
-    const AddressRange pinned = DescriptorIn(entry.start, entry.end);
+    const AddressRange pinned = DescriptorIn({entry.start, entry.end});
     if (sink.Adopt({entry.start, entry.end}, pinned)) ++adopted;
   }
   budget_.EndWalk();
   // Threads that began during the walk are among them.
   RefreshThreads();
   for (size_t i = 0; i < thread_count_; ++i) {
-    sink.PinResident(threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach);
+    sink.PinResident({threads_[i] - kDescriptorReach, threads_[i] + kDescriptorReach});
   }
   return adopted;
 }
@@ -108,7 +108,7 @@ void RangeScanner::ForEachProtected(void (*visit)(void* argument, AddressRange r
   maps_.Rewind();
   for (os::MapsEntry entry; maps_.Next(&entry);) {
     if (Judge(entry, {}) != AdoptionVerdict::kProtection) continue;
-    if (os::IsOwnRange(entry.start, entry.end - entry.start)) continue;
+    if (os::IsOwnRange({entry.start, entry.end})) continue;
     visit(argument, {entry.start, entry.end});
   }
 }

@@ -48,7 +48,7 @@ class RangeSink {
   // resident from the same moment on. Returns whether anything was registered.
   virtual bool Adopt(AddressRange range, AddressRange pinned) = 0;
   // Keeps the pages of [start, end) resident, as far as they are registered.
-  virtual void PinResident(uint64_t start, uint64_t end) = 0;
+  virtual void PinResident(AddressRange range) = 0;
 
  protected:
   ~RangeSink() = default;
@@ -97,7 +97,7 @@ class RangeScanner {
 
   // The pages of the first descriptor in the mapping; empty if there is none. Those of other
   // threads in the same mapping are pinned at the end of the scan.
-  [[nodiscard]] AddressRange DescriptorIn(uint64_t start, uint64_t end) const;
+  [[nodiscard]] AddressRange DescriptorIn(AddressRange range) const;
   static void NoteThread(void* self, uint32_t thread);
 
   os::MapsReader maps_;

@@ -170,7 +170,7 @@ class RecordingSink final : public RangeSink {
     if (!pin.empty()) pinned_at_once.push_back({pin.start, pin.end});
     return adopted.size() % 2 == 1;
   }
-  void PinResident(uint64_t start, uint64_t end) override { pinned.push_back({start, end}); }
+  void PinResident(AddressRange range) override { pinned.push_back({range.start, range.end}); }
 
   struct Range {
     uint64_t start;

@@ -24,7 +24,7 @@ void RobustLists::PinPage(uint64_t page, RangeSink& sink) {
     return;
   }
   // Also when it is known: another mapping may be there by now.
-  sink.PinResident(page, page + kPageSize);
+  sink.PinResident({page, page + kPageSize});
   if (!known) pages_[count_++] = page;
   // It may be swapped out: the read brings it in, and it stays.
   uint8_t byte = 0;

@@ -20,9 +20,9 @@ namespace {
 class Pins final : public RangeSink {
  public:
   bool Adopt(AddressRange, AddressRange) override { return false; }
-  void PinResident(uint64_t start, uint64_t end) override {
-    EXPECT_EQ(end - start, kPageSize);
-    pages.push_back(start);
+  void PinResident(AddressRange range) override {
+    EXPECT_EQ(range.size(), Bytes(kPageSize));
+    pages.push_back(range.start);
   }
   [[nodiscard]] bool Holds(const void* address) const {
     const uint64_t page = RoundDownToPage(reinterpret_cast<uint64_t>(address));

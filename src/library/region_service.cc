@@ -97,7 +97,7 @@ Result<void> Region::Service::Init(const Options& options) {
   if (!done.ok()) return done;
   done = StartReclaimer();
   if (!done.ok()) return done;
-  return AddFaultReceiver(start, start + size_, this);
+  return AddFaultReceiver({start, start + size_}, this);
 }
 
 Region::Service::~Service() {

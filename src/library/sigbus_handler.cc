@@ -51,7 +51,7 @@ FaultReceiver* ReceiverOf(uint64_t address) {
 
 }  // namespace
 
-Result<void> AddFaultReceiver(uint64_t start, uint64_t end, FaultReceiver* receiver) {
+Result<void> AddFaultReceiver(AddressRange range, FaultReceiver* receiver) {
   MutexLock lock(g_mutex);
   if (!g_installed) {
     const Result<void> installed = os::InstallBusErrorHandler(HandleSigbus);
@@ -61,8 +61,8 @@ Result<void> AddFaultReceiver(uint64_t start, uint64_t end, FaultReceiver* recei
   Slot* slot = FreeSlot();
   if (slot == nullptr) return Error{ENOMEM, "too many regions: at most 256"};
   slot->receiver.store(receiver, std::memory_order_release);
-  slot->start.store(start, std::memory_order_release);
-  slot->end.store(end, std::memory_order_release);
+  slot->start.store(range.start, std::memory_order_release);
+  slot->end.store(range.end, std::memory_order_release);
   return {};
 }
 

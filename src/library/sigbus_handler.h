@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace uzswap {
 
@@ -30,7 +31,7 @@ class FaultReceiver {
 
 // Installs the handler if it is not installed. Fails with ENOMEM if there are too many ranges, or
 // with the errno of sigaction. Any thread.
-Result<void> AddFaultReceiver(uint64_t start, uint64_t end, FaultReceiver* receiver);
+Result<void> AddFaultReceiver(AddressRange range, FaultReceiver* receiver);
 void RemoveFaultReceiver(FaultReceiver* receiver);
 
 // As Region::HandleSignal.

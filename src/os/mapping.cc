@@ -176,16 +176,16 @@ uint32_t LockSecrets() {
   return refused;
 }
 
-Result<void> NoteOwnRange(uint64_t start, uint64_t end) {
-  if (!AddOwn(start, end, MappingPurpose::kNotOurs))
+Result<void> NoteOwnRange(AddressRange range) {
+  if (!AddOwn(range.start, range.end, MappingPurpose::kNotOurs))
     return Error{ENOMEM, "the list of own ranges is full"};
   return {};
 }
 
-bool IsOwnRange(uint64_t start, uint64_t length) {
+bool IsOwnRange(AddressRange range) {
   MutexLock lock(g_own_mutex);
   for (int i = 0; i < g_own_count; ++i) {
-    if (start < g_own[i].end && g_own[i].start < start + length) return true;
+    if (range.start < g_own[i].end && g_own[i].start < range.end) return true;
   }
   return false;
 }

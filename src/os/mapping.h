@@ -98,8 +98,8 @@ class Mapping {
   size_t outer_size_ = 0;
 };
 
-// True if [start, start + length) overlaps an own range (guards included).
-bool IsOwnRange(uint64_t start, uint64_t length);
+// True if the range overlaps an own range (guards included).
+bool IsOwnRange(AddressRange range);
 
 struct OwnRange {
   uint64_t start = 0;  // guards included
@@ -121,7 +121,7 @@ uint32_t LockSecrets();
 
 // Adds a range to the list that is not a Mapping but must not be adopted: the data of uzswap's
 // library and of the C library. Its purpose is kNotOurs. Fails with ENOMEM if the list is full.
-Result<void> NoteOwnRange(uint64_t start, uint64_t end);
+Result<void> NoteOwnRange(AddressRange range);
 
 // Populates the pages of a range of the program and breaks COW, as a write to each page would do
 // (MADV_POPULATE_WRITE). Pages for which the kernel refuses it stay unchanged.

@@ -34,12 +34,12 @@ TEST(MappingTest, OwnRangesFollowTheMappings) {
   {
     Mapping mapping = std::move(Mapping::Create(Bytes(4096), "test")).value();
     start = reinterpret_cast<uint64_t>(mapping.data());
-    EXPECT_TRUE(IsOwnRange(start, 1));
-    EXPECT_TRUE(IsOwnRange(start - 1, 1)) << "the guard is ours too";
-    EXPECT_TRUE(IsOwnRange(start - (1 << 20), 2 << 20));
-    EXPECT_FALSE(IsOwnRange(start + 3 * 4096, 4096));
+    EXPECT_TRUE(IsOwnRange({start, start + 1}));
+    EXPECT_TRUE(IsOwnRange({start - 1, start})) << "the guard is ours too";
+    EXPECT_TRUE(IsOwnRange({start - (1 << 20), start + (1 << 20)}));
+    EXPECT_FALSE(IsOwnRange({start + 3 * 4096, start + 4 * 4096}));
   }
-  EXPECT_FALSE(IsOwnRange(start, 1));
+  EXPECT_FALSE(IsOwnRange({start, start + 1}));
 }
 
 TEST(MappingTest, DiscardedMemoryReadsAsZero) {

@@ -99,14 +99,14 @@ TEST(MemoryFileTest, TheRangeIsOursFromTheReservationOn) {
     MemoryFile file = Opened();
     start = reinterpret_cast<uint64_t>(file.data());
     MemoryFile moved = std::move(file);
-    EXPECT_TRUE(IsOwnRange(start, 1));
+    EXPECT_TRUE(IsOwnRange({start, start + 1}));
     moved.Close();
-    EXPECT_TRUE(IsOwnRange(start, 1));
+    EXPECT_TRUE(IsOwnRange({start, start + 1}));
     const std::optional<OwnRange> range = NextOwnRange(start - kPageSize);
     ASSERT_TRUE(range);
     EXPECT_EQ(range->purpose, MappingPurpose::kShared);
   }
-  EXPECT_FALSE(IsOwnRange(start, 1));
+  EXPECT_FALSE(IsOwnRange({start, start + 1}));
 }
 
 TEST(MemoryFileTest, AClosedOneCannotBeTouched) {

@@ -78,7 +78,7 @@ TEST(OwnMemory, TheKernelCountsExactlyWhatWasTouched) {
 
 TEST(OwnMemory, ARangeThatIsNotOursIsNoMetadata) {
   const uint64_t start = uint64_t{1} << 41;
-  ASSERT_TRUE(NoteOwnRange(start, start + 4 * kPageSize).ok());
+  ASSERT_TRUE(NoteOwnRange({start, start + 4 * kPageSize}).ok());
   FakeSpace space;
   space.pages = {start};
   EXPECT_EQ(PresentOwnBytes(space, MappingPurpose::kMetadata), Bytes(0));

@@ -58,7 +58,7 @@ void Pager::SetWatermarks(const Watermarks& watermarks) {
 }
 
 Result<void> Pager::RegisterOwn() {
-  const Result<void> done = reclaimer_.mover().RegisterOwn();
+  const Result<void> done = reclaimer_.RegisterOwn();
   return done.ok() ? map_.registrar().RegisterProbe() : done;
 }
 

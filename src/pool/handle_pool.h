@@ -12,9 +12,9 @@
 // implements allocation, lists and moves. HandleTable describes the protocol between readers,
 // movers and frees.
 //
-// Threads: as in pool.h.
+// Threads: as in pool.h. TryPin and SizeOf take no lock, as Pin.
 //
-// Size: 31 methods. Nine of them override the Pool interface and four are hooks for the derived
+// Size: 33 methods. Four of them override the Pool interface and five are hooks for the derived
 // class. The rest are the locking, copying and counting helpers that both derived classes use. They
 // need the same four data members, so a second class would share all of its state with this one.
 #ifndef UZSWAP_POOL_HANDLE_POOL_H_
@@ -42,14 +42,31 @@ struct PoolOptions {
 class HandlePool : public Pool {
  public:
   PinnedObject Pin(Handle handle) final;
-  PinnedObject TryPin(Handle handle) final;
-  void Write(Handle handle, std::span<const std::byte> bytes) final;
-  AllocateResult Allocate(size_t size, uint64_t owner_key) final;
+  // Empty if the handle is stale.
+  PinnedObject TryPin(Handle handle);
   AllocateResult Store(std::span<const std::byte> bytes, uint64_t owner_key) final;
+  // Requires: size > 0. The content is unspecified until written.
+  AllocateResult Allocate(size_t size, uint64_t owner_key);
+  // Writes from the object's first byte. Requires: the object is live, it is not shorter than
+  // `bytes`, and no other thread reads it.
+  void Write(Handle handle, std::span<const std::byte> bytes);
   void Free(Handle handle) final;
-  [[nodiscard]] FreeOutcome TryFree(Handle handle) final;
-  size_t SizeOf(Handle handle) final;
+  // For callers that may have lost a race: returns an outcome instead of ending the process.
+  [[nodiscard]] FreeOutcome TryFree(Handle handle);
+  // Requires: live.
+  [[nodiscard]] size_t SizeOf(Handle handle);
   uint64_t OwnerOf(Handle handle) final;
+
+  // Lists up to objects.size() objects that have bytes in the frame. Returns how many such objects
+  // exist; 0 if the frame does not belong to this pool. Takes and releases the lock; moves nothing.
+  [[nodiscard]] virtual size_t ListObjectsInFrame(FrameId frame, std::span<ObjectInfo> objects) = 0;
+  // Calls visit(const ObjectInfo&) for each object, without holding a lock.
+  template <typename Visitor>
+  void ForEachObjectInFrame(FrameId frame, Visitor&& visit) {
+    ObjectInfo objects[kObjectsInUnitMax];
+    const size_t count = ListObjectsInFrame(frame, objects);
+    for (size_t i = 0; i < count; ++i) visit(static_cast<const ObjectInfo&>(objects[i]));
+  }
 
  protected:
   HandlePool() = default;

@@ -19,13 +19,13 @@
 //   3. EndReclaim returns how many frames were freed.
 // Between the first and the last step, nothing is added to the unit. Reads continue, and other
 // threads may free objects of the unit. So a handle of the list may be stale when the caller uses
-// it. TryPin, TryFree and TryMoveOut report a stale handle and do not end the process.
+// it. TryMoveOut reports a stale handle and does not end the process.
 //
-// Threads: any thread may call any function except Audit and the destructor. Pin, TryPin, Unpin,
-// SizeOf and OwnerOf take no lock; only a reader that meets a mover takes the mover's lock. The
-// other functions hold one lock of rank kPoolClass for a short, bounded time. They make no system
-// call under that lock unless frames are guarded (FrameAccess::kWhilePinned). Nothing allocates
-// from the heap. Frames come from the arena. If the arena has none, the outcome is kNoSpace.
+// Threads: any thread may call any function except Audit and the destructor. Pin, Unpin and
+// OwnerOf take no lock; only a reader that meets a mover takes the mover's lock. The other
+// functions hold one lock of rank kPoolClass for a short, bounded time. They make no system call
+// under that lock unless frames are guarded (FrameAccess::kWhilePinned). Nothing allocates from the
+// heap. Frames come from the arena. If the arena has none, the outcome is kNoSpace.
 //
 // Bugs end the process with one of these messages: "stale handle", "double free of a pool object",
 // "free of a pinned object", "too many pins of one object" (131,071), "write beyond the object",
@@ -136,42 +136,19 @@ class Pool : public FrameOwner {
   virtual ~Pool() = default;
 
   // --- Objects ---
-  // Requires: size > 0. The content is unspecified until written.
-  virtual AllocateResult Allocate(size_t size, uint64_t owner_key) = 0;
-  // Allocates and writes in one call.
+  // A new object with these bytes. Requires: there is at least one.
   virtual AllocateResult Store(std::span<const std::byte> bytes, uint64_t owner_key) = 0;
   // Requires: the object is live and not pinned.
   virtual void Free(Handle handle) = 0;
-  // For callers that may have lost a race: returns an outcome instead of ending the process.
-  [[nodiscard]] virtual FreeOutcome TryFree(Handle handle) = 0;
 
   // Requires: live.
   virtual PinnedObject Pin(Handle handle) = 0;
-  // Empty if the handle is stale.
-  virtual PinnedObject TryPin(Handle handle) = 0;
-  // Writes from the object's first byte. Requires: the object is live, it is not shorter than
-  // `bytes`, and no other thread reads it.
-  virtual void Write(Handle handle, std::span<const std::byte> bytes) = 0;
-  // Requires: live.
-  [[nodiscard]] virtual size_t SizeOf(Handle handle) = 0;
   [[nodiscard]] virtual uint64_t OwnerOf(Handle handle) = 0;
 
   // --- Geometry ---
   // The bytes that an object of this size uses, including rounding. Requires: 0 < size <=
   // kPageSize.
   [[nodiscard]] virtual size_t FootprintOf(size_t size) const = 0;
-
-  // --- Frames ---
-  // Lists up to objects.size() objects that have bytes in the frame. Returns how many such objects
-  // exist; 0 if the frame does not belong to this pool. Takes and releases the lock; moves nothing.
-  [[nodiscard]] virtual size_t ListObjectsInFrame(FrameId frame, std::span<ObjectInfo> objects) = 0;
-  // Calls visit(const ObjectInfo&) for each object, without holding a lock.
-  template <typename Visitor>
-  void ForEachObjectInFrame(FrameId frame, Visitor&& visit) {
-    ObjectInfo objects[kObjectsInUnitMax];
-    const size_t count = ListObjectsInFrame(frame, objects);
-    for (size_t i = 0; i < count; ++i) visit(static_cast<const ObjectInfo&>(objects[i]));
-  }
 
   // --- Emptying units ---
   // Returns an invalid unit if there is none to offer. Requires: objects.size() >=

@@ -61,7 +61,7 @@ class PoolRaceTest : public testing::TestWithParam<PoolVariant> {
   }
 
   FrameArena arena_;
-  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<HandlePool> pool_;
   ObjectInfo list_[kObjectsInUnitMax];
 };
 

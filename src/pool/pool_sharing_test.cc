@@ -99,7 +99,7 @@ class PoolSharingTest : public testing::TestWithParam<PoolVariant> {
   uint64_t Waits() { return PoolSharingTestPeer::Contention(*pool_).lock_waits; }
 
   FrameArena arena_;
-  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<HandlePool> pool_;
   std::vector<Handle> handles_;
   ThreadShardIdentity a_{0};
   ThreadShardIdentity b_{1};

@@ -124,7 +124,7 @@ class PoolStressTest : public testing::TestWithParam<Parameters> {
   }
 
   FrameArena arena_;
-  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<HandlePool> pool_;
   std::atomic<uint64_t> entries_[kEntries] = {};
 };
 

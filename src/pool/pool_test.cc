@@ -54,7 +54,7 @@ class PoolTest : public testing::TestWithParam<Parameters> {
   }
 
   FrameArena arena_;
-  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<HandlePool> pool_;
 };
 
 TEST_P(PoolTest, EverySizeIsStoredReadAndFreed) {

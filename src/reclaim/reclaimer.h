@@ -43,13 +43,17 @@ class Reclaimer {
 
   [[nodiscard]] StagingFrames& frames() { return frames_; }
   [[nodiscard]] PageContents& contents() { return contents_; }
-  [[nodiscard]] ClockPolicy& policy() { return policy_; }
-  [[nodiscard]] UffdMover& mover() { return mover_; }
+  [[nodiscard]] VictimPolicy& policy() { return policy_; }
+  [[nodiscard]] PageMover& mover() { return mover_; }
+  // The staging frames and the release window, with userfaultfd.
+  Result<void> RegisterOwn() { return mover_.RegisterOwn(); }
   [[nodiscard]] Evictor& evictor() { return evictor_; }
   // Any thread may store through it.
   [[nodiscard]] StoreSink& sink() { return sink_; }
 
  private:
+  friend class ReclaimerPeer;
+
   StagingFrames frames_;
   PageStoreSink sink_;
   PageContents contents_;

@@ -48,7 +48,7 @@ bool RangeRegistrar::IsWhole(AddressRange range) {
 }
 
 bool RangeRegistrar::AdoptGap(AddressRange gap) {
-  if (os::IsOwnRange(gap.start, gap.size().raw())) return false;
+  if (os::IsOwnRange(gap)) return false;
   // A mapping that does not fit the tables is not registered: the kernel keeps serving it.
   if (!parts_.table->Add(gap).ok()) {
     parts_.statistics->refused_pages.Add();

@@ -54,7 +54,7 @@ struct FixtureOptions {
 class CacheFixture {
  public:
   explicit CacheFixture(const FixtureOptions& options = {})
-      : pool(options.zsmalloc ? static_cast<Pool&>(zsmalloc) : zbud) {
+      : pool(options.zsmalloc ? static_cast<HandlePool&>(zsmalloc) : zbud) {
     FrameArenaOptions arena_options;
     arena_options.capacity = PageCount(options.frames);
     arena_options.access = options.access;
@@ -158,7 +158,7 @@ class CacheFixture {
   FrameArena arena;
   ZbudPool zbud;
   ZsmallocPool zsmalloc;
-  Pool& pool;  // one of the two
+  HandlePool& pool;  // one of the two
   os::FakeIoPort port;
   DictionarySet dictionaries;
   CompressedCache cache;

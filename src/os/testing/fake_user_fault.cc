@@ -279,7 +279,7 @@ void FakeUserFault::WakeLocked(uint64_t start, uint64_t length) {
 }
 
 Result<void> FakeUserFault::Register(uint64_t start, uint64_t length) {
-  const bool engine = IsOwnRange(start, length);
+  const bool engine = IsOwnRange({start, start + length});
   MutexLock lock(mutex_);
   const Injection* injection = Count(Call::kRegister);
   if (injection != nullptr) return Error{EINVAL, "an injected failure"};
@@ -287,7 +287,7 @@ Result<void> FakeUserFault::Register(uint64_t start, uint64_t length) {
 }
 
 Result<void> FakeUserFault::ReleasePort::Register(uint64_t start, uint64_t length) {
-  const bool engine = IsOwnRange(start, length);
+  const bool engine = IsOwnRange({start, start + length});
   MutexLock lock(fake_.mutex_);
   return fake_.RegisterLocked(kReleaseUserfaultfd, start, length, engine);
 }

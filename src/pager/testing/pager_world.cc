@@ -4,6 +4,7 @@
 
 #include "base/fold_statistics.h"
 #include "reclaim/testing/clock_policy_peer.h"
+#include "reclaim/testing/reclaimer_peer.h"
 #include "vm/testing/page_table_peer.h"
 
 namespace uzswap {
@@ -92,13 +93,15 @@ bool PagerTestPeer::ContentOf(Pager& pager, CacheContext& context, uint64_t addr
 
 void PagerTestPeer::AimAt(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
-  ClockPolicyPeer::Aim(pager.reclaimer_.policy(), address);
+  ClockPolicyPeer::Aim(ReclaimerPeer::PolicyOf(pager.reclaimer_), address);
 }
 
 uint8_t PagerTestPeer::AgeOf(Pager& pager, uint64_t address) {
   MutexLock lock(pager.mutex_);
   const RegisteredRange* range = pager.map_.table().Find(address);
-  return range == nullptr ? 0 : pager.reclaimer_.policy().AgeOf(range->IndexOf(address));
+  return range == nullptr
+             ? 0
+             : ReclaimerPeer::PolicyOf(pager.reclaimer_).AgeOf(range->IndexOf(address));
 }
 
 void PagerTestPeer::StoreBatch(Pager& pager, CacheContext& context, Batch* batch) {

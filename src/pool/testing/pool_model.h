@@ -87,7 +87,7 @@ class PoolModel {
 
   FrameArena arena_;
   BlockReclaimer reclaimer_{arena_, kFramesPerBlock};
-  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<HandlePool> pool_;
   std::vector<Object> objects_;
   std::vector<uint32_t> where_;  // owner key -> index in objects_ + 1
   std::vector<uint64_t> free_owners_;

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "pool/pool.h"
+#include "pool/handle_pool.h"
 #include "pool/zbud_pool.h"
 #include "pool/zsmalloc_pool.h"
 
@@ -30,7 +30,7 @@ inline std::string NameOf(PoolVariant kind) {
 }
 
 // nullptr if the kernel grants no address space.
-inline std::unique_ptr<Pool> MakePool(PoolVariant kind, const PoolOptions& options) {
+inline std::unique_ptr<HandlePool> MakePool(PoolVariant kind, const PoolOptions& options) {
   if (kind == PoolVariant::kZbud) {
     auto pool = std::make_unique<ZbudPool>();
     if (!pool->Init(options).ok()) return nullptr;
