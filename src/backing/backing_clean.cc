@@ -22,6 +22,7 @@ CleanOutcome BackingStore::Clean(uint32_t permille, CleanOf of) {
     return CleanOutcome::kReadFailed;
   }
   const uint64_t recopied = counters_.objects_recopied.Get();
+  const uint32_t generation = segments_.GenerationOf(segment);
   const CleanOutcome outcome = RecopyAll(segment, bytes);
   // The last record may still be in the batch that is being filled.
   uint64_t left_alone_for = batches_.next_serial() - 1;
@@ -31,7 +32,10 @@ CleanOutcome BackingStore::Clean(uint32_t permille, CleanOf of) {
     // No record of the segment can move now. It would be picked again at once.
     left_alone_for += kRestBatches;
   }
-  segments_.MarkCleaning(segment, left_alone_for);
+  // It may have been emptied and taken for a copy.
+  if (segments_.GenerationOf(segment) == generation) {
+    segments_.MarkCleaning(segment, left_alone_for);
+  }
   if (outcome == CleanOutcome::kCleaned) counters_.cleaned_segments.Add();
   return outcome;
 }
@@ -58,6 +62,8 @@ AppendOutcome BackingStore::Recopy(uint32_t segment, uint32_t offset, const Reco
   const auto size = static_cast<uint32_t>(view.payload.size());
   const uint64_t token = owner_->Wanted(view.key, DiskPlace(segment, offset, size));
   if (token == 0) return AppendOutcome::kAppended;
+  // Before Reserve: if the record is released meanwhile, that may take this very segment.
+  const uint32_t generation = segments_.GenerationOf(segment);
   if (const AppendOutcome outcome = Reserve(view.bytes, Purpose::kClean);
       outcome != AppendOutcome::kAppended) {
     return outcome;
@@ -69,7 +75,7 @@ AppendOutcome BackingStore::Recopy(uint32_t segment, uint32_t offset, const Reco
       .token = token,
       .place = DiskPlace(batch.segment, batch.used, size),
       .from = DiskPlace(segment, offset, size),
-      .from_generation = segments_.GenerationOf(segment),
+      .from_generation = generation,
   };
   batch.used += view.bytes;
   segments_.AddLive(batch.segment, view.bytes);

@@ -23,9 +23,10 @@
 // finds its word gone (see entries_in_flight.h).
 //
 // Two words in the pool are equal only if they name the same content in the same state, because
-// handles carry a generation. A place on disk is used again when its segment is written again. So a
-// thread that compares a word on disk with one that it saw before holds the content by an entry in
-// flight, or compares the generation of the segment too (BackingStore::GenerationOf).
+// handles carry a generation (of 16 bits). A place on disk is used again when its segment is
+// written again. So a thread that compares a word on disk with one that it saw before holds the
+// content by an entry in flight, or compares the generation of the segment too
+// (BackingStore::GenerationOf).
 #ifndef UZSWAP_CACHE_ENTRY_WORD_H_
 #define UZSWAP_CACHE_ENTRY_WORD_H_
 

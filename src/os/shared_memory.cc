@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "os/own_address.h"
@@ -100,6 +101,9 @@ OtherUsers SharedMemory::FindOtherUsers() const {
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return OtherUsers::kUnknown;
   OtherUsers users = OtherUsers::kNone;
+  // Who opens the memory now is told of the lease's end by a signal, and waits. SIGIO would end
+  // this process; SIGURG is ignored.
+  fcntl(fd, F_SETSIG, SIGURG);
   if (fcntl(fd, F_SETLEASE, F_WRLCK) != 0) {
     users = errno == EAGAIN ? OtherUsers::kSome : OtherUsers::kUnknown;
   }

@@ -44,8 +44,9 @@ os::TextLine<25> LoadName(const RecordEntry& entry) {
 
 uint64_t SumOfLive(const SessionLayout& layout, RelaxedCounter RecordEntry::*figure) {
   uint64_t sum = 0;
+  // The memory may be another program's, with any content.
   const uint32_t used = layout.header.records_used.load(std::memory_order_relaxed);
-  for (uint32_t i = 0; i < used; ++i) {
+  for (uint32_t i = 0; i < std::min(used, kProcessRecords); ++i) {
     const RecordEntry& entry = layout.records[i];
     if (StateOf(entry.word.load(std::memory_order_relaxed)) == RecordState::kLive) {
       sum += (entry.*figure).Get();
