@@ -40,16 +40,6 @@ void LiveReclaimPort::ResetInChild() {
 
 uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
 
-Watermarks LiveReclaimPort::WantedWatermarks() {
-  const Session& session = parts_.member->session();
-  return WatermarksFor(session.limit(), session.ShrinkTarget(NowNs()));
-}
-
-void LiveReclaimPort::UseWatermarks(const Watermarks& watermarks) {
-  parts_.meter->SetWatermarks(watermarks);
-  parts_.paging->SetWatermarks(watermarks);
-}
-
 // Nothing has been registered if it fails, so the program can continue as if we were not there.
 bool LiveReclaimPort::Activate() {
   const uint64_t begin = NowNs();
@@ -97,7 +87,6 @@ void LiveReclaimPort::ChooseCodec() {
 
 void LiveReclaimPort::ShareBounds() {
   const Options options = parts_.member->session().options();
-  parts_.paging->SetPoolBound(options.pool_limit);
   if (options.pool_limit.raw() != 0 && !storage().is_child()) {
     PoolGate& gate = storage().cache().gate();
     gate.reservation().ReturnBeyond(storage().store().PoolBytes().raw());

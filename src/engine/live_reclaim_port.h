@@ -38,8 +38,6 @@ class LiveReclaimPort final : public ReclaimPort {
 
   uint64_t NowNs() override;
   Statistics& statistics() override { return parts_.member->statistics(); }
-  Watermarks WantedWatermarks() override;
-  void UseWatermarks(const Watermarks& watermarks) override;
   Usage MeasureUsage() override { return parts_.meter->Measure(); }
   void MeasureMetadata() override { parts_.meter->MeasureMetadata(); }
   bool active() override { return parts_.paging->active(); }

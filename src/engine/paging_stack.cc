@@ -22,11 +22,6 @@ Result<void> PagingStack::OpenUserFaults() {
   return opened;
 }
 
-void PagingStack::SetWatermarks(const Watermarks& watermarks) {
-  watermarks_ = watermarks;
-  if (active_) pager_.SetWatermarks(watermarks);
-}
-
 Pager::Parts PagingStack::MakeParts() {
   Pager::Parts parts;
   parts.port = &user_fault_;

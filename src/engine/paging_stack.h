@@ -62,10 +62,6 @@ class PagingStack {
     BrokerFiles* broker = nullptr;
   };
   void Init(const Parts& parts, const Watermarks& watermarks);
-  // The reclaim daemon.
-  void SetWatermarks(const Watermarks& watermarks);
-  // What the pools of the tree may hold. The reclaim daemon.
-  void SetPoolBound(Bytes bound) { pool_space_.SetBound(bound); }
   // The files of /proc, while they can still be opened: later the program may have changed its root
   // or given up its rights.
   Result<void> OpenProc() { return address_space_.Open(); }

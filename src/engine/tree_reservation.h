@@ -7,7 +7,6 @@
 #define UZSWAP_ENGINE_TREE_RESERVATION_H_
 
 #include <algorithm>
-#include <atomic>
 
 #include "base/reservation.h"
 #include "engine/session_member.h"
@@ -22,17 +21,12 @@ class TreeReservation final : public ReservationPort {
   // From here on `reservation` has to reserve what it allows, in a `bound` of the tree.
   void Bind(SessionMember& member, Bytes bound, Reservation& reservation) {
     member_ = &member;
-    SetBound(bound);
+    bound_ = bound;
     reservation.Init(*this, {.least = least_.raw(), .step = StepOf(bound).raw()});
   }
 
-  // Another bound from now on. The reclaim daemon.
-  void SetBound(Bytes bound) { bound_.store(bound.raw(), std::memory_order_relaxed); }
-
   bool Reserve(uint64_t bytes) override {
-    // Relaxed: a thread may reserve by the former bound once more.
-    const Bytes bound(bound_.load(std::memory_order_relaxed));
-    const bool reserved = member_->Reserve(space_, Bytes(bytes), bound);
+    const bool reserved = member_->Reserve(space_, Bytes(bytes), bound_);
     if (!reserved) member_->statistics().reservations_refused.Add();
     return reserved;
   }
@@ -51,7 +45,7 @@ class TreeReservation final : public ReservationPort {
   const SharedSpace space_;
   const Bytes least_;
   SessionMember* member_ = nullptr;
-  std::atomic<uint64_t> bound_{0};
+  Bytes bound_;
 };
 
 }  // namespace uzswap

@@ -7,10 +7,6 @@
 //
 //   headroom = target - (what the tree of processes holds). Below zero pages must be swapped out.
 //
-// The limit can change while the tree runs (`uzswap set`), and the tree can be asked to use less
-// for a while (`uzswap shrink`): then the target is what was asked for, and the limit stays. The
-// number of staging frames is that of the limit at which a process became active.
-//
 // Swapping out a page frees less than it holds, because its compressed copy stays in the pool. When
 // pools and tables alone are most of the limit, the limit cannot be kept, and swapping out the rest
 // only makes each access a fault (thrashing). So each process keeps a small working set resident:
@@ -42,8 +38,6 @@ struct Watermarks {
   int64_t room_low = 0;
   int64_t room_high = 0;
   int64_t overdraft = 0;
-
-  friend bool operator==(const Watermarks&, const Watermarks&) = default;
 };
 
 // A thread touches new memory at 2.4 to 2.7 GB/s on the project's kind of machine, and there are
@@ -52,8 +46,7 @@ inline constexpr uint64_t kGrowthBytesPerMs = 6 << 20;
 inline constexpr uint64_t kIntervalMinNs = 500'000;
 inline constexpr uint64_t kIntervalMaxNs = 50'000'000;
 
-// `shrink_to`: what the tree is asked to use for a while; zero, or more than the target: nothing.
-constexpr Watermarks WatermarksFor(Bytes limit, Bytes shrink_to = Bytes(0)) {
+constexpr Watermarks WatermarksFor(Bytes limit) {
   constexpr uint64_t kMiB = 1 << 20;
   const uint64_t raw = limit.raw();
   Watermarks marks;
@@ -66,12 +59,6 @@ constexpr Watermarks WatermarksFor(Bytes limit, Bytes shrink_to = Bytes(0)) {
   marks.room_low = static_cast<int64_t>(std::clamp<uint64_t>(pages / 256, 32, 1024));
   marks.room_high = 2 * marks.room_low;
   marks.overdraft = static_cast<int64_t>((raw - marks.target.raw()) >> kPageShift) / 4;
-  if (shrink_to != Bytes(0) && shrink_to < marks.target) {
-    // Faults need not help before usage exceeds the limit.
-    marks.overdraft += static_cast<int64_t>((marks.target - shrink_to).raw() >> kPageShift);
-    marks.target = shrink_to;
-    marks.adopt = std::min(marks.adopt, Bytes(shrink_to.raw() / 2));
-  }
   return marks;
 }
 

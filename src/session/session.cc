@@ -26,10 +26,10 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
   header.magic = internal::kSessionMagic;
   header.version = internal::kSessionVersion;
   header.layout_bytes = static_cast<uint32_t>(kLayoutBytes.raw());
-  header.limit_bytes.store(options.limit.raw(), std::memory_order_relaxed);
+  header.limit_bytes = options.limit.raw();
   header.codec = static_cast<uint32_t>(options.codec);
   header.pool = static_cast<uint32_t>(options.pool);
-  header.pool_limit_bytes.store(options.pool_limit.raw(), std::memory_order_relaxed);
+  header.pool_limit_bytes = options.pool_limit.raw();
   header.backing_size_bytes = options.backing_size.raw();
   header.write_limit_bytes = options.write_limit.raw();
   header.write_period_s = options.write_period_s;
@@ -96,7 +96,7 @@ Options Session::options() const {
   options.limit = limit();
   options.codec = static_cast<CodecMode>(header.codec);
   options.pool = static_cast<PoolKind>(header.pool);
-  options.pool_limit = pool_limit();
+  options.pool_limit = Bytes(header.pool_limit_bytes);
   options.backing_size = Bytes(header.backing_size_bytes);
   options.write_limit = Bytes(header.write_limit_bytes);
   options.write_period_s = header.write_period_s;
@@ -120,35 +120,7 @@ void Session::SetDictionary(std::span<const std::byte> content) {
   layout().header.dictionary_bytes = static_cast<uint32_t>(content.size());
 }
 
-Bytes Session::limit() const {
-  return Bytes(layout().header.limit_bytes.load(std::memory_order_relaxed));
-}
-
-Bytes Session::pool_limit() const {
-  return Bytes(layout().header.pool_limit_bytes.load(std::memory_order_relaxed));
-}
-
-// A process that reads one new and one old value sees a pool limit that is too low for a moment,
-// never one above the limit.
-void Session::SetLimits(Bytes limit, Bytes pool_limit) {
-  internal::SessionHeader& header = layout().header;
-  const bool lower = pool_limit < this->pool_limit();
-  if (lower) header.pool_limit_bytes.store(pool_limit.raw(), std::memory_order_relaxed);
-  header.limit_bytes.store(limit.raw(), std::memory_order_relaxed);
-  if (!lower) header.pool_limit_bytes.store(pool_limit.raw(), std::memory_order_relaxed);
-}
-
-void Session::AskToShrink(Bytes to, uint64_t until_ns) {
-  internal::SessionHeader& header = layout().header;
-  header.shrink_to_bytes.store(to.raw(), std::memory_order_relaxed);
-  header.shrink_until_ns.store(until_ns, std::memory_order_relaxed);
-}
-
-Bytes Session::ShrinkTarget(uint64_t now_ns) const {
-  const internal::SessionHeader& header = layout().header;
-  if (header.shrink_until_ns.load(std::memory_order_relaxed) <= now_ns) return Bytes(0);
-  return Bytes(header.shrink_to_bytes.load(std::memory_order_relaxed));
-}
+Bytes Session::limit() const { return Bytes(layout().header.limit_bytes); }
 
 Session::Path Session::path() const {
   UZ_CHECK_GE(memory_.descriptor(), 0);

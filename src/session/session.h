@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 61 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 57 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -154,14 +154,6 @@ class Session {
   void SetDictionary(std::span<const std::byte> content);
   // options().limit, without a copy of the rest: for what is asked at every step of reclaim.
   [[nodiscard]] Bytes limit() const;
-  [[nodiscard]] Bytes pool_limit() const;
-  // New limits for the tree, whose processes follow within a step of reclaim. Requires: checked
-  // like options; no pool limit if there was none.
-  void SetLimits(Bytes limit, Bytes pool_limit);
-  // Asks the tree to use at most `to`, until a monotonic time. The last caller wins.
-  void AskToShrink(Bytes to, uint64_t until_ns);
-  // Zero: nothing is asked.
-  [[nodiscard]] Bytes ShrinkTarget(uint64_t now_ns) const;
   // Where children find it. Requires: made by Create.
   using Path = os::TextLine<64>;
   [[nodiscard]] Path path() const;

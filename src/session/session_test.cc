@@ -104,27 +104,6 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   EXPECT_STREQ(options.backing, "/var/tmp");
 }
 
-TEST(SessionTest, LimitsCanChangeWhileOthersRead) {
-  Session session = NewSession();
-  Result<Session> opened = Session::Open(session.path().c_str());
-  ASSERT_TRUE(opened.ok());
-  session.SetLimits(Bytes(300 << 20), Bytes(30 << 20));
-  EXPECT_EQ(opened.value().limit(), Bytes(300 << 20));
-  EXPECT_EQ(opened.value().pool_limit(), Bytes(30 << 20));
-  EXPECT_EQ(opened.value().options().limit, Bytes(300 << 20));
-  EXPECT_EQ(opened.value().options().pool_limit, Bytes(30 << 20));
-}
-
-TEST(SessionTest, ToShrinkIsAskedUntilATime) {
-  Session session = NewSession();
-  EXPECT_EQ(session.ShrinkTarget(0), Bytes(0));
-  session.AskToShrink(Bytes(1 << 20), 1000);
-  EXPECT_EQ(session.ShrinkTarget(999), Bytes(1 << 20));
-  EXPECT_EQ(session.ShrinkTarget(1000), Bytes(0));
-  session.AskToShrink(Bytes(0), 0);
-  EXPECT_EQ(session.ShrinkTarget(1), Bytes(0));
-}
-
 TEST(SessionTest, CarriesADictionary) {
   Session session = NewSession();
   EXPECT_TRUE(session.dictionary().empty());
@@ -136,6 +115,30 @@ TEST(SessionTest, CarriesADictionary) {
   // Another process has damaged the memory.
   SessionTestPeer::Layout(session).header.dictionary_bytes = UINT32_MAX;
   EXPECT_EQ(opened.value().dictionary().size(), kDictionaryBytesMax);
+}
+
+// The kernel sends a signal to a process whose lease another one breaks.
+TEST(SessionTest, WhoOpensTheMemoryDoesNotEndWhoLooksForOtherUsers) {
+  Session session = NewSession();
+  const std::string path = session.path().c_str();
+  std::atomic<bool> stop{false};
+  std::thread opener([&] {
+    while (!stop.load()) {
+      const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+      if (fd >= 0) close(fd);
+    }
+  });
+  for (int i = 0; i < 2000; ++i) static_cast<void>(session.FindOtherUsers());
+  stop.store(true);
+  opener.join();
+}
+
+TEST(SessionTest, AnyNumberOfRecordsIsReadWithinTheMemory) {
+  Session session = NewSession();
+  SessionTestPeer::Layout(session).header.records_used = UINT32_MAX;
+  EXPECT_EQ(session.TreeUsage(), Bytes(0));
+  EXPECT_EQ(session.TreeReserved(SharedSpace::kPool), Bytes(0));
+  EXPECT_EQ(session.LiveCount(), 0u);
 }
 
 TEST(SessionTest, RefusesWhatIsNotASession) {
