@@ -16,6 +16,7 @@ namespace uzswap::cli {
 namespace {
 
 constexpr char kUsageFix[] = "uzswap run --limit 200M -- CMD, or see uzswap help run";
+constexpr char kCommands[] = "run, check, advise, train, ps or top";
 
 struct RawOptions {
   std::string limit;
@@ -220,7 +221,7 @@ Request ToHelp(const std::string& command) {
   const std::optional<std::string_view> manual = ManualOf(command);
   if (!manual) {
     return Usage("help: there is no command '" + command + "'",
-                 "uzswap help run, check, advise, train, ps or top");
+                 std::string("uzswap help ") + kCommands);
   }
   return PrintRequest{std::string(*manual)};
 }
@@ -251,7 +252,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   DescribeTop(*top, watching, order);
   CLI::App* help = app.add_subcommand("help", "print the manual page of a command");
   std::string topic;
-  help->add_option("command", topic, "run, check, advise, train, ps or top");
+  help->add_option("command", topic, kCommands);
   app.require_subcommand(1);
 
   try {

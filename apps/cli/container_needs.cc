@@ -110,7 +110,7 @@ ContainerFacts LookAtContainer(const os::UffdProbe& probe, const os::UffdSurroun
   facts.memory_limited = memory_limited;
   struct stat status = {};
   if (stat(kDevice, &status) == 0) {
-    facts.device = {true, status.st_gid, (status.st_mode & S_IWGRP) != 0};
+    facts.device = {status.st_gid, (status.st_mode & S_IWGRP) != 0};
   }
   return facts;
 }

@@ -21,7 +21,6 @@ namespace uzswap::cli {
 
 // /dev/userfaultfd as this process sees it.
 struct DeviceFile {
-  bool exists = false;
   gid_t group = 0;
   bool group_may_write = false;
 };

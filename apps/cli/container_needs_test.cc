@@ -17,7 +17,7 @@ ContainerFacts Facts(int device_errno) {
   facts.signs = {"podman", "/run/.containerenv"};
   facts.probe = {EPERM, device_errno, device_errno == 0 ? kUffdFeaturesNeeded : 0};
   facts.around.seccomp_filter = true;
-  facts.device = {device_errno != ENOENT, kGroup, true};
+  facts.device = {kGroup, true};
   facts.user = 1000;
   facts.memory_limited = true;
   return facts;
@@ -58,7 +58,7 @@ TEST(ContainerNeedsTest, TheGroupOfTheDevice) {
 }
 
 TEST(ContainerNeedsTest, TheHostHasNoGroupForTheDevice) {
-  for (const DeviceFile& device : {DeviceFile{true, 0, true}, DeviceFile{true, kGroup, false}}) {
+  for (const DeviceFile& device : {DeviceFile{0, true}, DeviceFile{kGroup, false}}) {
     ContainerFacts facts = Facts(EACCES);
     facts.device = device;
     const auto needs = ContainerNeeds(facts);

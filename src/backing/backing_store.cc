@@ -199,7 +199,7 @@ void BackingStore::End(Batch& batch) {
 // For the owner it would be the one that was copied.
 bool BackingStore::IsOutdated(const BatchItem& item) {
   if (!item.from.valid()) return false;
-  if (segments_.GenerationOf(item.from.segment()) == item.from_generation) return false;
+  if (GenerationOf(item.from) == item.from_generation) return false;
   counters_.copies_outdated.Add();
   return true;
 }

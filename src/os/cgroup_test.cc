@@ -1,33 +1,23 @@
 #include "os/cgroup.h"
 
-#include <stdlib.h>
-
-#include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
+#include <string>
+
+#include "os/testing/file_tree.h"
 
 namespace uzswap::os {
 namespace {
 
-// A file tree of its own, laid out by the test.
 class CgroupTest : public testing::Test {
  protected:
-  CgroupTest() : root_(testing::TempDir() + "/cgroup-XXXXXX") {
-    EXPECT_NE(mkdtemp(root_.data()), nullptr);
-  }
-  ~CgroupTest() override { std::filesystem::remove_all(root_); }
-  void Write(const std::string& file, const std::string& text) const {
-    const std::filesystem::path path(root_ + file);
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-  }
+  void Write(const std::string& file, const std::string& text) const { tree_.Write(file, text); }
   [[nodiscard]] uint64_t Smallest() const {
-    const std::vector<CgroupLimit> limits = FindCgroupLimits(root_).found;
+    const std::vector<CgroupLimit> limits = FindCgroupLimits(tree_.root()).found;
     const CgroupLimit* tightest = Tightest(limits);
     return tightest == nullptr ? 0 : tightest->bytes.raw();
   }
 
-  std::string root_;
+  FileTree tree_;
 };
 
 constexpr char kUnified[] =
@@ -56,7 +46,7 @@ TEST_F(CgroupTest, VersionTwoTakesTheSmallestUpTheTree) {
   Write("/sys/fs/cgroup/a/b/memory.high", "200\n");
   EXPECT_EQ(Smallest(), 200u);
   Write("/sys/fs/cgroup/memory.max", "100\n");
-  const std::vector<CgroupLimit> limits = FindCgroupLimits(root_).found;
+  const std::vector<CgroupLimit> limits = FindCgroupLimits(tree_.root()).found;
   EXPECT_EQ(limits.size(), 4u);
   EXPECT_EQ(Tightest(limits)->file, "/sys/fs/cgroup/memory.max");
 }
@@ -81,12 +71,12 @@ TEST_F(CgroupTest, ANamespaceThatWasNotMountedHidesItsLimits) {
                         {"/", "/..", true},
                         {"/", "/../..", true},
                         {"/../other", "/", true}};
-  EXPECT_FALSE(FindCgroupLimits(root_).hidden) << "no /proc at all";
+  EXPECT_FALSE(FindCgroupLimits(tree_.root()).hidden) << "no /proc at all";
   for (const Case& c : cases) {
     Write("/proc/self/cgroup", std::string("0::") + c.cgroup + "\n");
     Write("/proc/self/mountinfo",
           std::string("30 23 0:26 ") + c.root + " /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
-    EXPECT_EQ(FindCgroupLimits(root_).hidden, c.hidden) << c.cgroup << " in " << c.root;
+    EXPECT_EQ(FindCgroupLimits(tree_.root()).hidden, c.hidden) << c.cgroup << " in " << c.root;
   }
 }
 

@@ -1,31 +1,21 @@
 #include "os/container_signs.h"
 
-#include <stdlib.h>
-
-#include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
+#include <string>
+
+#include "os/testing/file_tree.h"
 
 namespace uzswap::os {
 namespace {
 
-// A file tree of its own.
 class ContainerSignsTest : public testing::Test {
  protected:
-  ContainerSignsTest() : root_(testing::TempDir() + "/signs-XXXXXX") {
-    EXPECT_NE(mkdtemp(root_.data()), nullptr);
-  }
-  ~ContainerSignsTest() override { std::filesystem::remove_all(root_); }
-  void Write(const std::string& file, const std::string& text) const {
-    const std::filesystem::path path(root_ + file);
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-  }
+  void Write(const std::string& file, const std::string& text) const { tree_.Write(file, text); }
   [[nodiscard]] std::string Found(const ContainerVariables& variables = {}) const {
-    return FindContainer(variables, root_).runtime;
+    return FindContainer(variables, tree_.root()).runtime;
   }
 
-  std::string root_;
+  FileTree tree_;
 };
 
 TEST_F(ContainerSignsTest, NoSignNoContainer) {
@@ -44,7 +34,7 @@ TEST_F(ContainerSignsTest, TheMostSpecificSignDecides) {
   Write("/run/.containerenv", "");
   EXPECT_EQ(Found(), "podman");
   Write("/var/run/secrets/kubernetes.io/serviceaccount/token", "x");
-  const ContainerSigns signs = FindContainer({}, root_);
+  const ContainerSigns signs = FindContainer({}, tree_.root());
   EXPECT_EQ(signs.runtime, "kubernetes");
   EXPECT_EQ(signs.sign, "/var/run/secrets/kubernetes.io/serviceaccount");
 }

@@ -18,7 +18,7 @@ std::atomic<uint64_t> g_next{0};
 
 uint64_t RandomStart() {
   uint64_t random = 0;
-  // Without random bytes the places begin at the start.
+  // Without random bytes they begin at the start.
   if (!FillRandom(std::as_writable_bytes(std::span(&random, 1))).ok()) random = 0;
   // The upper half is left for what is mapped.
   constexpr uint64_t kStarts = (kOwnAddressesEnd - kOwnAddressesStart) / 2 >> kTableShift;
@@ -33,10 +33,10 @@ void* NextOwnAddress(size_t bytes) {
     uint64_t unchosen = 0;
     g_next.compare_exchange_strong(unchosen, RandomStart(), std::memory_order_relaxed);
   }
-  const uint64_t place = g_next.fetch_add(length, std::memory_order_relaxed);
+  const uint64_t address = g_next.fetch_add(length, std::memory_order_relaxed);
   // After 16 TiB the kernel chooses.
-  if (place + length > kOwnAddressesEnd) return nullptr;
-  return reinterpret_cast<void*>(place);
+  if (address + length > kOwnAddressesEnd) return nullptr;
+  return reinterpret_cast<void*>(address);
 }
 
 }  // namespace uzswap::os

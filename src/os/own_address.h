@@ -2,7 +2,7 @@
 // program's.
 //
 //     0x0000'...                0x2000'0000'0000        0x4000'0000'0000            0x7fff'...
-//     | program, heap ->  .......  | uzswap's places -> |  ......  <- mappings, stack |
+//     | program, heap ->  .......  | uzswap's ranges -> |  ......  <- mappings, stack |
 //
 // Left to itself, the kernel puts a mapping into the highest hole that it fits in. Often such a
 // hole is one that the program has just made, and that it will fill again: munmap of a part, or

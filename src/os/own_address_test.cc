@@ -19,21 +19,21 @@ bool IsOwnPlace(const void* at) {
 
 // ThreadSanitizer has a shadow there and drops the hint.
 bool HintsAreTaken() {
-  void* const place = NextOwnAddress(kPageSize);
-  void* const at = mmap(place, kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const address = NextOwnAddress(kPageSize);
+  void* const at = mmap(address, kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return false;
   munmap(at, kPageSize);
-  return at == place;
+  return at == address;
 }
 
 TEST(OwnAddressTest, PlacesAreUsedOnceAndDoNotOverlap) {
   uint64_t end = 0;
   for (const size_t bytes : {size_t{1}, size_t{4096}, size_t{4097}, size_t{1} << 30}) {
-    const auto place = reinterpret_cast<uint64_t>(NextOwnAddress(bytes));
-    EXPECT_GE(place, kOwnAddressesStart);
-    EXPECT_GE(place, end);
-    EXPECT_EQ(place % kPageSize, 0u);
-    end = place + bytes;
+    const auto address = reinterpret_cast<uint64_t>(NextOwnAddress(bytes));
+    EXPECT_GE(address, kOwnAddressesStart);
+    EXPECT_GE(address, end);
+    EXPECT_EQ(address % kPageSize, 0u);
+    end = address + bytes;
     EXPECT_LE(end, kOwnAddressesEnd);
   }
 }

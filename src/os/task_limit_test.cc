@@ -2,60 +2,52 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <string>
 #include <string_view>
+
+#include "os/testing/file_tree.h"
 
 namespace uzswap::os {
 namespace {
 
 class TaskLimitTest : public testing::Test {
  protected:
-  TaskLimitTest() : root_(testing::TempDir() + "/tasks-XXXXXX") {
-    EXPECT_NE(mkdtemp(root_.data()), nullptr);
-  }
-  ~TaskLimitTest() override { std::filesystem::remove_all(root_); }
-  void Write(const std::string& file, const std::string& text) const {
-    const std::filesystem::path path(root_ + file);
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-  }
+  void Write(const std::string& file, const std::string& text) const { tree_.Write(file, text); }
 
-  std::string root_;
+  FileTree tree_;
 };
 
 TEST_F(TaskLimitTest, WithoutFilesThereIsNoLimit) {
-  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), kNoTaskLimit);
   Write("/proc/self/cgroup", "8:pids:/\n0::/\n");
-  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), kNoTaskLimit);
   Write("/sys/fs/cgroup/pids.max", "max\n");
-  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), kNoTaskLimit);
   Write("/proc/self/cgroup", "nonsense\n\n:\n9\n");
-  EXPECT_EQ(CgroupTaskLimit(root_), kNoTaskLimit);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), kNoTaskLimit);
 }
 
 TEST_F(TaskLimitTest, VersionTwoTakesTheSmallestUpTheTree) {
   Write("/proc/self/cgroup", "0::/a/b\n");
   Write("/sys/fs/cgroup/a/b/pids.max", "500\n");
-  EXPECT_EQ(CgroupTaskLimit(root_), 500u);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), 500u);
   Write("/sys/fs/cgroup/a/pids.max", "300\n");
-  EXPECT_EQ(CgroupTaskLimit(root_), 300u);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), 300u);
   Write("/sys/fs/cgroup/pids.max", "100");
-  EXPECT_EQ(CgroupTaskLimit(root_), 100u);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), 100u);
 }
 
 TEST_F(TaskLimitTest, VersionOneIsTheLineThatNamesThePidsController) {
   Write("/proc/self/cgroup", "9:cpu,pids:/a\n4:memory:/b\n0::/\n");
   Write("/sys/fs/cgroup/pids/a/pids.max", "20\n");
   Write("/sys/fs/cgroup/pids/b/pids.max", "10\n");
-  EXPECT_EQ(CgroupTaskLimit(root_), 20u);
+  EXPECT_EQ(CgroupTaskLimit(tree_.root()), 20u);
 }
 
 TEST_F(TaskLimitTest, TheLimitOfTheUserIsNotForRoot) {

@@ -16,7 +16,7 @@ TEST(ThreadActivity, WhatTheTextsMean) {
   struct Case {
     const char* name;
     const char* system_call;
-    ThreadActivity place;
+    ThreadActivity activity;
   };
   const Case cases[] = {
       {"worker\n", "running\n", ThreadActivity::kUncertain},
@@ -33,7 +33,7 @@ TEST(ThreadActivity, WhatTheTextsMean) {
       {"", "202 0x1\n", ThreadActivity::kUncertain},
   };
   for (const Case& c : cases)
-    EXPECT_EQ(ActivityOf(c.name, c.system_call), c.place) << c.system_call;
+    EXPECT_EQ(ActivityOf(c.name, c.system_call), c.activity) << c.system_call;
 }
 
 TEST(ThreadActivity, OfRealThreads) {

@@ -53,7 +53,7 @@ bool ClockPolicy::IsVictim(PageIndex index) const {
 size_t ClockPolicy::SweepScanMax() const {
   // As many passes as the youngest page needs to become a victim.
   const size_t pages = table_.tracked_pages().raw();
-  return std::min(pages * (kOldest + size_t{1}), kSweepScanMaxMax);
+  return std::min(pages * (kOldest + size_t{1}), kSweepScanMax);
 }
 
 VictimRun ClockPolicy::NextRun(size_t want, size_t* scan_left) {

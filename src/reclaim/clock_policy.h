@@ -38,10 +38,10 @@ class ClockPolicy final : public VictimPolicy {
  public:
   static constexpr uint8_t kOldest = 7;
   static constexpr uint8_t kRefaultsMax = 3;
-  static constexpr size_t kRunMax = 64;           // pages in one run
-  static constexpr size_t kRunBetweenJumps = 64;  // victims before the hand jumps
-  static constexpr size_t kProtected = 32;        // pages that an instruction, or a few, can need
-  static constexpr size_t kSweepScanMaxMax = 1 << 18;  // pages looked at under one hold of the lock
+  static constexpr size_t kRunMax = 64;             // pages in one run
+  static constexpr size_t kRunBetweenJumps = 64;    // victims before the hand jumps
+  static constexpr size_t kProtected = 32;          // pages that an instruction, or a few, can need
+  static constexpr size_t kSweepScanMax = 1 << 18;  // pages looked at under one hold of the lock
 
   // `table` outlives the policy.
   explicit ClockPolicy(PageTable& table) : table_(table) {}

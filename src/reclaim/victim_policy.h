@@ -44,7 +44,7 @@ class VictimPolicy {
   // The next victims, at most `want`. Each page that is looked at takes one from `scan_left`.
   // Pages that are pinned or not resident are never proposed.
   virtual VictimRun NextRun(size_t want, size_t* scan_left) = 0;
-  // How many looks a sweep needs at most before every page has been proposed.
+  // How many pages a sweep scans at most before every page has been proposed.
   [[nodiscard]] virtual size_t SweepScanMax() const = 0;
   // The first `pages` of the last run were isolated.
   virtual void OnIsolated(size_t pages) = 0;

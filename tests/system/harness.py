@@ -474,16 +474,20 @@ class Problem(Exception):
     """A run did not do what it has to do; the text says what."""
 
 
+def without_options() -> dict[str, str]:
+    """The environment, without what would be options of uzswap."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")}
+
+
 def call(*command: str) -> str:
     """What the command prints; a command that fails is a problem."""
-    variables = {name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")}
     done = subprocess.run(
         command,
         capture_output=True,
         text=True,
         check=False,
         timeout=DEADLINE_S,
-        env=variables,
+        env=without_options(),
     )
     if done.returncode != 0:
         raise Problem(f"{command}: status {done.returncode}: {done.stdout}{done.stderr}")

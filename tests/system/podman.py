@@ -50,7 +50,6 @@ class Podman:
         """The status of the container and what it printed."""
         storage = ("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run"))
         runtime = ("--runtime", "runc", "--cgroup-manager=cgroupfs")
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")}
         done = subprocess.run(
             ["podman", *storage, *runtime, "run", "--rm", "--network", "none", *LIMITS]
             + ["--workdir", str(self.folder), *options, "--rootfs", "/:O", *command],
@@ -60,6 +59,6 @@ class Podman:
             text=True,
             check=False,
             timeout=harness.DEADLINE_S,
-            env=kept,
+            env=harness.without_options(),
         )
         return done.returncode, done.stdout
