@@ -27,7 +27,8 @@ Figures Copy(const Statistics& statistics) {
 std::optional<double> CompressionRatio(const Figures& figures) {
   const uint64_t elsewhere =
       figures[Figure::same_filled_pages] + figures[Figure::written_back_pages];
-  const uint64_t stored = figures[Figure::stored_pages];
+  // The sizes contain what resident pages keep.
+  const uint64_t stored = figures[Figure::stored_pages] + figures[Figure::kept_pages];
   const uint64_t compressed = figures[Figure::compressed_bytes];
   if (stored <= elsewhere || compressed == 0) return std::nullopt;
   const auto bytes = static_cast<double>((stored - elsewhere) * kPageSize);

@@ -22,6 +22,7 @@ Result<void> ReadContext::Init() {
       os::Mapping::Create(Bytes(kMany * kWindow + RoundUpToPage(kRecordBytesMax)), "read windows");
   if (!memory.ok()) return memory.error();
   memory_ = std::move(memory).value();
+  memory_.WipeInChildren();
   return {};
 }
 
@@ -49,6 +50,7 @@ Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
     if (Result<void> done = sealer_.Init(); !done.ok()) return done;
   }
   clean_buffer_ = std::move(buffer).value();
+  clean_buffer_.WipeInChildren();
   encrypt_ = options.encrypt;
   port.Prepare(batches_.buffers(), options.segment_size);
   owner_ = &owner;

@@ -14,6 +14,7 @@ Result<void> BatchSet::Init(uint32_t count, uint32_t segment_size) {
       os::VirtualArray<BatchItem>::Create(size_t{count} * kItemsMax, "write batches");
   if (!items.ok()) return items.error();
   buffers_ = std::move(buffers).value();
+  buffers_.WipeInChildren();
   items_ = std::move(items).value();
   count_ = count;
   for (uint32_t i = count; i-- > 0;) {

@@ -99,6 +99,9 @@ namespace uzswap {
     "pages the kernel refused to move: pinned, or shared with a child process")                  \
   X(shared_pages_copied, kSum,                                                                   \
     "pages shared with a child process that were copied, so that both can give them up")         \
+  X(kept_pages, kGauge,                                                                          \
+    "resident pages whose stored copy is kept, because a forked relative has it too")            \
+  X(unchanged_pages, kSum, "of zswpout, pages whose kept copy had the same content")             \
   X(shared_pages_kept, kSum,                                                                     \
     "times a page stayed because its compressed copies would be larger than the page")           \
   X(refused_pages, kSum,                                                                         \
@@ -120,6 +123,8 @@ namespace uzswap {
   X(retries, kSum, "calls repeated because the kernel returned EAGAIN")                          \
   X(adoptions, kSum, "mappings registered with userfaultfd")                                     \
   X(forks, kSum, "forks of the program")                                                         \
+  X(lasting_children, kSum, "children, forked while it was managed, that lived for a second")                           \
+  X(fork_pages_stored, kSum, "pages stored before a fork, so that parent and child share them")  \
   X(fork_pages_brought_in, kSum,                                                                 \
     "pages made resident before a fork because the child needs them")                           \
   X(fork_roots_retried, kSum,                                                                    \

@@ -25,6 +25,12 @@ LoadOutcome CompressedCache::Load(CacheContext& context, SwapEntry entry, PageBy
   }
 }
 
+bool CompressedCache::HoldsInMemory(CacheContext& context, SwapEntry entry, ConstPageBytes page) {
+  const PageBytes held(context.page_);
+  if (Load(context, entry, held, LoadMode::kKeepFromMemory) != LoadOutcome::kLoaded) return false;
+  return memcmp(held.data(), page.data(), kPageSize) == 0;
+}
+
 Next LoadOperation::Begin() {
   LockedLeaf leaf = cache_.index_.Find(key_);
   if (!leaf || leaf.word(key_).empty()) {

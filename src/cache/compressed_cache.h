@@ -28,7 +28,7 @@
 // Nothing allocates from the heap. After Init, only the cache's own tables are touched for the
 // first time.
 //
-// Size: 34 methods, because the cache has two interfaces: one for those who store and load, one
+// Size: 35 methods, because the cache has two interfaces: one for those who store and load, one
 // for the writer (ObjectOwner among it). Both work on the same words. What could be split off is in
 // EntryContent, CacheContexts and the operations.
 #ifndef UZSWAP_CACHE_COMPRESSED_CACHE_H_
@@ -96,6 +96,9 @@ class CompressedCache final : public ObjectOwner {
   StoreOutcome Store(CacheContext& context, SwapEntry entry, ConstPageBytes page,
                      Repeated repeated = Repeated::kUnknown);
   LoadOutcome Load(CacheContext& context, SwapEntry entry, PageBytes page, LoadMode mode);
+  // True if the entry holds this page and need not be read from the disk. Uses the context's room
+  // for a page. Requires: the page does not change until this returns.
+  bool HoldsInMemory(CacheContext& context, SwapEntry entry, ConstPageBytes page);
   // True if the entry held a page.
   bool Invalidate(CacheContext& context, SwapEntry entry);
   // Returns how many pages were invalidated.

@@ -183,6 +183,7 @@ Result<void> Engine::OpenProc() {
 void Engine::BecomeChild() {
   if (paging_.active()) {
     reclaim_port_.ResetInChild();
+    fork_port_.ResetInChild();
     const Result<void> done = paging_.BecomeChild();
     if (!done.ok()) {
       RunUnwatched("a forked child cannot be served", done.error(), paging_.AdoptForChild());

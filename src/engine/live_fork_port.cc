@@ -1,11 +1,40 @@
 #include "engine/live_fork_port.h"
 
 #include "os/program_watch.h"
+#include "os/thread.h"
+#include "reclaim/watermarks.h"
 
 namespace uzswap {
 
 void LiveForkPort::ListThreads() {
-  if (active()) parts_.scanner->RefreshThreads();
+  if (!active()) return;
+  // Before the roots of the fork are touched: these stay resident.
+  MakeRoom();
+  parts_.scanner->RefreshThreads();
+}
+
+void LiveForkPort::MakeRoom() {
+  constexpr size_t kBatch = 64;
+  constexpr size_t kStoredAtOnce = 16;
+  Pager& pager = parts_.paging->pager();
+  Session& session = parts_.member->session();
+  const Bytes keep = WorkingSetMin(session.limit(), session.LiveCount());
+  int64_t most =
+      room_.Ask({.now_ns = os::MonotonicNanoseconds(),
+                 .resident_pages = static_cast<int64_t>(pager.TakeSnapshot().resident.raw()),
+                 .headroom_pages = parts_.paging->headroom().Get(),
+                 .keep_pages = static_cast<int64_t>(PagesWithin(keep).raw()),
+                 .lasting_children = statistics().lasting_children.Get()});
+  for (; most > 0; most -= static_cast<int64_t>(kBatch)) {
+    const size_t isolated = pager.Isolate(kBatch);
+    size_t stored = 0;
+    for (size_t done = 0; done < kBatch; done += kStoredAtOnce) {
+      stored += pager.StoreOldest(parts_.paging->daemon_context(), kStoredAtOnce);
+    }
+    const size_t released = pager.ReleaseFrames(2 * kBatch);
+    if (isolated + stored + released == 0 || !pager.StoringGains()) break;
+    statistics().fork_pages_stored.Add(isolated);
+  }
 }
 
 void LiveForkPort::Freeze() {

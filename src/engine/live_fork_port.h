@@ -4,7 +4,8 @@
 //                                      ├── PagingStack ───> pager (freeze, thaw), storage (pause)
 //                                      └── DaemonWaker, statistics
 //
-// Forwards, and decides nothing. Which thread calls what is said in engine/fork_coordinator.h.
+// Forwards, and decides nothing but how much is stored before a fork. Which thread calls what is
+// said in engine/fork_coordinator.h.
 #ifndef UZSWAP_ENGINE_LIVE_FORK_PORT_H_
 #define UZSWAP_ENGINE_LIVE_FORK_PORT_H_
 
@@ -14,6 +15,7 @@
 #include "engine/daemon_urgency.h"
 #include "engine/daemon_waker.h"
 #include "engine/fork_coordinator.h"
+#include "engine/fork_room.h"
 #include "engine/paging_stack.h"
 #include "engine/range_scanner.h"
 #include "engine/session_member.h"
@@ -32,6 +34,7 @@ class LiveForkPort final : public ForkPort {
     BrokerFiles* broker = nullptr;
   };
   void Init(const Parts& parts) { parts_ = parts; }
+  void ResetInChild() { room_ = ForkRoom(); }
 
   void ListThreads() override;
   // The pager's lock is held from Freeze to Thaw, which clang's analysis cannot follow.
@@ -49,7 +52,11 @@ class LiveForkPort final : public ForkPort {
   void OpenForChild() override { parts_.paging->OpenForChild(); }
 
  private:
+  // Stores pages that parent and child would otherwise store each (engine/fork_room.h).
+  void MakeRoom();
+
   Parts parts_;
+  ForkRoom room_;
   // What the last Rescue saw of the forking thread: os::TaskReader::FutexSleep.
   std::optional<uint64_t> last_sleep_;
 };

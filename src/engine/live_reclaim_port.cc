@@ -36,6 +36,9 @@ void LiveReclaimPort::ResetInChild() {
   publisher_.ForgetInChild();
   bounds_.ResetInChild();
   fence_.Disarm();
+  was_sharing_ = true;
+  forks_seen_ = 0;
+  lasting_ns_ = NowNs() + ForkRoom::kLastingNs;
 }
 
 uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
@@ -50,6 +53,7 @@ bool LiveReclaimPort::Activate() {
 }
 
 void LiveReclaimPort::UpdateStorage() {
+  NoteSharing();
   CacheCounters cache;
   storage().cache().Count(cache);
   const BackingStore* backing = storage().backing();
@@ -66,6 +70,24 @@ void LiveReclaimPort::UpdateStorage() {
     PermitDensifying();
   }
   AskForDensity();
+}
+
+void LiveReclaimPort::NoteSharing() {
+  Pager& pager = parts_.paging->pager();
+  const bool sharing = parts_.meter->sharing();
+  // A fork whose child has called exec before this step leaves only its count.
+  const uint64_t forks = statistics().forks.Get();
+  was_sharing_ |= sharing || forks != forks_seen_;
+  forks_seen_ = forks;
+  if (was_sharing_ && !sharing) was_sharing_ = !pager.EndSharing();
+  const uint64_t now = NowNs();
+  if (lasting_ns_ != 0 && now >= lasting_ns_) {
+    lasting_ns_ = 0;
+    parts_.member->NoteLasting();
+  }
+  if (now - retried_ns_ < kRetryRefusedNs) return;
+  retried_ns_ = now;
+  pager.RetryRefused();
 }
 
 // While a relative maps frames of the pool too, new objects would take memory that the old ones do
@@ -177,7 +199,7 @@ void LiveReclaimPort::BreakCow(size_t max) {
   Statistics& counts = statistics();
   const bool pays =
       CopyingPays(parts_.meter->sharers_per_mille(), Bytes(counts.compressed_bytes.Get()),
-                  PageCount(counts.stored_pages.Get()));
+                  PageCount(counts.stored_pages.Get() + counts.kept_pages.Get()));
   OwnCowPort port(parts_.paging->address_space());
   parts_.paging->NoteMayFault();
   const size_t broken = uzswap::BreakCow(port, {addresses, count}, pays, counts);

@@ -13,6 +13,7 @@
 #define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 
 #include "engine/discard_fence.h"
+#include "engine/fork_room.h"
 #include "engine/paging_stack.h"
 #include "engine/range_scanner.h"
 #include "engine/reclaim_port.h"
@@ -61,6 +62,8 @@ class LiveReclaimPort final : public ReclaimPort {
 
  private:
   static constexpr size_t kListsOfOneScan = 256;
+  // Pages that the kernel refused to move are tried again after this time.
+  static constexpr uint64_t kRetryRefusedNs = 50'000'000;
   // What a miss costs outside of fault_ns: the fault's way through the kernel, waking two threads,
   // and taking another page out. A miss of tests/system/workloads/dicts.py costs 37 to 41 us in
   // all.
@@ -72,6 +75,7 @@ class LiveReclaimPort final : public ReclaimPort {
   // Each process's bounds follow from what the others hold.
   void ShareBounds();
   void ShareFileBound(const Options& options);
+  void NoteSharing();
   void AskForDensity();
   void PermitDensifying();
   void ChooseCodec();
@@ -83,6 +87,10 @@ class LiveReclaimPort final : public ReclaimPort {
   DiscardFence fence_;
   RobustLists robust_lists_{os::ReadProgramMemory};
   size_t next_list_ = 0;
+  uint64_t retried_ns_ = 0;
+  uint64_t lasting_ns_ = 0;   // when a forked child has lived for long; 0: it has, or is none
+  bool was_sharing_ = false;  // memory with forked relatives, since EndSharing
+  uint64_t forks_seen_ = 0;
   os::HugePages huge_pages_;
 };
 

@@ -6,11 +6,15 @@
 //                                                          that is not managed
 //
 //   reclaim makes no progress, quiet at this look ──> at least 10 ms
+//   reclaim makes no progress, at all ──────────────> at least 8 times what the look took, 2 ms at
+//                                                     most
 //
 // A process is quiet while it neither faults nor grows. It is looked at less often then, but never
 // so rarely that it could outgrow the headroom in between. When reclaim makes no progress, the
 // limit is exceeded already, and a look finds that out again by a sweep over the page table: an
-// idle process leaves the processor to those that run. Plain arithmetic; one thread.
+// idle process leaves the processor to those that run, and any process most of it: the engine can
+// have a higher priority than the program that could free memory if it ran. Plain arithmetic; one
+// thread.
 #ifndef UZSWAP_ENGINE_POLL_PAUSE_H_
 #define UZSWAP_ENGINE_POLL_PAUSE_H_
 
@@ -28,6 +32,8 @@ class PollPause {
   static constexpr uint64_t kQuietNs = 2'000'000;
   static constexpr uint64_t kSmallQuietNs = 10'000'000;
   static constexpr uint64_t kFruitlessQuietNs = 10'000'000;
+  static constexpr uint64_t kWastedTimes = 8;
+  static constexpr uint64_t kWastedMaxNs = 2'000'000;
 
   struct Snapshot {
     int64_t headroom_pages;
@@ -35,6 +41,7 @@ class PollPause {
     uint64_t resident_bytes;
     bool small = false;      // an unmanaged process of few pages
     bool fruitless = false;  // reclaim has made no progress for a while
+    uint64_t wasted_ns = 0;  // what this look took, if reclaim makes no progress
   };
 
   uint64_t Next(const Snapshot& snapshot) {
@@ -44,9 +51,11 @@ class PollPause {
     quiet_looks_ = quiet ? quiet_looks_ + 1 : 0;
     faults_ = snapshot.faults;
     resident_bytes_ = snapshot.resident_bytes;
-    if (quiet && snapshot.fruitless) return std::max(interval, kFruitlessQuietNs);
-    if (quiet_looks_ <= kQuietLooks) return interval;
-    return std::max(interval, snapshot.small ? kSmallQuietNs : kQuietNs);
+    const uint64_t least =
+        std::max(interval, std::min(snapshot.wasted_ns * kWastedTimes, kWastedMaxNs));
+    if (quiet && snapshot.fruitless) return std::max(least, kFruitlessQuietNs);
+    if (quiet_looks_ <= kQuietLooks) return least;
+    return std::max(least, snapshot.small ? kSmallQuietNs : kQuietNs);
   }
 
  private:

@@ -11,6 +11,7 @@ void ReclaimDaemon::Init(ReclaimPort& port, Headroom& headroom, const Watermarks
 }
 
 ReclaimDaemon::Step ReclaimDaemon::Run() {
+  const uint64_t begin = port_->NowNs();
   const ReclaimOutcome outcome = Work();
   ++outcomes_[static_cast<size_t>(outcome)];
   const bool over_limit = usage_.tree > watermarks_.limit && !usage_.minor;
@@ -21,8 +22,11 @@ ReclaimDaemon::Step ReclaimDaemon::Run() {
   const uint64_t resident = counts.resident_bytes.Get();
   const bool small = !port_->active() && resident < 4 * kActivePagesMin * kPageSize;
   const bool fruitless = fruitless_ > kFruitlessMax;
-  return {outcome, pause_.Next({headroom_->Get(), counts.faults.Get(), resident, small, fruitless}),
-          over_limit};
+  const uint64_t wasted_ns = fruitless_ > kWastedFrom ? port_->NowNs() - begin : 0;
+  return {
+      outcome,
+      pause_.Next({headroom_->Get(), counts.faults.Get(), resident, small, fruitless, wasted_ns}),
+      over_limit};
 }
 
 ReclaimOutcome ReclaimDaemon::Work() {

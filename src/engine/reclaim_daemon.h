@@ -68,6 +68,8 @@ class ReclaimDaemon {
   // that can write it is longer: written pages are freed a little later.
   static constexpr int kFruitlessMax = 64;
   static constexpr int kWriterPatience = 32;
+  // Steps without progress before their cost is limited (PollPause).
+  static constexpr int kWastedFrom = 4;
   // And for so long: processes that have ended count until others have noticed it.
   static constexpr uint64_t kFruitlessNs = 250'000'000;
   // Usage above the limit for this long is reported even while pages are reclaimed.

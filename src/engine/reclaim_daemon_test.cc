@@ -429,5 +429,53 @@ TEST(PollPause, FollowsTheHeadroomAndGrowsForAQuietProcess) {
   EXPECT_EQ(pause.Next({-5, ++faults, 101, false, true}), kIntervalMinNs);
 }
 
+TEST(PollPause, WhatIsWastedIsASmallPartOfTheTime) {
+  struct Case {
+    const char* what;
+    int64_t headroom_pages;
+    uint64_t wasted_ns;
+    uint64_t pause_ns;
+  };
+  constexpr int64_t kRoom = 1536;  // 6 MiB: a millisecond
+  constexpr uint64_t kTimes = PollPause::kWastedTimes;
+  constexpr uint64_t kMax = PollPause::kWastedMaxNs;
+  const Case cases[] = {
+      {"nothing", -5, 0, kIntervalMinNs},
+      {"as much as the interval permits", -5, kIntervalMinNs / kTimes, kIntervalMinNs},
+      {"more", -5, kIntervalMinNs / kTimes + 1, kIntervalMinNs + kTimes},
+      {"nearly the most", -5, kMax / kTimes - 1, kMax - kTimes},
+      {"the most", -5, kMax / kTimes, kMax},
+      {"more than that", -5, kMax / kTimes + 1, kMax},
+      {"a second", -5, 1'000'000'000, kMax},
+      {"less than the interval", kRoom, 100'000, 1'000'000},
+      {"more than the interval", kRoom, 200'000, 200'000 * kTimes},
+      {"a second, and the interval is longer", int64_t{1} << 30, 1'000'000'000, kIntervalMaxNs},
+  };
+  for (const Case& c : cases) {
+    // Busy: it faults, or it grows, or it does neither for the first time.
+    PollPause pause;
+    uint64_t faults = 0;
+    uint64_t resident = 100;
+    EXPECT_EQ(pause.Next({c.headroom_pages, ++faults, resident, false, false, c.wasted_ns}),
+              c.pause_ns)
+        << c.what;
+    EXPECT_EQ(pause.Next({c.headroom_pages, faults, ++resident, false, false, c.wasted_ns}),
+              c.pause_ns)
+        << c.what;
+    EXPECT_EQ(pause.Next({c.headroom_pages, faults, resident, false, false, c.wasted_ns}),
+              c.pause_ns)
+        << c.what;
+    // Fruitless for longer: a busy process as before, an idle one rarely.
+    EXPECT_EQ(pause.Next({c.headroom_pages, ++faults, resident, false, true, c.wasted_ns}),
+              c.pause_ns)
+        << c.what;
+    EXPECT_EQ(pause.Next({c.headroom_pages, faults, resident, false, true, c.wasted_ns}),
+              std::max(c.pause_ns, PollPause::kFruitlessQuietNs))
+        << c.what;
+    // It ends with the waste.
+    EXPECT_EQ(pause.Next({-5, ++faults, resident, false, false, 0}), kIntervalMinNs) << c.what;
+  }
+}
+
 }  // namespace
 }  // namespace uzswap

@@ -30,7 +30,15 @@ void SessionMember::AwaitFormerImage(Bytes usage, uint64_t timeout_ns) {
   statistics().former_images_left.Add();
 }
 
-void SessionMember::JoinAsChild() { record_ = session_->Claim(name_); }
+void SessionMember::JoinAsChild() {
+  parent_ = record_;
+  record_ = session_->Claim(name_);
+}
+
+void SessionMember::NoteLasting() {
+  if (parent_ && session_->IsLive(*parent_)) parent_->statistics().lasting_children.Add();
+  parent_.reset();
+}
 
 void SessionMember::SetEngine(uint32_t pid) {
   if (record_) session_->SetEngine(*record_, os::IdentityOfPid(pid));

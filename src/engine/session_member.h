@@ -38,6 +38,8 @@ class SessionMember {
   void AwaitFormerImage(Bytes usage, uint64_t timeout_ns = kFormerImageNs);
   // In a forked child: the record that was inherited is the parent's.
   void JoinAsChild();
+  // In a forked child that has lived for a while: its parent counts it, if it still lives.
+  void NoteLasting();
   // The engine is in the process `pid`. Requires: joined.
   void SetEngine(uint32_t pid);
   // There is none. Requires: joined.
@@ -60,6 +62,7 @@ class SessionMember {
  private:
   std::optional<Session> session_;
   std::optional<ProcessRecord> record_;
+  std::optional<ProcessRecord> parent_;  // in a forked child
   Statistics uncounted_;
   char name_[kNameBytes] = {};
 };

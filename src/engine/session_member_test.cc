@@ -77,6 +77,110 @@ TEST(SessionMember, AChildBeyondTheTableCountsForItself) {
   EXPECT_EQ(parent.session().RefusedClaims(), 1u);
 }
 
+// Runs `body` in a forked child, which reports what it saw by its exit status.
+template <typename Body>
+void RunInChild(Body&& body) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) _exit(body());
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+uint64_t LastingChildren(SessionMember& member) {
+  return member.statistics().lasting_children.Get();
+}
+
+// Of all records, live and ended.
+uint64_t LastingInTree(Session& session) {
+  uint64_t sum = session.exited().lasting_children.Get();
+  session.VisitLive(
+      [&sum](const Session::RecordView& view) { sum += view.statistics.lasting_children.Get(); });
+  return sum;
+}
+
+TEST(SessionMember, ALastingChildCountsOnceInItsParentsRecord) {
+  SessionMember member;
+  ASSERT_TRUE(member.Join(NewPrivateSession(), "parent").ok());
+  member.NoteLasting();
+  EXPECT_EQ(LastingChildren(member), 0u) << "it has no parent";
+  for (const uint64_t children : {1, 2}) {
+    RunInChild([&member] {
+      member.JoinAsChild();
+      for (int i = 0; i < 3; ++i) member.NoteLasting();
+      return LastingChildren(member) == 0 ? 0 : 1;
+    });
+    EXPECT_EQ(LastingChildren(member), children);
+  }
+}
+
+TEST(SessionMember, AChildThatDoesNotLastIsNotCounted) {
+  SessionMember member;
+  ASSERT_TRUE(member.Join(NewPrivateSession(), "parent").ok());
+  RunInChild([&member] {
+    member.JoinAsChild();
+    return 0;
+  });
+  EXPECT_EQ(LastingChildren(member), 0u);
+}
+
+TEST(SessionMember, AGrandchildCountsInTheChildsRecord) {
+  SessionMember member;
+  ASSERT_TRUE(member.Join(NewPrivateSession(), "parent").ok());
+  RunInChild([&member] {
+    member.JoinAsChild();
+    RunInChild([&member] {
+      member.JoinAsChild();
+      member.NoteLasting();
+      return 0;
+    });
+    return LastingChildren(member) == 1 && !testing::Test::HasFailure() ? 0 : 1;
+  });
+  EXPECT_EQ(LastingChildren(member), 0u);
+}
+
+TEST(SessionMember, AChildBeyondTheTableIsCountedAndCountsNoChildren) {
+  Session session = NewPrivateSession();
+  FillTable(session, kProcessRecords - 1);
+  SessionMember member;
+  ASSERT_TRUE(member.Join(std::move(session), "the last").ok());
+  RunInChild([&member] {
+    member.JoinAsChild();
+    member.NoteLasting();
+    RunInChild([&member] {
+      member.JoinAsChild();
+      member.NoteLasting();
+      return 0;
+    });
+    return LastingChildren(member) == 0 && !testing::Test::HasFailure() ? 0 : 1;
+  });
+  EXPECT_EQ(LastingChildren(member), 1u);
+}
+
+// The parent calls exec: its record is dead, and then another process may have it.
+TEST(SessionMember, AParentThatIsGoneCountsNothing) {
+  for (const bool used_again : {false, true}) {
+    SessionMember member;
+    ASSERT_TRUE(member.Join(NewPrivateSession(), "parent").ok());
+    const os::ProcessIdentity parent = os::OwnIdentity();
+    RunInChild([&member, &parent, used_again] {
+      Session& session = member.session();
+      member.JoinAsChild();
+      if (!SessionTestPeer::ClaimAs(session, parent)) return 2;
+      if (used_again) {
+        if (session.FoldDead([](const Session::RecordView&) {}) != 1) return 3;
+        const std::optional<ProcessRecord> next = SessionTestPeer::ClaimAs(session, {2, 1, 1});
+        if (!next || next->index() != 0) return 4;
+      }
+      member.NoteLasting();
+      return 0;
+    });
+    EXPECT_EQ(LastingInTree(member.session()), 0u) << used_again;
+    EXPECT_EQ(LastingChildren(member), 0u) << used_again;
+  }
+}
+
 // A process that exec has replaced, with an engine that has not ended.
 class FormerImage : public ::testing::Test {
  protected:

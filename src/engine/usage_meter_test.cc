@@ -8,6 +8,13 @@
 #include "engine/testing/fake_session.h"
 
 namespace uzswap {
+
+struct SessionTestPeer {
+  static std::optional<ProcessRecord> ClaimAs(Session& session, const os::ProcessIdentity& self) {
+    return session.ClaimAs(self, "a relative");
+  }
+};
+
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;

@@ -139,6 +139,10 @@ Result<void> Mapping::KeepFromChildren() {
   return Error{errno, "madvise(MADV_DONTFORK)"};
 }
 
+void Mapping::WipeInChildren() const {
+  static_cast<void>(syscall(SYS_madvise, data_, size_, MADV_WIPEONFORK));
+}
+
 void Mapping::ForbidHugePages() {
   // EINVAL: the kernel was built without huge pages.
   if (size_ != 0 && madvise(data_, size_, MADV_NOHUGEPAGE) != 0) UZ_CHECK_EQ(errno, EINVAL);

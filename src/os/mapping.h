@@ -82,6 +82,10 @@ class Mapping {
   void KeepSecret();
   // A forked child does not have it: a touch raises SIGSEGV. Fails with the errno of madvise.
   Result<void> KeepFromChildren();
+  // A forked child finds zeroes: for buffers whose content it does not need. Otherwise it would
+  // keep a copy of each page that the parent writes next, and of each page that is pinned at the
+  // fork. A kernel that refuses makes the child larger, nothing else.
+  void WipeInChildren() const;
   // Asks the kernel not to use huge pages here: they would populate pages next to the touched one.
   // A kernel without huge pages ignores it.
   void ForbidHugePages();

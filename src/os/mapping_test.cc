@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -113,6 +115,38 @@ TEST(MappingTest, ASecretThatCannotBeLockedIsCounted) {
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+TEST(MappingTest, WhatIsWipedInChildrenReadsAsZeroThere) {
+  constexpr size_t kBytes = 4 * kPageSize;
+  Mapping wiped = std::move(Mapping::Create(Bytes(kBytes), "test")).value();
+  Mapping other = std::move(Mapping::Create(Bytes(kBytes), "test")).value();
+  memset(wiped.data(), 7, kBytes);
+  memset(other.data(), 8, kBytes);
+  wiped.WipeInChildren();
+  const auto all_are = [](const Mapping& mapping, int value) {
+    return std::count(mapping.data(), mapping.data() + kBytes, static_cast<std::byte>(value)) ==
+           static_cast<ptrdiff_t>(kBytes);
+  };
+  EXPECT_TRUE(all_are(wiped, 7)) << "the parent's content stays";
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (!all_are(wiped, 0)) _exit(1);
+    if (!all_are(other, 8)) _exit(2);
+    // It can be used as before, and a child of the child finds zeroes again.
+    memset(wiped.data(), 9, kBytes);
+    if (!all_are(wiped, 9)) _exit(3);
+    const pid_t grandchild = fork();
+    if (grandchild == 0) _exit(all_are(wiped, 0) ? 0 : 1);
+    int status = -1;
+    if (waitpid(grandchild, &status, 0) != grandchild || status != 0) _exit(4);
+    _exit(all_are(wiped, 9) ? 0 : 5);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(all_are(wiped, 7)) << "what the child wrote is its own";
 }
 
 TEST(MappingTest, RefusesWhatTheKernelRefuses) {

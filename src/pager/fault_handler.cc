@@ -13,6 +13,7 @@ Result<void> ThreadContext::Init(CompressedCache& compressed_cache) {
       os::Mapping::Create(Bytes(Readahead::kWindowMax * kPageSize), "a thread's scratch pages");
   if (!memory.ok()) return memory.error();
   scratch = std::move(memory).value();
+  scratch.WipeInChildren();
   return cache.Init(compressed_cache);
 }
 

@@ -107,6 +107,16 @@ size_t Pager::Isolate(size_t want) {
   return reclaimer_.evictor().Isolate(want);
 }
 
+void Pager::RetryRefused() {
+  PatientLock lock(mutex_, OnStall());
+  reclaimer_.policy().RetryRefused();
+}
+
+bool Pager::StoringGains() {
+  PatientLock lock(mutex_, OnStall());
+  return reclaimer_.evictor().StoringGains();
+}
+
 size_t Pager::StoreOldest(CacheContext& context, size_t max) {
   Evictor::StoreBatch batch;
   StoreSink* sink = nullptr;
@@ -115,7 +125,7 @@ size_t Pager::StoreOldest(CacheContext& context, size_t max) {
     reclaimer_.evictor().BeginStore(max, &batch);
     sink = &reclaimer_.sink();
   }
-  Evictor::Store(*sink, context, &batch);
+  Evictor::Store(*sink, context, &batch, Evictor::KeptOnDisk::kRead);
   PatientLock lock(mutex_, OnStall());
   return reclaimer_.evictor().FinishStore(batch);
 }

@@ -26,7 +26,7 @@
 // the lock, and the kernel refuses every move while an event is pending: so the holder of the lock
 // knows the address space as it is. docs/design/races.md has each pair of racers with its winner.
 //
-// Size: 14 members and 38 methods, because it is the face of three kinds of callers (the pager
+// Size: 14 members and 41 methods, because it is the face of three kinds of callers (the pager
 // thread, the reclaim daemon, fork handlers); most forward to a part under the lock. Fork stays in
 // this class because freeze, rescue and rebuild are the protocol of its lock.
 //
@@ -118,6 +118,9 @@ class Pager final {
   size_t StoreOldest(CacheContext& context, size_t max) UZ_EXCLUDES(mutex_);
   size_t ReleaseFrames(size_t max) UZ_EXCLUDES(mutex_);
   size_t TakeBusyPages(std::span<uint64_t> addresses) UZ_EXCLUDES(mutex_);
+  // See VictimPolicy.
+  void RetryRefused() UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool StoringGains() UZ_EXCLUDES(mutex_);
   size_t IsolatePages(std::span<const uint64_t> addresses) UZ_EXCLUDES(mutex_);
 
   struct Snapshot {
@@ -132,6 +135,8 @@ class Pager final {
   // The reclaim daemon freezes the pager while a program thread forks: nothing of it changes until
   // Thaw, so the child gets a consistent copy.
   void Freeze() UZ_ACQUIRE(mutex_);
+  // The daemon: no relative shares memory with this process any more. False: call it again.
+  bool EndSharing() UZ_EXCLUDES(mutex_);
   void Thaw() UZ_RELEASE(mutex_);
   // While frozen: serves waiting threads if `thread`, the one that is to fork, waits for a page
   // itself, or sleeps for a lock (`lock_wait`) that one of them may hold. It cannot be forking
@@ -173,6 +178,7 @@ class Pager final {
   static constexpr size_t kReclaimForFault = 8;  // pages stored for a fault beyond the overdraft
   static constexpr size_t kReleaseForFault = 64;
   static constexpr size_t kRescuedMax = 64;
+  static constexpr size_t kEndSharingLooks = 4096;  // pages and blocks, under one hold of the lock
 
   void UseParts(const Parts& parts) UZ_REQUIRES(mutex_);
   [[nodiscard]] StallCallback OnStall() const {

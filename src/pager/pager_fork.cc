@@ -13,6 +13,12 @@ void Pager::Freeze() {
     os::YieldProcessor();
     mutex_.Lock();
   }
+  reclaimer_.contents().BeginSharing();
+}
+
+bool Pager::EndSharing() {
+  PatientLock lock(mutex_, OnStall());
+  return reclaimer_.contents().EndSharing(kEndSharingLooks);
 }
 
 void Pager::Thaw() {

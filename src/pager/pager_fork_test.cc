@@ -98,6 +98,42 @@ TEST_P(PagerFork, ChildAndParentBothKeepEveryByte) {
   GoOnAsParent();
 }
 
+// Pages that are only read, and one that is written to, leave again: nothing is stored for the
+// former. They were loaded from the pool, or from the device.
+TEST_P(PagerFork, UnchangedPagesAreNotStoredAgain) {
+  Freeze();
+  Thaw();
+  const uint64_t slots = world_.store.slots_in_use();
+  ASSERT_TRUE(world_.ReadEverything()) << world_.failure();
+  EXPECT_EQ(world_.store.slots_in_use(), slots) << "the slots are kept";
+  EXPECT_EQ(world_.statistics.kept_pages.Get(), 8u);
+  EXPECT_TRUE(world_.Write(3, std::byte{99}));
+  world_.TakePages(0, 8);
+  world_.CompressAll();
+  EXPECT_EQ(world_.statistics.unchanged_pages.Get(), 7u);
+  EXPECT_EQ(world_.statistics.kept_pages.Get(), 0u);
+  EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
+  EXPECT_EQ(world_.statistics.kept_pages.Get(), 7u) << "page 3 has a slot that nobody shares";
+  EXPECT_TRUE(world_.pager.EndSharing());
+  EXPECT_EQ(world_.statistics.kept_pages.Get(), 0u);
+  EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
+}
+
+// A page that is written to and then gets its former content back is unchanged.
+TEST_P(PagerFork, ContentDecidesAndNotTheWrite) {
+  Freeze();
+  Thaw();
+  PagerWorld::Page former;
+  FillPageOf(PageKind::kText, 6, former);  // as SetUp did
+  EXPECT_TRUE(world_.Write(5, std::byte{99}));
+  EXPECT_TRUE(PagerTestPeer::KeptSlotOf(world_.pager, PagerWorld::At(5)).valid());
+  world_.FillBytes(5, former);
+  world_.TakePages(5, 1);
+  world_.CompressAll();
+  EXPECT_EQ(world_.statistics.unchanged_pages.Get(), 1u);
+  EXPECT_TRUE(world_.ReadEverything()) << world_.failure();
+}
+
 TEST_P(PagerFork, NothingIsIsolatedWhileFrozen) {
   Freeze();
   EXPECT_EQ(world_.pager.ResidenceOfFrozen(PagerWorld::At(0)), Residence::kSwappedOut);

@@ -13,6 +13,8 @@ Result<void> Pager::RestoreInChild(const Parts& parts) {
 Result<void> Pager::RestoreAll(const Parts& parts) {
   MutexLock lock(mutex_);
   UseParts(parts);
+  // Nobody would free what is kept.
+  reclaimer_.contents().EndSharing();
   for (size_t position = 0; position < map_.table().count(); ++position) {
     const RegisteredRange range = map_.table().at(position);
     for (uint64_t address = range.start; address < range.end; address += kPageSize) {

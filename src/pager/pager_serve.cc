@@ -148,7 +148,8 @@ bool Pager::BeginWork(Resolution pass, Work* work) {
 
 void Pager::DoWork(Work* work) {
   if (work->reclaim) {
-    Evictor::Store(*work->sink, work_context_, &work->stores);
+    // A thread waits for its page meanwhile.
+    Evictor::Store(*work->sink, work_context_, &work->stores, Evictor::KeptOnDisk::kLeave);
   } else {
     swap_in_.Read(work_context_, &work->reads);
   }

@@ -123,7 +123,8 @@ TEST(ClockPolicy, ASweepWithoutVictimsEndsWithItsBudget) {
   ReclaimRig rig(8);
   for (uint64_t page = 0; page < 8; ++page) rig.table.Pin(rig.Index(page));
   size_t looks = rig.policy.SweepScanMax();
-  EXPECT_EQ(looks, 8u * (ClockPolicy::kOldest + 1));
+  // Eight pages, one range, one block of entries.
+  EXPECT_EQ(looks, (8 + 1 + ClockPolicy::kBlockLooks) * (ClockPolicy::kOldest + 1));
   EXPECT_EQ(rig.policy.NextRun(1, &looks).pages, 0u);
   EXPECT_EQ(looks, 0u);
 }
@@ -131,6 +132,7 @@ TEST(ClockPolicy, ASweepWithoutVictimsEndsWithItsBudget) {
 TEST(ClockPolicy, ASweepFindsEvenTheYoungestPages) {
   ReclaimRig rig(8);
   for (uint64_t page = 0; page < 8; ++page) rig.policy.OnIncompressible(rig.Index(page));
+  rig.policy.RetryRefused();
   size_t looks = rig.policy.SweepScanMax();
   EXPECT_GT(rig.policy.NextRun(8, &looks).pages, 0u);
 }
@@ -143,6 +145,178 @@ TEST(ClockPolicy, AnEmptyTableHasNoVictims) {
   size_t looks = 10;
   EXPECT_EQ(rig.policy.NextRun(1, &looks).pages, 0u);
   EXPECT_EQ(looks, 10u);
+}
+
+// All pages that are proposed in so many steps of the hand, none of which is isolated.
+std::set<uint64_t> Proposed(ReclaimRig& rig, int steps = 500) {
+  std::set<uint64_t> proposed;
+  for (int i = 0; i < steps; ++i) {
+    const VictimRun run = Next(rig, 64);
+    for (size_t page = 0; page < run.pages; ++page) {
+      proposed.insert(run.address + (page << kPageShift));
+    }
+    rig.policy.OnSkipped();
+  }
+  return proposed;
+}
+
+TEST(ClockPolicy, ARefusedPageIsNotProposedUntilItIsRetried) {
+  struct Case {
+    const char* what;
+    void (*refuse)(ClockPolicy&, PageIndex);
+  };
+  const Case cases[] = {
+      {"refused", [](ClockPolicy& policy, PageIndex page) { policy.OnRefused(page); }},
+      {"incompressible",
+       [](ClockPolicy& policy, PageIndex page) { policy.OnIncompressible(page); }},
+  };
+  for (const Case& c : cases) {
+    ReclaimRig rig(8);
+    c.refuse(rig.policy, rig.Index(3));
+    EXPECT_EQ(rig.policy.AgeOf(rig.Index(3)), 0) << c.what;
+    std::set<uint64_t> proposed = Proposed(rig);
+    EXPECT_EQ(proposed.size(), 7u) << c.what;
+    EXPECT_FALSE(proposed.contains(ReclaimRig::At(3))) << c.what;
+    EXPECT_EQ(rig.policy.AgeOf(rig.Index(3)), ClockPolicy::kOldest) << c.what << ": it ages";
+    rig.policy.RetryRefused();
+    proposed = Proposed(rig);
+    EXPECT_TRUE(proposed.contains(ReclaimRig::At(3))) << c.what;
+  }
+}
+
+TEST(ClockPolicy, ARetryDoesNotMakeAPageOlder) {
+  ReclaimRig rig(2);
+  rig.policy.OnRefused(rig.Index(0));
+  rig.policy.RetryRefused();
+  EXPECT_EQ(rig.policy.AgeOf(rig.Index(0)), 0);
+}
+
+TEST(ClockPolicy, ARunEndsAtARefusedPage) {
+  ReclaimRig rig(16);
+  rig.policy.OnIncompressible(rig.Index(5));
+  static_cast<void>(Proposed(rig));
+  ASSERT_EQ(rig.policy.AgeOf(rig.Index(5)), ClockPolicy::kOldest);
+  ClockPolicyPeer::Aim(rig.policy, ReclaimRig::At(0));
+  EXPECT_EQ(Next(rig, 64).pages, 5u);
+}
+
+TEST(ClockPolicy, WhatChangesAPageEndsItsRefusal) {
+  struct Case {
+    const char* what;
+    void (*change)(ClockPolicy&, PageIndex);
+    uint8_t age;
+  };
+  const Case cases[] = {
+      {"fault", [](ClockPolicy& policy, PageIndex page) { policy.OnFault(page); },
+       ClockPolicy::kOldest - 1},
+      {"refault", [](ClockPolicy& policy, PageIndex page) { policy.OnRefault(page); },
+       ClockPolicy::kOldest - 1},
+      {"readahead", [](ClockPolicy& policy, PageIndex page) { policy.OnReadahead(page); },
+       ClockPolicy::kOldest},
+      {"reclaimable", [](ClockPolicy& policy, PageIndex page) { policy.OnReclaimable(page); },
+       ClockPolicy::kOldest},
+  };
+  for (const Case& c : cases) {
+    for (const bool compressible : {true, false}) {
+      ReclaimRig rig(1);
+      const PageIndex page = rig.Index(0);
+      if (compressible) {
+        rig.policy.OnRefused(page);
+      } else {
+        rig.policy.OnIncompressible(page);
+      }
+      EXPECT_EQ(Next(rig, 1).pages, 0u) << c.what;
+      c.change(rig.policy, page);
+      EXPECT_EQ(rig.policy.AgeOf(page), c.age) << c.what;
+      EXPECT_EQ(Next(rig, 1).address, ReclaimRig::At(0)) << c.what;
+    }
+  }
+}
+
+TEST(ClockPolicy, ARefusalDoesNotChangeTheRefaultCount) {
+  ReclaimRig rig(2);
+  const PageIndex page = rig.Index(0);
+  rig.policy.OnRefault(page);
+  rig.policy.OnRefault(page);
+  rig.policy.OnRefused(page);
+  EXPECT_EQ(rig.policy.RefaultsOf(page), 2);
+  rig.policy.OnStored(page);
+  EXPECT_EQ(rig.policy.RefaultsOf(page), 0);
+}
+
+// Three periods have numbers, and then the first comes again.
+TEST(ClockPolicy, EveryPeriodKeepsWhatItRefused) {
+  ReclaimRig rig(8);
+  for (int period = 0; period < 10; ++period) {
+    const auto page = static_cast<uint64_t>(period % 8);
+    rig.policy.OnRefused(rig.Index(page));
+    const std::set<uint64_t> proposed = Proposed(rig);
+    EXPECT_FALSE(proposed.contains(ReclaimRig::At(page))) << "period " << period;
+    EXPECT_GT(proposed.size(), 0u) << "period " << period;
+    rig.policy.RetryRefused();
+    EXPECT_TRUE(Proposed(rig).contains(ReclaimRig::At(page))) << "period " << period;
+    rig.policy.OnReclaimable(rig.Index(page));
+  }
+}
+
+TEST(ClockPolicy, NoPeriodRefusesWhatWasNeverRefused) {
+  ReclaimRig rig(8);
+  for (int period = 0; period < 7; ++period) {
+    EXPECT_EQ(Proposed(rig).size(), 8u) << "period " << period;
+    rig.policy.RetryRefused();
+  }
+}
+
+void SwapOut(ReclaimRig& rig, uint64_t page) {
+  const PageIndex index = rig.Index(page);
+  for (const PageState to : {PageState::kStaged, PageState::kInFlight, PageState::kSameFilled}) {
+    rig.table.Transition(index, to);
+  }
+}
+
+TEST(ClockPolicy, SwappedOutPagesCostLooksByTheBlockOnly) {
+  constexpr uint64_t kPages = 50'000;
+  constexpr uint64_t kLeft = 3;
+  ReclaimRig rig(kPages, 4);
+  for (uint64_t page = 0; page < kPages - kLeft; ++page) SwapOut(rig, page);
+  const size_t blocks = rig.table.entry_blocks();
+  EXPECT_LE(blocks, kPages / EntryStore::kBlockPages + 2);
+  const size_t pass = kLeft + 1 + ClockPolicy::kBlockLooks * blocks;
+  EXPECT_EQ(rig.policy.SweepScanMax(), pass * (ClockPolicy::kOldest + 1));
+  EXPECT_LT(rig.policy.SweepScanMax(), kPages / 10);
+
+  ClockPolicyPeer::Aim(rig.policy, ReclaimRig::At(0));
+  size_t looks = rig.policy.SweepScanMax();
+  const size_t before = looks;
+  const VictimRun run = rig.policy.NextRun(64, &looks);
+  EXPECT_EQ(run.address, ReclaimRig::At(kPages - kLeft));
+  EXPECT_EQ(run.pages, kLeft);
+  EXPECT_EQ(before - looks, 1 + ClockPolicy::kBlockLooks * (blocks - 1));
+}
+
+TEST(ClockPolicy, AResidentPageCostsOneLook) {
+  ReclaimRig rig(8);
+  for (uint64_t page = 0; page < 8; ++page) rig.table.Pin(rig.Index(page));
+  SwapOut(rig, 6);
+  ClockPolicyPeer::Aim(rig.policy, ReclaimRig::At(0));
+  // The first seven looks find the pinned pages, and no more.
+  for (const size_t looks : {1, 7}) {
+    size_t left = looks;
+    EXPECT_EQ(rig.policy.NextRun(1, &left).pages, 0u);
+    EXPECT_EQ(left, 0u);
+  }
+}
+
+TEST(ClockPolicy, TheLooksAreUsedUpByBlocksWithoutResidentPages) {
+  ReclaimRig rig(5'000, 4);
+  for (uint64_t page = 0; page < 5'000; ++page) SwapOut(rig, page);
+  ASSERT_EQ(rig.table.resident_pages(), PageCount(0));
+  // It ends, whatever is left, and never takes more than there is.
+  for (const size_t looks : {size_t{1}, size_t{2}, size_t{5}, rig.policy.SweepScanMax()}) {
+    size_t left = looks;
+    EXPECT_EQ(rig.policy.NextRun(1, &left).pages, 0u);
+    EXPECT_EQ(left, 0u) << looks;
+  }
 }
 
 }  // namespace

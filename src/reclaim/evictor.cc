@@ -91,14 +91,24 @@ void Evictor::BeginStore(size_t max, StoreBatch* batch) {
     if (!frame.valid()) break;
     batch->frames[batch->count] = frame;
     batch->pages[batch->count] = parts_.frames->data(frame);
+    batch->kept[batch->count] = parts_.frames->kept_slot(frame);
     ++batch->count;
   }
   storing_ += batch->count;
 }
 
-void Evictor::Store(StoreSink& sink, CacheContext& context, StoreBatch* batch) {
+void Evictor::Store(StoreSink& sink, CacheContext& context, StoreBatch* batch,
+                    KeptOnDisk kept_on_disk) {
+  SwapSlot kept[kStoreBatchMax];
+  size_t kept_count = 0;
   for (size_t i = 0; i < batch->count; ++i) {
-    batch->outcomes[i] = sink.Store(context, ConstPageBytes(batch->pages[i], kPageSize));
+    if (batch->kept[i].valid()) kept[kept_count++] = batch->kept[i];
+  }
+  const bool read = kept_count > 0 && kept_on_disk == KeptOnDisk::kRead;
+  if (read) sink.ReadKept(context, {kept, kept_count});
+  for (size_t i = 0; i < batch->count; ++i) {
+    const ConstPageBytes page(batch->pages[i], kPageSize);
+    batch->outcomes[i] = sink.Store(context, page, batch->kept[i]);
   }
 }
 

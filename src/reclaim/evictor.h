@@ -37,6 +37,7 @@ namespace uzswap {
 class Evictor {
  public:
   static constexpr size_t kStoreBatchMax = 16;
+  static_assert(kStoreBatchMax <= CompressedCache::kPrefetchMax);
   static constexpr size_t kBusyMax = 256;
 
   // All outlive this.
@@ -55,6 +56,7 @@ class Evictor {
   struct StoreBatch {
     FrameId frames[kStoreBatchMax];
     const std::byte* pages[kStoreBatchMax];
+    SwapSlot kept[kStoreBatchMax];
     StoredPage outcomes[kStoreBatchMax];
     size_t count = 0;
   };
@@ -69,8 +71,11 @@ class Evictor {
 
   // Takes up to `max` of the oldest staged pages, at most kStoreBatchMax.
   void BeginStore(size_t max, StoreBatch* batch);
-  // Without the lock. One caller at a time for each context.
-  static void Store(StoreSink& sink, CacheContext& context, StoreBatch* batch);
+  // Without the lock. One caller at a time for each context. Kept slots on disk are read, and
+  // compared, only if the caller can wait for the device.
+  enum class KeptOnDisk : uint8_t { kRead, kLeave };
+  static void Store(StoreSink& sink, CacheContext& context, StoreBatch* batch,
+                    KeptOnDisk kept_on_disk);
   // Returns how many frames can be released now.
   size_t FinishStore(const StoreBatch& batch);
   // Pages between BeginStore and FinishStore.

@@ -226,7 +226,7 @@ TEST(Evictor, AChangeOfAPageInFlightWins) {
       ASSERT_EQ(batch.count, 1u);
       EXPECT_EQ(rig.evictor.storing(), 1u);
       rig.sink.script = {as};
-      Evictor::Store(rig.sink, rig.context, &batch);
+      Evictor::Store(rig.sink, rig.context, &batch, Evictor::KeptOnDisk::kRead);
       if (meanwhile == Meanwhile::kCopiedBack) rig.contents.NoteCopiedBack(rig.Index(0));
       if (meanwhile == Meanwhile::kDiscarded) rig.contents.Discard(rig.Index(0));
       const size_t freed = rig.evictor.FinishStore(batch);
@@ -241,6 +241,109 @@ TEST(Evictor, AChangeOfAPageInFlightWins) {
       rig.contents.Audit();
     }
   }
+}
+
+// Page 0 was stored, then the process forked, then the page was loaded: it keeps its slot.
+void LoadKept(ReclaimRig& rig) {
+  rig.evictor.Isolate(1);
+  rig.StoreOldest(1);
+  rig.evictor.ReleaseFrames(1);
+  rig.contents.BeginSharing();
+  rig.contents.NotePopulated(rig.Index(0));
+  ASSERT_TRUE(rig.table.entry(rig.Index(0)).kept_slot().valid());
+  ASSERT_EQ(rig.statistics.kept_pages.Get(), 1u);
+}
+
+// What becomes of a kept slot: every outcome of the store, whatever the page does meanwhile.
+TEST(Evictor, AKeptSlotFollowsItsPage) {
+  enum class Meanwhile : uint8_t { kNothing, kCopiedBack, kDiscarded };
+  for (const Meanwhile meanwhile :
+       {Meanwhile::kNothing, Meanwhile::kCopiedBack, Meanwhile::kDiscarded}) {
+    for (const StoredAs as : {StoredAs::kSlot, StoredAs::kUnchanged, StoredAs::kSameFilled,
+                              StoredAs::kIncompressible, StoredAs::kNoSpace}) {
+      SCOPED_TRACE(testing::Message() << static_cast<int>(meanwhile) << static_cast<int>(as));
+      ReclaimRig rig(1);
+      LoadKept(rig);
+      const SwapSlot kept = rig.table.entry(rig.Index(0)).kept_slot();
+      rig.policy.OnReclaimable(rig.Index(0));
+      ASSERT_EQ(rig.evictor.Isolate(1), 1u);
+      Evictor::StoreBatch batch;
+      rig.evictor.BeginStore(1, &batch);
+      EXPECT_EQ(batch.kept[0], kept);
+      rig.sink.script = {as};
+      Evictor::Store(rig.sink, rig.context, &batch, Evictor::KeptOnDisk::kRead);
+      EXPECT_EQ(rig.sink.read_kept, std::vector<SwapSlot>{kept});
+      if (meanwhile == Meanwhile::kCopiedBack) rig.contents.NoteCopiedBack(rig.Index(0));
+      if (meanwhile == Meanwhile::kDiscarded) rig.contents.Discard(rig.Index(0));
+      rig.evictor.FinishStore(batch);
+      const PageEntry entry = rig.table.entry(rig.Index(0));
+      const bool lost = meanwhile != Meanwhile::kNothing;
+      EXPECT_EQ(rig.statistics.lost_races.Get(), lost ? 1u : 0u);
+      const bool unchanged = as == StoredAs::kUnchanged && !lost;
+      EXPECT_EQ(rig.statistics.unchanged_pages.Get(), unchanged ? 1u : 0u);
+      const bool keeps = meanwhile == Meanwhile::kCopiedBack;
+      EXPECT_EQ(rig.statistics.kept_pages.Get(), keeps ? 1u : 0u);
+      EXPECT_EQ(rig.sink.allocated.contains(kept.raw()), keeps || unchanged);
+      if (keeps) {
+        EXPECT_EQ(entry.kept_slot(), kept);
+      }
+      if (unchanged) {
+        EXPECT_EQ(entry.slot(), kept);
+        EXPECT_TRUE(entry.shared()) << "it is kept again when it is loaded";
+      } else if (entry.state() == PageState::kCompressed) {
+        EXPECT_FALSE(entry.shared());
+      }
+      EXPECT_TRUE(rig.AccountBalances());
+      rig.contents.Audit();
+    }
+  }
+}
+
+TEST(Evictor, AStagedPageThatIsTouchedKeepsItsSlot) {
+  for (const bool moved : {true, false}) {
+    ReclaimRig rig(1);
+    LoadKept(rig);
+    const SwapSlot kept = rig.table.entry(rig.Index(0)).kept_slot();
+    rig.policy.OnReclaimable(rig.Index(0));
+    ASSERT_EQ(rig.evictor.Isolate(1), 1u);
+    if (moved) {
+      rig.contents.NoteReturned(rig.Index(0));
+    } else {
+      rig.contents.NoteCopiedBack(rig.Index(0));
+    }
+    EXPECT_EQ(rig.table.entry(rig.Index(0)).kept_slot(), kept);
+    rig.contents.Audit();
+  }
+}
+
+TEST(Evictor, AKeptSlotIsFreedWithItsPage) {
+  for (const bool staged : {true, false}) {
+    ReclaimRig rig(1);
+    LoadKept(rig);
+    rig.policy.OnReclaimable(rig.Index(0));
+    if (staged) {
+      ASSERT_EQ(rig.evictor.Isolate(1), 1u);
+    }
+    rig.contents.Discard(rig.Index(0));
+    EXPECT_TRUE(rig.sink.allocated.empty());
+    EXPECT_EQ(rig.statistics.kept_pages.Get(), 0u);
+    EXPECT_EQ(rig.statistics.invalidated_pages.Get(), 0u) << "the page was not stored";
+  }
+}
+
+// Nothing is kept before a fork, of pages stored after it, and when nothing is shared any more.
+TEST(Evictor, OnlySharedSlotsAreKept) {
+  ReclaimRig rig(2);
+  rig.contents.BeginSharing();
+  rig.evictor.Isolate(1);
+  rig.StoreOldest(1);
+  rig.contents.NotePopulated(rig.Index(0));
+  EXPECT_FALSE(rig.table.entry(rig.Index(0)).kept_slot().valid());
+  ReclaimRig other(1);
+  LoadKept(other);
+  other.contents.EndSharing();
+  EXPECT_FALSE(other.table.entry(other.Index(0)).kept_slot().valid());
+  EXPECT_TRUE(other.sink.allocated.empty());
 }
 
 TEST(Evictor, AFrameSharedWithAChildIsCopiedBeforeItIsReleased) {
@@ -291,15 +394,19 @@ TEST(Evictor, RandomStepsKeepEveryInvariant) {
   ReclaimRig rig(kPages, 24);
   constexpr PortOutcome kOutcomes[] = {PortOutcome::kRetry, PortOutcome::kGone, PortOutcome::kBusy,
                                        PortOutcome::kRefused, PortOutcome::kNoMemory};
+  constexpr StoredAs kStored[] = {StoredAs::kSlot, StoredAs::kSameFilled, StoredAs::kIncompressible,
+                                  StoredAs::kNoSpace};
   for (int step = 0; step < 20000; ++step) {
     const PageIndex page = rig.Index(rng.Below(kPages));
+    if (rng.OneIn(64)) rig.contents.BeginSharing();
+    if (rng.OneIn(256)) rig.contents.EndSharing();
     switch (rng.Below(8)) {
       case 0:
         if (rng.OneIn(2)) rig.mover.Then(kOutcomes[rng.Below(5)], 0);
         static_cast<void>(rig.evictor.Isolate(1 + rng.Below(16)));
         break;
       case 1:
-        rig.sink.script = {static_cast<StoredAs>(rng.Below(4))};
+        if (rng.OneIn(2)) rig.sink.script = {kStored[rng.Below(4)]};
         rig.StoreOldest(1 + rng.Below(4));
         break;
       case 2:
@@ -326,7 +433,7 @@ TEST(Evictor, RandomStepsKeepEveryInvariant) {
     rig.contents.Audit();
     ASSERT_TRUE(rig.AccountBalances()) << "step " << step;
     ASSERT_EQ(rig.sink.allocated.size() + rig.statistics.same_filled_pages.Get(),
-              rig.statistics.stored_pages.Get());
+              rig.statistics.stored_pages.Get() + rig.statistics.kept_pages.Get());
   }
 }
 

@@ -6,7 +6,21 @@
 //   Compressed     -                allocated      stored
 //   SameFilled     -                -              stored
 //
-// Each call is one row to another row of this table, and the only code that changes more than one
+// A page that is loaded from a slot which a forked relative has too keeps it: while the relative
+// keeps its own, freeing the slot would free no memory, and storing the page again would need some.
+//
+//   entry          kept slot in       account
+//   Resident       the entry          not stored
+//   Staged         the frame          not stored
+//   InFlight       the frame          not stored
+//
+// If the page is stored next and the slot still holds the same content, the slot is its content
+// again (StoredAs::kUnchanged). Else the slot is freed. This is the kernel's swap cache, for shared
+// slots only, and with the content compared, because nobody says that a page was written to. It is
+// also right for a page that was written to and then got its former content back: the counts of
+// references of an interpreter do.
+//
+// Each call is one row to another row of these tables, and the only code that changes more than one
 // of these columns. So an Audit() of entries against frames holds after every call.
 //
 // A frame in state Storing can lose its owner: the page was touched (its content was copied out) or
@@ -27,7 +41,8 @@
 
 namespace uzswap {
 
-// Called when a swap slot is freed: its content has no owner from here on.
+// Called when a swap slot is freed, and when its page has been loaded: nobody needs what was read
+// from it.
 class SlotObserver {
  public:
   virtual void SlotFreed(SwapSlot slot) = 0;
@@ -73,15 +88,38 @@ class PageContents final : public PageDiscarder {
   // Any state -> Untracked.
   void Discard(PageIndex index) override;
 
+  // Before a fork: what is stored now is shared from now on, and kept when it is loaded. Walks over
+  // all entries if anything was stored since the last call.
+  void BeginSharing();
+  // Nothing is shared any more: nothing is kept from now on, and the kept slots are freed. Looks at
+  // so many pages at most; false if it has to be called again.
+  static constexpr size_t kNoBound = SIZE_MAX;
+  bool EndSharing(size_t looks_max = kNoBound);
+
   // In a forked child: its account begins with the pages that the parent had stored.
   void CountInherited();
   // Checks that entries and frames name each other. Costly.
   void Audit() const;
 
  private:
+  // To Resident, with a slot that the page keeps if it is valid.
+  void NoteResident(PageIndex index, SwapSlot kept);
+  // The same from Staged or InFlight, with the slot that the frame has.
+  void NoteTouched(PageIndex index, FrameId frame);
+  void NoteKept(int64_t change);
+  // Not valid: the page keeps none.
+  [[nodiscard]] SwapSlot KeptSlotOf(PageEntry entry) const;
   void FreeSlot(SwapSlot slot);
+  // Of an entry that was Compressed.
+  void FreeStored(PageEntry entry);
+  // `slot` may be not valid.
+  void FreeKeptSlot(SwapSlot slot);
 
   Parts parts_;
+  bool keeps_shared_ = false;
+  uint64_t not_shared_ = 0;  // Compressed pages without the mark
+  uint64_t kept_ = 0;        // kept slots
+  uint64_t ended_to_ = 0;    // the address that EndSharing has come to
   PageAccount account_;
 };
 

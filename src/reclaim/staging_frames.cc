@@ -21,6 +21,7 @@ Result<void> StagingFrames::Init(PageCount capacity) {
   to_free_ = Bitmap(bits_.data() + words, capacity_);
   for (size_t i = 0; i < capacity_; ++i) {
     frames_[i].owner = PageIndex();
+    frames_[i].kept = SwapSlot();
     empty_.Set(i);
   }
   return {};
@@ -47,10 +48,12 @@ void StagingFrames::Change(FrameId id, State from, State to) {
   switch (to) {
     case State::kEmpty:
       empty_.Set(id.raw());
+      UZ_CHECK(!frame.kept.valid());
       frame.owner = PageIndex();
       break;
     case State::kToFree:
       to_free_.Set(id.raw());
+      UZ_CHECK(!frame.kept.valid());
       frame.owner = PageIndex();
       break;
     case State::kStaged:
@@ -62,9 +65,10 @@ void StagingFrames::Change(FrameId id, State from, State to) {
   }
 }
 
-void StagingFrames::NoteStaged(FrameId frame, PageIndex owner) {
+void StagingFrames::NoteStaged(FrameId frame, PageIndex owner, SwapSlot kept) {
   Change(frame, State::kEmpty, State::kStaged);
   frames_[frame.raw()].owner = owner;
+  frames_[frame.raw()].kept = kept;
 }
 
 void StagingFrames::NoteMovedBack(FrameId frame) { Change(frame, State::kStaged, State::kEmpty); }
@@ -90,7 +94,12 @@ FrameId StagingFrames::TakeOldest() {
 void StagingFrames::SetOwner(FrameId id, PageIndex owner) {
   Frame& frame = frames_[id.raw()];
   UZ_CHECK(frame.state == State::kStaged || frame.state == State::kStoring);
+  UZ_CHECK(owner.valid() || !frame.kept.valid());
   frame.owner = owner;
+}
+
+SwapSlot StagingFrames::TakeKeptSlot(FrameId frame) {
+  return std::exchange(frames_[frame.raw()].kept, SwapSlot());
 }
 
 void StagingFrames::Audit() const {
@@ -104,6 +113,7 @@ void StagingFrames::Audit() const {
     UZ_CHECK_EQ(to_free_.Test(i), frame.state == State::kToFree);
     UZ_CHECK_EQ(frame.link.linked(), frame.state == State::kStaged);
     if (frame.state == State::kStaged) UZ_CHECK(frame.owner.valid());
+    if (!frame.owner.valid()) UZ_CHECK(!frame.kept.valid());
     empty += frame.state == State::kEmpty ? 1 : 0;
     to_free += frame.state == State::kToFree ? 1 : 0;
     staged += frame.state == State::kStaged ? 1 : 0;

@@ -60,8 +60,9 @@ class StagingFrames {
   Run FindEmpty(size_t want) { return ToRun(empty_.FindRun(want)); }
   Run FindToFree(size_t want) { return ToRun(to_free_.FindRun(want)); }
 
-  // Empty -> Staged: page `owner` has been moved in. It becomes the youngest of the list.
-  void NoteStaged(FrameId frame, PageIndex owner);
+  // Empty -> Staged: page `owner` has been moved in, and keeps the slot `kept` if that is valid. It
+  // becomes the youngest of the list.
+  void NoteStaged(FrameId frame, PageIndex owner, SwapSlot kept);
   // Staged -> Empty: moved back to the program.
   void NoteMovedBack(FrameId frame);
   // Staged -> ToFree: its content was copied or discarded.
@@ -78,6 +79,10 @@ class StagingFrames {
   [[nodiscard]] PageIndex owner(FrameId frame) const { return frames_[frame.raw()].owner; }
   // Requires: Staged or Storing.
   void SetOwner(FrameId frame, PageIndex owner);
+  // The slot that the owner keeps (vm/page_entry.h). Not valid: none.
+  [[nodiscard]] SwapSlot kept_slot(FrameId frame) const { return frames_[frame.raw()].kept; }
+  // The caller takes over the slot. A frame without an owner keeps none.
+  [[nodiscard]] SwapSlot TakeKeptSlot(FrameId frame);
 
   // Checks that states, bitmaps, list and counts agree.
   void Audit() const;
@@ -88,6 +93,7 @@ class StagingFrames {
   struct Frame {
     ListLink link;
     PageIndex owner;
+    SwapSlot kept;
     State state = State::kEmpty;
   };
 

@@ -19,7 +19,7 @@ class StagingFramesTest : public testing::Test {
     }
   }
   void Stage(uint32_t frame, PageIndex owner) {
-    frames_.NoteStaged(FrameId(frame), owner);
+    frames_.NoteStaged(FrameId(frame), owner, SwapSlot());
     staged_[frame] = true;
   }
   void Forget(uint32_t frame) { staged_.erase(frame); }
@@ -140,7 +140,7 @@ using StagingFramesDeathTest = StagingFramesTest;
 
 TEST_F(StagingFramesDeathTest, StepsThatAreNotInThePicture) {
   Stage(0, PageIndex(1));
-  EXPECT_DEATH(frames_.NoteStaged(FrameId(0), PageIndex(2)), "check failed");
+  EXPECT_DEATH(frames_.NoteStaged(FrameId(0), PageIndex(2), SwapSlot()), "check failed");
   EXPECT_DEATH(frames_.NoteStored(FrameId(0)), "check failed");
   EXPECT_DEATH(frames_.NoteReleased(FrameId(0)), "check failed");
   EXPECT_DEATH(frames_.NoteMovedBack(FrameId(1)), "check failed");

@@ -41,20 +41,23 @@ class VictimPolicy {
   virtual void OnServed(PageIndex index) = 0;
 
   // --- From the evictor ---
-  // The next victims, at most `want`. Each page that is looked at takes one from `scan_left`.
+  // The next victims, at most `want`. Looking at a page, or past pages that are not resident, takes
+  // from `scan_left` what it costs.
   // Pages that are pinned or not resident are never proposed.
   virtual VictimRun NextRun(size_t want, size_t* scan_left) = 0;
   // How many pages a sweep scans at most before every page has been proposed.
   [[nodiscard]] virtual size_t SweepScanMax() const = 0;
   // The first `pages` of the last run were isolated.
   virtual void OnIsolated(size_t pages) = 0;
-  // The first page of the last run could not be isolated, and will not be for a while.
+  // The first page of the last run could not be isolated: it is not proposed until RetryRefused.
   virtual void OnRefused(PageIndex index) = 0;
+  // A while has passed: what was refused may be proposed again.
+  virtual void RetryRefused() = 0;
   // The first page of the last run was not there.
   virtual void OnSkipped() = 0;
   // The page was stored: it was not touched while it was staged.
   virtual void OnStored(PageIndex index) = 0;
-  // The page does not compress: it costs least where it is.
+  // The page does not compress: it costs least where it is. As OnRefused.
   virtual void OnIncompressible(PageIndex index) = 0;
   // What made isolation impossible is over: the page can be proposed again at once.
   virtual void OnReclaimable(PageIndex index) = 0;

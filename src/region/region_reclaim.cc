@@ -213,6 +213,8 @@ bool RegionReclaim::StoreOne(CacheContext& context, const Staged& staged) {
       counters.no_room.Add();
       Return(staged, 0);
       return false;
+    case StoredAs::kUnchanged:
+      Panic(__FILE__, __LINE__, "a region keeps no slots");
   }
   return false;
 }

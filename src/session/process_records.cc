@@ -230,6 +230,10 @@ std::optional<ProcessRecord> Session::ClaimAs(const os::ProcessIdentity& self,
   return ProcessRecord(&layout(), *index, word);
 }
 
+bool Session::IsLive(const ProcessRecord& record) const {
+  return WordIf(record.index_, RecordState::kLive) == record.word_;
+}
+
 void Session::Retire(const ProcessRecord& record) {
   RecordEntry& entry = layout().records[record.index_];
   uint64_t expected = record.word_;

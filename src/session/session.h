@@ -161,6 +161,8 @@ class Session {
   // Claims a record for the calling process, with statistics of zero. Nothing if all records are in
   // use: then no other process sees what this one holds.
   std::optional<ProcessRecord> Claim(std::string_view program_name);
+  // Nobody has retired the record or found its process dead.
+  [[nodiscard]] bool IsLive(const ProcessRecord& record) const;
   // The process ends: its usage no longer counts. Requires: `record` is the caller's.
   void Retire(const ProcessRecord& record);
   // The process runs without an engine. Requires: `record` is the caller's.

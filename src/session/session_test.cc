@@ -352,6 +352,42 @@ TEST(SessionTest, ALateRetireDoesNotTouchTheNextProcess) {
   EXPECT_EQ(session.LiveCount(), 1u);
 }
 
+TEST(SessionTest, ARecordIsLiveUntilItIsRetired) {
+  Session session = NewSession();
+  const ProcessRecord first = *SessionTestPeer::ClaimAs(session, Stranger(2));
+  const ProcessRecord second = *SessionTestPeer::ClaimAs(session, Stranger(3));
+  EXPECT_TRUE(session.IsLive(first));
+  EXPECT_TRUE(session.IsLive(second));
+  session.Retire(first);
+  EXPECT_FALSE(session.IsLive(first));
+  EXPECT_TRUE(session.IsLive(second));
+  session.FoldDead([](const Session::RecordView&) {});
+  EXPECT_FALSE(session.IsLive(first)) << "it is free";
+  // The next process in the same record is another one, whatever its identity.
+  const ProcessRecord next = *SessionTestPeer::ClaimAs(session, Stranger(2));
+  ASSERT_EQ(next.index(), first.index());
+  EXPECT_TRUE(session.IsLive(next));
+  EXPECT_FALSE(session.IsLive(first));
+}
+
+TEST(SessionTest, ARecordIsLiveUntilExecOrUntilItsProcessIsFoundDead) {
+  Session session = NewSession();
+  const ProcessRecord before = *session.Claim("sh");
+  const ProcessRecord after = *session.Claim("cc1plus");
+  EXPECT_FALSE(session.IsLive(before));
+  EXPECT_TRUE(session.IsLive(after));
+
+  const Child child(session.path(), [](Session& /*unused*/) {});
+  child.AwaitReady();
+  const ProcessRecord record = *SessionTestPeer::ClaimAs(session, os::IdentityOfPid(child.pid()));
+  EXPECT_EQ(session.MarkDead(), 0u);
+  EXPECT_TRUE(session.IsLive(record));
+  child.KillAndAwait();
+  EXPECT_TRUE(session.IsLive(record)) << "nobody has noticed";
+  EXPECT_EQ(session.MarkDead(), 1u);
+  EXPECT_FALSE(session.IsLive(record));
+}
+
 TEST(SessionTest, AFullTableRefusesUntilAProcessHasEnded) {
   Session session = NewSession();
   for (uint32_t i = 0; i < kProcessRecords; ++i) {

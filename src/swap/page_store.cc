@@ -17,7 +17,10 @@ void PageStore::Close(CacheContext& context) {
   area_ = kNoArea;
 }
 
-StoredPage PageStore::Store(CacheContext& context, ConstPageBytes page) {
+StoredPage PageStore::Store(CacheContext& context, ConstPageBytes page, SwapSlot kept) {
+  if (kept.valid() && cache_->HoldsInMemory(context, EntryOf(kept), page)) {
+    return {StoredAs::kUnchanged, kept};
+  }
   uint64_t pattern = 0;
   Repeated repeated = Repeated::kNo;
   if (IsSameFilled(page, &pattern)) {

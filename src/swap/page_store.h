@@ -2,6 +2,7 @@
 //
 //   Store   page -> kSlot(slot)            compressed, in the pool or later on disk
 //                 | kSameFilled(pattern)   the page repeats one 32-bit word; nothing is stored
+//                 | kUnchanged             the slot that the page kept holds the same content
 //                 | kIncompressible        compression saves too little; nothing is stored
 //                 | kNoSpace               the pool is at its limit, or there is no frame or slot
 //   Load    slot -> page
@@ -19,9 +20,9 @@
 // and a later Load tries again.
 //
 // Any thread may call Store, Load, Prefetch and Free, each with its own CacheContext. The slot
-// belongs to one owner: nobody calls Load for a slot while another thread frees it. Prefetch and
-// LoadIfStored may meet a slot that is freed. Only Prefetch, LoadIfStored and Load(kAnywhere) wait
-// for a device. Nothing allocates memory after Init.
+// belongs to one owner: nobody calls Load for a slot while another thread frees it. Prefetch,
+// LoadIfStored and Store (with `kept`) may meet a slot that is freed. Only Prefetch, LoadIfStored
+// and Load(kAnywhere) wait for a device. Nothing allocates memory after Init.
 #ifndef UZSWAP_SWAP_PAGE_STORE_H_
 #define UZSWAP_SWAP_PAGE_STORE_H_
 
@@ -36,11 +37,11 @@
 
 namespace uzswap {
 
-enum class StoredAs : uint8_t { kSlot, kSameFilled, kIncompressible, kNoSpace };
+enum class StoredAs : uint8_t { kSlot, kUnchanged, kSameFilled, kIncompressible, kNoSpace };
 
 struct [[nodiscard]] StoredPage {
   StoredAs as = StoredAs::kIncompressible;
-  SwapSlot slot{};       // kSlot
+  SwapSlot slot{};       // kSlot, kUnchanged
   uint32_t pattern = 0;  // kSameFilled
 };
 
@@ -61,8 +62,11 @@ class PageStore {
   // store: the pages of a process end with it.
   void Close(CacheContext& context);
 
-  // Requires: the page does not change until this returns.
-  StoredPage Store(CacheContext& context, ConstPageBytes page);
+  // `kept` may hold the same content, or be not valid; another thread may free it at any time, and
+  // the caller must know whether it did. A slot on disk counts as different unless it was
+  // prefetched. Requires: the page does not
+  // change until this returns.
+  StoredPage Store(CacheContext& context, ConstPageBytes page, SwapSlot kept = SwapSlot());
   // Requires: the slot holds a page.
   LoadedPage Load(CacheContext& context, SwapSlot slot, PageBytes page, LoadFrom from);
   // As Load(kAnywhere), for a slot that another thread may free at any time: kGone if it is empty.

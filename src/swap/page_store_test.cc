@@ -130,6 +130,34 @@ TEST_P(PageStoreTest, AFreedSlotLeavesNothing) {
   EXPECT_EQ(rig_.store.slots_in_use(), 0u);
 }
 
+// The page that is stored is compared with the content of a slot that it kept.
+TEST_P(PageStoreTest, AnUnchangedPageKeepsItsSlot) {
+  alignas(8) Page page;
+  FillPageOf(PageKind::kText, 1, page);
+  const SwapSlot kept = Store(page).slot;
+  const StoredPage same = rig_.store.Store(rig_.context, page, kept);
+  EXPECT_EQ(same.as, StoredAs::kUnchanged);
+  EXPECT_EQ(same.slot, kept);
+  EXPECT_EQ(rig_.store.slots_in_use(), 1u);
+  for (const size_t at : {size_t{0}, kPageSize - 1}) {
+    Page changed = page;
+    changed[at] ^= std::byte{1};
+    const StoredPage outcome = rig_.store.Store(rig_.context, changed, kept);
+    ASSERT_EQ(outcome.as, StoredAs::kSlot) << at;
+    EXPECT_NE(outcome.slot, kept);
+    ExpectLoads(outcome.slot, changed);
+    Free(outcome.slot);
+  }
+  Page filled{};
+  EXPECT_EQ(rig_.store.Store(rig_.context, filled, kept).as, StoredAs::kSameFilled);
+  ExpectLoads(kept, page);
+  Free(kept);
+  // Freed by another thread: it holds nothing that could be the same.
+  const StoredPage outcome = rig_.store.Store(rig_.context, page, kept);
+  EXPECT_EQ(outcome.as, StoredAs::kSlot);
+  Free(outcome.slot);
+}
+
 INSTANTIATE_TEST_SUITE_P(Codecs, PageStoreTest, testing::Values("lz4", "zstd"));
 
 struct Shortage {

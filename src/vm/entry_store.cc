@@ -93,7 +93,32 @@ uint32_t EntryStore::NextOffset(uint32_t name, uint32_t offset) const {
   return position < *block.count ? block.offsets[position] : kBlockPages;
 }
 
+uint32_t EntryStore::NextResidentOffset(uint32_t name, uint32_t offset) const {
+  const auto resident = [](PageEntry entry) { return entry.state() == PageState::kResident; };
+  if (ClassOf(name) == kFullClass) {
+    const PageEntry* const all = FullAt(name).entries;
+    return static_cast<uint32_t>(std::find_if(all + offset, all + kBlockPages, resident) - all);
+  }
+  const Sorted block = SortedAt(name);
+  const PageEntry* const all = block.entries;
+  const PageEntry* const end = all + *block.count;
+  const PageEntry* const found = std::find_if(all + block.From(offset), end, resident);
+  return found == end ? kBlockPages : block.offsets[found - all];
+}
+
 PageIndex EntryStore::Next(PageIndex from, PageIndex end) const {
+  return Find(from, end, [this](uint32_t block, uint32_t at) { return NextOffset(block, at); });
+}
+
+PageIndex EntryStore::NextResident(PageIndex from, PageIndex end, size_t* blocks) const {
+  return Find(from, end, [this, blocks](uint32_t block, uint32_t offset) {
+    ++*blocks;
+    return NextResidentOffset(block, offset);
+  });
+}
+
+template <typename NextOffsetIn>
+PageIndex EntryStore::Find(PageIndex from, PageIndex end, NextOffsetIn&& next_offset) const {
   // To the first index of the next block, lower or upper node.
   const auto beyond = [](uint64_t raw, int shift) { return ((raw >> shift) + 1) << shift; };
   const auto enter = [](uint64_t raw, int shift, uint32_t was, uint32_t now) {
@@ -117,7 +142,7 @@ PageIndex EntryStore::Next(PageIndex from, PageIndex end) const {
       continue;
     }
     raw = enter(raw, kLowerShift, LowerOf(raw), low);
-    const uint32_t offset = NextOffset(lower.child[low], OffsetOf(raw));
+    const uint32_t offset = next_offset(lower.child[low], OffsetOf(raw));
     if (offset == kBlockPages) {
       raw = beyond(raw, kBlockShift);
       continue;

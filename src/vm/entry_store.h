@@ -19,7 +19,7 @@
 // Not synchronised: the owner's lock guards it, for readers too. Entries are returned by value,
 // because they move when a block changes its size.
 //
-// Size: thirty-six methods, because it is a map with cursors, counts and blocks; most are one line.
+// Size: forty methods, because it is a map with cursors, counts and blocks; most are one line.
 #ifndef UZSWAP_VM_ENTRY_STORE_H_
 #define UZSWAP_VM_ENTRY_STORE_H_
 
@@ -59,6 +59,15 @@ class EntryStore {
   // The first index in [from, end) with an entry. Not valid: there is none. Absent blocks are
   // skipped, not looked at.
   [[nodiscard]] PageIndex Next(PageIndex from, PageIndex end) const;
+  // The same for entries in state Resident; others are skipped. Adds the blocks that it looked into
+  // to *blocks.
+  [[nodiscard]] PageIndex NextResident(PageIndex from, PageIndex end, size_t* blocks) const;
+  // Blocks that exist: what a walk over everything looks into.
+  [[nodiscard]] uint64_t block_count() const {
+    uint64_t count = 0;
+    for (const BlockPool& pool : blocks_) count += pool.in_use();
+    return count;
+  }
   // The index of entry number `n`, in the order of indices. Requires: n < count().
   [[nodiscard]] PageIndex Nth(uint64_t n) const;
 
@@ -139,6 +148,10 @@ class EntryStore {
   [[nodiscard]] uint32_t CountOf(uint32_t name) const;
   // The first offset in the block that is at least `offset` and has an entry; kBlockPages: none.
   [[nodiscard]] uint32_t NextOffset(uint32_t name, uint32_t offset) const;
+  [[nodiscard]] uint32_t NextResidentOffset(uint32_t name, uint32_t offset) const;
+  // The first index in [from, end) whose offset next_offset(block, offset) finds.
+  template <typename NextOffsetIn>
+  PageIndex Find(PageIndex from, PageIndex end, NextOffsetIn&& next_offset) const;
 
   [[nodiscard]] Path Walk(uint64_t raw) const;
   [[nodiscard]] PageEntry EntryIn(uint32_t block, uint32_t offset) const;

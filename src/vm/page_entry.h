@@ -1,13 +1,13 @@
 // PageEntry: what uzswap knows about one page of the program, in 64 bits.
 //
-//    63                            16  15..13     12       11      10..4    3..0
-//   +--------------------------------+--------+----------+-----+---------+-------+
-//   | payload: frame, slot, pattern  | unused | poisoned | pin | policy  | state |
-//   +--------------------------------+--------+----------+-----+---------+-------+
+//    63                            16  15..14     13       12       11      10..4    3..0
+//   +--------------------------------+--------+--------+----------+-----+---------+-------+
+//   | payload: frame, slot, pattern  | unused | shared | poisoned | pin | policy  | state |
+//   +--------------------------------+--------+--------+----------+-----+---------+-------+
 //
 //   state        payload   where the content is                       a touch
 //   Untracked    -         nowhere: never touched, or discarded       populates a zero page
-//   Resident     -         in the program's mapping                   causes no fault
+//   Resident     kept slot in the program's mapping                   causes no fault
 //   Staged       frame     in a staging frame, unchanged              moves it back
 //   InFlight     frame     in a frame that is being compressed        copies it back
 //   Compressed   slot      in the compressed cache, or on disk        decompresses it
@@ -22,7 +22,12 @@
 // opaque here. They survive transitions, except to Untracked: what the page holds next is something
 // else. The pin survives all. A pinned page stays resident: thread descriptors, which the kernel
 // writes when it serves no user faults. Poisoned: the content cannot be read back and this was
-// reported; the mark ends with the state.
+// reported; the mark ends with the state. Shared: the page was stored before a fork, so parent and
+// child have the memory of its slot in common; the mark ends with the state.
+//
+// The kept slot of a Resident page, if it has one, holds what the page contained when it was
+// loaded. If it has not changed when it is stored next, nothing needs to be stored
+// (reclaim/page_contents.h).
 //
 // The empty entry is all zeroes: an Untracked page that is not pinned. The page table keeps no
 // memory for it (vm/entry_store.h).
@@ -74,6 +79,15 @@ class PageEntry {
     UZ_CHECK(state() == PageState::kCompressed);
     return SwapSlot(static_cast<uint32_t>(payload()));
   }
+  // Not valid: none is kept. Requires: Resident.
+  [[nodiscard]] SwapSlot kept_slot() const {
+    UZ_CHECK(state() == PageState::kResident);
+    return payload() == 0 ? SwapSlot() : SwapSlot(static_cast<uint32_t>(payload() - 1));
+  }
+  // The payload of a Resident page that keeps `slot`, which may be not valid.
+  [[nodiscard]] static constexpr uint64_t PayloadKeeping(SwapSlot slot) {
+    return slot.valid() ? uint64_t{slot.raw()} + 1 : 0;
+  }
   // Requires: SameFilled.
   [[nodiscard]] uint32_t pattern() const {
     UZ_CHECK(state() == PageState::kSameFilled);
@@ -100,6 +114,19 @@ class PageEntry {
     bits_ |= kPoisonedBit;
   }
 
+  [[nodiscard]] bool shared() const { return (bits_ & kSharedBit) != 0; }
+  // Requires: Compressed.
+  void MarkShared() {
+    UZ_CHECK(state() == PageState::kCompressed);
+    bits_ |= kSharedBit;
+  }
+
+  // Requires: Resident.
+  void DropKeptSlot() {
+    UZ_CHECK(state() == PageState::kResident);
+    bits_ &= (uint64_t{1} << kPayloadShift) - 1;
+  }
+
   // The only way to another state. A step that is not in the picture above is a bug.
   void Transition(PageState to, uint64_t payload = 0) {
     UZ_CHECK((kAllowed[static_cast<int>(state())] >> static_cast<int>(to)) & 1);
@@ -114,6 +141,7 @@ class PageEntry {
   static constexpr uint64_t kPolicyMask = (uint64_t{1} << kPolicyBits) - 1;
   static constexpr uint64_t kPinBit = uint64_t{1} << 11;
   static constexpr uint64_t kPoisonedBit = uint64_t{1} << 12;
+  static constexpr uint64_t kSharedBit = uint64_t{1} << 13;
   static constexpr uint64_t kKept = kPinBit | (kPolicyMask << kPolicyShift);
   static constexpr int kPayloadShift = 16;
   static constexpr int kPayloadBits = 48;

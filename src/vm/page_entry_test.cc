@@ -63,6 +63,33 @@ TEST(PageEntryDeathTest, EveryOtherStepEndsTheProcess) {
   }
 }
 
+TEST(PageEntry, AResidentPageCanKeepASlot) {
+  for (const uint32_t slot : {0u, 1u, 0xfffffffeu}) {
+    PageEntry entry = EntryIn(PageState::kCompressed);
+    entry.Transition(PageState::kResident, PageEntry::PayloadKeeping(SwapSlot(slot)));
+    EXPECT_EQ(entry.kept_slot(), SwapSlot(slot));
+    entry.SetPolicyBits(3);
+    entry.Pin();
+    entry.DropKeptSlot();
+    EXPECT_FALSE(entry.kept_slot().valid());
+    EXPECT_EQ(entry.policy_bits(), 3) << "nothing else changes";
+    EXPECT_TRUE(entry.pinned());
+  }
+  EXPECT_FALSE(EntryIn(PageState::kResident).kept_slot().valid());
+  EXPECT_EQ(PageEntry::PayloadKeeping(SwapSlot()), 0u);
+}
+
+TEST(PageEntry, TheSharedMarkEndsWithTheState) {
+  for (const PageState to : {PageState::kResident, PageState::kUntracked}) {
+    PageEntry entry = EntryIn(PageState::kCompressed);
+    EXPECT_FALSE(entry.shared());
+    entry.MarkShared();
+    EXPECT_TRUE(entry.shared());
+    entry.Transition(to);
+    EXPECT_FALSE(entry.shared());
+  }
+}
+
 TEST(PageEntry, PayloadsOfFullWidthComeBack) {
   PageEntry entry = EntryIn(PageState::kResident);
   entry.Transition(PageState::kStaged, 0xfffffffe);

@@ -209,6 +209,14 @@ void PageTable::FreeExtent(Extent extent) {
   }
 }
 
+PageTable::ResidentLook PageTable::LookForResident(const RegisteredRange& range,
+                                                   PageIndex from) const {
+  ResidentLook look;
+  look.stopped = std::min(range.first + range.pages(), from + kLookPages);
+  look.page = entries_.NextResident(from, look.stopped, &look.blocks);
+  return look;
+}
+
 bool PageTable::Store(PageIndex index, PageEntry entry) {
   if (entries_.Set(index, entry)) return true;
   ++refused_;
@@ -245,6 +253,18 @@ bool PageTable::Pin(PageIndex index) {
 void PageTable::MarkPoisoned(PageIndex index) {
   PageEntry entry = entries_.Get(index);
   entry.MarkPoisoned();
+  UZ_CHECK(entries_.Set(index, entry));
+}
+
+void PageTable::MarkShared(PageIndex index) {
+  PageEntry entry = entries_.Get(index);
+  entry.MarkShared();
+  UZ_CHECK(entries_.Set(index, entry));
+}
+
+void PageTable::DropKeptSlot(PageIndex index) {
+  PageEntry entry = entries_.Get(index);
+  entry.DropKeptSlot();
   UZ_CHECK(entries_.Set(index, entry));
 }
 

@@ -24,7 +24,7 @@
 // Every call that is not const invalidates RegisteredRange pointers, except the changes of one
 // entry.
 //
-// Size: thirty-six methods, because ranges and the entries of their pages are one table for its
+// Size: forty methods, because ranges and the entries of their pages are one table for its
 // users.
 #ifndef UZSWAP_VM_PAGE_TABLE_H_
 #define UZSWAP_VM_PAGE_TABLE_H_
@@ -118,6 +118,17 @@ class PageTable {
   [[nodiscard]] PageIndex NextTracked(const RegisteredRange& range, PageIndex from) const {
     return entries_.Next(from, range.first + range.pages());
   }
+  // The first Resident page of the range at or above `from`, among the next kLookPages: a bounded
+  // amount of work.
+  static constexpr uint64_t kLookPages = 64 * EntryStore::kBlockPages;
+  struct ResidentLook {
+    PageIndex page;     // not valid: there is none before `stopped`
+    PageIndex stopped;  // at most the end of the range
+    size_t blocks = 0;  // of entries that it looked into
+  };
+  [[nodiscard]] ResidentLook LookForResident(const RegisteredRange& range, PageIndex from) const;
+  // How many blocks of entries there are.
+  [[nodiscard]] uint64_t entry_blocks() const { return entries_.block_count(); }
   // Page number `n` of all that have an entry. Requires: n < tracked_pages().
   [[nodiscard]] PageIndex NthTracked(uint64_t n) const { return entries_.Nth(n); }
 
@@ -129,6 +140,8 @@ class PageTable {
   // False as Transition.
   bool Pin(PageIndex index);
   void MarkPoisoned(PageIndex index);
+  void MarkShared(PageIndex index);
+  void DropKeptSlot(PageIndex index);
   [[nodiscard]] PageCount resident_pages() const { return PageCount(resident_); }
   // How often there was no memory for an entry.
   [[nodiscard]] uint64_t refused() const { return refused_; }

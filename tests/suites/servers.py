@@ -333,6 +333,7 @@ def memcached_generation(place: Place) -> str:
 
 # --- sshd ----------------------------------------------------------------------------------------
 
+# SHLVL: bash does not read the user's .bashrc then, which can do anything.
 SSHD = """
 ListenAddress 127.0.0.1
 Port {port}
@@ -343,7 +344,7 @@ StrictModes no
 UsePAM no
 PermitRootLogin yes
 MaxStartups 50
-SetEnv GENERATION={generation}
+SetEnv GENERATION={generation} SHLVL=2
 Subsystem sftp internal-sftp
 """
 

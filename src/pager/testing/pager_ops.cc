@@ -14,7 +14,8 @@ const char* NameOf(PagerOpKind kind) {
       "kAdopt",      "kUnmap",       "kReplace",    "kRemap",      "kGrow",        "kDiscard",
       "kStepChange", "kIsolate",     "kBeginBatch", "kStoreBatch", "kFinishBatch", "kCompress",
       "kRelease",    "kSetHeadroom", "kProtect",    "kPin",        "kRefuse",      "kPinResident",
-      "kWriteBack",  "kEndWrites",   "kBeginRead",  "kDoRead",     "kDeviceError"};
+      "kWriteBack",  "kEndWrites",   "kBeginRead",  "kDoRead",     "kDeviceError", "kBeginSharing",
+      "kEndSharing"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -300,6 +301,11 @@ void PagerHistory::Perform(const PagerOp& op) {
     case PagerOpKind::kPinResident:
       if (op.b % 8 != 0) return;
       return world_.pager.PinResident({PagerWorld::At(page), PagerWorld::At(page + 1)});
+    case PagerOpKind::kBeginSharing:
+      return PagerTestPeer::BeginSharing(world_.pager);
+    case PagerOpKind::kEndSharing:
+      static_cast<void>(world_.pager.EndSharing());
+      return;
     default:
       return PerformOnDevice(op);
   }

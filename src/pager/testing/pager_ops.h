@@ -38,13 +38,15 @@ enum class PagerOpKind : uint8_t {
   kPin,
   kRefuse,  // the next call is answered kRetry or so
   kPinResident,
-  kWriteBack,    // the writer empties some units; their writes stay on the way
-  kEndWrites,    // and end
-  kBeginRead,    // a pass that leaves its reads to be done
-  kDoRead,       // they are done
-  kDeviceError,  // the device's next call fails, once
+  kWriteBack,     // the writer empties some units; their writes stay on the way
+  kEndWrites,     // and end
+  kBeginRead,     // a pass that leaves its reads to be done
+  kDoRead,        // they are done
+  kDeviceError,   // the device's next call fails, once
+  kBeginSharing,  // as before a fork: what is stored is kept when it is loaded
+  kEndSharing,
 };
-inline constexpr int kPagerOpKinds = 29;
+inline constexpr int kPagerOpKinds = 31;
 
 struct PagerOp {
   PagerOpKind kind = PagerOpKind::kRead;

@@ -107,7 +107,7 @@ uint8_t PagerTestPeer::AgeOf(Pager& pager, uint64_t address) {
 void PagerTestPeer::StoreBatch(Pager& pager, CacheContext& context, Batch* batch) {
   PageStoreSink sink;
   sink.Attach(pager.parts_.store);
-  Evictor::Store(sink, context, batch);
+  Evictor::Store(sink, context, batch, Evictor::KeptOnDisk::kRead);
 }
 
 PagerWorld::PagerWorld(const Options& options) : options_(options) {
@@ -128,7 +128,7 @@ void PagerWorld::InitCache() {
   wishes.dictionaries = &dictionaries;
   wishes.keep_incompressible = options_.device_bytes > 0;
   wishes.object_max = PageStore::kObjectMax;
-  wishes.readahead_frames = 4;
+  wishes.readahead_frames = 16;
   wishes.index = {.areas_max = 2, .nodes_max = 16, .leaves_max = kSlots / EntryLeaf::kWords};
   UZ_CHECK(cache.Init(pool, wishes).ok());
   UZ_CHECK(writing_.Init(cache).ok());

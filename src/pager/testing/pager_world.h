@@ -84,6 +84,15 @@ class PagerTestPeer {
     pager.reclaimer_.evictor().BeginStore(max, batch);
   }
   static void StoreBatch(Pager& pager, CacheContext& context, Batch* batch);
+  // What Freeze does before a fork.
+  static void BeginSharing(Pager& pager) {
+    MutexLock lock(pager.mutex_);
+    pager.reclaimer_.contents().BeginSharing();
+  }
+  static SwapSlot KeptSlotOf(Pager& pager, uint64_t address) {
+    MutexLock lock(pager.mutex_);
+    return pager.map_.table().EntryOf(address).kept_slot();
+  }
   static size_t FinishBatch(Pager& pager, const Batch& batch) {
     MutexLock lock(pager.mutex_);
     return pager.reclaimer_.evictor().FinishStore(batch);

@@ -64,12 +64,17 @@ class FakeMover final : public PageMover {
 
 class FakeSink final : public StoreSink {
  public:
-  StoredPage Store(CacheContext&, ConstPageBytes) override {
-    StoredAs as = StoredAs::kSlot;
+  void ReadKept(CacheContext&, std::span<const SwapSlot> kept) override {
+    read_kept.insert(read_kept.end(), kept.begin(), kept.end());
+  }
+  // A page that keeps a slot is unchanged, unless the script says otherwise.
+  StoredPage Store(CacheContext&, ConstPageBytes, SwapSlot kept) override {
+    StoredAs as = kept.valid() ? StoredAs::kUnchanged : StoredAs::kSlot;
     if (!script.empty()) {
       as = script.front();
       script.pop_front();
     }
+    if (as == StoredAs::kUnchanged) return {as, kept};
     if (as != StoredAs::kSlot) return {as, SwapSlot(), 0x1234};
     allocated.insert(next_);
     return {as, SwapSlot(next_++), 0};
@@ -77,7 +82,8 @@ class FakeSink final : public StoreSink {
   void Free(CacheContext&, SwapSlot slot) override { UZ_CHECK_EQ(allocated.erase(slot.raw()), 1u); }
   [[nodiscard]] Bytes PoolBytes() const override { return ToBytes(pool); }
 
-  std::deque<StoredAs> script;  // kSlot when there is nothing in it
+  std::vector<SwapSlot> read_kept;
+  std::deque<StoredAs> script;
   std::set<uint32_t> allocated;
   PageCount pool{0};
 
@@ -126,7 +132,7 @@ class ReclaimRig {
   size_t StoreOldest(size_t max) {
     Evictor::StoreBatch batch;
     evictor.BeginStore(max, &batch);
-    Evictor::Store(sink, context, &batch);
+    Evictor::Store(sink, context, &batch, Evictor::KeptOnDisk::kRead);
     return evictor.FinishStore(batch);
   }
   // zswpout = zswpin + invalidated + stored.
