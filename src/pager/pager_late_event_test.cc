@@ -112,6 +112,39 @@ TEST_F(LateEvent, SecondUnmapOfOneCallIsReadAfterARemapOntoItsRange) {
   EXPECT_TRUE(world_.Finish(b));
 }
 
+// A unmaps `from` and a mapping behind it that is not registered, as the PROT_NONE rest of an arena
+// is. The event names both. B's mremap, whose event is read first, landed behind `from`: the pager
+// knew of no page there.
+TEST_F(LateEvent, UnmapIsReadAfterARemapOntoItsUnknownPart) {
+  world_.Map(kFrom + kPages, 8);
+  const ChangeId a = world_.BeginUnmap(kFrom, kPages + 8);
+  const ChangeId b = world_.BeginRemap(kOther + 8, 8, 8, kFrom + kPages);
+  QueueAndRead(b);
+  QueueAndRead(a);
+  EXPECT_TRUE(world_.Finish(b));
+  EXPECT_TRUE(world_.Finish(a));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(kFrom)));
+}
+
+// The same, and it landed on both parts.
+TEST_F(LateEvent, UnmapIsReadAfterARemapOntoItsKnownAndUnknownPart) {
+  world_.Map(kFrom + kPages, 8);
+  const ChangeId a = world_.BeginUnmap(kFrom, kPages + 8);
+  const ChangeId b = world_.BeginRemap(kOther, kPages, kPages, kFrom + 8);
+  QueueAndRead(b);
+  QueueAndRead(a);
+  EXPECT_TRUE(world_.Finish(b));
+  EXPECT_TRUE(world_.Finish(a));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(kFrom)));
+}
+
+// MREMAP_DONTUNMAP returns after one event, and then the new place can be unmapped at once.
+TEST_F(LateEvent, NewPlaceIsUnmappedWhileTheSourceStaysMapped) {
+  EXPECT_TRUE(world_.Finish(world_.BeginRemap(kFrom, kPages, kPages, kTarget, true)));
+  EXPECT_TRUE(world_.Finish(world_.BeginUnmap(kTarget, kPages)));
+  EXPECT_FALSE(PagerTestPeer::IsRegistered(world_.pager, PagerWorld::At(kTarget)));
+}
+
 // A moves `from` to `target`; B lands on `from`; B's event is read first.
 TEST_F(LateEvent, RemapIsReadAfterARemapOntoItsSource) {
   const ChangeId a = world_.BeginRemap(kFrom, kPages, kPages, kTarget);

@@ -8,7 +8,8 @@
 //       REMAP Y->Z  (read)                        REMAP W->Y  (read)
 //       UNMAP Y     (read last: it means A's former Y, which has gone, and not B's Y)
 //
-//   PendingUnmaps      the ranges whose unmap event is still to come, as a multiset
+//   PendingUnmaps      the remaps whose unmap event is still to come, as a multiset. Until it was
+//                      read mremap has not returned, so nobody can have unmapped the new place.
 //   EventTrackingPort  passes every call on, and notes whether the kernel gave any answer but
 //                      kRetry: at that moment no event was pending, so none is still to come.
 //                      MREMAP_DONTUNMAP never sends the second event; this clears it.
@@ -79,10 +80,10 @@ class PendingUnmaps {
     bool pending = false;
   };
 
-  // An unmap event of the range is still to come.
-  void Add(AddressRange range) {
+  // The source was moved to the target: an unmap event of the source is still to come.
+  void Add(AddressRange source, uint64_t target) {
     UZ_CHECK_LT(count_, kMax);
-    ranges_[count_++] = range;
+    remaps_[count_++] = {source, target};
   }
   void Clear() { count_ = 0; }
   [[nodiscard]] size_t count() const { return count_; }
@@ -91,22 +92,47 @@ class PendingUnmaps {
   // the answer is the same: this event was pending, or it was not. A pending piece is removed.
   Piece Match(AddressRange range) {
     Piece piece{range.end, false};
-    for (size_t i = 0; i < count_; ++i) {
-      const AddressRange candidate = ranges_[i];
-      if (candidate.Contains(range.start)) {
-        piece = {candidate.end < range.end ? candidate.end : range.end, true};
-        ranges_[i] = ranges_[--count_];
-        if (candidate.start < range.start) Add({candidate.start, range.start});
-        if (piece.end < candidate.end) Add({piece.end, candidate.end});
-        return piece;
-      }
-      if (candidate.start > range.start && candidate.start < piece.end) piece.end = candidate.start;
+    for (size_t i = 0; i < count_ && !piece.pending; ++i) {
+      const Remap remap = remaps_[i];
+      const AddressRange source = remap.source;
+      Narrow(range, source, &piece);
+      if (!piece.pending) continue;
+      remaps_[i] = remaps_[--count_];
+      if (source.start < range.start) Add({source.start, range.start}, remap.target);
+      if (piece.end < source.end) Add({piece.end, source.end}, remap.TargetOf(piece.end));
+    }
+    return piece;
+  }
+  // The longest piece of the range, from its start on, for which the answer is the same: a remap
+  // whose event is pending landed here, or none did.
+  [[nodiscard]] Piece Landed(AddressRange range) const {
+    Piece piece{range.end, false};
+    for (size_t i = 0; i < count_ && !piece.pending; ++i) {
+      const Remap& remap = remaps_[i];
+      Narrow(range, {remap.target, remap.TargetOf(remap.source.end)}, &piece);
     }
     return piece;
   }
 
  private:
-  AddressRange ranges_[kMax];
+  struct Remap {
+    [[nodiscard]] uint64_t TargetOf(uint64_t address) const {
+      return target + (address - source.start);
+    }
+
+    AddressRange source;
+    uint64_t target = 0;
+  };
+
+  static void Narrow(AddressRange range, AddressRange candidate, Piece* piece) {
+    if (candidate.Contains(range.start)) {
+      *piece = {candidate.end < range.end ? candidate.end : range.end, true};
+    } else if (candidate.start > range.start && candidate.start < piece->end) {
+      piece->end = candidate.start;
+    }
+  }
+
+  Remap remaps_[kMax];
   size_t count_ = 0;
 };
 

@@ -14,7 +14,7 @@ TEST(PendingUnmaps, NothingIsPendingAtFirst) {
 
 TEST(PendingUnmaps, IsMatchedOnce) {
   PendingUnmaps pending;
-  pending.Add({10, 20});
+  pending.Add({10, 20}, 1000);
   EXPECT_TRUE(pending.Match({10, 20}).pending);
   EXPECT_EQ(pending.count(), 0u);
   EXPECT_FALSE(pending.Match({10, 20}).pending);
@@ -22,8 +22,8 @@ TEST(PendingUnmaps, IsMatchedOnce) {
 
 TEST(PendingUnmaps, IsMatchedTwiceIfAddedTwice) {
   PendingUnmaps pending;
-  pending.Add({10, 20});
-  pending.Add({10, 20});
+  pending.Add({10, 20}, 1000);
+  pending.Add({10, 20}, 1000);
   EXPECT_TRUE(pending.Match({10, 20}).pending);
   EXPECT_TRUE(pending.Match({10, 20}).pending);
   EXPECT_FALSE(pending.Match({10, 20}).pending);
@@ -31,7 +31,7 @@ TEST(PendingUnmaps, IsMatchedTwiceIfAddedTwice) {
 
 TEST(PendingUnmaps, IsMatchedInParts) {
   PendingUnmaps pending;
-  pending.Add({10, 40});
+  pending.Add({10, 40}, 1000);
   const PendingUnmaps::Piece middle = pending.Match({20, 30});
   EXPECT_TRUE(middle.pending);
   EXPECT_EQ(middle.end, 30u);
@@ -43,7 +43,7 @@ TEST(PendingUnmaps, IsMatchedInParts) {
 
 TEST(PendingUnmaps, ARangeFallsIntoPieces) {
   PendingUnmaps pending;
-  pending.Add({20, 30});
+  pending.Add({20, 30}, 1000);
   PendingUnmaps::Piece piece = pending.Match({10, 40});
   EXPECT_FALSE(piece.pending);
   EXPECT_EQ(piece.end, 20u);
@@ -53,6 +53,23 @@ TEST(PendingUnmaps, ARangeFallsIntoPieces) {
   piece = pending.Match({30, 40});
   EXPECT_FALSE(piece.pending);
   EXPECT_EQ(piece.end, 40u);
+}
+
+TEST(PendingUnmaps, ALandingEndsWithItsEvent) {
+  PendingUnmaps pending;
+  pending.Add({10, 40}, 110);
+  PendingUnmaps::Piece piece = pending.Landed({100, 200});
+  EXPECT_FALSE(piece.pending);
+  EXPECT_EQ(piece.end, 110u);
+  piece = pending.Landed({115, 200});
+  EXPECT_TRUE(piece.pending);
+  EXPECT_EQ(piece.end, 140u);
+  EXPECT_TRUE(pending.Match({20, 30}).pending);
+  EXPECT_TRUE(pending.Landed({119, 120}).pending);
+  EXPECT_FALSE(pending.Landed({120, 130}).pending);
+  piece = pending.Landed({130, 200});
+  EXPECT_TRUE(piece.pending);
+  EXPECT_EQ(piece.end, 140u);
 }
 
 }  // namespace

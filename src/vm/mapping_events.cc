@@ -57,18 +57,45 @@ void MappingEvents::SettleLateEvents() {
 }
 
 void MappingEvents::ApplyUnmap(AddressRange range) {
+  const bool is_former = HasFormerPages(range);
   for (uint64_t at = range.start; at < range.end;) {
     const PendingUnmaps::Piece piece = pending_.Match({at, range.end});
-    if (!piece.pending) ForgetFormer({at, piece.end});
+    if (!piece.pending) ForgetFormer({at, piece.end}, is_former);
     at = piece.end;
   }
 }
 
-void MappingEvents::ForgetFormer(AddressRange range) {
+// Has the range pages, displaced or not, that were there before the remaps that have not returned?
+// If not, the event is one of the new owner. That is so after MREMAP_DONTUNMAP, which has returned
+// without the event that would tell.
+bool MappingEvents::HasFormerPages(AddressRange range) const {
+  if (HasPages(*parts_.table, Shift(range, true))) return true;
+  for (uint64_t at = range.start; at < range.end;) {
+    const PendingUnmaps::Piece piece = pending_.Landed({at, range.end});
+    if (!piece.pending && HasPages(*parts_.table, {at, piece.end})) return true;
+    at = piece.end;
+  }
+  return false;
+}
+
+void MappingEvents::ForgetFormer(AddressRange range, bool spare_landed) {
   for (uint64_t at = range.start; at < range.end;) {
     const FormerPiece former = FormerFrom({at, range.end});
-    ForgetRange(Shift({at, former.end}, former.displaced));
+    const AddressRange piece = Shift({at, former.end}, former.displaced);
+    if (spare_landed && !former.displaced) {
+      ForgetAllButLanded(piece);
+    } else {
+      ForgetRange(piece);
+    }
     at = former.end;
+  }
+}
+
+void MappingEvents::ForgetAllButLanded(AddressRange range) {
+  for (uint64_t at = range.start; at < range.end;) {
+    const PendingUnmaps::Piece piece = pending_.Landed({at, range.end});
+    if (!piece.pending) ForgetRange({at, piece.end});
+    at = piece.end;
   }
 }
 
@@ -86,7 +113,7 @@ void MappingEvents::ApplyRemap(AddressRange source, uint64_t target) {
     MoveRange(Shift({at, former.end}, former.displaced), target + (at - source.start));
     at = former.end;
   }
-  pending_.Add(source);
+  pending_.Add(source, target);
 }
 
 // The longest piece, from the start on, of which an event makes one statement: it concerns

@@ -6,11 +6,14 @@
 //   REMAP  [s, e) -> t     the addresses change, the pages keep their indices
 //
 // Events of different calls can be read in another order than the calls were made (late_events.h).
-// Two rules follow:
+// Three rules follow:
 //   - After REMAP of [s, e) an UNMAP of [s, e) is still to come. It concerns nobody.
 //   - If a REMAP lands on addresses that the table still has, the former pages are *displaced*:
 //     they keep their entries at addresses above every program (kDisplaced + address) until the
 //     late event says whether they moved or went.
+//   - An UNMAP can name addresses that the table did not have: it names what the call named, with
+//     unregistered mappings and holes. Pages of a remap that has not returned stay there: nobody
+//     can have unmapped them yet.
 //
 // All calls under the owner's lock. Nothing allocates. `PageDiscarder` frees what holds the content
 // of a page: frames and swap slots belong to higher layers.
@@ -70,7 +73,10 @@ class MappingEvents {
   void SettleLateEvents();
   void ApplyUnmap(AddressRange range);
   void ApplyRemap(AddressRange source, uint64_t target);
-  void ForgetFormer(AddressRange range);
+  // `spare_landed`: what a remap that has not returned put there stays.
+  void ForgetFormer(AddressRange range, bool spare_landed);
+  void ForgetAllButLanded(AddressRange range);
+  [[nodiscard]] bool HasFormerPages(AddressRange range) const;
   [[nodiscard]] FormerPiece FormerFrom(AddressRange range) const;
   void MoveRange(AddressRange source, uint64_t target);
 

@@ -130,6 +130,27 @@ TEST_F(MappingEventsTest, DisplacedPagesGoWithTheirLateUnmap) {
   EXPECT_EQ(MarkOf(50), 1) << "the new owner stays";
 }
 
+TEST_F(MappingEventsTest, AnUnmapOfMoreThanIsKnownSparesWhatLandedSince) {
+  Add(0, 4, 1);
+  Add(50, 4, 2);
+  Remap(0, 4, 54);  // onto a mapping behind 50..53 that was not registered
+  Unmap(50, 8);     // the late event of both
+  EXPECT_EQ(discarded_, 4u);
+  EXPECT_EQ(MarkOf(50), 0);
+  EXPECT_EQ(MarkOf(54), 1);
+  Unmap(0, 4);  // mremap returns
+  Unmap(54, 4);
+  EXPECT_EQ(MarkOf(54), 0);
+}
+
+TEST_F(MappingEventsTest, WhatLandedGoesIfTheUnmapConcernsNothingElse) {
+  Add(0, 4, 1);
+  Remap(0, 4, 50);  // MREMAP_DONTUNMAP: no second event
+  Unmap(50, 4);
+  EXPECT_EQ(MarkOf(50), 0);
+  EXPECT_EQ(discarded_, 4u);
+}
+
 TEST_F(MappingEventsTest, AProofOfQuietEndsWhatWasPending) {
   Add(0, 4, 1);
   Add(50, 4, 2);

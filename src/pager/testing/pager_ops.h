@@ -6,6 +6,7 @@
 #define UZSWAP_PAGER_TESTING_PAGER_OPS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -113,15 +114,20 @@ class PagerHistory {
   Span MappingOf(uint64_t page);
   [[nodiscard]] bool IsFree(uint64_t page, uint64_t pages);
   [[nodiscard]] bool IsInvolved(uint64_t page, uint64_t pages) const;
+  [[nodiscard]] bool IsKnown(uint64_t page, uint64_t pages);
 
   PagerWorld world_;
   Thread threads_[kThreads];
   struct OpenChange {
+    enum class Kind : uint8_t { kVacate, kRemap, kDiscard };
     PagerWorld::ChangeId change;
     uint64_t first;
     uint64_t count;
-    bool discard;
+    Kind kind;
+    // Does not return before the event of this one was read.
+    std::optional<PagerWorld::ChangeId> waits_for = {};
   };
+  [[nodiscard]] bool MustWait(const OpenChange& open);
   std::vector<OpenChange> changes_;
   std::vector<OpenBatch> batches_;
 };
