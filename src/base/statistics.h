@@ -123,7 +123,7 @@ namespace uzswap {
   X(retries, kSum, "calls repeated because the kernel returned EAGAIN")                          \
   X(adoptions, kSum, "mappings registered with userfaultfd")                                     \
   X(forks, kSum, "forks of the program")                                                         \
-  X(lasting_children, kSum, "children, forked while it was managed, that lived for a second")                           \
+  X(lasting_children, kSum, "children, forked while it was managed, that lived for a second")    \
   X(fork_pages_stored, kSum, "pages stored before a fork, so that parent and child share them")  \
   X(fork_pages_brought_in, kSum,                                                                 \
     "pages made resident before a fork because the child needs them")                           \

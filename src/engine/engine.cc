@@ -96,7 +96,8 @@ void Engine::Wire() {
                    .urgency = &urgency_,
                    .waker = &waker_,
                    .watch = &watch_,
-                   .broker = &broker_});
+                   .broker = &broker_,
+                   .reclaim = &reclaim_port_});
   fork_.Init(fork_port_, fork_roots_);
 }
 

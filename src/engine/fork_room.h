@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 namespace uzswap {
 
@@ -44,16 +45,14 @@ class ForkRoom {
     const int64_t pages = std::min(now.resident_pages - now.keep_pages, kPagesMax);
     if (pages <= 0) return 0;
     const bool lasting = now.lasting_children > lasting_children_;
-    if (done_ && (!lasting || now.now_ns - done_ns_ < kLastingNs)) return 0;
-    done_ = true;
+    if (done_ns_ && (!lasting || now.now_ns - *done_ns_ < kLastingNs)) return 0;
     done_ns_ = now.now_ns;
     lasting_children_ = now.lasting_children;
     return pages;
   }
 
  private:
-  bool done_ = false;
-  uint64_t done_ns_ = 0;
+  std::optional<uint64_t> done_ns_;
   uint64_t lasting_children_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "engine/live_fork_port.h"
 
+#include "engine/reclaim_daemon.h"
 #include "os/program_watch.h"
 #include "os/thread.h"
 #include "reclaim/watermarks.h"
@@ -14,8 +15,7 @@ void LiveForkPort::ListThreads() {
 }
 
 void LiveForkPort::MakeRoom() {
-  constexpr size_t kBatch = 64;
-  constexpr size_t kStoredAtOnce = 16;
+  constexpr size_t kBatch = ReclaimDaemon::kBatch;
   Pager& pager = parts_.paging->pager();
   Session& session = parts_.member->session();
   const Bytes keep = WorkingSetMin(session.limit(), session.LiveCount());
@@ -27,12 +27,8 @@ void LiveForkPort::MakeRoom() {
                  .lasting_children = statistics().lasting_children.Get()});
   for (; most > 0; most -= static_cast<int64_t>(kBatch)) {
     const size_t isolated = pager.Isolate(kBatch);
-    size_t stored = 0;
-    for (size_t done = 0; done < kBatch; done += kStoredAtOnce) {
-      stored += pager.StoreOldest(parts_.paging->daemon_context(), kStoredAtOnce);
-    }
-    const size_t released = pager.ReleaseFrames(2 * kBatch);
-    if (isolated + stored + released == 0 || !pager.StoringGains()) break;
+    const size_t gained = ReclaimDaemon::StoreAndRelease(*parts_.reclaim);
+    if (isolated + gained == 0 || !pager.StoringGains()) break;
     statistics().fork_pages_stored.Add(isolated);
   }
 }

@@ -18,6 +18,7 @@
 #include "engine/fork_room.h"
 #include "engine/paging_stack.h"
 #include "engine/range_scanner.h"
+#include "engine/reclaim_port.h"
 #include "engine/session_member.h"
 
 namespace uzswap {
@@ -32,6 +33,7 @@ class LiveForkPort final : public ForkPort {
     DaemonWaker* waker = nullptr;
     os::ProgramWatch* watch = nullptr;
     BrokerFiles* broker = nullptr;
+    ReclaimPort* reclaim = nullptr;
   };
   void Init(const Parts& parts) { parts_ = parts; }
   void ResetInChild() { room_ = ForkRoom(); }

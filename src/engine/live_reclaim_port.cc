@@ -53,18 +53,21 @@ bool LiveReclaimPort::Activate() {
 }
 
 void LiveReclaimPort::UpdateStorage() {
+  const uint64_t now = NowNs();
   NoteSharing();
+  NoteLasting(now);
+  RetryRefused(now);
   CacheCounters cache;
   storage().cache().Count(cache);
   const BackingStore* backing = storage().backing();
   publisher_.Publish(cache, storage().writeback().counters(),
                      backing != nullptr ? &backing->counters() : nullptr, statistics());
   parts_.paging->learning().Tick(cache);
-  if (publisher_.PoolDue(NowNs())) {
+  if (publisher_.PoolDue(now)) {
     parts_.paging->learning().Publish();
     statistics().compressed_bytes.Set(storage().ObjectBytes().raw());
   }
-  if (bounds_.Due(NowNs())) {
+  if (bounds_.Due(now)) {
     ShareBounds();
     ChooseCodec();
     PermitDensifying();
@@ -73,21 +76,24 @@ void LiveReclaimPort::UpdateStorage() {
 }
 
 void LiveReclaimPort::NoteSharing() {
-  Pager& pager = parts_.paging->pager();
   const bool sharing = parts_.meter->sharing();
   // A fork whose child has called exec before this step leaves only its count.
   const uint64_t forks = statistics().forks.Get();
   was_sharing_ |= sharing || forks != forks_seen_;
   forks_seen_ = forks;
-  if (was_sharing_ && !sharing) was_sharing_ = !pager.EndSharing();
-  const uint64_t now = NowNs();
-  if (lasting_ns_ != 0 && now >= lasting_ns_) {
-    lasting_ns_ = 0;
-    parts_.member->NoteLasting();
-  }
-  if (now - retried_ns_ < kRetryRefusedNs) return;
-  retried_ns_ = now;
-  pager.RetryRefused();
+  if (was_sharing_ && !sharing) was_sharing_ = !parts_.paging->pager().EndSharing();
+}
+
+void LiveReclaimPort::NoteLasting(uint64_t now_ns) {
+  if (lasting_ns_ == 0 || now_ns < lasting_ns_) return;
+  lasting_ns_ = 0;
+  parts_.member->NoteLasting();
+}
+
+void LiveReclaimPort::RetryRefused(uint64_t now_ns) {
+  if (now_ns - retried_ns_ < kRetryRefusedNs) return;
+  retried_ns_ = now_ns;
+  parts_.paging->pager().RetryRefused();
 }
 
 // While a relative maps frames of the pool too, new objects would take memory that the old ones do

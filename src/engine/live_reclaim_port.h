@@ -75,7 +75,10 @@ class LiveReclaimPort final : public ReclaimPort {
   // Each process's bounds follow from what the others hold.
   void ShareBounds();
   void ShareFileBound(const Options& options);
+  // Ends what is kept for forked relatives when nothing is shared any more.
   void NoteSharing();
+  void NoteLasting(uint64_t now_ns);
+  void RetryRefused(uint64_t now_ns);
   void AskForDensity();
   void PermitDensifying();
   void ChooseCodec();

@@ -117,16 +117,19 @@ ReclaimOutcome ReclaimDaemon::MakeRoom() {
   // The pager isolates pages too, on the processor where that is cheap; this is for growth that
   // causes no faults. Isolating alone gains nothing yet.
   if (pages.staged < watermarks_.inactive / 2 || usage_.headroom_pages < 0) port_->Isolate(kBatch);
-  size_t gained = 0;
-  for (size_t done = 0; done < kBatch; done += kStoredAtOnce) {
-    gained += port_->StoreOldest(kStoredAtOnce);
-  }
-  gained += port_->ReleaseFrames(2 * kBatch);
-  if (gained > 0 || trim_more_) {
+  if (StoreAndRelease(*port_) > 0 || trim_more_) {
     fruitless_ = 0;
     return ReclaimOutcome::kProgress;
   }
   return WithoutProgress();
+}
+
+size_t ReclaimDaemon::StoreAndRelease(ReclaimPort& port) {
+  size_t gained = 0;
+  for (size_t done = 0; done < kBatch; done += kStoredAtOnce) {
+    gained += port.StoreOldest(kStoredAtOnce);
+  }
+  return gained + port.ReleaseFrames(2 * kBatch);
 }
 
 ReclaimOutcome ReclaimDaemon::WithoutProgress() {

@@ -64,12 +64,12 @@ class ReclaimDaemon {
   static constexpr int64_t kScanPages = UnregisteredGrowth::kScanPages;
   static constexpr uint64_t kScanEveryNs = 500'000'000;  // and without growth
   static constexpr uint64_t kActivePagesMin = 512;       // smaller processes are only watched
+  // Steps without progress before their cost is limited (PollPause).
+  static constexpr int kWastedFrom = 4;
   // Steps without progress before usage above the limit is an outcome of its own. With a writer
   // that can write it is longer: written pages are freed a little later.
   static constexpr int kFruitlessMax = 64;
   static constexpr int kWriterPatience = 32;
-  // Steps without progress before their cost is limited (PollPause).
-  static constexpr int kWastedFrom = 4;
   // And for so long: processes that have ended count until others have noticed it.
   static constexpr uint64_t kFruitlessNs = 250'000'000;
   // Usage above the limit for this long is reported even while pages are reclaimed.
@@ -86,6 +86,9 @@ class ReclaimDaemon {
     bool over_limit = false;  // usage exceeds the limit, and this process has its part in it
   };
   Step Run();
+
+  // Stores a batch of the oldest staged pages, and releases frames. Returns how much was gained.
+  static size_t StoreAndRelease(ReclaimPort& port);
 
   [[nodiscard]] uint64_t outcomes(ReclaimOutcome outcome) const {
     return outcomes_[static_cast<size_t>(outcome)];

@@ -118,10 +118,10 @@ class Pager final {
   size_t StoreOldest(CacheContext& context, size_t max) UZ_EXCLUDES(mutex_);
   size_t ReleaseFrames(size_t max) UZ_EXCLUDES(mutex_);
   size_t TakeBusyPages(std::span<uint64_t> addresses) UZ_EXCLUDES(mutex_);
+  size_t IsolatePages(std::span<const uint64_t> addresses) UZ_EXCLUDES(mutex_);
+  [[nodiscard]] bool StoringGains() UZ_EXCLUDES(mutex_);
   // See VictimPolicy.
   void RetryRefused() UZ_EXCLUDES(mutex_);
-  [[nodiscard]] bool StoringGains() UZ_EXCLUDES(mutex_);
-  size_t IsolatePages(std::span<const uint64_t> addresses) UZ_EXCLUDES(mutex_);
 
   struct Snapshot {
     PageCount resident;  // registered pages that are present
@@ -135,9 +135,9 @@ class Pager final {
   // The reclaim daemon freezes the pager while a program thread forks: nothing of it changes until
   // Thaw, so the child gets a consistent copy.
   void Freeze() UZ_ACQUIRE(mutex_);
+  void Thaw() UZ_RELEASE(mutex_);
   // The daemon: no relative shares memory with this process any more. False: call it again.
   bool EndSharing() UZ_EXCLUDES(mutex_);
-  void Thaw() UZ_RELEASE(mutex_);
   // While frozen: serves waiting threads if `thread`, the one that is to fork, waits for a page
   // itself, or sleeps for a lock (`lock_wait`) that one of them may hold. It cannot be forking
   // then, so the state may change. Otherwise events are deferred until Thaw.

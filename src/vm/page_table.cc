@@ -250,23 +250,17 @@ bool PageTable::Pin(PageIndex index) {
   return Store(index, entry);
 }
 
-void PageTable::MarkPoisoned(PageIndex index) {
+void PageTable::Change(PageIndex index, void (PageEntry::*change)()) {
   PageEntry entry = entries_.Get(index);
-  entry.MarkPoisoned();
+  (entry.*change)();
   UZ_CHECK(entries_.Set(index, entry));
 }
 
-void PageTable::MarkShared(PageIndex index) {
-  PageEntry entry = entries_.Get(index);
-  entry.MarkShared();
-  UZ_CHECK(entries_.Set(index, entry));
-}
+void PageTable::MarkPoisoned(PageIndex index) { Change(index, &PageEntry::MarkPoisoned); }
 
-void PageTable::DropKeptSlot(PageIndex index) {
-  PageEntry entry = entries_.Get(index);
-  entry.DropKeptSlot();
-  UZ_CHECK(entries_.Set(index, entry));
-}
+void PageTable::MarkShared(PageIndex index) { Change(index, &PageEntry::MarkShared); }
+
+void PageTable::DropKeptSlot(PageIndex index) { Change(index, &PageEntry::DropKeptSlot); }
 
 void PageTable::Audit() const {
   entries_.Audit();

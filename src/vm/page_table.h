@@ -158,6 +158,8 @@ class PageTable {
   };
 
   bool Store(PageIndex index, PageEntry entry);
+  // Requires: the page has an entry.
+  void Change(PageIndex index, void (PageEntry::*change)());
   // Splits the range that holds `address` strictly inside, so that one begins there.
   bool SplitAt(uint64_t address);
   // Makes room for another range, and another free extent.
