@@ -15,13 +15,19 @@
 //     program whose children call exec or end soon gains nothing;
 //   - not more often than every kLastingNs: a server that forks its workers pays once.
 //
-// The reclaim daemon only. Plain arithmetic.
+// The pool can be full before all pages are stored. Then the writer makes room in it, and that is
+// awaited while it goes on: workers that share nothing hold many times the memory.
+//
+// The reclaim daemon only. ForkRoom is plain arithmetic.
 #ifndef UZSWAP_ENGINE_FORK_ROOM_H_
 #define UZSWAP_ENGINE_FORK_ROOM_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+
+#include "engine/reclaim_port.h"
 
 namespace uzswap {
 
@@ -55,6 +61,14 @@ class ForkRoom {
   std::optional<uint64_t> done_ns_;
   uint64_t lasting_children_ = 0;
 };
+
+// Isolates and stores `pages` pages, 64 at a time, and then what is staged. Ends early when nothing
+// can be stored: at once if there is no writer, or if the pages are incompressible. The writer is
+// awaited for kWriterPatienceNs, from one stored page to the next, and kAwaitsMax times in all.
+void StoreBeforeFork(ReclaimPort& port, int64_t pages);
+inline constexpr uint64_t kWriterPatienceNs = 1'000'000'000;
+inline constexpr int kAwaitsMax = 2'000;
+inline constexpr int kPoorBatchesMax = 4;  // nothing was gained, and pages went back
 
 }  // namespace uzswap
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/testing/fake_reclaim_port.h"
+
 namespace uzswap {
 namespace {
 
@@ -123,6 +125,112 @@ TEST(ForkRoom, ANewOneBeginsWithTheFirstFork) {
   ASSERT_EQ(room.Ask(Full(1, 0)), 0);
   room = ForkRoom();
   EXPECT_EQ(room.Ask(Full(1, 0)), 900);
+}
+
+// The fake, with pages to isolate and a pool that the writer makes room in.
+class StoreBeforeForkTest : public testing::Test {
+ protected:
+  class Port final : public FakeReclaimPort {
+   public:
+    using FakeReclaimPort::FakeReclaimPort;
+    size_t Isolate(size_t want) override {
+      const size_t isolated = std::min({want, pages.resident, frames - pages.staged});
+      pages.resident -= isolated;
+      pages.staged += isolated;
+      return isolated;
+    }
+    size_t StoreOldest(size_t max) override {
+      const size_t stored = compressible ? std::min({max, pages.staged, room}) : 0;
+      if (!compressible) {
+        pages.resident += pages.staged;
+        pages.staged = 0;
+      }
+      pages.staged -= stored;
+      room -= stored;
+      return stored;
+    }
+    void AwaitWriter() override {
+      FakeReclaimPort::AwaitWriter();
+      ++awaits;
+      if (now_ns >= writes_from_ns) room += written_at_once;
+    }
+
+    size_t frames = 200;
+    size_t room = SIZE_MAX;
+    size_t written_at_once = 0;
+    uint64_t writes_from_ns = 0;
+    int awaits = 0;
+    bool compressible = true;
+  };
+
+  uint64_t Stored() { return port_.counts.fork_pages_stored.Get(); }
+
+  Headroom headroom_;
+  Port port_{headroom_};
+};
+
+TEST_F(StoreBeforeForkTest, StoresWhatWasAskedAndWhatIsStaged) {
+  port_.pages.resident = 1'000;
+  port_.pages.staged = 100;
+  StoreBeforeFork(port_, 640);
+  EXPECT_EQ(Stored(), 640u);
+  EXPECT_EQ(port_.pages.resident, 360u);
+  EXPECT_EQ(port_.pages.staged, 0u);
+  EXPECT_EQ(port_.awaits, 0);
+}
+
+TEST_F(StoreBeforeForkTest, AwaitsTheWriterWhileItMakesRoom) {
+  port_.pages.resident = 1'000;
+  port_.room = 100;
+  port_.writer_state.can_write = true;
+  port_.written_at_once = 10;
+  StoreBeforeFork(port_, 640);
+  EXPECT_EQ(Stored(), 640u);
+  EXPECT_EQ(port_.pages.staged, 0u);
+  EXPECT_GE(port_.awaits, (640 - 100) / 10);
+  EXPECT_EQ(port_.trims, port_.awaits) << "what was written is freed";
+}
+
+TEST_F(StoreBeforeForkTest, EndsWhereNothingCanBeStored) {
+  struct Case {
+    const char* what;
+    bool can_write;
+    bool compressible;
+    uint64_t writes_after_ns;
+    uint64_t takes_ns;  // at least
+    bool stores_all;
+  };
+  const Case cases[] = {
+      {"no writer", false, true, 0, 0, false},
+      {"a writer that is slow", true, true, kWriterPatienceNs / 2, kWriterPatienceNs / 2, true},
+      {"a writer that writes nothing", true, true, UINT64_MAX, kWriterPatienceNs, false},
+      {"incompressible pages", true, false, 0, 0, false},
+  };
+  for (const Case& c : cases) {
+    Port port(headroom_);
+    port.pages.resident = 1'000;
+    port.room = 100;
+    port.compressible = c.compressible;
+    port.writer_state.can_write = c.can_write;
+    port.written_at_once = 1'000;
+    const uint64_t start = port.now_ns;
+    const bool ever = c.writes_after_ns != UINT64_MAX;
+    port.writes_from_ns = ever ? start + c.writes_after_ns : UINT64_MAX;
+    StoreBeforeFork(port, 640);
+    EXPECT_GE(port.now_ns - start, c.takes_ns) << c.what;
+    EXPECT_LE(port.now_ns - start, c.takes_ns + 2'000'000) << c.what;
+    EXPECT_EQ(port.pages.resident == 360 && port.pages.staged == 0, c.stores_all) << c.what;
+  }
+}
+
+// A writer that trickles keeps no fork waiting for ever.
+TEST_F(StoreBeforeForkTest, AwaitsAWriterSoManyTimesOnly) {
+  port_.pages.resident = 100'000;
+  port_.room = 0;
+  port_.writer_state.can_write = true;
+  port_.written_at_once = 1;
+  StoreBeforeFork(port_, 65'536);
+  EXPECT_EQ(port_.awaits, kAwaitsMax);
 }
 
 }  // namespace

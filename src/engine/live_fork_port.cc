@@ -1,6 +1,5 @@
 #include "engine/live_fork_port.h"
 
-#include "engine/reclaim_daemon.h"
 #include "os/program_watch.h"
 #include "os/thread.h"
 #include "reclaim/watermarks.h"
@@ -15,22 +14,15 @@ void LiveForkPort::ListThreads() {
 }
 
 void LiveForkPort::MakeRoom() {
-  constexpr size_t kBatch = ReclaimDaemon::kBatch;
-  Pager& pager = parts_.paging->pager();
   Session& session = parts_.member->session();
   const Bytes keep = WorkingSetMin(session.limit(), session.LiveCount());
-  int64_t most =
-      room_.Ask({.now_ns = os::MonotonicNanoseconds(),
-                 .resident_pages = static_cast<int64_t>(pager.TakeSnapshot().resident.raw()),
-                 .headroom_pages = parts_.paging->headroom().Get(),
-                 .keep_pages = static_cast<int64_t>(PagesWithin(keep).raw()),
-                 .lasting_children = statistics().lasting_children.Get()});
-  for (; most > 0; most -= static_cast<int64_t>(kBatch)) {
-    const size_t isolated = pager.Isolate(kBatch);
-    const size_t gained = ReclaimDaemon::StoreAndRelease(*parts_.reclaim);
-    if (isolated + gained == 0 || !pager.StoringGains()) break;
-    statistics().fork_pages_stored.Add(isolated);
-  }
+  const Pager::Snapshot pages = parts_.paging->pager().TakeSnapshot();
+  const int64_t evict = room_.Ask({.now_ns = os::MonotonicNanoseconds(),
+                                   .resident_pages = static_cast<int64_t>(pages.resident.raw()),
+                                   .headroom_pages = parts_.paging->headroom().Get(),
+                                   .keep_pages = static_cast<int64_t>(PagesWithin(keep).raw()),
+                                   .lasting_children = statistics().lasting_children.Get()});
+  if (evict > 0) StoreBeforeFork(*parts_.reclaim, evict);
 }
 
 void LiveForkPort::Freeze() {

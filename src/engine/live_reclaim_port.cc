@@ -226,6 +226,8 @@ WriterState LiveReclaimPort::writer() {
   return {writeback.shrinking(), storage().writes() && !writeback.stuck()};
 }
 
+void LiveReclaimPort::AwaitWriter() { os::SleepFor(1'000'000); }
+
 void LiveReclaimPort::WarnOverLimit(Bytes tree, bool progress) {
   LiveResidentCauses causes(*parts_.scanner, parts_.paging->address_space());
   parts_.notices->OverLimit({tree, parts_.member->session().limit(), progress}, &causes);

@@ -55,6 +55,7 @@ class LiveReclaimPort final : public ReclaimPort {
   void PermitHugePages(bool permitted) override { huge_pages_.Permit(permitted); }
   bool TrimPool() override;
   WriterState writer() override;
+  void AwaitWriter() override;
 
   uint32_t MarkDead() override { return parts_.member->session().MarkDead(); }
   bool TreeIsEnding() override { return parts_.member->session().EndingCount() != 0; }

@@ -33,15 +33,26 @@ class ProcUsageReaders final : public UsageReaders {
   Bytes PoolBytes() override {
     return paging_->active() ? paging_->storage().store().PoolBytes() : Bytes(0);
   }
+  os::PageSharing PoolSharing() override {
+    const uint64_t stride = 1 + PagesWithin(PoolBytes()).raw() / kSampledPages;
+    return os::SampleOwnSharing(paging_->address_space(), os::MappingPurpose::kPoolFrames, stride,
+                                ++phase_);
+  }
+  os::PageSharing MetadataSharing() override {
+    return os::SampleOwnSharing(paging_->address_space(), os::MappingPurpose::kMetadata, 1, 0);
+  }
   Bytes MetadataBytes() override {
     return os::PresentOwnBytes(paging_->address_space(), os::MappingPurpose::kMetadata);
   }
   uint64_t NowNs() override { return os::MonotonicNanoseconds(); }
 
  private:
+  static constexpr uint64_t kSampledPages = 4096;
+
   PagingStack* paging_;
   os::MemoryReader memory_;
   os::ShareReader share_;
+  uint64_t phase_ = 0;  // of the samples of the pool
 };
 
 }  // namespace uzswap

@@ -63,6 +63,8 @@ class ReclaimPort {
   // A bounded amount of work. True: idle frames are left.
   virtual bool TrimPool() = 0;
   virtual WriterState writer() = 0;
+  // Gives the writer a millisecond.
+  virtual void AwaitWriter() = 0;
 
   // Notes which processes of the tree are gone. Returns how many.
   virtual uint32_t MarkDead() = 0;

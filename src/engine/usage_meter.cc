@@ -16,6 +16,16 @@ uint64_t SharersPerMille(Bytes all, const os::AnonymousSplit& split) {
   return std::max<uint64_t>(1000, Difference(all, split.exclusive).raw() * 1000 / own_part.raw());
 }
 
+// The part of such pages that is in the share of this process.
+uint64_t SharePerMille(const os::PageSharing& pages, uint64_t sharers_per_mille) {
+  if (pages.present == 0) return 1000;
+  const uint64_t others = pages.present - pages.mapped_once;
+  const uint64_t share = pages.mapped_once * 1000 + others * 1'000'000 / sharers_per_mille;
+  return share / pages.present;
+}
+
+Bytes PartOf(Bytes bytes, uint64_t per_mille) { return Bytes(bytes.raw() * per_mille / 1000); }
+
 }  // namespace
 
 void UsageMeter::Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
@@ -63,7 +73,8 @@ void UsageMeter::Refresh() {
 void UsageMeter::SpareWorkingSet(Bytes pool, Usage* usage) {
   Session& session = member_->session();
   Statistics& counts = member_->statistics();
-  const Bytes others = pool + Bytes(counts.metadata_bytes.Get());
+  const Bytes others = PartOf(pool, shares_.pool_per_mille) +
+                       PartOf(Bytes(counts.metadata_bytes.Get()), shares_.metadata_per_mille);
   const Bytes working_set = Difference(usage->own, others);
   const Bytes least = WorkingSetMin(watermarks_.limit, session.LiveCount());
   const int64_t missing = ToPages(least) - ToPages(working_set);
@@ -78,27 +89,32 @@ void UsageMeter::MeasureMetadata() {
 }
 
 void UsageMeter::ResetInChild() {
-  share_read_ns_ = 0;
+  shares_.read_ns = 0;
   NoteFork();
 }
 
 Bytes UsageMeter::WithoutShared(Bytes anonymous) {
   if (!sharing()) return anonymous;
+  if (readers_->NowNs() - shares_.read_ns >= kShareEveryNs) ReadShares();
+  return Difference(anonymous, shares_.of_others);
+}
+
+void UsageMeter::ReadShares() {
   const uint64_t now = readers_->NowNs();
-  if (now - share_read_ns_ >= kShareEveryNs) {
-    share_read_ns_ = now;
-    const std::optional<os::AnonymousSplit> split = readers_->AnonymousSplit();
-    // The walk takes a while: what is compared with its result is read after it.
-    const Bytes all = readers_->AnonymousBytes();
-    shared_ = split ? Difference(all, split->share) : Bytes(0);
-    sharers_per_mille_ = split ? SharersPerMille(all, *split) : 1000;
-    // The last relative has gone, or has copied everything.
-    if (shared_ < kSharedMin) {
-      shared_ = Bytes(0);
-      sharing_.store(false, std::memory_order_relaxed);
-    }
+  const std::optional<os::AnonymousSplit> split = readers_->AnonymousSplit();
+  // The walk takes a while: what is compared with its result is read after it.
+  const Bytes all = readers_->AnonymousBytes();
+  const Bytes of_others = split ? Difference(all, split->share) : Bytes(0);
+  const uint64_t sharers = split ? SharersPerMille(all, *split) : 1000;
+  shares_ = {.read_ns = now, .of_others = of_others, .sharers_per_mille = sharers};
+  // The last relative has gone, or has copied everything.
+  if (of_others < kSharedMin) {
+    shares_.of_others = Bytes(0);
+    sharing_.store(false, std::memory_order_relaxed);
+    return;
   }
-  return Difference(anonymous, shared_);
+  shares_.pool_per_mille = SharePerMille(readers_->PoolSharing(), sharers);
+  shares_.metadata_per_mille = SharePerMille(readers_->MetadataSharing(), sharers);
 }
 
 }  // namespace uzswap

@@ -14,6 +14,8 @@
 //
 // After a fork, parent and child both count the pages that they share. While there may be any, the
 // kernel is asked for this process's share; when less than 1 MiB is shared it is not asked again.
+// The frames of the pool and the tables are shared in the same way: what of them is in this
+// process's share is found by a sample, because the rest of its share is its working set.
 //
 //   sharing:  no ──NoteFork──> yes ──share below 1 MiB──> no
 //
@@ -32,6 +34,7 @@
 
 #include "base/units.h"
 #include "engine/session_member.h"
+#include "os/pagemap.h"
 #include "os/procfs.h"
 #include "reclaim/watermarks.h"
 
@@ -46,8 +49,11 @@ class UsageReaders {
   virtual std::optional<os::AnonymousSplit> AnonymousSplit() = 0;
   // Frames of the pool. Zero while the process is not managed.
   virtual Bytes PoolBytes() = 0;
+  // How they are mapped: a sample. Costs a walk over some of them.
+  virtual os::PageSharing PoolSharing() = 0;
   // Present pages of the engine's own tables, buffers and stacks. Costs a walk over them.
   virtual Bytes MetadataBytes() = 0;
+  virtual os::PageSharing MetadataSharing() = 0;
   virtual uint64_t NowNs() = 0;
 
  protected:
@@ -91,10 +97,22 @@ class UsageMeter {
   void ResetInChild();
   [[nodiscard]] bool sharing() const { return sharing_.load(std::memory_order_relaxed); }
   // How many processes map a page that is shared, on average, times 1000. The daemon only.
-  [[nodiscard]] uint64_t sharers_per_mille() const { return sharers_per_mille_; }
+  [[nodiscard]] uint64_t sharers_per_mille() const { return shares_.sharers_per_mille; }
 
  private:
+  // What is shared with relatives, as it was read last.
+  struct Shares {
+    uint64_t read_ns = 0;
+    Bytes of_others;  // subtracted since then
+    uint64_t sharers_per_mille = 1000;
+    // What part of the pool and of the metadata is in this process's share.
+    uint64_t pool_per_mille = 1000;
+    uint64_t metadata_per_mille = 1000;
+  };
+
   Bytes WithoutShared(Bytes anonymous);
+  // Asks the kernel again what is shared.
+  void ReadShares();
   // Leaves a small working set resident (watermarks.h).
   void SpareWorkingSet(Bytes pool, Usage* usage);
 
@@ -110,9 +128,7 @@ class UsageMeter {
   std::atomic<uint64_t> charge_{0};        // relaxed: it orders nothing
   // Release, after the headroom was set: who sees it sees the headroom of that measurement.
   std::atomic<uint64_t> charged_{0};
-  uint64_t share_read_ns_ = 0;
-  Bytes shared_;  // subtracted since then
-  uint64_t sharers_per_mille_ = 1000;
+  Shares shares_;
 };
 
 }  // namespace uzswap

@@ -30,7 +30,9 @@ class FakeReaders final : public UsageReaders {
     return os::AnonymousSplit{*share, exclusive};
   }
   Bytes PoolBytes() override { return pool; }
+  os::PageSharing PoolSharing() override { return pool_sharing; }
   Bytes MetadataBytes() override { return metadata; }
+  os::PageSharing MetadataSharing() override { return metadata_sharing; }
   uint64_t NowNs() override { return now_ns; }
 
   Bytes anonymous{10 * kMiB};
@@ -38,6 +40,8 @@ class FakeReaders final : public UsageReaders {
   Bytes exclusive{0};
   Bytes pool{0};
   Bytes metadata{0};
+  os::PageSharing pool_sharing;
+  os::PageSharing metadata_sharing;
   uint64_t now_ns = uint64_t{1} << 40;
   int share_reads = 0;
 };
@@ -165,6 +169,42 @@ TEST_F(UsageMeterTest, SparesTheWorkingSet) {
     EXPECT_EQ(headroom_.Get(), usage.headroom_pages) << c.what;
     const uint64_t times = member_.statistics().working_set_protected.Get() - before;
     EXPECT_EQ(times, c.spared ? 1u : 0u) << c.what;
+  }
+}
+
+// A pool that relatives share is in this process's share only in part. The rest of the share is the
+// working set.
+TEST_F(UsageMeterTest, SparesTheWorkingSetBesideTheShareOfThePool) {
+  struct Case {
+    const char* what;
+    os::PageSharing pool;
+    os::PageSharing metadata;
+    int64_t working_set;  // MiB of the share of 60
+  };
+  const Case cases[] = {
+      {"nothing is known", {}, {}, 60 - 48 - 8},
+      {"all is private", {100, 100}, {10, 10}, 60 - 48 - 8},
+      {"the pool is shared by two", {100, 0}, {10, 10}, 60 - 24 - 8},
+      {"half of the pool", {100, 50}, {10, 10}, 60 - 36 - 8},
+      {"half of the pool, and the tables", {100, 50}, {10, 0}, 60 - 36 - 4},
+  };
+  readers_.anonymous = Bytes(100 * kMiB);
+  readers_.share = Bytes(60 * kMiB);
+  readers_.exclusive = Bytes(20 * kMiB);
+  readers_.pool = Bytes(48 * kMiB);
+  readers_.metadata = Bytes(8 * kMiB);
+  meter_.MeasureMetadata();
+  ASSERT_TRUE(member_.Join(NewPrivateSession(), "a test").ok());
+  for (const Case& c : cases) {
+    meter_.ResetInChild();
+    readers_.pool_sharing = c.pool;
+    readers_.metadata_sharing = c.metadata;
+    const Usage usage = meter_.Measure();
+    const int64_t least = PagesTo(WorkingSetMin(kMarks.limit, 1));
+    const int64_t missing = least - PagesTo(Bytes(static_cast<uint64_t>(c.working_set) * kMiB));
+    const int64_t headroom = PagesTo(kMarks.target) - PagesTo(usage.tree);
+    EXPECT_EQ(usage.headroom_pages, std::max(missing, headroom)) << c.what;
+    EXPECT_EQ(usage.spared, missing > headroom) << c.what;
   }
 }
 

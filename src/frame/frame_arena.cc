@@ -15,7 +15,7 @@ constexpr uint32_t kBatch = 16;
 Result<void> FrameArena::Init(const FrameArenaOptions& options) {
   UZ_CHECK_LT(options.capacity.raw(), uint64_t{kNone});
   auto memory = os::Mapping::Reserve(ToBytes(options.capacity), "arena", options.alignment,
-                                     os::MappingPurpose::kPageFrames);
+                                     os::MappingPurpose::kPoolFrames);
   if (!memory.ok()) return memory.error();
   auto descriptors =
       os::VirtualArray<Descriptor>::Create(options.capacity.raw(), "frame descriptors");

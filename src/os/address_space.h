@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "base/result.h"
+#include "os/pagemap.h"
 #include "os/procfs.h"
 
 namespace uzswap::os {
@@ -108,9 +109,12 @@ class LinuxAddressSpace final : public AddressSpace {
     return pagemap_.Present(start, end, runs, capacity, walked);
   }
   bool SharedContent(uint64_t address) override { return pagemap_.SharedContent(address); }
-  // See PagemapReader::MappedOnce. Any thread, as Present.
+  // See PagemapReader::SharingOf and MappedOnce. Any thread, as Present.
   [[nodiscard]] std::optional<bool> MappedOnce(uint64_t address) const {
     return pagemap_.MappedOnce(address);
+  }
+  [[nodiscard]] PageSharing SharingOf(uint64_t start, uint64_t end) const {
+    return pagemap_.SharingOf(start, end);
   }
 
  private:

@@ -38,7 +38,8 @@ namespace uzswap::os {
 // What an own range is used for. It decides which statistic counts the memory.
 enum class MappingPurpose : uint8_t {
   kMetadata,    // tables, buffers and stacks of uzswap
-  kPageFrames,  // frames that hold pages of the program: the pool's arena, the staging frames
+  kPoolFrames,  // the pool's arena: frames that hold compressed pages
+  kPageFrames,  // frames that hold pages of the program: staging frames, regions
   kShared,      // shared with another process (memory_file.h): not in RssAnon
   kNotOurs,     // not allocated by uzswap, but must not be adopted: data of the C library
 };

@@ -3,7 +3,6 @@
 //   MemoryReader     resident anonymous memory, from statm (resident minus file and shmem)
 //   ShareReader      how it is shared with other processes, from smaps_rollup
 //   MapsReader       the mappings, one after the other, from maps or smaps
-//   PagemapReader    which pages of a range are present, by PAGEMAP_SCAN
 //   TaskReader       thread ids, from task
 //
 // The calling thread opens the files in its own descriptor table, and they stay open. One thread at
@@ -127,33 +126,6 @@ class MapsReader {
 
 // Parses one line of /proc/PID/maps. False if the line has another format. Public for tests.
 bool ParseMapsLine(const char* line, size_t length, MapsEntry* entry);
-
-struct PresentRun {
-  uint64_t start = 0;
-  uint64_t end = 0;
-};
-
-class PagemapReader {
- public:
-  Result<void> Open();
-  void Close() { file_.Close(); }
-  void Forget() { file_.Forget(); }
-  // Finds the runs of pages in [start, end) that are present or swapped by the kernel, at most
-  // `capacity` runs. `*walked` is where the scan stopped; continue there. Fails with the errno of
-  // PAGEMAP_SCAN.
-  Result<size_t> Present(uint64_t start, uint64_t end, PresentRun* runs, size_t capacity,
-                         uint64_t* walked) const;
-  // True if the page is present and no other process maps it. Nothing if the file cannot be read.
-  [[nodiscard]] std::optional<bool> MappedOnce(uint64_t address) const;
-  // True if the page is present, is not the zero page, and another process maps it too. False, too,
-  // if the file cannot be read.
-  [[nodiscard]] bool SharedContent(uint64_t address) const;
-
- private:
-  [[nodiscard]] std::optional<uint64_t> EntryOf(uint64_t address) const;
-
-  ProcFile file_;
-};
 
 // The threads of the program, which may be another process (os/program.h).
 class TaskReader {

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "base/testing/wait_until.h"
+#include "os/testing/anonymous_memory.h"
 #include "os/thread.h"
 
 namespace uzswap::os {
@@ -78,26 +79,8 @@ TEST(ParseMapsLine, WhatIsNoLineOfMappings) {
   }
 }
 
-class Anonymous {
- public:
-  explicit Anonymous(size_t pages, int protection = PROT_READ | PROT_WRITE)
-      : size_(pages * kPageSize),
-        data_(static_cast<char*>(
-            mmap(nullptr, size_ + 2 * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
-    mprotect(data_ + kPageSize, size_, protection);
-  }
-  ~Anonymous() { munmap(data_, size_ + 2 * kPageSize); }
-  [[nodiscard]] char* data() const { return data_ + kPageSize; }
-  [[nodiscard]] uint64_t start() const { return reinterpret_cast<uint64_t>(data()); }
-  [[nodiscard]] uint64_t end() const { return start() + size_; }
-
- private:
-  size_t size_;
-  char* data_;
-};
-
 TEST(MapsReader, FindsARealMappingAndComesToAnEnd) {
-  const Anonymous memory(5);
+  const AnonymousMemory memory(5);
   MapsReader maps;
   ASSERT_TRUE(maps.Open().ok());
   for (int round = 0; round < 3; ++round) {
@@ -123,8 +106,8 @@ TEST(MapsReader, FindsARealMappingAndComesToAnEnd) {
 }
 
 TEST(MapsReader, FindsTheMappingOfAnAddress) {
-  const Anonymous memory(5);
-  const Anonymous locked_up(3, PROT_READ);
+  const AnonymousMemory memory(5);
+  const AnonymousMemory locked_up(3, PROT_READ);
   MapsReader maps;
   ASSERT_TRUE(maps.Open().ok());
   MapsEntry entry;
@@ -146,10 +129,10 @@ TEST(MapsReader, FindsTheMappingOfAnAddress) {
 
 // More text than the buffer holds, so that lines are cut at its edge.
 TEST(MapsReader, ManyMappings) {
-  std::vector<std::unique_ptr<Anonymous>> all;
+  std::vector<std::unique_ptr<AnonymousMemory>> all;
   std::set<uint64_t> starts;
   for (int i = 0; i < 600; ++i) {
-    all.push_back(std::make_unique<Anonymous>(2));
+    all.push_back(std::make_unique<AnonymousMemory>(2));
     starts.insert(all.back()->start());
   }
   MapsReader maps;
@@ -161,8 +144,8 @@ TEST(MapsReader, ManyMappings) {
 }
 
 TEST(MapsReader, TheDetailedReaderKnowsWipedMappings) {
-  const Anonymous plain(2);
-  const Anonymous wiped(2);
+  const AnonymousMemory plain(2);
+  const AnonymousMemory wiped(2);
   ASSERT_EQ(madvise(wiped.data(), 2 * kPageSize, MADV_WIPEONFORK), 0);
   MapsReader maps;
   ASSERT_TRUE(maps.OpenDetailed().ok());
@@ -183,86 +166,13 @@ TEST(MemoryReader, SeesMemoryComeAndGo) {
   ASSERT_TRUE(memory.Open().ok());
   constexpr size_t kPagesTouched = 4096;
   const Bytes before = memory.AnonymousBytes();
-  Anonymous region(kPagesTouched);
+  AnonymousMemory region(kPagesTouched);
   memset(region.data(), 1, kPagesTouched * kPageSize);
   const Bytes during = memory.AnonymousBytes();
   // The kernel counts in batches for each processor: within a few megabytes.
   EXPECT_GT(during.raw(), before.raw() + kPagesTouched * kPageSize / 2);
   madvise(region.data(), kPagesTouched * kPageSize, MADV_DONTNEED);
   EXPECT_LT(memory.AnonymousBytes().raw(), during.raw() - kPagesTouched * kPageSize / 2);
-}
-
-TEST(PagemapReader, RunsOfPresentPages) {
-  PagemapReader pagemap;
-  if (!pagemap.Open().ok()) GTEST_SKIP() << "this kernel has no PAGEMAP_SCAN";
-  Anonymous memory(64);
-  madvise(memory.data(), 64 * kPageSize, MADV_NOHUGEPAGE);
-  for (const size_t page : {0, 1, 2, 10, 20, 21, 63}) memory.data()[page * kPageSize] = 1;
-  PresentRun runs[8];
-  uint64_t walked = 0;
-  Result<size_t> found = pagemap.Present(memory.start(), memory.end(), runs, 8, &walked);
-  ASSERT_TRUE(found.ok());
-  ASSERT_EQ(found.value(), 4u);
-  EXPECT_EQ(walked, memory.end());
-  EXPECT_EQ(runs[0].start, memory.start());
-  EXPECT_EQ(runs[0].end, memory.start() + 3 * kPageSize);
-  EXPECT_EQ(runs[3].start, memory.end() - kPageSize);
-  // With room for two the search stops, and continues where it stopped.
-  found = pagemap.Present(memory.start(), memory.end(), runs, 2, &walked);
-  ASSERT_TRUE(found.ok());
-  ASSERT_EQ(found.value(), 2u);
-  EXPECT_LT(walked, memory.end());
-  found = pagemap.Present(walked, memory.end(), runs, 8, &walked);
-  ASSERT_TRUE(found.ok());
-  EXPECT_EQ(found.value(), 2u);
-}
-
-// A page that parent and child map, and one that only the parent maps.
-TEST(ShareReader, TellsPagesOfARelativeFromOwnPages) {
-  ShareReader share;
-  PagemapReader pagemap;
-  ASSERT_TRUE(share.Open().ok());
-  if (!pagemap.Open().ok()) GTEST_SKIP() << "this kernel has no PAGEMAP_SCAN";
-  constexpr size_t kPages = 1024;
-  Anonymous memory(kPages);
-  madvise(memory.data(), kPages * kPageSize, MADV_NOHUGEPAGE);
-  for (size_t page = 0; page < kPages / 2; ++page) memory.data()[page * kPageSize] = 1;
-  EXPECT_EQ(pagemap.MappedOnce(memory.start()), true);
-  EXPECT_EQ(pagemap.MappedOnce(memory.end() - kPageSize), false) << "not present";
-  const std::optional<AnonymousSplit> alone = share.Split();
-  ASSERT_TRUE(alone.has_value());
-
-  int end[2];
-  ASSERT_EQ(pipe(end), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    char byte = 0;
-    close(end[1]);
-    _exit(read(end[0], &byte, 1) == 0 ? 0 : 1);
-  }
-  ASSERT_GT(child, 0);
-  memory.data()[0] = 2;
-  EXPECT_EQ(pagemap.MappedOnce(memory.start()), true) << "written: a copy";
-  EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), false) << "shared";
-  EXPECT_FALSE(pagemap.SharedContent(memory.start())) << "a copy";
-  EXPECT_TRUE(pagemap.SharedContent(memory.start() + kPageSize));
-  EXPECT_FALSE(pagemap.SharedContent(memory.end() - kPageSize)) << "not present";
-  static_cast<void>(*static_cast<volatile char*>(memory.data() + (kPages - 1) * kPageSize));
-  EXPECT_EQ(pagemap.MappedOnce(memory.end() - kPageSize), false);
-  EXPECT_FALSE(pagemap.SharedContent(memory.end() - kPageSize)) << "the zero page";
-  const std::optional<AnonymousSplit> shared = share.Split();
-  ASSERT_TRUE(shared.has_value());
-  const uint64_t size = kPages / 2 * kPageSize;
-  EXPECT_LT(shared->exclusive.raw() + size / 2, alone->exclusive.raw());
-  EXPECT_LT(shared->share.raw() + size / 4, alone->share.raw());
-  EXPECT_LE(shared->exclusive, shared->share);
-
-  close(end[1]);
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  close(end[0]);
-  EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), true) << "the child has gone";
 }
 
 TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {

@@ -18,7 +18,7 @@
 
 namespace uzswap {
 
-class FakeReclaimPort final : public ReclaimPort {
+class FakeReclaimPort : public ReclaimPort {
  public:
   explicit FakeReclaimPort(Headroom& room) : headroom(room) {}
 
@@ -70,6 +70,10 @@ class FakeReclaimPort final : public ReclaimPort {
     return trims_left > 0;
   }
   WriterState writer() override { return writer_state; }
+  void AwaitWriter() override {
+    Note("await writer");
+    now_ns += 1'000'000;
+  }
   uint32_t MarkDead() override {
     Note("mark dead");
     return dead;

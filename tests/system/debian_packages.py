@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Debian packages, as a user of a new system meets them.
 
-    packages.py BUILD    the build folder
+    debian_packages.py BUILD    the build folder
 
 They are made by CPack and checked by lintian. debootstrap makes a system in a folder; there they
 are installed with apt, used, and removed, and nothing is left.
