@@ -14,7 +14,7 @@ CleanOutcome BackingStore::Clean(uint32_t permille, CleanOf of) {
   if (segment == SegmentTable::kNone) return CleanOutcome::kNothing;
   const uint32_t used = segments_.UsedOf(segment);
   const std::span<std::byte> bytes(clean_buffer_.data(), used);
-  const int64_t got = port_->Read(uint64_t{segment} * segment_size_, bytes);
+  const int64_t got = own().port->Read(OffsetOf(segment), bytes);
   if (got < static_cast<int64_t>(used)) {
     counters_.read_errors.Add();
     // Not tried again before all batches in flight have ended.

@@ -33,7 +33,7 @@ BackingStore::~BackingStore() {
 
 Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
                                 const BackingOptions& options) {
-  UZ_CHECK(port_ == nullptr);
+  UZ_CHECK(owner_ == nullptr);
   UZ_CHECK(IsPowerOfTwo(options.segment_size) && options.segment_size >= (64 << 10) &&
            options.segment_size <= DiskPlace::kUnit << DiskPlace::kUnitBits);
   segment_size_ = options.segment_size;
@@ -41,20 +41,24 @@ Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
       {SegmentsWithin(options.size_max), port.capacity() / segment_size_, kSegmentsMax - 1});
   if (count < 2) return Error{ENOSPC, "the backing store is smaller than two segments"};
   const uint32_t depth = std::min(port.depth(), BatchSet::kBatchesMax);
-  if (Result<void> done = segments_.Init(static_cast<uint32_t>(count)); !done.ok()) return done;
+  const uint64_t rows = std::min(count * kFilesMax, kSegmentsMax - 1);
+  if (Result<void> done = segments_.Init(static_cast<uint32_t>(count), static_cast<uint32_t>(rows));
+      !done.ok()) {
+    return done;
+  }
   if (Result<void> done = batches_.Init(depth, options.segment_size); !done.ok()) return done;
   Result<os::Mapping> buffer = os::Mapping::Create(
       Bytes(options.segment_size + RoundUpToPage(kRecordBytesMax)), "buffer for cleaning segments");
   if (!buffer.ok()) return buffer.error();
   if (options.encrypt) {
-    if (Result<void> done = sealer_.Init(); !done.ok()) return done;
+    if (Result<void> done = own().sealer.Init(); !done.ok()) return done;
   }
   clean_buffer_ = std::move(buffer).value();
   clean_buffer_.WipeInChildren();
   encrypt_ = options.encrypt;
   port.Prepare(batches_.buffers(), options.segment_size);
   owner_ = &owner;
-  port_ = &port;
+  own().port = &port;
   return {};
 }
 
@@ -155,20 +159,20 @@ void BackingStore::Flush() {
 void BackingStore::Submit(Batch& batch) {
   const uint32_t length = RoundUpToIo(batch.used);
   memset(batch.bytes + batch.used, 0, length - batch.used);
-  batch.request.offset = uint64_t{batch.segment} * segment_size_;
+  batch.request.offset = OffsetOf(batch.segment);
   batch.request.length = length;
   wear_.Charge(length);
   counters_.write_requests.Add();
   counters_.bytes_written.Add(length);
   batches_.NoteSubmitted();
   counters_.deepest_queue.RaiseTo(batches_.in_flight());
-  const bool accepted = port_->Submit(batch.request);
+  const bool accepted = own().port->Submit(batch.request);
   UZ_CHECK(accepted);  // there are no more batches than the port's depth
 }
 
 uint32_t BackingStore::Reap(bool wait) {
   uint32_t ended = 0;
-  while (os::IoRequest* request = port_->Reap(wait && ended == 0)) {
+  while (os::IoRequest* request = own().port->Reap(wait && ended == 0)) {
     Batch& batch = Batch::Of(*request);
     batches_.NoteReaped();
     if (request->error == 0) {
@@ -227,11 +231,30 @@ void BackingStore::BeginChild() {
   segments_.Hold();
 }
 
-void BackingStore::BecomeReader() {
+void BackingStore::BecomeReader(std::span<os::IoPort* const> ports) {
+  UZ_CHECK_EQ(ports.size(), file_count());
+  for (size_t i = 0; i < ports.size(); ++i) files_[i].port = ports[i];
   segments_.ResetAfterFork();
   reader_ = true;
   space_.ResetInChild();
   Close(EROFS);
+}
+
+Result<void> BackingStore::BecomeWriter(os::IoPort& port) {
+  UZ_CHECK(reader_);
+  UZ_CHECK_EQ(batches_.in_flight(), 0u);
+  UZ_CHECK(MayBecomeWriter());
+  const size_t next = file_count();
+  File& file = files_[next];
+  if (encrypt_) {
+    if (Result<void> done = file.sealer.Init(); !done.ok()) return done;
+  }
+  file.port = &port;
+  file.first = segments_.first();
+  own_.store(next, std::memory_order_release);
+  reader_ = false;
+  health_.Reopen();
+  return {};
 }
 
 void BackingStore::Trim(uint32_t keep) {
@@ -243,7 +266,7 @@ bool BackingStore::TrimOne(uint32_t keep) {
   if (reader_) return false;  // only the parent gives space back
   const uint32_t segment = segments_.Trim(keep);
   if (segment == SegmentTable::kNone) return false;
-  port_->Discard(uint64_t{segment} * segment_size_, segment_size_);
+  own().port->Discard(OffsetOf(segment), segment_size_);
   counters_.trimmed_segments.Add();
   return true;
 }
@@ -258,7 +281,7 @@ void BackingStore::Release(DiskPlace place) {
 }
 
 os::IoRead BackingStore::WindowOf(DiskPlace place, std::byte* to) const {
-  const uint64_t at = uint64_t{place.segment()} * segment_size_ + place.offset();
+  const uint64_t at = OffsetOf(place.segment()) + place.offset();
   const uint64_t first = at & ~uint64_t{os::kIoAlignment - 1};
   const size_t length = RoundUpToPage(static_cast<size_t>(at - first) + RecordBytesOf(place));
   UZ_CHECK_LE(length, ReadContext::kWindow);
@@ -273,13 +296,19 @@ ReadResult BackingStore::Read(DiskPlace place, uint64_t key, ReadContext& contex
 void BackingStore::ReadMany(std::span<const DiskPlace> places, ReadContext& context) {
   UZ_CHECK_LE(places.size(), ReadContext::kMany);
   counters_.reads.Add(places.size());
+  os::IoPort* const port = FileOf(places[0].segment()).port;
+  bool one_file = true;
   for (size_t i = 0; i < places.size(); ++i) {
     context.reads_[i] = WindowOf(places[i], context.window(i));
+    one_file &= FileOf(places[i].segment()).port == port;
   }
-  if (places.size() == 1) {
-    context.reads_[0].got = port_->Read(context.reads_[0].offset, context.reads_[0].to);
-  } else {
-    port_->ReadMany({context.reads_, places.size()});
+  if (one_file && places.size() > 1) {
+    port->ReadMany({context.reads_, places.size()});
+    return;
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    os::IoRead& read = context.reads_[i];
+    read.got = FileOf(places[i].segment()).port->Read(read.offset, read.to);
   }
 }
 
@@ -293,8 +322,8 @@ ReadResult BackingStore::Verify(DiskPlace place, uint64_t key, size_t i, ReadCon
     health_.NoteReadFailed(error);
     return {ReadOutcome::kIoError, error, {}, {}};
   }
-  const RecordView view =
-      ReadRecord(read.to.subspan(skip, bytes), sealer(), {context.scratch(), kRecordBytesMax});
+  const RecordView view = ReadRecord(read.to.subspan(skip, bytes), SealerOf(place.segment()),
+                                     {context.scratch(), kRecordBytesMax});
   if (view.outcome != RecordOutcome::kOk || view.payload.size() != place.size()) {
     counters_.corrupt_objects.Add();
     return {ReadOutcome::kCorrupt, 0, {}, {}};

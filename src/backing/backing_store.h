@@ -19,6 +19,13 @@
 // of the segment. Empty segments are used again before the file grows, and Trim gives their
 // space back. Clean copies the live records of the sparsest segment into the current batch.
 //
+// Fork: a child reads what it inherited, from the file of its parent. Later it may get a file of
+// its own, which it writes. Its children read both. Each file has the segments from `first` on:
+//
+//    file 0: of the first process      file 1: of its child           file 2: of this process
+//    | segment 0 ... segment 40 |      | segment 41 ... segment 52 |  | segment 53 ...
+//      inherited, and only read                                         own
+//
 // Failed writes: the owner is told, and its copies stay valid; see write_health.h for the rest.
 // Failed reads: kIoError with the errno in last_error(), kCorrupt or kMisplaced; never bytes.
 //
@@ -26,12 +33,13 @@
 // Reader side (Read, Release, figures): any thread. No allocation after Init. System calls:
 // Append and Flush submit, Reap may wait, Read waits, Clean reads a segment, Trim punches holes.
 //
-// Size: 15 members and 53 methods. Writer and readers share segments, sealer and port; cleaning
-// needs the batch that is being filled. A third of the methods are one-line accessors.
+// Size: 15 members and 60 methods. Writer and readers share segments and files; cleaning needs the
+// batch that is being filled. A third of the methods are one-line accessors.
 #ifndef UZSWAP_BACKING_BACKING_STORE_H_
 #define UZSWAP_BACKING_BACKING_STORE_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -74,6 +82,8 @@ struct BackingOptions {
 
 class BackingStore {
  public:
+  static constexpr size_t kFilesMax = os::kFilesReadMax;
+
   BackingStore() = default;
   ~BackingStore();
   BackingStore(const BackingStore&) = delete;
@@ -137,9 +147,23 @@ class BackingStore {
   // until EndChild, also if the parent releases it: the child may still read it.
   void BeginChild();
   void EndChild() { segments_.Unhold(); }
-  // In the child, before anything else: it reads what it inherited and never writes, because the
-  // file is the parent's. What the child evicts stays in its pool.
-  void BecomeReader();
+  // In the child, before anything else: it reads what it inherited, and writes nothing, because the
+  // file is the parent's. What the child evicts stays in its pool. `ports[i]` reads file i;
+  // there are file_count() of them.
+  void BecomeReader(std::span<os::IoPort* const> ports);
+  // Later, once: it writes to `port`, a file of its own. Any thread may read meanwhile. Fails, and
+  // changes nothing, if there is no memory for a key. Requires: BecomeReader was called; no thread
+  // is on the writer's side; MayBecomeWriter().
+  Result<void> BecomeWriter(os::IoPort& port);
+  // False where descendants could not read all of the files.
+  [[nodiscard]] bool MayBecomeWriter() const { return file_count() < kFilesMax; }
+  // Files that have, or had, segments: the last one is this process's own if it writes.
+  [[nodiscard]] size_t file_count() const { return own_.load(std::memory_order_acquire) + 1; }
+  // False if nothing in it is live, as far as that is known without a walk over its segments.
+  [[nodiscard]] bool MayBeRead(size_t file) const {
+    const bool own = file + 1 == file_count() && !reader_;
+    return own ? segments_.in_use() > 0 : segments_.inherited_live_bytes() > 0;
+  }
 
   // --- Any thread ---
 
@@ -164,7 +188,7 @@ class BackingStore {
   [[nodiscard]] const BackingCounters& counters() const { return counters_; }
   [[nodiscard]] const SegmentTable& segments() const { return segments_; }
   [[nodiscard]] uint32_t in_flight() const { return batches_.in_flight(); }
-  [[nodiscard]] uint64_t file_bytes() { return port_->Occupied(); }
+  [[nodiscard]] uint64_t file_bytes() { return own().port->Occupied(); }
 
   // Requires: no thread is on the writer's side.
   void Audit();
@@ -177,10 +201,27 @@ class BackingStore {
   // Batches to be written before a segment whose objects could not move is looked at again.
   static constexpr uint64_t kRestBatches = 64;
 
+  // Each has a key of its own: two processes that seal with one key would use a nonce twice.
+  struct File {
+    os::IoPort* port = nullptr;
+    uint32_t first = 0;  // segment
+    Sealer sealer;
+  };
+  [[nodiscard]] File& own() { return files_[own_.load(std::memory_order_relaxed)]; }
+  [[nodiscard]] const File& FileOf(uint32_t segment) const {
+    size_t file = own_.load(std::memory_order_acquire);
+    while (segment < files_[file].first) --file;
+    return files_[file];
+  }
+  [[nodiscard]] uint64_t OffsetOf(uint32_t segment) const {
+    return uint64_t{segment - FileOf(segment).first} * segment_size_;
+  }
   // The aligned window around a record.
   [[nodiscard]] os::IoRead WindowOf(DiskPlace place, std::byte* to) const;
-  [[nodiscard]] const Sealer* sealer() const { return encrypt_ ? &sealer_ : nullptr; }
-  [[nodiscard]] Sealer* sealer() { return encrypt_ ? &sealer_ : nullptr; }
+  [[nodiscard]] const Sealer* SealerOf(uint32_t segment) const {
+    return encrypt_ ? &FileOf(segment).sealer : nullptr;
+  }
+  [[nodiscard]] Sealer* sealer() { return encrypt_ ? &own().sealer : nullptr; }
   // Makes room for `bytes` in the current batch. Any outcome but kAppended says why there is none.
   AppendOutcome Reserve(uint32_t bytes, Purpose purpose);
   AppendOutcome Refuse(AppendOutcome outcome);
@@ -214,17 +255,19 @@ class BackingStore {
   // Appends the live records among those in `bytes`, which were read from `segment`.
   CleanOutcome RecopyAll(uint32_t segment, std::span<const std::byte> bytes);
 
-  os::IoPort* port_ = nullptr;
   ObjectOwner* owner_ = nullptr;
   uint32_t segment_size_ = 0;
   bool encrypt_ = false;
-  bool reader_ = false;  // a forked child
+  bool reader_ = false;  // a forked child that has no file of its own
+  File files_[kFilesMax];
+  // The last file. Release: who sees the number sees the file. Readers acquire; a place in it is
+  // published later.
+  std::atomic<size_t> own_{0};
   BatchSet batches_;
   Batch* filling_ = nullptr;
   bool filling_spare_ = false;  // its segment is one that only cleaning may take
   SegmentTable segments_;
   Reservation space_;
-  Sealer sealer_;
   WearBudget wear_;
   os::Mapping clean_buffer_;
   WriteHealth health_;

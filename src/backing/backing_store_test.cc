@@ -335,7 +335,8 @@ TEST(BackingStoreTest, AChildReadsAndWritesNothing) {
   for (uint64_t key = 0; key < 500; ++key) static_cast<void>(fixture.Put(key));
   fixture.store.WaitForWrites();
   const uint64_t written = fixture.port.bytes_written();
-  fixture.store.BecomeReader();
+  os::IoPort* const port = &fixture.port;
+  fixture.store.BecomeReader({&port, 1});
   EXPECT_EQ(fixture.CheckAll(), 500u);
   EXPECT_EQ(fixture.Put(1000), AppendOutcome::kClosed);
   for (uint64_t key = 0; key < 500; ++key) fixture.Drop(key);

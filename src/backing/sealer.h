@@ -6,8 +6,9 @@
 // when the store opens and is kept in a mapping of its own, which is locked. When the process has
 // ended, the file cannot be decrypted. The nonce is a counter, so it never repeats under one key.
 //
-// A forked child has the same key and the same counter. It may only read: if it sealed too, a nonce
-// would repeat (BackingStore::BecomeReader).
+// A forked child has the same key and the same counter, so it may only open with it: if it sealed
+// too, a nonce would repeat. For its own file it has a sealer of its own
+// (BackingStore::BecomeWriter).
 //
 // SealInPlace: one thread at a time. Open: any thread. No allocation after Init.
 #ifndef UZSWAP_BACKING_SEALER_H_

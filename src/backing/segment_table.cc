@@ -5,12 +5,27 @@
 
 namespace uzswap {
 
-Result<void> SegmentTable::Init(uint32_t segments) {
-  Result<os::VirtualArray<Row>> rows = os::VirtualArray<Row>::Create(segments, "segment table");
+Result<void> SegmentTable::Init(uint32_t segments, uint32_t capacity) {
+  UZ_CHECK_LE(segments, capacity);
+  Result<os::VirtualArray<Row>> rows = os::VirtualArray<Row>::Create(capacity, "segment table");
   if (!rows.ok()) return rows.error();
   rows_ = std::move(rows).value();
-  capacity_ = segments;
+  capacity_ = capacity;
+  own_max_ = segments;
   return {};
+}
+
+// The states of inherited segments are the parent's, and do not matter here.
+void SegmentTable::ResetAfterFork() {
+  mutex_.ResetAfterFork();
+  MutexLock lock(mutex_);
+  first_ = grown_;
+  emptied_ = free_ = held_ = kNone;
+  emptied_count_ = holds_ = allocated_ = 0;
+  inherited_live_bytes_.Add(live_bytes_.Get());
+  live_bytes_.Set(0);
+  held_bytes_.Set(0);
+  in_use_.Set(0);
 }
 
 // A segment that has no space on the medium yet.
@@ -90,6 +105,10 @@ void SegmentTable::AddLive(uint32_t segment, uint32_t bytes) {
 void SegmentTable::Release(uint32_t segment, uint32_t bytes) {
   const uint32_t before = rows_[segment].live.fetch_sub(bytes, std::memory_order_acq_rel);
   UZ_CHECK_GE(before, bytes);
+  if (segment < first_) {
+    inherited_live_bytes_.Sub(bytes);
+    return;
+  }
   live_bytes_.Sub(bytes);
   if (before == bytes) ReleaseIfEmpty(segment);
 }
@@ -154,7 +173,7 @@ uint32_t SegmentTable::PickSparse(uint32_t permille, uint64_t oldest_batch, uint
   uint32_t best = kNone;
   uint64_t best_share = permille;
   const uint64_t held_before = HeldBefore();
-  for (uint32_t segment = 0; segment < grown_; ++segment) {
+  for (uint32_t segment = first_; segment < grown_; ++segment) {
     const Row& row = rows_[segment];
     if (row.state.load(std::memory_order_relaxed) != State::kSealed || row.used == 0) continue;
     if (row.cleaning_since != 0 && row.cleaning_since >= oldest_batch) continue;
@@ -178,10 +197,13 @@ void SegmentTable::MarkCleaning(uint32_t segment, uint64_t batch) {
 }
 
 void SegmentTable::Audit() {
+  uint64_t inherited = 0;
+  for (uint32_t segment = 0; segment < first_; ++segment) inherited += LiveOf(segment);
+  UZ_CHECK_EQ(inherited, inherited_live_bytes_.Get());
   uint64_t live = 0;
   uint64_t held = 0;
   uint32_t emptied = 0;
-  for (uint32_t segment = 0; segment < grown_; ++segment) {
+  for (uint32_t segment = first_; segment < grown_; ++segment) {
     const Row& row = rows_[segment];
     const State state = row.state.load(std::memory_order_relaxed);
     live += row.live.load(std::memory_order_relaxed);

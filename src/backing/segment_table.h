@@ -10,9 +10,13 @@
 //   Take prefers emptied segments, then free ones, then grows the file. Space on the medium is
 //   allocated by writing only.
 //
-// Fork: the child's entries name the same segments, and only the parent writes. Between Hold and
+// Fork: the child's entries name the same segments, and they are the parent's. Between Hold and
 // Unhold (counted), segments that were sealed before and become empty are kHeld: neither used
-// again nor given back, because a child may still read them.
+// again nor given back, because a child may still read them. In the child, the segments below
+// first() are inherited: only their live bytes change. Segments that it takes are above.
+//
+//    | inherited from its ancestors  | own: of a file of its own             |
+//    0                            first()                              capacity
 //
 // Invariants: the live bytes of a segment are the record bytes added by AddLive and not yet
 // subtracted by Release; a segment with live bytes is never returned by Take.
@@ -20,8 +24,9 @@
 // Release: any thread, without a lock unless the segment became empty. All else: the writer.
 // Neither allocates nor calls the system. Errors: none; no segment to Take is an outcome.
 //
-// Size: 15 data members: the heads of three lists inside the table with their counts, and three
-// counters that are read without a walk over the table. 27 methods: a third of them only read.
+// Size: 18 data members: the heads of three lists inside the table with their counts, the bounds of
+// the table, and four counters that are read without a walk over it. 29 methods: a third of them
+// only read.
 #ifndef UZSWAP_BACKING_SEGMENT_TABLE_H_
 #define UZSWAP_BACKING_SEGMENT_TABLE_H_
 
@@ -41,7 +46,9 @@ class SegmentTable {
 
   enum class State : uint8_t { kFree, kFilling, kSealed, kEmptied, kBad, kHeld };
 
-  Result<void> Init(uint32_t segments);
+  // At most `segments` of its own; more in the table, for those that descendants add.
+  Result<void> Init(uint32_t segments, uint32_t capacity);
+  Result<void> Init(uint32_t segments) { return Init(segments, segments); }
   // From now on at most `segments` have space on the medium. Segments beyond that are not used
   // again once they are empty. Any thread.
   void SetLimit(uint32_t segments) { limit_.store(segments, std::memory_order_relaxed); }
@@ -88,6 +95,10 @@ class SegmentTable {
   [[nodiscard]] uint32_t GenerationOf(uint32_t segment) const {
     return rows_[segment].generation.load(std::memory_order_relaxed);
   }
+  // The first segment that is not inherited.
+  [[nodiscard]] uint32_t first() const { return first_; }
+  // Live bytes of the inherited segments. The other figures leave these out.
+  [[nodiscard]] uint64_t inherited_live_bytes() const { return inherited_live_bytes_.Get(); }
   // Bytes of live records, and bytes of the sealed and emptied segments.
   [[nodiscard]] uint64_t live_bytes() const { return live_bytes_.Get(); }
   [[nodiscard]] uint64_t held_bytes() const { return held_bytes_.Get(); }
@@ -95,13 +106,13 @@ class SegmentTable {
   [[nodiscard]] uint32_t AllocatedWith(uint32_t more) UZ_EXCLUDES(mutex_);
   // Segments that may have space on the medium.
   [[nodiscard]] uint32_t limit() const {
-    return std::min(limit_.load(std::memory_order_relaxed), capacity_);
+    return std::min({limit_.load(std::memory_order_relaxed), own_max_, capacity_ - first_});
   }
   [[nodiscard]] uint32_t in_use() const { return static_cast<uint32_t>(in_use_.Get()); }
 
   void Audit() UZ_EXCLUDES(mutex_);
-  // Requires: the only thread of a forked child.
-  void ResetAfterFork() { mutex_.ResetAfterFork(); }
+  // In a forked child: all segments are inherited. Requires: the only thread.
+  void ResetAfterFork() UZ_EXCLUDES(mutex_);
 
  private:
   friend class SegmentTablePeer;
@@ -128,6 +139,8 @@ class SegmentTable {
 
   os::VirtualArray<Row> rows_;
   uint32_t capacity_ = 0;
+  uint32_t own_max_ = 0;
+  uint32_t first_ = 0;
   std::atomic<uint32_t> limit_{UINT32_MAX};  // orders nothing
   uint32_t grown_ = 0;                       // the writer's: segments that were ever taken
   mutable Mutex mutex_{LockRank::kBackingStore};
@@ -138,6 +151,7 @@ class SegmentTable {
   uint32_t holds_ UZ_GUARDED_BY(mutex_) = 0;
   uint32_t allocated_ UZ_GUARDED_BY(mutex_) = 0;  // neither free nor beyond grown_
   uint64_t epoch_ UZ_GUARDED_BY(mutex_) = 1;      // rises with every Hold
+  RelaxedCounter inherited_live_bytes_;
   RelaxedCounter live_bytes_;
   RelaxedCounter held_bytes_;
   RelaxedCounter in_use_;

@@ -45,6 +45,13 @@ class WriteHealth {
     last_error_.store(error, std::memory_order_relaxed);
     closed_.store(true, std::memory_order_relaxed);
   }
+  // For another medium, of which nothing is known yet.
+  void Reopen() {
+    spoilt_in_a_row_ = 0;
+    full_at_released_ = UINT64_MAX;
+    last_error_.store(0, std::memory_order_relaxed);
+    closed_.store(false, std::memory_order_relaxed);
+  }
 
  private:
   static constexpr uint32_t kSpoiltInARowMax = 4;

@@ -46,12 +46,13 @@ class Reservation {
     uint64_t step;   // bytes that are reserved at once
   };
 
-  // Before Init everything is allowed.
+  // Before Init everything is allowed. Other threads may already call Cover.
   void Init(ReservationPort& port, Sizes sizes) {
-    port_ = &port;
     sizes_ = sizes;
+    port_.store(&port, std::memory_order_release);
   }
-  [[nodiscard]] bool on() const { return port_ != nullptr; }
+  // Acquire: who sees the port sees the sizes, which are not read without it.
+  [[nodiscard]] bool on() const { return port_.load(std::memory_order_acquire) != nullptr; }
   [[nodiscard]] uint64_t step() const { return sizes_.step; }
   // As the others see it.
   [[nodiscard]] uint64_t reserved() const { return reserved_.load(std::memory_order_relaxed); }
@@ -64,8 +65,9 @@ class Reservation {
   // True if `used` bytes are allowed, reserving more if necessary: a step, or less if there is
   // less.
   bool Cover(uint64_t used) {
+    if (!on()) return true;
     const uint64_t reserved = this->reserved();
-    if (!on() || used <= std::max(reserved, sizes_.least)) return true;
+    if (used <= std::max(reserved, sizes_.least)) return true;
     const uint64_t missing = used - reserved;
     const uint64_t steps = (missing + sizes_.step - 1) / sizes_.step * sizes_.step;
     if (Add(steps) || (missing < steps && Add(missing))) return true;
@@ -80,23 +82,23 @@ class Reservation {
     const uint64_t reserved = this->reserved();
     if (reserved <= keep + sizes_.step) return;
     reserved_.fetch_sub(reserved - keep, std::memory_order_relaxed);
-    port_->Return(reserved - keep);
+    port_.load(std::memory_order_acquire)->Return(reserved - keep);
   }
 
   // In a forked child, whose parent keeps what is reserved: everything is allowed.
   void ResetInChild() {
-    port_ = nullptr;
+    port_.store(nullptr, std::memory_order_relaxed);
     reserved_.store(0, std::memory_order_relaxed);
   }
 
  private:
   bool Add(uint64_t bytes) {
-    if (!port_->Reserve(bytes)) return false;
+    if (!port_.load(std::memory_order_acquire)->Reserve(bytes)) return false;
     reserved_.fetch_add(bytes, std::memory_order_relaxed);
     return true;
   }
 
-  ReservationPort* port_ = nullptr;
+  std::atomic<ReservationPort*> port_{nullptr};
   Sizes sizes_{};
   std::atomic<uint64_t> reserved_{0};  // orders nothing
 };

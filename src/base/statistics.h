@@ -125,6 +125,8 @@ namespace uzswap {
   X(forks, kSum, "forks of the program")                                                         \
   X(lasting_children, kSum, "children, forked while it was managed, that lived for a second")    \
   X(fork_pages_stored, kSum, "pages stored before a fork, so that parent and child share them")  \
+  X(child_files, kSum, "forked processes that got a backing file of their own")                  \
+  X(child_files_refused, kSum, "forked processes that could not get one")                        \
   X(fork_pages_brought_in, kSum,                                                                 \
     "pages made resident before a fork because the child needs them")                           \
   X(fork_roots_retried, kSum,                                                                    \

@@ -227,7 +227,8 @@ int ForkAndLook(CacheFixture& fixture) {
   if (child == 0) {
     alarm(60);  // a child that hangs is killed, and the test fails
     fixture.cache.ResetAfterFork();
-    fixture.store.BecomeReader();
+    os::IoPort* const port = &fixture.port;
+    fixture.store.BecomeReader({&port, 1});
     TestPage page;
     const LoadOutcome outcome =
         fixture.cache.Load(fixture.context, fixture.At(kOffset), page.span(), LoadMode::kExclusive);

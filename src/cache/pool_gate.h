@@ -14,6 +14,10 @@
 //           pool ......................./         if the others hold the rest, the gate closes,
 //                                                 and the limit falls to what is reserved
 //
+// Frames that forked relatives map too are not counted: neither in the limit nor in what is
+// reserved. They are memory only once, and the writer cannot free them. The owner makes the limit
+// smaller by its share of them.
+//
 // The writer sleeps in AwaitCall until the pool is above 90 %, so that shrinking begins before
 // stores are refused. Any thread may call anything.
 #ifndef UZSWAP_CACHE_POOL_GATE_H_
@@ -37,8 +41,16 @@ class PoolGate {
   static constexpr uint32_t kCheckEvery = 64;
 
   void SetLimit(uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
-  [[nodiscard]] uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
-  [[nodiscard]] uint64_t reopen_level() const { return limit() / 100 * kReopenPercent; }
+  // Both are levels of the whole pool.
+  [[nodiscard]] uint64_t limit() const {
+    const uint64_t own = own_limit();
+    return own == UINT64_MAX ? own : own + uncounted();
+  }
+  [[nodiscard]] uint64_t reopen_level() const {
+    return own_limit() / 100 * kReopenPercent + uncounted();
+  }
+  // Bytes of the frames that relatives map too.
+  void SetUncounted(uint64_t bytes) { uncounted_.store(bytes, std::memory_order_relaxed); }
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
 
   // Of the limit, if other processes share it.
@@ -51,7 +63,7 @@ class PoolGate {
       Call();
       return false;
     }
-    const bool covered = reservation_.Cover(pool_bytes + Ahead());
+    const bool covered = reservation_.Cover(Counted(pool_bytes) + Ahead());
     if (!covered) LowerLimit(reservation_.allowed());
     if (covered && pool_bytes <= reopen_level()) {
       if (closed()) closed_.store(false, std::memory_order_relaxed);
@@ -64,7 +76,8 @@ class PoolGate {
   // How many pages may be stored before the size is to be reported again. Two threads store.
   [[nodiscard]] uint32_t StoresUntilCheck(uint64_t pool_bytes) const {
     const uint64_t allowed = reservation_.allowed();
-    const uint64_t pages = allowed > pool_bytes ? (allowed - pool_bytes) >> (kPageShift + 1) : 0;
+    const uint64_t counted = Counted(pool_bytes);
+    const uint64_t pages = allowed > counted ? (allowed - counted) >> (kPageShift + 1) : 0;
     return static_cast<uint32_t>(std::clamp<uint64_t>(pages, 1, kCheckEvery));
   }
   // The pool had no frame, whatever its size.
@@ -90,18 +103,24 @@ class PoolGate {
   }
 
  private:
+  [[nodiscard]] uint64_t own_limit() const { return limit_.load(std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t uncounted() const { return uncounted_.load(std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t Counted(uint64_t pool_bytes) const {
+    return pool_bytes - std::min(pool_bytes, uncounted());
+  }
   // Below the tenth that lies between opening and closing, so an open gate needs no more than it
   // has.
   [[nodiscard]] uint64_t Ahead() const {
     return reservation_.on() ? std::min(reservation_.step() / 2, reservation_.allowed() / 16) : 0;
   }
   void LowerLimit(uint64_t bytes) {
-    uint64_t seen = limit();
+    uint64_t seen = own_limit();
     while (seen > bytes && !limit_.compare_exchange_weak(seen, bytes, std::memory_order_relaxed)) {
     }
   }
 
   std::atomic<uint64_t> limit_{UINT64_MAX};  // lowered by all, raised by the owner
+  std::atomic<uint64_t> uncounted_{0};       // orders nothing
   Reservation reservation_;
   std::atomic<bool> closed_{false};  // a hint to all; orders nothing
   std::atomic<uint32_t> calls_{0};   // orders what callers wrote before a call

@@ -56,6 +56,39 @@ TEST(PoolGate, ClosesBeforeThePoolIsLargerThanItsReservation) {
   EXPECT_EQ(gate.limit(), 3 * kMiB) << "the writer has to shrink below what is ours";
 }
 
+// Frames that relatives map too are in neither the limit nor the reservation.
+TEST(PoolGate, DoesNotCountSharedFrames) {
+  PoolGate gate;
+  gate.SetLimit(1000);
+  gate.SetUncounted(5000);
+  EXPECT_EQ(gate.limit(), 6000u);
+  EXPECT_EQ(gate.reopen_level(), 5900u);
+  EXPECT_FALSE(gate.Observe(5999));
+  EXPECT_FALSE(gate.closed());
+  EXPECT_TRUE(gate.Observe(6000));
+  EXPECT_FALSE(gate.Observe(5901));
+  EXPECT_TRUE(gate.closed());
+  EXPECT_FALSE(gate.Observe(5900));
+  EXPECT_FALSE(gate.closed());
+  // The relatives have gone.
+  gate.SetUncounted(0);
+  EXPECT_TRUE(gate.Observe(5900));
+  gate.SetLimit(UINT64_MAX);
+  gate.SetUncounted(1000);
+  EXPECT_EQ(gate.limit(), UINT64_MAX) << "no limit stays none";
+
+  Others others;
+  others.left = kMiB;
+  PoolGate shared;
+  shared.SetLimit(8 * kMiB);
+  shared.SetUncounted(16 * kMiB);
+  shared.reservation().Init(others, {.least = kMiB / 4, .step = kMiB / 8});
+  EXPECT_FALSE(shared.Observe(16 * kMiB + kMiB / 2));
+  EXPECT_FALSE(shared.closed());
+  EXPECT_EQ(shared.StoresUntilCheck(16 * kMiB), PoolGate::kCheckEvery);
+  EXPECT_TRUE(shared.Observe(16 * kMiB + 2 * kMiB)) << "the others hold the rest";
+}
+
 // A process that gets no more than the least must still be able to open its gate again.
 TEST(PoolGate, OpensAgainHoweverLittleIsReserved) {
   for (const uint64_t left : {uint64_t{0}, kMiB / 8, kMiB, 64 * kMiB}) {

@@ -30,10 +30,10 @@ Result<void> Engine::Start(Session session, const char* program_name,
   if (!done.ok()) return done;
   Wire();
   room_.NoteStart();
-  return StartDaemonIfRoom(EngineRoom::kShareOfPrograms, -1);
+  return StartDaemonIfRoom(EngineRoom::kShareOfPrograms, os::kKeepNothing);
 }
 
-Result<void> Engine::StartDaemon(int keep) {
+Result<void> Engine::StartDaemon(const os::KeptDescriptors& keep) {
   // Until the daemon runs nobody looks at what the program takes.
   const os::RealTimeScope at_once(!forked_ || IsContended());
   const bool beside = member_.session().options().engine == EngineHome::kSibling;
@@ -52,7 +52,7 @@ Result<void> Engine::StartDaemon(int keep) {
   return {};
 }
 
-Result<void> Engine::StartDaemonIfRoom(uint64_t share, int keep) {
+Result<void> Engine::StartDaemonIfRoom(uint64_t share, const os::KeptDescriptors& keep) {
   Result<void> started = Error{EAGAIN, "the limit on tasks leaves no room for its engine"};
   if (room_.Fits(member_.session(), share)) {
     started = StartDaemon(keep);
@@ -142,10 +142,10 @@ void Engine::ChooseUrgency(const ReclaimDaemon::Step& step) {
   if (paging_.active()) paging_.SetPagerUrgency(contended);
 }
 
-void Engine::RunUnwatched(const char* what, Error error, os::BackingFile file) {
+void Engine::RunUnwatched(const char* what, Error error, os::InheritedFiles files) {
   if (paging_.active()) {
     if (!forked_) GiveUp(what, error);
-    const Result<void> restored = paging_.RestoreInChild(std::move(file));
+    const Result<void> restored = paging_.RestoreInChild(std::move(files));
     if (!restored.ok()) GiveUp(restored.error().what, error);
   }
   forked_ = false;
@@ -230,7 +230,7 @@ void Engine::ChildAfterFork() {
   // The daemon changes it if it cannot serve.
   const bool active = paging_.active();
   const Result<void> started =
-      StartDaemonIfRoom(EngineRoom::kShareOfChildren, paging_.descriptor_for_child());
+      StartDaemonIfRoom(EngineRoom::kShareOfChildren, paging_.descriptors_for_child());
   if (!started.ok()) {
     no_daemon_ = true;
     RunUnwatched("a forked child cannot be served", started.error(), paging_.TakeForChild());

@@ -76,9 +76,9 @@ class Engine {
   Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
 
   // The process has no daemon that could watch it, or Start failed: uzswap reports it once in a
-  // tree. A forked child of an active process gets all its pages back first, from `file` what is on
-  // disk; if that fails it is ended, and `what` says what is missing.
-  void RunUnwatched(const char* what, Error error, os::BackingFile file = {});
+  // tree. A forked child of an active process gets all its pages back first, from `files` what is
+  // on disk; if that fails it is ended, and `what` says what is missing.
+  void RunUnwatched(const char* what, Error error, os::InheritedFiles files = {});
 
   // The line of a panic. Any thread; never blocks. Ends the program, if that is another process.
   void LastWords(std::string_view line);
@@ -98,9 +98,9 @@ class Engine {
 
   void Wire();
   // Returns when the daemon's process or thread exists. `keep`: see os/thread.h.
-  Result<void> StartDaemon(int keep);
+  Result<void> StartDaemon(const os::KeptDescriptors& keep);
   // The same, if the limits on tasks leave room for it (engine_room.h).
-  Result<void> StartDaemonIfRoom(uint64_t share, int keep);
+  Result<void> StartDaemonIfRoom(uint64_t share, const os::KeptDescriptors& keep);
   Result<void> OpenProc();
   bool IsContended();
   // After each step: the priority of the daemon and of the pager.

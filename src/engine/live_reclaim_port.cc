@@ -39,6 +39,7 @@ void LiveReclaimPort::ResetInChild() {
   was_sharing_ = true;
   forks_seen_ = 0;
   lasting_ns_ = NowNs() + ForkRoom::kLastingNs;
+  child_file_ns_ = 0;
 }
 
 uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
@@ -56,6 +57,7 @@ void LiveReclaimPort::UpdateStorage() {
   const uint64_t now = NowNs();
   NoteSharing();
   NoteLasting(now);
+  OpenFileInChild(now);
   RetryRefused(now);
   CacheCounters cache;
   storage().cache().Count(cache);
@@ -88,6 +90,16 @@ void LiveReclaimPort::NoteLasting(uint64_t now_ns) {
   if (lasting_ns_ == 0 || now_ns < lasting_ns_) return;
   lasting_ns_ = 0;
   parts_.member->NoteLasting();
+  child_file_ns_ = now_ns;
+}
+
+// Most children call exec or end at once, and need no file.
+void LiveReclaimPort::OpenFileInChild(uint64_t now_ns) {
+  if (child_file_ns_ == 0 || now_ns < child_file_ns_) return;
+  const bool again = parts_.paging->WriteInChild([this](const Options& options) {
+    if (options.pool_limit.raw() != 0) SharePoolBound(options);
+  });
+  child_file_ns_ = again ? now_ns + ForkRoom::kLastingNs : 0;
 }
 
 void LiveReclaimPort::RetryRefused(uint64_t now_ns) {
@@ -115,16 +127,28 @@ void LiveReclaimPort::ChooseCodec() {
 
 void LiveReclaimPort::ShareBounds() {
   const Options options = parts_.member->session().options();
-  if (options.pool_limit.raw() != 0 && !storage().is_child()) {
-    PoolGate& gate = storage().cache().gate();
-    gate.reservation().ReturnBeyond(storage().store().PoolBytes().raw());
-    const Bytes own(std::max(statistics().pool_total_size.Get(), gate.reservation().reserved()));
-    const Bytes tree = parts_.member->session().TreeReserved(SharedSpace::kPool);
-    gate.SetLimit(StorageBounds::PoolShare(options.pool_limit, tree, own).raw());
+  if (options.pool_limit.raw() != 0 && (!storage().is_child() || storage().writes())) {
+    SharePoolBound(options);
   }
   if (!storage().writes()) return;
   ShareFileBound(options);
   WarnIfStuck();
+}
+
+// Frames that relatives map too cannot be given up, so the bound is for the others. This process's
+// share of them is taken from it, but never so much that it could not store anything.
+void LiveReclaimPort::SharePoolBound(const Options& options) {
+  PoolGate& gate = storage().cache().gate();
+  const Bytes pool = storage().store().PoolBytes();
+  const Bytes share = parts_.meter->ShareOfPool(pool);
+  const Bytes own = parts_.meter->OwnOfPool(pool);
+  gate.SetUncounted((pool - own).raw());
+  gate.reservation().ReturnBeyond(own.raw());
+  const Bytes held(std::max(share.raw(), gate.reservation().reserved()));
+  const Bytes tree = parts_.member->session().TreeReserved(SharedSpace::kPool);
+  const Bytes bound = StorageBounds::PoolShare(options.pool_limit, tree, held);
+  const Bytes shared = share - own;
+  gate.SetLimit(std::max(bound - std::min(bound, shared), StorageBounds::kPoolMin).raw());
 }
 
 void LiveReclaimPort::ShareFileBound(const Options& options) {

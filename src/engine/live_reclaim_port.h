@@ -75,10 +75,12 @@ class LiveReclaimPort final : public ReclaimPort {
   StorageStack& storage() { return parts_.paging->storage(); }
   // Each process's bounds follow from what the others hold.
   void ShareBounds();
+  void SharePoolBound(const Options& options);
   void ShareFileBound(const Options& options);
   // Ends what is kept for forked relatives when nothing is shared any more.
   void NoteSharing();
   void NoteLasting(uint64_t now_ns);
+  void OpenFileInChild(uint64_t now_ns);
   void RetryRefused(uint64_t now_ns);
   void AskForDensity();
   void PermitDensifying();
@@ -92,8 +94,9 @@ class LiveReclaimPort final : public ReclaimPort {
   RobustLists robust_lists_{os::ReadProgramMemory};
   size_t next_list_ = 0;
   uint64_t retried_ns_ = 0;
-  uint64_t lasting_ns_ = 0;   // when a forked child has lived for long; 0: it has, or is none
-  bool was_sharing_ = false;  // memory with forked relatives, since EndSharing
+  uint64_t lasting_ns_ = 0;     // when a forked child has lived for long; 0: it has, or is none
+  uint64_t child_file_ns_ = 0;  // when a forked child gets a file of its own; 0: not
+  bool was_sharing_ = false;    // memory with forked relatives, since EndSharing
   uint64_t forks_seen_ = 0;
   os::HugePages huge_pages_;
 };

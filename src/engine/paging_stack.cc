@@ -1,5 +1,7 @@
 #include "engine/paging_stack.h"
 
+#include <cerrno>
+
 #include "engine/storage_options.h"
 #include "os/mapping.h"
 #include "os/thread.h"
@@ -63,6 +65,8 @@ Result<void> PagingStack::Activate() {
   if (storage_.backing_error()) {
     parts_.notices->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
   }
+  sharing_.Init(*parts_.meter, address_space_);
+  storage_.writeback().SetSharing(&sharing_);
   ShareSpace(options);
   done = daemon_context_.Init(storage_.cache());
   if (!done.ok()) return done;
@@ -115,9 +119,39 @@ void PagingStack::ForgetInChild() {
   address_space_.Forget();
 }
 
-os::BackingFile PagingStack::AdoptForChild() const {
-  const bool has_file = for_child_ && for_child_->is_open();
-  return has_file ? os::BackingFile::AdoptFd(os::kKeptDescriptor) : os::BackingFile();
+static_assert(os::kKeptMax == os::kInheritedFilesMax);
+
+os::KeptDescriptors PagingStack::descriptors_for_child() const {
+  os::KeptDescriptors kept = os::kKeepNothing;
+  if (!for_child_) return kept;
+  for (size_t i = 0; i < os::kKeptMax; ++i) kept[i] = for_child_->file[i].fd();
+  return kept;
+}
+
+os::InheritedFiles PagingStack::AdoptForChild() const {
+  os::InheritedFiles files;
+  for (size_t i = 0; for_child_ && i < os::kInheritedFilesMax; ++i) {
+    if (!for_child_->file[i].is_open()) continue;
+    os::BackingFile kept = os::BackingFile::AdoptFd(static_cast<int>(os::kKeptDescriptor + i));
+    if (!kept.IsSameFile(for_child_->file[i])) {
+      kept.Forget();  // something else has the number
+      continue;
+    }
+    files.file[i] = std::move(kept);
+  }
+  return files;
+}
+
+bool PagingStack::NoteChildFile(const Result<void>& opened) {
+  Statistics& counts = parts_.member->statistics();
+  if (opened.ok()) {
+    counts.child_files.Add();
+    counts.unlocked_keys.Set(os::LockSecrets());
+    return false;
+  }
+  counts.child_files_refused.Add();
+  const int error = opened.error().errno_value;
+  return error == ENFILE || error == EMFILE || error == ENOSPC || error == ENOMEM;
 }
 
 Result<void> PagingStack::BecomeChild() {
@@ -131,12 +165,12 @@ Result<void> PagingStack::BecomeChild() {
   return StartServing();
 }
 
-Result<void> PagingStack::RestoreInChild(os::BackingFile file) {
+Result<void> PagingStack::RestoreInChild(os::InheritedFiles files) {
   // Closing them ends the registration of every range.
   parts_.broker->Unguard();
   user_fault_.Close();
   release_fault_.Close();
-  if (!storage_is_child_) storage_.BecomeChild(std::move(file));
+  if (!storage_is_child_) storage_.BecomeChild(std::move(files));
   Pager::Parts parts = MakeParts();
   parts.port = &direct_;
   parts.release_port = &direct_;

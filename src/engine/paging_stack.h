@@ -34,6 +34,7 @@
 #include "engine/daemon_waker.h"
 #include "engine/growth_watch.h"
 #include "engine/learning.h"
+#include "engine/live_frame_sharing.h"
 #include "engine/notices.h"
 #include "engine/reclaim_port.h"
 #include "engine/session_member.h"
@@ -74,20 +75,34 @@ class PagingStack {
   // Requires: frozen. What the child will read what is on disk from.
   void OpenForChild() { for_child_.emplace(storage_.OpenForChild()); }
   void CloseForChild() { for_child_.reset(); }
-  // -1: none.
-  [[nodiscard]] int descriptor_for_child() const { return for_child_ ? for_child_->fd() : -1; }
+  [[nodiscard]] os::KeptDescriptors descriptors_for_child() const;
   // In the child, before any engine thread: descriptors and locks stayed with the parent.
   void ForgetInChild();
   // In the child, by its daemon. Requires: active. On failure nothing is served, and RestoreInChild
   // can follow.
   Result<void> BecomeChild();
   // In the child, before the program runs: all its pages are in its memory again, and it is not
-  // active any more. `file`: see OpenForChild. If it fails the child must end. Requires: active.
-  Result<void> RestoreInChild(os::BackingFile file);
+  // active any more. `files`: see OpenForChild. If it fails the child must end. Requires: active.
+  Result<void> RestoreInChild(os::InheritedFiles files);
   // By the child's only thread: for RestoreInChild.
-  os::BackingFile TakeForChild() { return for_child_ ? std::move(*for_child_) : os::BackingFile(); }
-  // By the child's daemon, in whose table the file is kept.
-  [[nodiscard]] os::BackingFile AdoptForChild() const;
+  os::InheritedFiles TakeForChild() {
+    return for_child_ ? std::move(*for_child_) : os::InheritedFiles();
+  }
+  // By the child's daemon, in whose table the files are kept.
+  [[nodiscard]] os::InheritedFiles AdoptForChild() const;
+  // In a child that lasts, by its daemon: it gets a backing file of its own, if it inherited one
+  // and does not write yet. `bound` sets the bound of the pool before the writer begins. True: it
+  // failed for a reason that may pass.
+  template <typename Bound>
+  bool WriteInChild(Bound&& bound) {
+    if (!active_ || storage_.backing() == nullptr || storage_.writes()) return false;
+    const Options options = parts_.member->session().options();
+    const Result<void> done = storage_.WriteInChild(options.backing, [&] {
+      bound(options);
+      ShareSpace(options);
+    });
+    return NoteChildFile(done);
+  }
 
   // --- For the engine's ports ---
   Pager& pager() { return pager_; }
@@ -114,6 +129,7 @@ class PagingStack {
 
   Result<void> OpenUserFaults();
   void ShareSpace(const Options& options);
+  bool NoteChildFile(const Result<void>& opened);
   Result<void> InitLearning(const Options& options);
   Result<void> StartServing();
   Pager::Parts MakeParts();
@@ -128,10 +144,11 @@ class PagingStack {
   TreeReservation pool_space_{SharedSpace::kPool, StorageBounds::kPoolMin};
   TreeReservation file_space_{SharedSpace::kFile, StorageBounds::kFileMin};
   StorageStack storage_;
+  LiveFrameSharing sharing_;
   Learning learning_;
   Pager pager_;
   CacheContext daemon_context_;
-  std::optional<os::BackingFile> for_child_;  // while a thread forks
+  std::optional<os::InheritedFiles> for_child_;  // while a thread forks
   std::atomic<uint32_t> pager_thread_{0};
   std::atomic<bool> pager_moved_{false};         // to another processor, by another thread
   std::atomic<uint64_t> unsharing_until_ns_{0};  // relaxed: it orders nothing

@@ -2,7 +2,8 @@
 //
 //   PoolGate, BackingStore ──> Reservation ──Reserve, Return──> TreeReservation ──> session record
 //
-// Bind: before the threads that reserve are started. Reserve and Return: any thread of the engine.
+// Bind: once, by one thread, before anything is reserved; others may already use the reservation.
+// Reserve and Return: any thread of the engine.
 #ifndef UZSWAP_ENGINE_TREE_RESERVATION_H_
 #define UZSWAP_ENGINE_TREE_RESERVATION_H_
 

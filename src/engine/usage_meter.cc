@@ -24,8 +24,6 @@ uint64_t SharePerMille(const os::PageSharing& pages, uint64_t sharers_per_mille)
   return share / pages.present;
 }
 
-Bytes PartOf(Bytes bytes, uint64_t per_mille) { return Bytes(bytes.raw() * per_mille / 1000); }
-
 }  // namespace
 
 void UsageMeter::Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
@@ -47,7 +45,7 @@ Usage UsageMeter::Measure() {
   counts.pool_total_size_peak.RaiseTo(pool.raw());
   const Bytes charge(charge_.load(std::memory_order_relaxed));
   usage.own = WithoutShared(usage.anonymous) + charge;
-  usage.tree = member_->Publish(usage.own, pool);
+  usage.tree = member_->Publish(usage.own, ShareOfPool(pool));
   usage.headroom_pages = ToPages(watermarks_.target) - ToPages(usage.tree);
   SpareWorkingSet(pool, &usage);
   full_at_pages_.store(ToPages(usage.anonymous) + usage.headroom_pages, std::memory_order_relaxed);
@@ -73,8 +71,8 @@ void UsageMeter::Refresh() {
 void UsageMeter::SpareWorkingSet(Bytes pool, Usage* usage) {
   Session& session = member_->session();
   Statistics& counts = member_->statistics();
-  const Bytes others = PartOf(pool, shares_.pool_per_mille) +
-                       PartOf(Bytes(counts.metadata_bytes.Get()), shares_.metadata_per_mille);
+  const Bytes metadata(counts.metadata_bytes.Get() * shares_.metadata_per_mille / 1000);
+  const Bytes others = ShareOfPool(pool) + metadata;
   const Bytes working_set = Difference(usage->own, others);
   const Bytes least = WorkingSetMin(watermarks_.limit, session.LiveCount());
   const int64_t missing = ToPages(least) - ToPages(working_set);
@@ -113,7 +111,9 @@ void UsageMeter::ReadShares() {
     sharing_.store(false, std::memory_order_relaxed);
     return;
   }
-  shares_.pool_per_mille = SharePerMille(readers_->PoolSharing(), sharers);
+  const os::PageSharing pool = readers_->PoolSharing();
+  shares_.pool_per_mille = SharePerMille(pool, sharers);
+  shares_.own_pool_per_mille = pool.present == 0 ? 1000 : pool.mapped_once * 1000 / pool.present;
   shares_.metadata_per_mille = SharePerMille(readers_->MetadataSharing(), sharers);
 }
 

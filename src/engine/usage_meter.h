@@ -96,6 +96,14 @@ class UsageMeter {
   // In a forked child: the same, and the share is read at once.
   void ResetInChild();
   [[nodiscard]] bool sharing() const { return sharing_.load(std::memory_order_relaxed); }
+  // What of `pool`, all its frames, is in this process's share, and what is mapped by it alone. The
+  // daemon only.
+  [[nodiscard]] Bytes ShareOfPool(Bytes pool) const {
+    return Bytes(pool.raw() * shares_.pool_per_mille / 1000);
+  }
+  [[nodiscard]] Bytes OwnOfPool(Bytes pool) const {
+    return Bytes(pool.raw() * shares_.own_pool_per_mille / 1000);
+  }
   // How many processes map a page that is shared, on average, times 1000. The daemon only.
   [[nodiscard]] uint64_t sharers_per_mille() const { return shares_.sharers_per_mille; }
 
@@ -107,6 +115,7 @@ class UsageMeter {
     uint64_t sharers_per_mille = 1000;
     // What part of the pool and of the metadata is in this process's share.
     uint64_t pool_per_mille = 1000;
+    uint64_t own_pool_per_mille = 1000;
     uint64_t metadata_per_mille = 1000;
   };
 

@@ -134,6 +134,14 @@ Result<BackingFile> BackingFile::OpenBeside(const char* path, bool allow_direct)
   return FromEmpty(OpenInDirectory(folder.c_str()), allow_direct);
 }
 
+Result<BackingFile> BackingFile::OpenUnlinked(const char* path, bool allow_direct) {
+  struct stat status;
+  const bool found = stat(path, &status) == 0;
+  if (found && S_ISDIR(status.st_mode)) return Open(path, allow_direct);
+  if (found && S_ISBLK(status.st_mode)) return Error{ENOTSUP, "a file of its own on a device"};
+  return OpenBeside(path, allow_direct);
+}
+
 bool BackingFile::IsDevice(const char* path) {
   struct stat status = {};
   return stat(path, &status) == 0 && S_ISBLK(status.st_mode);

@@ -33,6 +33,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "os/io_port.h"
 
 namespace uzswap::os {
 
@@ -49,6 +50,9 @@ class BackingFile {
   // Opens an unlinked file in the directory of `path`, which must be absolute. For a process that
   // finds the named file in use or not empty.
   static Result<BackingFile> OpenBeside(const char* path, bool allow_direct = true);
+  // Opens an unlinked file in `path` if that is a directory, else beside it. Fails with ENOTSUP for
+  // a device.
+  static Result<BackingFile> OpenUnlinked(const char* path, bool allow_direct = true);
   // Opens the file again, for reading only, that the thread `fd_owner_task` of this process or of
   // its sibling has open as `fd`. Pass direct() of the original as `allow_direct`, so that both see
   // the same bytes. The caller checks IsSameFile: a /proc of another PID namespace has other
@@ -76,6 +80,7 @@ class BackingFile {
   [[nodiscard]] bool IsSameFile(const BackingFile& other) const {
     return device_number_ == other.device_number_ && inode_ == other.inode_;
   }
+  [[nodiscard]] bool device() const { return is_device_; }
   // Bytes of a device; UINT64_MAX for a file.
   [[nodiscard]] uint64_t capacity() const { return capacity_; }
 
@@ -97,6 +102,13 @@ class BackingFile {
   uint64_t capacity_ = UINT64_MAX;
   uint64_t device_number_ = 0;
   uint64_t inode_ = 0;
+};
+
+// What a forked child reads: the file of the process that wrote first, then those of descendants
+// that write, down to its parent. One that is not open has nothing for the child.
+inline constexpr size_t kInheritedFilesMax = kFilesReadMax;
+struct InheritedFiles {
+  BackingFile file[kInheritedFilesMax];
 };
 
 // How often a call is repeated that failed with EINTR or EAGAIN.

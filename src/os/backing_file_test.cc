@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +151,32 @@ TEST(BackingFileTest, WhoComesSecondHasAnUnlinkedFileBeside) {
   EXPECT_EQ(folder.st_dev, file.st_dev);
   EXPECT_EQ(BackingFile::OpenBeside("named").error().errno_value, EINVAL);
   EXPECT_EQ(BackingFile::OpenBeside("/no/such/folder").error().errno_value, ENOENT);
+}
+
+// For a forked child: nothing that others may read is ever opened for writing.
+TEST(BackingFileTest, UnlinkedIsNeverANamedFileAndNeverADevice) {
+  TempDirectory directory;
+  const auto links_of = [](const BackingFile& file) {
+    struct stat status {};
+    EXPECT_EQ(fstat(file.fd(), &status), 0);
+    return status.st_nlink;
+  };
+  const std::string named = directory.path() + "/named";
+  for (const std::string& path : {directory.path(), named}) {
+    const Result<BackingFile> file = BackingFile::OpenUnlinked(path.c_str());
+    ASSERT_TRUE(file.ok()) << path;
+    EXPECT_EQ(links_of(file.value()), 0u) << path;
+    EXPECT_FALSE(file.value().device());
+  }
+  EXPECT_NE(access(named.c_str(), F_OK), 0) << "no file is left behind";
+  EXPECT_FALSE(BackingFile::OpenUnlinked((directory.path() + "/none/named").c_str()).ok());
+  const std::string device = directory.path() + "/device";
+  if (mknod(device.c_str(), S_IFBLK | 0600, makedev(7, 250)) != 0) {
+    GTEST_SKIP() << "only root makes a device node";
+  }
+  const Result<BackingFile> refused = BackingFile::OpenUnlinked(device.c_str());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().errno_value, ENOTSUP);
 }
 
 TEST(BackingFileTest, AnotherThreadsFileIsReadThroughItsTask) {

@@ -24,19 +24,30 @@ class BackingPort {
   // process uses the named file, an unlinked file in the same directory is used. A device can be
   // used by one process only.
   Result<void> Open(const char* path, uint32_t depth = kDefaultDepth, bool allow_direct = true);
-  // For a forked child, which has a new descriptor table: reads use `file` from now on, and nothing
-  // is written. If `file` is not open, every read fails.
-  void BecomeReader(BackingFile file);
+  // For a forked child, which has a new descriptor table: what it inherited is read from `files`
+  // from now on. If one is not open, every read from it fails. There is no port() any more.
+  void BecomeReader(InheritedFiles files);
+  // Then, once: an unlinked file for writing (BackingFile::OpenUnlinked). Never a device: others
+  // may still read what they inherited there. ThreadPort only: a ring and registered buffers are
+  // not worth their memory in each of many children.
+  Result<void> OpenInChild(const char* path, uint32_t depth = kDefaultDepth);
+  // As before OpenInChild. Requires: nothing was written.
+  void CloseInChild();
 
   // Requires: open.
   [[nodiscard]] IoPort& port() { return *port_; }
   [[nodiscard]] const BackingFile& file() const { return file_; }
+  // Requires: BecomeReader was called. `i` < kInheritedFilesMax.
+  [[nodiscard]] IoPort& inherited_port(size_t i) { return inherited_ports_[i]; }
+  [[nodiscard]] const BackingFile& inherited_file(size_t i) const { return inherited_.file[i]; }
 
  private:
   BackingFile file_;
   UringPort uring_;
   ThreadPort threads_;
   IoPort* port_ = nullptr;
+  InheritedFiles inherited_;
+  ThreadPort inherited_ports_[kInheritedFilesMax];
 };
 
 }  // namespace uzswap::os

@@ -34,6 +34,9 @@ namespace uzswap::os {
 // Offset, length and buffer address of every request are multiples of this. Direct I/O needs it.
 inline constexpr size_t kIoAlignment = 4096;
 
+// How many files a process reads at most: its own, and those that it inherited.
+inline constexpr size_t kFilesReadMax = 4;
+
 struct IoRequest {
   static constexpr uint32_t kNoBuffer = UINT32_MAX;
 

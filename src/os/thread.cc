@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -51,7 +52,7 @@ struct Start {
   void* argument = nullptr;
   ServiceHome home = ServiceHome::kProgram;
   const char* name = nullptr;
-  int keep = -1;
+  KeptDescriptors keep = kKeepNothing;
   std::byte* stack = nullptr;
   void* thread_pointer = nullptr;
   int sibling = 0;  // its process id
@@ -69,10 +70,27 @@ std::atomic<int> g_thread_count{0};
 
 // clone copied the program's descriptor table. If its pipes stayed open here, their readers would
 // never see the end of the file.
-void EmptyTable(int keep) {
-  if (keep >= 0 && keep != kKeptDescriptor) syscall(SYS_dup3, keep, kKeptDescriptor, O_CLOEXEC);
+void EmptyTable(KeptDescriptors keep) {
+  constexpr auto kEnd = static_cast<int>(kKeptDescriptor + kKeptMax);
+  // The table may be full, and a move may need a free number.
+  for (int i = 0; i <= kEnd; ++i) {
+    if (std::find(keep.begin(), keep.end(), i) == keep.end()) syscall(SYS_close, i);
+  }
+  for (size_t i = 0; i < kKeptMax; ++i) {
+    const auto place = static_cast<int>(kKeptDescriptor + i);
+    if (keep[i] < 0 || keep[i] == place) continue;
+    // One that is kept later is in its place.
+    for (size_t later = i + 1; later < kKeptMax; ++later) {
+      if (keep[later] == place) keep[later] = static_cast<int>(syscall(SYS_dup, place));
+    }
+    syscall(SYS_dup3, keep[i], place, O_CLOEXEC);
+    syscall(SYS_close, keep[i]);
+  }
+  for (size_t i = 0; i < kKeptMax; ++i) {
+    if (keep[i] < 0) syscall(SYS_close, static_cast<int>(kKeptDescriptor + i));
+  }
   syscall(SYS_close_range, 0u, static_cast<unsigned>(kKeptDescriptor - 1), 0u);
-  syscall(SYS_close_range, static_cast<unsigned>(kKeptDescriptor + (keep >= 0 ? 1 : 0)), ~0u, 0u);
+  syscall(SYS_close_range, static_cast<unsigned>(kEnd), ~0u, 0u);
   const long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
   if (null != 0) return;
   syscall(SYS_dup3, 0, 1, 0);
@@ -171,7 +189,7 @@ bool Pin(uint32_t thread, int processor) {
 }  // namespace
 
 Result<uint32_t> StartServiceThread(void (*body)(void*), void* argument, ServiceHome home,
-                                    const char* name, int keep) {
+                                    const char* name, const KeptDescriptors& keep) {
   Result<Mapping> made =
       Mapping::Create(Bytes(kStackBytes + kStaticTlsBytes + kDescriptorBytes), "a thread's stack");
   if (!made.ok()) return made.error();

@@ -29,6 +29,8 @@
 #ifndef UZSWAP_OS_THREAD_H_
 #define UZSWAP_OS_THREAD_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/result.h"
@@ -43,11 +45,14 @@ enum class ServiceHome : uint8_t {
 
 // `body(argument)` must not return before the process ends. `name` has at most 15 characters. With
 // kSibling and kProgram the descriptor table is new and empty, except that the caller's descriptor
-// `keep` is open in it as kKeptDescriptor. With kSibling the caller waits until the process exists;
-// Returns the id of the new process, or 0 without one.
+// `keep[i]`, if it is not -1, is open in it as kKeptDescriptor + i. With kSibling the caller waits
+// until the process exists. Returns the id of the new process, or 0 without one.
 inline constexpr int kKeptDescriptor = 3;
+inline constexpr size_t kKeptMax = 4;
+using KeptDescriptors = std::array<int, kKeptMax>;
+inline constexpr KeptDescriptors kKeepNothing = {-1, -1, -1, -1};
 Result<uint32_t> StartServiceThread(void (*body)(void*), void* argument, ServiceHome home,
-                                    const char* name, int keep = -1);
+                                    const char* name, const KeptDescriptors& keep = kKeepNothing);
 
 // For a forked child, which has the memory of the parent's service threads but not the threads.
 // Frees their entries for the child's own service threads. Requires: the caller is the only thread.

@@ -140,6 +140,77 @@ TEST(ServiceThreadTest, TwoShareATableIfAsked) {
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
+struct Kept {
+  Report report;
+  char letters[kKeptMax] = {};
+  bool more = false;  // other descriptors are open
+};
+
+void ReadKept(void* raw) {
+  auto& kept = *static_cast<Kept*>(raw);
+  for (size_t i = 0; i < kKeptMax; ++i) {
+    const auto descriptor = static_cast<long>(kKeptDescriptor + i);
+    const long got = syscall(SYS_pread64, descriptor, &kept.letters[i], size_t{1}, 0L);
+    if (got != 1) kept.letters[i] = '-';
+  }
+  for (long i = kKeptDescriptor + static_cast<long>(kKeptMax); i < 64; ++i) {
+    kept.more |= syscall(SYS_fcntl, i, F_GETFD, 0) >= 0;
+  }
+  Finish(kept.report);
+}
+
+// Whatever numbers they have in the program, also those that another one gets.
+TEST(ServiceThreadTest, KeepsTheDescriptorsInTheirOrder) {
+  static_assert(kKeptMax == 4);
+  struct Case {
+    KeptDescriptors numbers;
+    const char* letters;
+  };
+  const Case cases[] = {
+      {{-1, -1, -1, -1}, "----"}, {{40, -1, -1, -1}, "a---"}, {{-1, 40, -1, 41}, "-b-d"},
+      {{40, 41, 42, 43}, "abcd"}, {{3, 4, 5, 6}, "abcd"},     {{6, 5, 4, 3}, "abcd"},
+      {{4, 5, 6, 3}, "abcd"},     {{6, 3, 4, 5}, "abcd"},     {{4, 3, -1, -1}, "ab--"},
+      {{-1, 3, -1, 4}, "-b-d"},   {{5, -1, 3, 40}, "a-cd"},   {{0, 1, 2, 3}, "abcd"},
+      {{2, 0, 4, -1}, "abc-"},
+  };
+  for (const Case& c : cases) {
+    const pid_t child = fork();
+    if (child == 0) {
+      // In a process of its own: the numbers may be in use here.
+      for (int i = 3; i < 64; ++i) close(i);
+      for (size_t i = 0; i < kKeptMax; ++i) {
+        if (c.numbers[i] < 0) continue;
+        const int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+        const char letter = static_cast<char>('a' + i);
+        if (file < 0 || pwrite(file, &letter, 1, 0) != 1) _exit(1);
+        // Above all of them, so that none is in the place of another one.
+        if (dup2(file, 50 + static_cast<int>(i)) < 0) _exit(2);
+        close(file);
+      }
+      for (size_t i = 0; i < kKeptMax; ++i) {
+        if (c.numbers[i] >= 0) dup2(50 + static_cast<int>(i), c.numbers[i]);
+      }
+      for (int i = 50; i < 54; ++i) close(i);
+      // A full table.
+      const rlimit few = {60, 60};
+      setrlimit(RLIMIT_NOFILE, &few);
+      while (open("/dev/null", O_RDONLY) >= 0) {
+      }
+      static Kept kept;
+      if (!StartServiceThread(ReadKept, &kept, ServiceHome::kProgram, "keeps", c.numbers).ok()) {
+        _exit(3);
+      }
+      if (!Await(kept.report)) _exit(4);
+      if (kept.more) _exit(5);
+      _exit(memcmp(kept.letters, c.letters, kKeptMax) == 0 ? 0 : 6);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << c.letters << " from " << c.numbers[0] << " " << c.numbers[1] << " "
+                         << c.numbers[2] << " " << c.numbers[3];
+  }
+}
+
 TEST(ServiceThreadTest, TheProgramsSignalMaskIsAsBefore) {
   static Report report;
   sigset_t before;

@@ -143,6 +143,8 @@ class Pool : public FrameOwner {
 
   // Requires: live.
   virtual PinnedObject Pin(Handle handle) = 0;
+  // Empty if the handle is stale.
+  virtual PinnedObject TryPin(Handle handle) = 0;
   [[nodiscard]] virtual uint64_t OwnerOf(Handle handle) = 0;
 
   // --- Geometry ---

@@ -24,7 +24,7 @@ namespace uzswap::internal {
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Increment it with every change of this file, of Statistics, of CodecMode, of PoolKind or of
 // session/broker_record.h.
-inline constexpr uint32_t kSessionVersion = 21;
+inline constexpr uint32_t kSessionVersion = 22;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.

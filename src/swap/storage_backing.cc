@@ -1,5 +1,6 @@
 #include "swap/storage_backing.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "os/thread.h"
@@ -41,6 +42,7 @@ Result<void> StorageBacking::TryOpen(const StorageBackingOptions& options, Bytes
   store_options.segment_size = SegmentBytesFor(memory_limit);
   store_options.encrypt = options.encrypt;
   if (options.size_limit != Bytes(0)) store_options.size_max = options.size_limit.raw();
+  other_port_ = options.port;
   os::IoPort& port = on_file_ ? port_.port() : *options.port;
   const Result<void> done = store_.Init(port, owner, store_options);
   if (!done.ok()) return done;
@@ -57,25 +59,54 @@ void StorageBacking::BeginChild() {
   ++children_;
 }
 
-os::BackingFile StorageBacking::OpenForChild() {
-  if (!open_ || !on_file_ || store_.segments().in_use() == 0) return {};
-  Result<os::BackingFile> file = os::BackingFile::OpenForReading(
-      static_cast<int>(owner_thread_), port_.file().fd(), port_.file().direct());
-  if (!file.ok()) return {};
-  os::BackingFile opened = std::move(file).value();
-  if (!opened.IsSameFile(port_.file())) return {};
-  // Without the lock the parent may reuse what the child reads: no page is better than a wrong one.
-  if (!opened.ShareLock().ok()) return {};
-  return opened;
+const os::BackingFile& StorageBacking::FileOf(size_t i) {
+  return writes() && i + 1 == store_.file_count() ? port_.file() : port_.inherited_file(i);
 }
 
-void StorageBacking::BecomeReader(os::BackingFile file) {
+os::InheritedFiles StorageBacking::OpenForChild() {
+  os::InheritedFiles files;
+  if (!open_ || !on_file_) return files;
+  for (size_t i = 0; i < store_.file_count(); ++i) {
+    const os::BackingFile& own = FileOf(i);
+    if (!own.is_open() || !store_.MayBeRead(i)) continue;
+    Result<os::BackingFile> opened =
+        os::BackingFile::OpenForReading(static_cast<int>(owner_thread_), own.fd(), own.direct());
+    if (!opened.ok() || !opened.value().IsSameFile(own)) continue;
+    // Without the lock the writer may reuse what the child reads: no page is better than a wrong
+    // one.
+    if (!opened.value().ShareLock().ok()) continue;
+    files.file[i] = std::move(opened).value();
+  }
+  return files;
+}
+
+void StorageBacking::BecomeReader(os::InheritedFiles files) {
   if (!open_) return;
   reader_ = true;
   children_ = 0;
   owner_thread_ = os::ThreadNumber();
-  if (on_file_) port_.BecomeReader(std::move(file));
-  store_.BecomeReader();
+  if (on_file_) port_.BecomeReader(std::move(files));
+  os::IoPort* ports[os::kInheritedFilesMax];
+  const size_t count = store_.file_count();
+  for (size_t i = 0; i < count; ++i) {
+    ports[i] = on_file_ ? &port_.inherited_port(i) : other_port_;
+  }
+  store_.BecomeReader({ports, count});
+}
+
+Result<void> StorageBacking::BecomeWriter(const char* path) {
+  UZ_CHECK(open_ && reader_);
+  if (!on_file_) return Error{ENOTSUP, "a file for a child of a caller's port"};
+  if (!store_.MayBecomeWriter()) return Error{ENOTSUP, "a file in so late a generation"};
+  Result<void> done = port_.OpenInChild(path);
+  if (!done.ok()) return done;
+  done = store_.BecomeWriter(port_.port());
+  if (!done.ok()) {
+    port_.CloseInChild();
+    return done;
+  }
+  reader_ = false;
+  return {};
 }
 
 void StorageBacking::EndGoneChildren() {

@@ -4,8 +4,9 @@
 //   [ none ] ---------> [ open, writes ] <------------------------------------> holds places for
 //       |                     |                                                 children
 //       | fails               | BecomeReader, in a forked child
-//       v                     v
-//   [ none, error() ]   [ open, reads only ]
+//       v                     v                  BecomeWriter
+//   [ none, error() ]   [ open, reads only ] ------------------> [ open, writes to a file of its
+//   own ]
 //
 // The descriptors are in the descriptor table of the thread that called Open or BecomeReader; it
 // and the threads that share its table make all calls.
@@ -34,18 +35,24 @@ class StorageBacking {
 
   // In the parent, with nothing in flight: what is on the medium stays for the child to read.
   void BeginChild();
-  // Any thread of this process. Not open if there is nothing to read.
-  os::BackingFile OpenForChild();
-  // In the child. `file` may be not open: then loads from disk fail.
-  void BecomeReader(os::BackingFile file);
+  // Any thread of this process. Those in which there is nothing to read are not open.
+  os::InheritedFiles OpenForChild();
+  // In the child. A file may be not open: then loads from it fail.
+  void BecomeReader(os::InheritedFiles files);
+  // Later, in its daemon, with no thread on the writer's side: a file of its own. Fails, and
+  // changes nothing, if it cannot be opened: on a device, or where the path is not found any more.
+  Result<void> BecomeWriter(const char* path);
   // Releases what was held for children when all of them have closed the file.
   void EndGoneChildren();
 
  private:
+  // This process's descriptor of file `i`; not open if it has none.
+  [[nodiscard]] const os::BackingFile& FileOf(size_t i);
   Result<void> TryOpen(const StorageBackingOptions& options, Bytes memory_limit,
                        ObjectOwner& owner);
 
   os::BackingPort port_;
+  os::IoPort* other_port_ = nullptr;  // the caller's
   BackingStore store_;
   std::optional<Error> error_;
   uint32_t owner_thread_ = 0;  // whose descriptor table the file is in

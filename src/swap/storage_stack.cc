@@ -89,7 +89,7 @@ Result<void> StorageStack::InitWriteback(const StorageOptions& options) {
 }
 
 void StorageStack::Close(CacheContext& context) {
-  if (!is_child_) writeback_.WaitForWrites();
+  if (!is_child_ || backing_.writes()) writeback_.WaitForWrites();
   store_.Close(context);
 }
 
@@ -98,17 +98,26 @@ void StorageStack::Pause() {
   backing_.BeginChild();
 }
 
-void StorageStack::BecomeChild(os::BackingFile file) {
+void StorageStack::BecomeChild(os::InheritedFiles files) {
   cache_.ResetAfterFork();
   store_.ResetAfterFork();
   writeback_.ResetAfterFork();
   is_child_ = true;
   cache_.gate().reservation().ResetInChild();
+  cache_.gate().SetUncounted(0);
   if (backing() == nullptr) return;
-  backing_.BecomeReader(std::move(file));
+  backing_.BecomeReader(std::move(files));
   cache_.SetKeepIncompressible(Keeps(keep_incompressible_, false));
   // Nothing leaves the pool any more, so only the memory limit bounds it.
   cache_.gate().SetLimit(UINT64_MAX);
+}
+
+Result<void> StorageStack::BecomeWriter(const char* path) {
+  const Result<void> done = backing_.BecomeWriter(path);
+  if (!done.ok()) return done;
+  writeback_.AttachStore(*backing());
+  cache_.SetKeepIncompressible(Keeps(keep_incompressible_, true));
+  return {};
 }
 
 }  // namespace uzswap

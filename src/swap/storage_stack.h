@@ -16,19 +16,21 @@
 //   [ new ] -------> [ running ] --------> [ paused ] --------> [ running ]
 //                        ^                     | fork, in the child:
 //                        |                     v BecomeChild
-//                        +------------- [ running, reads only ]
+//                        |             [ running, reads only ]
+//                        +--------------------- WriteInChild
 //
 // A backing store that cannot be opened is no error of Init: the stack works without it, and
 // backing_error() says why. Where nothing can be written, or writing is limited, the writer makes
 // aged objects denser with zstd.
 //
 // Fork. The parent pauses its writer, so that nothing is in flight, and opens the backing file once
-// more for the child. The child loads what the parent wrote from that open file and writes nothing;
-// what it stores stays in its pool. The parent keeps those places on disk for as long as any
-// child has the file open (docs/decisions/0014-forked-children-read.md):
+// more for the child. The child loads what the parent wrote from that open file. The parent keeps
+// those places on disk for as long as any child has the file open. A child that lasts gets a file
+// of its own; until then what it stores stays in its pool
+// (docs/decisions/0046-children-write-files-of-their-own.md):
 //
 //   parent   Pause --> OpenForChild --> fork --> Resume ... ReleaseChildren, from time to time
-//   child                                 `----> BecomeChild(file)
+//   child                                 `----> BecomeChild(files) ... WriteInChild, if it lasts
 //
 // Threads. store(), cache(), pool() and arena(): any thread, as their headers say. One thread, the
 // writer, is in writeback().Run. Init, BecomeChild, ReleaseChildren, Trim, and every load from
@@ -75,7 +77,8 @@ class StorageStack {
   BackingStore* backing() { return backing_.store(); }
   // Why there is none although one was asked for.
   [[nodiscard]] const std::optional<Error>& backing_error() const { return backing_.error(); }
-  // True if this process writes to the backing store. A forked child only reads.
+  // True if this process writes to the backing store. A forked child only reads, until
+  // WriteInChild.
   [[nodiscard]] bool writes() const { return backing_.writes(); }
   [[nodiscard]] bool is_child() const { return is_child_; }
 
@@ -86,19 +89,31 @@ class StorageStack {
   // When it returns nothing is in flight, and what is on disk stays there. Requires: a thread is
   // in writeback().Run.
   void Pause();
-  // Any thread: the file from which the child will load. Not open if there is nothing to load.
+  // Any thread: the files from which the child will load. Not open where there is nothing to load.
   // Requires: paused.
-  os::BackingFile OpenForChild() { return backing_.OpenForChild(); }
+  os::InheritedFiles OpenForChild() { return backing_.OpenForChild(); }
   void Resume() { writeback_.Resume(); }
-  // In the child, before anything else. `file` may be not open. Requires: the caller is the only
+  // In the child, before anything else. Files may be not open. Requires: the caller is the only
   // thread that uses the stack.
-  void BecomeChild(os::BackingFile file);
+  void BecomeChild(os::InheritedFiles files);
+  // In a child that reads only, once it lasts: see StorageBacking::BecomeWriter. The writer is
+  // paused meanwhile. `bound()` sets the bounds of pool and file before the writer goes on.
+  // Requires: a thread is in writeback().Run; there is a backing store.
+  template <typename Bound>
+  Result<void> WriteInChild(const char* path, Bound&& bound) {
+    writeback_.Pause();
+    const Result<void> done = BecomeWriter(path);
+    if (done.ok()) bound();
+    writeback_.Resume();
+    return done;
+  }
   // Releases what is held on disk for children that have ended. May be called at any time.
   void ReleaseChildren() { backing_.EndGoneChildren(); }
 
  private:
   Result<void> InitCache(const StorageOptions& options, uint32_t slots);
   Result<void> InitWriteback(const StorageOptions& options);
+  Result<void> BecomeWriter(const char* path);
 
   StoragePool pool_;
   StorageBacking backing_;

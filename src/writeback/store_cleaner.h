@@ -25,7 +25,7 @@ class StoreCleaner {
   // `store` may be nullptr: then there is never anything to clean. CleanOnBatch rewrites segments
   // of which less than `below_permille` is live, and leaves `keep_empty` empty segments allocated.
   void Init(BackingStore* store, uint32_t below_permille, uint32_t keep_empty);
-  // In a forked child, which must not write to the file.
+  // In a forked child, which must not write to the file of its parent.
   void ResetAfterFork() { store_ = nullptr; }
 
   void CleanOnBatch();

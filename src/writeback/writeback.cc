@@ -40,6 +40,11 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
   const ReclaimUnit unit = cache_->pool().BeginReclaim(objects);
   if (!unit.valid()) return StepOutcome::kIdle;
   counters_.units_taken.Add();
+  if (unit.objects > 0 && IsShared(objects[0])) {
+    counters_.units_shared.Add();
+    EndUnit(unit);
+    return StepOutcome::kWorked;
+  }
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < unit.objects; ++i) bytes += objects[i].size;
   const bool sparse = bytes * 1000 < unit.frames * kPageSize * options_.move_below_permille;
@@ -56,6 +61,12 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
   }
   cleaner_.CleanOnBatch();
   return fate == ObjectFate::kBlocked ? StepOutcome::kBlocked : StepOutcome::kWorked;
+}
+
+bool Writeback::IsShared(const ObjectInfo& object) {
+  if (sharing_ == nullptr) return false;
+  const PinnedObject pinned = cache_->pool().TryPin(object.handle);
+  return pinned && sharing_->IsShared(pinned.segment(0).data());
 }
 
 Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bool may_wait) {

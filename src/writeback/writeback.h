@@ -17,6 +17,9 @@
 // Recompression: an object that another codec makes smaller by at least a size class is replaced.
 // The space of the old object is freed with the unit. An object that gains nothing is tried once.
 //
+// Units whose frames a forked relative maps too go back to the pool: emptying them would free
+// nothing, and moving or replacing their objects would copy memory (FrameSharing).
+//
 // Without a store the writer only recompresses. When that gains nothing, the pool stays at its
 // bound, stores are refused, and the pages stay with the caller of Store.
 //
@@ -24,12 +27,13 @@
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
 //
-// Size: 13 members and 29 methods, because the steps of the writer are separate calls for tests
+// Size: 14 members and 32 methods, because the steps of the writer are separate calls for tests
 // that interleave them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/counter.h"
@@ -58,6 +62,7 @@ struct WritebackOptions {
 #define UZ_WRITEBACK_COUNTERS(X)                                                  \
   X(units_taken, "units of the pool taken out of use to be emptied")              \
   X(units_spared, "of these, given back because of warm objects")                 \
+  X(units_shared, "of these, given back because a forked relative has them too")  \
   X(frames_freed, "frames that were freed")                                       \
   X(objects_evicted, "objects written to empty them")                             \
   X(objects_moved, "objects moved to other frames")                               \
@@ -85,6 +90,15 @@ enum class [[nodiscard]] StepOutcome : uint8_t{
     kBlocked,  // the store takes nothing now
 };
 
+// Whether forked relatives map a frame of the pool too. Called by the writer's thread.
+class FrameSharing {
+ public:
+  virtual bool IsShared(const std::byte* in_frame) = 0;
+
+ protected:
+  ~FrameSharing() = default;
+};
+
 class Writeback {
  public:
   Writeback() = default;
@@ -95,6 +109,9 @@ class Writeback {
   // `context` is the writer's. `store` may be nullptr. All must outlive this.
   Result<void> Init(CompressedCache& cache, CacheContext& context, BackingStore* store,
                     const WritebackOptions& options);
+
+  // Before the writer's thread is started. nullptr, as at first: nothing is shared.
+  void SetSharing(FrameSharing* sharing) { sharing_ = sharing; }
 
   // Empties one unit, and ends what has been written meanwhile.
   StepOutcome Step() { return StepOnce(false); }
@@ -126,6 +143,8 @@ class Writeback {
   // In a forked child, which has no writer's thread yet and must not write. Requires: the
   // parent was paused.
   void ResetAfterFork();
+  // The store can be written again, to a file of this process. Requires: paused.
+  void AttachStore(BackingStore& store);
 
   [[nodiscard]] const WritebackCounters& counters() const { return counters_; }
 
@@ -148,6 +167,7 @@ class Writeback {
   // These work until the gate has been called more often than `calls_seen`.
   void Densify(uint32_t calls_seen);
   void CleanStore(uint32_t calls_seen);
+  bool IsShared(const ObjectInfo& object);
   ObjectFate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   ObjectFate Write(const ObjectInfo& object, bool may_wait);
   bool Append(const ObjectInfo& object, const EvictResult& begun, bool may_wait);
@@ -163,6 +183,7 @@ class Writeback {
   CompressedCache* cache_ = nullptr;
   CacheContext* context_ = nullptr;
   BackingStore* store_ = nullptr;
+  FrameSharing* sharing_ = nullptr;
   WritebackOptions options_;
   PendingUnits pending_;
   StoreCleaner cleaner_;

@@ -94,4 +94,9 @@ void Writeback::ResetAfterFork() {
   stuck_.store(false, std::memory_order_relaxed);
 }
 
+void Writeback::AttachStore(BackingStore& store) {
+  store_ = &store;
+  cleaner_.Init(&store, options_.clean_below_permille, options_.keep_empty_segments);
+}
+
 }  // namespace uzswap

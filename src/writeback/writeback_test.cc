@@ -61,6 +61,40 @@ TEST(WritebackTest, WhatWasLoadedIsSparedOnce) {
   EXPECT_EQ(rig.CountReadable(200), 200u);
 }
 
+// Frames in a range of addresses are mapped by a relative too.
+class FakeSharing final : public FrameSharing {
+ public:
+  bool IsShared(const std::byte* in_frame) override {
+    ++asked;
+    return in_frame >= begin && in_frame < end;
+  }
+
+  const std::byte* begin = nullptr;
+  const std::byte* end = nullptr;
+  uint64_t asked = 0;
+};
+
+TEST(WritebackTest, UnitsThatARelativeMapsTooStay) {
+  Rig rig;
+  FakeSharing sharing;
+  rig.writeback.SetSharing(&sharing);
+  rig.Fill(500);
+  const uint64_t shared_frames = rig.pool.Snapshot().frames;
+  sharing.end = reinterpret_cast<const std::byte*>(UINTPTR_MAX);
+  EXPECT_FALSE(rig.writeback.Shrink(0)) << "it ends, and writes nothing";
+  EXPECT_EQ(rig.pool.Snapshot().frames, shared_frames);
+  EXPECT_EQ(rig.store.counters().objects_appended.Get(), 0u);
+  EXPECT_EQ(rig.writeback.counters().objects_moved.Get(), 0u);
+  EXPECT_GT(rig.writeback.counters().units_shared.Get(), 0u);
+  EXPECT_GE(sharing.asked, rig.writeback.counters().units_shared.Get());
+  EXPECT_EQ(rig.CountReadable(500), 500u);
+  // The relative has gone. The pages were loaded, so the first turn spares some.
+  sharing.end = nullptr;
+  static_cast<void>(rig.writeback.Shrink(0));
+  EXPECT_TRUE(rig.writeback.Shrink(0));
+  EXPECT_EQ(rig.CountReadable(500), 500u);
+}
+
 TEST(WritebackTest, TheWriterThreadKeepsThePoolOpen) {
   FixtureOptions options;
   options.pool_limit = 400 * kPageSize;

@@ -449,7 +449,10 @@ Result<void> PagerWorld::RebuildInChild() {
   ClearStatistics(statistics);  // a child counts in a slot of its own
   cache.ResetAfterFork();
   writeback.ResetAfterFork();
-  if (options_.device_bytes > 0) backing.BecomeReader();
+  if (options_.device_bytes > 0) {
+    os::IoPort* const port = &device;
+    backing.BecomeReader({&port, 1});
+  }
   store.ResetAfterFork();
   pager.ResetAfterFork();
   return pager.RebuildInChild(MakeParts());
