@@ -58,6 +58,9 @@ void LiveReclaimPort::UpdateStorage() {
   NoteSharing();
   NoteLasting(now);
   OpenFileInChild(now);
+  // A child that has no file yet will get one.
+  const bool waits = lasting_ns_ != 0 || child_file_ns_ != 0;
+  parts_.meter->SetPoolShrinks(storage().writes() || (waits && storage().backing() != nullptr));
   RetryRefused(now);
   CacheCounters cache;
   storage().cache().Count(cache);

@@ -71,8 +71,9 @@ void UsageMeter::Refresh() {
 void UsageMeter::SpareWorkingSet(Bytes pool, Usage* usage) {
   Session& session = member_->session();
   Statistics& counts = member_->statistics();
-  const Bytes metadata(counts.metadata_bytes.Get() * shares_.metadata_per_mille / 1000);
-  const Bytes others = ShareOfPool(pool) + metadata;
+  const Bytes metadata(counts.metadata_bytes.Get());
+  const Bytes own_metadata(metadata.raw() * shares_.metadata_per_mille / 1000);
+  const Bytes others = pool_shrinks_ ? ShareOfPool(pool) + own_metadata : pool + metadata;
   const Bytes working_set = Difference(usage->own, others);
   const Bytes least = WorkingSetMin(watermarks_.limit, session.LiveCount());
   const int64_t missing = ToPages(least) - ToPages(working_set);

@@ -15,7 +15,9 @@
 // After a fork, parent and child both count the pages that they share. While there may be any, the
 // kernel is asked for this process's share; when less than 1 MiB is shared it is not asked again.
 // The frames of the pool and the tables are shared in the same way: what of them is in this
-// process's share is found by a sample, because the rest of its share is its working set.
+// process's share is found by a sample, because the rest of its share is its working set. Where
+// nothing can be written, pools and tables count whole: they cannot become smaller, the limit
+// cannot be kept, and a larger working set is what keeps the program going.
 //
 //   sharing:  no ──NoteFork──> yes ──share below 1 MiB──> no
 //
@@ -96,6 +98,8 @@ class UsageMeter {
   // In a forked child: the same, and the share is read at once.
   void ResetInChild();
   [[nodiscard]] bool sharing() const { return sharing_.load(std::memory_order_relaxed); }
+  // Whether the pool can be made smaller, by writing. The daemon only.
+  void SetPoolShrinks(bool shrinks) { pool_shrinks_ = shrinks; }
   // What of `pool`, all its frames, is in this process's share, and what is mapped by it alone. The
   // daemon only.
   [[nodiscard]] Bytes ShareOfPool(Bytes pool) const {
@@ -138,6 +142,7 @@ class UsageMeter {
   // Release, after the headroom was set: who sees it sees the headroom of that measurement.
   std::atomic<uint64_t> charged_{0};
   Shares shares_;
+  bool pool_shrinks_ = false;
 };
 
 }  // namespace uzswap

@@ -195,16 +195,20 @@ TEST_F(UsageMeterTest, SparesTheWorkingSetBesideTheShareOfThePool) {
   readers_.metadata = Bytes(8 * kMiB);
   meter_.MeasureMetadata();
   ASSERT_TRUE(member_.Join(NewPrivateSession(), "a test").ok());
-  for (const Case& c : cases) {
-    meter_.ResetInChild();
-    readers_.pool_sharing = c.pool;
-    readers_.metadata_sharing = c.metadata;
-    const Usage usage = meter_.Measure();
-    const int64_t least = PagesTo(WorkingSetMin(kMarks.limit, 1));
-    const int64_t missing = least - PagesTo(Bytes(static_cast<uint64_t>(c.working_set) * kMiB));
-    const int64_t headroom = PagesTo(kMarks.target) - PagesTo(usage.tree);
-    EXPECT_EQ(usage.headroom_pages, std::max(missing, headroom)) << c.what;
-    EXPECT_EQ(usage.spared, missing > headroom) << c.what;
+  for (const bool shrinks : {true, false}) {
+    meter_.SetPoolShrinks(shrinks);
+    for (const Case& c : cases) {
+      meter_.ResetInChild();
+      readers_.pool_sharing = c.pool;
+      readers_.metadata_sharing = c.metadata;
+      const Usage usage = meter_.Measure();
+      const auto working_set = static_cast<uint64_t>(shrinks ? c.working_set : 60 - 48 - 8);
+      const int64_t least = PagesTo(WorkingSetMin(kMarks.limit, 1));
+      const int64_t missing = least - PagesTo(Bytes(working_set * kMiB));
+      const int64_t headroom = PagesTo(kMarks.target) - PagesTo(usage.tree);
+      EXPECT_EQ(usage.headroom_pages, std::max(missing, headroom)) << c.what;
+      EXPECT_EQ(usage.spared, missing > headroom) << c.what;
+    }
   }
 }
 

@@ -64,7 +64,7 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
 }
 
 bool Writeback::IsShared(const ObjectInfo& object) {
-  if (sharing_ == nullptr) return false;
+  if (sharing_ == nullptr || store_ == nullptr) return false;
   const PinnedObject pinned = cache_->pool().TryPin(object.handle);
   return pinned && sharing_->IsShared(pinned.segment(0).data());
 }

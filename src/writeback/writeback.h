@@ -17,8 +17,9 @@
 // Recompression: an object that another codec makes smaller by at least a size class is replaced.
 // The space of the old object is freed with the unit. An object that gains nothing is tried once.
 //
-// Units whose frames a forked relative maps too go back to the pool: emptying them would free
-// nothing, and moving or replacing their objects would copy memory (FrameSharing).
+// Units whose frames a forked relative maps too are not written, and go back to the pool: that
+// would free nothing (FrameSharing). Without a store they are made denser as all others: it is the
+// only way to make room.
 //
 // Without a store the writer only recompresses. When that gains nothing, the pool stays at its
 // bound, stores are refused, and the pages stay with the caller of Store.
