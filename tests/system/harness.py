@@ -3,9 +3,9 @@
 
     harness.py --probe      prints what this machine lacks; status 0 if nothing is missing
 
-As a module: `Cgroup` is a memory cgroup of version 1 or 2 without swap. `run` runs a command in
-one and returns a `Run`: status, output, seconds, kernel kills, peaks. In every case the processes
-are killed and the cgroup is removed afterwards.
+As a module: `Cgroup` is a memory cgroup of version 1 or 2, without swap unless told. `run` runs a
+command in one and returns a `Run`: status, output, seconds, kernel kills, peaks. In every case the
+processes are killed and the cgroup is removed afterwards.
 """
 
 from __future__ import annotations
@@ -184,10 +184,12 @@ def cgroup_prefix() -> str:
 
 
 class Cgroup:
-    """One memory cgroup; made and removed by `with`."""
+    """One memory cgroup; made and removed by `with`. With `swap`, what is above the limit may go to
+    the machine's swap."""
 
-    def __init__(self, hierarchy: Hierarchy, limit: int | None) -> None:
+    def __init__(self, hierarchy: Hierarchy, limit: int | None, swap: bool = False) -> None:
         self.version = hierarchy.version
+        self._swap = swap
         # A request to end may come before `with` has entered.
         with unbroken():
             self.path = Path(tempfile.mkdtemp(prefix=cgroup_prefix(), dir=hierarchy.parent))
@@ -203,12 +205,13 @@ class Cgroup:
             return
         if self.version == 1:
             (self.path / "memory.limit_in_bytes").write_text(str(limit))
-            with contextlib.suppress(OSError):
-                (self.path / "memory.memsw.limit_in_bytes").write_text(str(limit))
+            swap_limit = ("memory.memsw.limit_in_bytes", str(limit))
         else:
             (self.path / "memory.max").write_text(str(limit))
+            swap_limit = ("memory.swap.max", "0")
+        if not self._swap:
             with contextlib.suppress(OSError):
-                (self.path / "memory.swap.max").write_text("0")
+                (self.path / swap_limit[0]).write_text(swap_limit[1])
 
     def __enter__(self) -> Cgroup:
         return self
@@ -258,6 +261,12 @@ class Cgroup:
         words = read_words(self.path / "memory.stat")
         return int(words[words.index(key) + 1]) if key in words else 0
 
+    def major_faults(self) -> int:
+        """Faults that had to read a page from swap or from a file."""
+        key = "total_pgmajfault" if self.version == 1 else "pgmajfault"
+        words = read_words(self.path / "memory.stat")
+        return int(words[words.index(key) + 1]) if key in words else 0
+
     def peak(self) -> int:
         """All memory ever charged at once, file cache included; 0 where not reported."""
         name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
@@ -292,6 +301,9 @@ class NoCgroup:
                 os.killpg(self._leader.pid, signal.SIGKILL)
 
     def oom_kills(self) -> int:
+        return 0
+
+    def major_faults(self) -> int:
         return 0
 
     def peak(self) -> int:
@@ -373,6 +385,7 @@ class Run:
     samples_per_second: float
     samples: int = 0
     samples_over: int = 0  # above what `over` allowed
+    major_faults: int = 0
     timed_out: bool = False
     left_behind: tuple[str, ...] = ()  # processes that did not end by themselves, if asked for
     stats: dict[str, object] = field(default_factory=dict)
@@ -405,6 +418,12 @@ def stacks_of(pids: list[int]) -> str:
                 name = (task / "comm").read_text().strip()
                 lines.append(f"  {pid}/{task.name} {name} {state}: {' < '.join(frames[:6])}")
     return "\n".join(lines[:STACKS_MOST])
+
+
+# What a run reports that is not sampled.
+UNSAMPLED = dict.fromkeys(
+    ("peak_cgroup_anon", "peak_process_anon", "samples_per_second", "samples", "samples_over"), 0.0
+)
 
 
 @contextlib.contextmanager
@@ -547,6 +566,24 @@ def left_behind(group: Group) -> tuple[str, ...]:
     return tuple(names)
 
 
+def start_in(
+    group: Group,
+    command: list[str],
+    outputs: tuple[IO[bytes], IO[bytes]],
+    folder: Path | None,
+    environment: Mapping[str, str] | None,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*group.enter_command(), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=outputs[0],
+        stderr=outputs[1],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+    )
+
+
 def run(
     command: list[str],
     hierarchy: Hierarchy | None,
@@ -557,29 +594,25 @@ def run(
     over: int | None = None,
     environment: Mapping[str, str] | None = None,
     settle: bool = False,
+    swap: bool = False,
+    sampled: bool = True,
 ) -> Run:
     """Runs a command in a fresh memory cgroup (in none, where there is no hierarchy) to its end
     or the kernel's; `during` is what a client of it does meanwhile, outside the cgroup. Samples
     above `over` bytes of anonymous memory are counted. `environment` is added to the own one. With
-    `settle`, processes that outlive the command are reported."""
+    `settle`, processes that outlive the command are reported. With `swap`, the cgroup may use the
+    machine's. The sampler keeps a processor awake: a run that is timed is not `sampled`."""
     with contextlib.ExitStack() as stack:
-        group = stack.enter_context(Cgroup(hierarchy, limit) if hierarchy else NoCgroup())
+        cgroup = Cgroup(hierarchy, limit, swap) if hierarchy else NoCgroup()
+        group = stack.enter_context(cgroup)
         output = stack.enter_context(tempfile.TemporaryFile())
         errors = stack.enter_context(tempfile.TemporaryFile())
         start = time.monotonic()
-        process = subprocess.Popen(
-            [*group.enter_command(), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+        process = start_in(group, command, (output, errors), folder, environment)
         arguments = group.sampler_arguments(process)
         if over is not None:
             arguments += ["--over", str(over)]
-        with sampling(arguments) as samples:
+        with sampling(arguments) if sampled else contextlib.nullcontext(UNSAMPLED) as samples:
             try:
                 if during is not None:
                     during(group, process)
@@ -602,6 +635,7 @@ def run(
             samples_per_second=samples["samples_per_second"],
             samples=int(samples["samples"]),
             samples_over=int(samples["samples_over"]),
+            major_faults=group.major_faults(),
             timed_out=timed_out,
             left_behind=left,
         )
