@@ -3,8 +3,8 @@
 
     bench/block.py BUILD [--mib 512] [--rounds 3] [--json FILE]
 
-Measured: MiB/s of nbdcopy into the disk and out of it, reads and writes of 4 KiB a second with 16 in
-flight (fio), and the memory of the server (RssAnon) for a byte of the image after the copy. The
+Measured: MiB/s of nbdcopy into the disk and out of it, reads and writes of 4 KiB a second with 16
+in flight (fio), and the memory of the server (RssAnon) for a byte of the image after the copy. The
 image holds files of /usr, one behind the other: real contents, with few holes.
 """
 

@@ -23,7 +23,7 @@ def is_python(path: Path) -> bool:
 
 def sources() -> list[Path]:
     found = []
-    for top in ("scripts", "tools", "tests", "bindings"):
+    for top in ("scripts", "tools", "tests", "bindings", "bench"):
         found += [path for path in sorted((ROOT / top).rglob("*")) if path.is_file()]
     return [path for path in found if "__pycache__" not in path.parts and is_python(path)]
 
