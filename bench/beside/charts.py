@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from .figures import LOSS, Ratio, Summary
+from .figures import KILLED, LATE, LOSS, OK, Ratio, Summary
 
 COLOURS = {
     "unlimited": "#555555",
@@ -113,20 +114,29 @@ def grid(scale: Scale, most: float, width: float) -> list[str]:
 
 def bar(one: Summary, x: float, scale: Scale, base: float, floor: float) -> list[str]:
     middle = x + BAR / 2
+    turned = f'transform="rotate(-90 {middle + 4:.1f} {floor - 6:.1f})" font-size="11"'
+    words = short_end(one.end)
     if one.median is None:
-        turned = f'transform="rotate(-90 {middle + 4:.1f} {floor - 6:.1f})" font-size="11"'
-        words = one.end if len(one.end) < 16 else "failed"
         return [text(middle + 4, floor - 6, words, "start", turned)]
     value = one.median / base
     # A bar that is not higher than the axis would not be seen.
     top = min(scale(value), floor - 2)
     low, high = scale(min(one.seconds) / base), scale(max(one.seconds) / base)
     shape = f'x="{x + 2:.1f}" y="{top:.1f}" width="{BAR - 4}" height="{floor - top:.1f}"'
+    parts = [] if one.end == OK else [text(middle + 4, floor - 6, words, "start", turned)]
     return [
         f'<rect {shape} fill="{COLOURS.get(one.contestant, INK)}"/>',
+        *parts,
         line(middle, low, middle, high, INK),
         text(middle, min(top, high) - 4, short(value), more='font-size="10"'),
     ]
+
+
+def short_end(end: str) -> str:
+    """What fits into a bar: `killed 1/3`."""
+    partly = re.fullmatch(r"(.*) in (\d+) of (\d+) rounds", end)
+    kind, part = (partly[1], f" {partly[2]}/{partly[3]}") if partly else (end, "")
+    return (kind if kind in (KILLED, LATE) else "failed") + part
 
 
 def short(value: float) -> str:

@@ -14,7 +14,6 @@ from harness import Hierarchy
 from .figures import KILLED, LATE, OK, UNLIMITED, UZSWAP, Record
 from .kernel_swap import (
     PAGE_CLUSTER,
-    Compressing,
     KernelSwap,
     PlainSwap,
     SwapFile,
@@ -50,23 +49,24 @@ class Ring:
     journal: Journal
     swaps: dict[str, KernelSwap]
     uzswap_options: list[str]
-    settings: dict[str, str] = field(default_factory=dict)  # with which the kernel swapped
+    page_clusters: tuple[int | None, ...]  # to try with zswap and zram; None is the machine's
+    compressors: dict[str, str] = field(default_factory=dict)  # that the kernel has accepted
 
 
 def kernel_swaps(
-    file: SwapFile, size: int, options: Compressing
+    file: SwapFile, size: int, compressors: tuple[str, ...] = ("lz4",)
 ) -> dict[str, KernelSwap]:
     return {
-        "zswap": Zswap(file, options),
-        "zram": Zram(size, options),
+        "zswap": Zswap(file, compressors),
+        "zram": Zram(size, compressors),
         "swap": PlainSwap(file),
     }
 
 
-def obstacle(ring: Ring, name: str) -> str | None:
+def obstacle(swaps: dict[str, KernelSwap], machine: Machine, name: str) -> str | None:
     """Why a contestant cannot run on this machine."""
-    if name in ring.swaps:
-        return ring.swaps[name].obstacle(ring.journal.machine)
+    if name in swaps:
+        return swaps[name].obstacle(machine)
     if name == UZSWAP and not harness.has_userfaultfd_move():
         return "this kernel has no userfaultfd with MOVE\n  fix: use Linux 6.8 or later"
     if name == UZSWAP and not harness.have_uzswap():
@@ -144,27 +144,32 @@ def add_statistics(record: Record, stats: dict[str, object]) -> None:
         record.fault_ns["mean"] = int(times["sum"]) // figure("faults")
 
 
-def describe_setting(swap: KernelSwap, machine: Machine) -> str:
-    compressor = swap.compressor(machine)
-    cluster = f"page-cluster {machine.read(PAGE_CLUSTER)}"
-    return cluster if compressor is None else f"{compressor}, {cluster}"
+@dataclass(frozen=True)
+class Setting:
+    """How the kernel swaps for one contestant: the cgroup's limit, and the readahead."""
+
+    allowed: int
+    page_cluster: int | None = None
 
 
 def run_kernel(
-    ring: Ring, task: Task, contestant: str, turn: int, allowed: int
+    ring: Ring, task: Task, contestant: str, turn: int, setting: Setting
 ) -> tuple[Record, int]:
     """The record, and the peak of the kernel's pool."""
     swap = ring.swaps[contestant]
     machine = ring.journal.machine
-    with swap.active(ring.journal) as peak:
-        ring.settings[contestant] = describe_setting(swap, machine)
+    with swap.active(ring.journal, setting.page_cluster) as peak:
+        if (compressor := swap.compressor(machine)) is not None:
+            ring.compressors[f"{contestant} compressor"] = compressor
+        cluster = int(machine.read(PAGE_CLUSTER))
         before = pages_moved(machine)
-        measured = measure(task.workload, task.place, bound(ring, task, limit=allowed, swap=True))
+        runner = bound(ring, task, limit=setting.allowed, swap=True)
+        measured = measure(task.workload, task.place, runner)
         after = pages_moved(machine)
     record = record_of(task, contestant, turn, measured)
-    record.cgroup_limit = allowed
+    record.cgroup_limit, record.page_cluster = setting.allowed, cluster
     charged = swap.pool_is_charged(ring.hierarchy.version)
-    record.held = allowed + (0 if charged else peak.bytes)
+    record.held = setting.allowed + (0 if charged else peak.bytes)
     record.pages_out = after["pages_out"] - before["pages_out"]
     record.pages_in = after["pages_in"] - before["pages_in"]
     record.misses = measured.run.major_faults if measured.run is not None else None

@@ -32,6 +32,7 @@ class Record:
     limit: int = 0  # program and pool together
     cgroup_limit: int = 0
     held: int = 0  # program and pool together, at most
+    page_cluster: int | None = None  # of the kernel: 2^N pages of readahead
     pages_out: int | None = None
     pages_in: int | None = None
     misses: int | None = None  # faults that had to bring a page in
@@ -58,6 +59,7 @@ class Summary:
     staging_faults: float | None
     held: float
     limit: int
+    page_cluster: int | None
     fault_ns: dict[str, float]
 
 
@@ -74,8 +76,8 @@ def medians_of(dictionaries: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def summarize(records: Sequence[Record]) -> Summary:
-    """Requires: one at least, all of the same workload, percentage and contestant. One bad end
-    counts: a program that is killed in one of three runs cannot be used."""
+    """Requires: one at least, all of the same workload, percentage and contestant. The median is
+    that of the runs that ended well; `end` says that others did not."""
     first = records[0]
     good = [one for one in records if one.end == OK]
     bad = [one.end for one in records if one.end != OK]
@@ -87,15 +89,22 @@ def summarize(records: Sequence[Record]) -> Summary:
         workload=first.workload,
         percent=first.percent,
         contestant=first.contestant,
-        end=bad[0] if bad else OK,
+        end=describe_ends(bad, len(records)),
         seconds=[one.seconds for one in good],
-        median=None if bad else median(one.seconds for one in good),
+        median=median(one.seconds for one in good),
         details=medians_of([one.details for one in good]),
         held=max((one.held for one in records), default=0),
         limit=first.limit,
+        page_cluster=first.page_cluster,
         fault_ns=medians_of([dict(one.fault_ns) for one in good]),
         **counted,
     )
+
+
+def describe_ends(bad: Sequence[str], rounds: int) -> str:
+    if not bad:
+        return OK
+    return bad[0] if len(bad) == rounds else f"{bad[0]} in {len(bad)} of {rounds} rounds"
 
 
 def summaries_of(records: Sequence[Record]) -> list[Summary]:
@@ -119,17 +128,18 @@ class Ratio:
 def ratio_of(workload: str, percent: int, group: Sequence[Summary]) -> Ratio:
     medians = {one.contestant: one.median for one in group}
     mine = medians.get(UZSWAP)
+    ends = {one.contestant: one.end for one in group}
     rivals = {
         name: value for name in RIVALS if (value := medians.get(name)) is not None and value > 0
     }
-    if mine is None:
-        ends = [one.end for one in group if one.contestant == UZSWAP]
-        return Ratio(workload, percent, None, None, f"uzswap: {ends[0] if ends else 'did not run'}")
+    # The kernel may lose some of its runs and is still compared. uzswap may not.
+    if mine is None or ends[UZSWAP] != OK:
+        return Ratio(workload, percent, None, None, f"uzswap: {ends.get(UZSWAP, 'did not run')}")
+    lost = [f"{name}: {ends[name]}" for name in RIVALS if ends.get(name, OK) != OK]
     if not rivals:
-        ends = [f"{one.contestant}: {one.end}" for one in group if one.contestant in RIVALS]
-        return Ratio(workload, percent, None, None, ", ".join(ends) or "no rival ran")
+        return Ratio(workload, percent, None, None, ", ".join(lost) or "no rival ran")
     best = min(rivals, key=lambda name: rivals[name])
-    return Ratio(workload, percent, mine / rivals[best], best)
+    return Ratio(workload, percent, mine / rivals[best], best, ", ".join(lost))
 
 
 def ratios_of(summaries: Sequence[Summary]) -> list[Ratio]:

@@ -27,10 +27,13 @@ class Medians(unittest.TestCase):
         found = summarize([record("zram", one) for one in (3.0, 1.0, 2.0)])
         self.assertEqual((found.median, found.seconds), (2.0, [3.0, 1.0, 2.0]))
 
-    def test_one_killed_run_is_the_end_of_all(self) -> None:
-        found = summarize([record("zram", 1.0), record("zram", 0.2, end=KILLED)])
-        self.assertEqual((found.end, found.median), (KILLED, None))
+    def test_killed_runs_have_no_time_and_are_told(self) -> None:
+        good, bad = record("zram", 1.0), record("zram", 0.2, end=KILLED)
+        found = summarize([good, bad])
+        self.assertEqual((found.end, found.median), ("killed in 1 of 2 rounds", 1.0))
         self.assertEqual(found.seconds, [1.0])
+        found = summarize([bad, bad])
+        self.assertEqual((found.end, found.median), (KILLED, None))
 
     def test_what_was_not_counted_is_no_zero(self) -> None:
         first, second = record("uzswap", 1.0), record("uzswap", 1.0)
@@ -54,7 +57,12 @@ class Ratios(unittest.TestCase):
     def test_a_killed_rival_is_not_compared(self) -> None:
         runs = [record("uzswap", 3.0), record("zram", 0.1, end=KILLED), record("zswap", 6.0)]
         (found,) = ratios_of(summaries_of(runs))
-        self.assertEqual((found.value, found.rival), (0.5, "zswap"))
+        self.assertEqual((found.value, found.rival, found.note), (0.5, "zswap", "zram: killed"))
+
+    def test_a_run_of_uzswap_that_is_lost_leaves_no_ratio(self) -> None:
+        runs = [record("uzswap", 3.0), record("uzswap", 1.0, end=KILLED), record("zram", 6.0)]
+        (found,) = ratios_of(summaries_of(runs))
+        self.assertEqual((found.value, found.note), (None, "uzswap: killed in 1 of 2 rounds"))
 
     def test_without_a_rival_there_is_no_ratio_and_it_says_why(self) -> None:
         runs = [record("uzswap", 3.0), record("zram", 0.1, end=KILLED)]

@@ -4,10 +4,6 @@ No other code of the project does this. Each kind notes in the journal how every
 becomes as before. While one is set up, what a cgroup without a swap limit cannot keep goes there.
 
 zram gets a device of its own (hot_add): those that exist are not touched.
-
-zswap and zram run without readahead (page-cluster 0) unless told. In small cgroups the kernel
-charges the pages that it reads ahead, finds no room for them, and kills the program; for random
-accesses they also cost time. The kernel is to be compared at its best.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness import unbroken
@@ -75,9 +70,12 @@ class KernelSwap(ABC):
         return False
 
     @contextlib.contextmanager
-    def active(self, journal: Journal) -> Iterator[PoolPeak]:
+    def active(self, journal: Journal, page_cluster: int | None = None) -> Iterator[PoolPeak]:
+        """With 2^`page_cluster` pages of readahead; None leaves the machine's setting."""
         mark = journal.mark()
         try:
+            if page_cluster is not None:
+                journal.write(PAGE_CLUSTER, str(page_cluster))
             self.begin(journal)
             with PoolPeak(self, journal.machine) as peak:
                 yield peak
@@ -110,19 +108,6 @@ class PoolPeak:
                 return
 
 
-@dataclass(frozen=True)
-class Compressing:
-    """What zswap and zram have in common: compressors, the first that the kernel has is taken, and
-    2^N pages of readahead; None leaves the machine's."""
-
-    compressors: tuple[str, ...] = ("lz4",)
-    page_cluster: int | None = 0
-
-    def set_readahead(self, journal: Journal) -> None:
-        if self.page_cluster is not None:
-            journal.write(PAGE_CLUSTER, str(self.page_cluster))
-
-
 def swap_on(journal: Journal, area: str) -> None:
     journal.note({"do": "swapoff", "path": area})
     journal.machine.call(["swapon", "-p", PRIORITY, area])
@@ -146,9 +131,9 @@ def without_zswap(journal: Journal) -> None:
 class Zswap(KernelSwap):
     name = "zswap"
 
-    def __init__(self, file: SwapFile, options: Compressing) -> None:
+    def __init__(self, file: SwapFile, compressors: tuple[str, ...] = ("lz4",)) -> None:
         self._file = file
-        self._options = options
+        self._compressors = compressors
 
     def obstacle(self, machine: Machine) -> str | None:
         if machine.path(ZSWAP).exists():
@@ -157,8 +142,7 @@ class Zswap(KernelSwap):
 
     def begin(self, journal: Journal) -> None:
         self._file.make(journal)
-        self._options.set_readahead(journal)
-        set_first_accepted(journal, f"{ZSWAP}/compressor", self._options.compressors)
+        set_first_accepted(journal, f"{ZSWAP}/compressor", self._compressors)
         journal.write(f"{ZSWAP}/enabled", "Y")
         swap_on(journal, str(self._file.path))
 
@@ -178,9 +162,9 @@ class Zswap(KernelSwap):
 class Zram(KernelSwap):
     name = "zram"
 
-    def __init__(self, size: int, options: Compressing) -> None:
+    def __init__(self, size: int, compressors: tuple[str, ...] = ("lz4",)) -> None:
         self._size = size
-        self._options = options
+        self._compressors = compressors
         self._device = ""
 
     def obstacle(self, machine: Machine) -> str | None:
@@ -195,7 +179,6 @@ class Zram(KernelSwap):
     def begin(self, journal: Journal) -> None:
         machine = journal.machine
         without_zswap(journal)
-        self._options.set_readahead(journal)
         if not machine.path(CONTROL).exists():
             journal.note({"do": "module", "name": "zram"})
             machine.call(["modprobe", "zram"])
@@ -204,7 +187,7 @@ class Zram(KernelSwap):
             number = machine.path(f"{CONTROL}/hot_add").read_text().strip()
             journal.note({"do": "zram", "number": number})
         self._device = f"/sys/block/zram{number}"
-        for algorithm in self._options.compressors:
+        for algorithm in self._compressors:
             with contextlib.suppress(OSError):
                 machine.path(f"{self._device}/comp_algorithm").write_text(algorithm)
                 break
@@ -252,6 +235,7 @@ def pages_moved(machine: Machine) -> dict[str, int]:
 def settings_in_use(machine: Machine) -> dict[str, str]:
     """What a reader of the figures has to know about the kernel."""
     names = {
+        "page-cluster": PAGE_CLUSTER,
         "swappiness": "/proc/sys/vm/swappiness",
         "transparent huge pages": "/sys/kernel/mm/transparent_hugepage/enabled",
         "zswap max_pool_percent": f"{ZSWAP}/max_pool_percent",

@@ -19,22 +19,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "system"))
-MARK = "bench-"
-# In the name of each cgroup, so that --restore finds those of a killed run.
-os.environ["UZSWAP_CGROUP_MARK"] = MARK
+# In the name of each cgroup: --restore finds those of a killed run, and no others.
+os.environ["UZSWAP_CGROUP_MARK"] = f"bench-{os.getpid()}-"
+STATE = Path(os.environ.get("UZSWAP_BENCH_STATE", "/run/uzswap-bench.json"))
 
 import harness  # noqa: E402
 from harness import MIB  # noqa: E402
 
 from . import contestants, report, writeback  # noqa: E402
 from .contestants import Ring  # noqa: E402
-from .kernel_swap import Compressing, SwapFile, settings_in_use  # noqa: E402
+from .kernel_swap import SwapFile, settings_in_use  # noqa: E402
 from .rounds import Plan, Rounds  # noqa: E402
 from .settings import CannotRun, Journal, Machine, read_steps  # noqa: E402
 from .workloads import TOUCHED_BYTES, WORKLOADS, Place  # noqa: E402
 
 HEAPS = ("cpython", "node", "redis", "java")
 INTERRUPTED = 130
+PAGE_CLUSTERS: dict[str, tuple[int | None, ...]] = {"best": (0, None), "machine": (None,)}
 
 
 def parse() -> argparse.Namespace:
@@ -54,7 +55,7 @@ def parse() -> argparse.Namespace:
     option("--compressor", default="lz4", help="of zswap and zram, if they have it")
     option("--uzswap-options", default="", help="more options for uzswap run, in one word")
     option("--swappiness", type=int, help="vm.swappiness during the runs")
-    option("--page-cluster", default="0", help="of zswap and zram: 0, or N, or `machine`")
+    option("--page-cluster", default="best", help="of zswap and zram: N, machine; or best")
     option("--swap-size", help="of swap file and zram, such as 2G; 1 GiB for size 1")
     option("--deadline", type=float, default=300, help="seconds after which a run is given up")
     option("--writeback", type=Path, metavar="PAGES", help="instead: bytes written for each page")
@@ -71,8 +72,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error(f"no such workload: {', '.join(unknown)}\n  fix: scripts/bench --list")
     if not all(1 <= percent <= 100 for percent in arguments.percent):
         parser.error("--percent: 1 to 100")
-    if arguments.page_cluster != "machine" and not arguments.page_cluster.isdigit():
-        parser.error("--page-cluster: a number, or `machine`")
+    if arguments.page_cluster not in PAGE_CLUSTERS and not arguments.page_cluster.isdigit():
+        parser.error(f"--page-cluster: a number, or one of {', '.join(PAGE_CLUSTERS)}")
     if arguments.rounds < 1 or arguments.size <= 0:
         parser.error("--rounds and --size have to be above 0")
     if not arguments.workloads:
@@ -83,12 +84,16 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
             parser.error(f"{output}: there is no such folder")
 
 
-def list_workloads() -> None:
+def list_all(machine: Machine) -> None:
+    """The workloads and the contestants, and what cannot run."""
     for name, workload in WORKLOADS.items():
         print(f"{'*' if workload.by_default else ' '} {name:12} {workload.title}")
-        reason = workload.obstacle()
-        if reason is not None:
+        if (reason := workload.obstacle()) is not None:
             print(f"               cannot run: {reason}")
+    swaps = contestants.kernel_swaps(SwapFile(Path(), 0), 0)
+    for name in contestants.NAMES:
+        reason = contestants.obstacle(swaps, machine, name)
+        print(f"{name}: {'can run' if reason is None else f'cannot run: {reason}'}")
 
 
 def restore(machine: Machine) -> None:
@@ -158,10 +163,11 @@ def set_up(journal: Journal, arguments: argparse.Namespace) -> tuple[Ring, Path,
     size = max(int(arguments.size * 1024), 256) * MIB
     if arguments.swap_size:
         size = harness.parse_size(arguments.swap_size)
-    cluster = None if arguments.page_cluster == "machine" else int(arguments.page_cluster)
-    options = Compressing(tuple(arguments.compressor.split(",")), cluster)
-    swaps = contestants.kernel_swaps(SwapFile(folder / "swap", size), size, options)
-    return Ring(hierarchy, journal, swaps, arguments.uzswap_options.split()), folder, size
+    compressors = tuple(arguments.compressor.split(","))
+    swaps = contestants.kernel_swaps(SwapFile(folder / "swap", size), size, compressors)
+    clusters = PAGE_CLUSTERS.get(arguments.page_cluster) or (int(arguments.page_cluster),)
+    options = arguments.uzswap_options.split()
+    return Ring(hierarchy, journal, swaps, options, clusters), folder, size
 
 
 def run(journal: Journal, arguments: argparse.Namespace) -> int:
@@ -185,7 +191,7 @@ def run(journal: Journal, arguments: argparse.Namespace) -> int:
     try:
         rounds.run()
     finally:
-        write_reports(rounds, machine | ring.settings, arguments)
+        write_reports(rounds, machine | ring.compressors, arguments)
     good = [one for one in rounds.results.records if one.end == "ok"]
     return 0 if good else 1
 
@@ -207,10 +213,10 @@ def main() -> int:
     # A shell starts what runs in the background without it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = parse()
+    machine = Machine(state=STATE)
     if arguments.list:
-        list_workloads()
+        list_all(machine)
         return 0
-    machine = Machine()
     try:
         if arguments.restore:
             restore(machine)

@@ -45,7 +45,7 @@ INTRODUCTION = (
     " and compressed pool together have the same memory with each contestant. Times are medians of"
     " interleaved rounds; the thin line in a bar reaches from the fastest to the slowest round. A"
     " ratio is the time of uzswap divided by that of the better of zswap and zram: below 1, uzswap"
-    " is faster."
+    " is faster. Runs that the kernel killed have no time; the medians are those of the others."
 )
 FAULT_NOTE = (
     "From the histogram fault_ns of uzswap: from reading a fault until the page is there. uzswap"
@@ -110,7 +110,9 @@ def ratio_cell(one: Ratio | None) -> str:
     if one.value is None:
         return f'<td class="bad">{escape(one.note[:60])}</td>'
     colour = charts.colour_of_ratio(one.value)
-    return f'<td style="background: {colour}">{one.value:.2f} ({escape(one.rival or "")})</td>'
+    note = f'<br/><span class="bad">{escape(one.note[:60])}</span>' if one.note else ""
+    cell = f"{one.value:.2f} ({escape(one.rival or '')}){note}"
+    return f'<td style="background: {colour}">{cell}</td>'
 
 
 def ratio_section(ratios: Sequence[Ratio]) -> str:
@@ -152,8 +154,10 @@ def summary_row(one: Summary, base: float | None, first: bool) -> str:
         mark for mark, wanted in (("first", first), ("uzswap", one.contestant == UZSWAP)) if wanted
     )
     percent = "no limit" if one.contestant == UNLIMITED else f"{one.percent} %"
-    if one.end == OK and one.median is not None:
+    if one.median is not None:
         span = f"{min(one.seconds):.2f} to {max(one.seconds):.2f}"
+        if one.end != OK:
+            span += f'<br/><span class="bad">{escape(one.end[:60])}</span>'
         slowdown = f"{one.median / base:.2f}" if base else ""
         times = [f"{one.median:.2f}", span, slowdown]
     else:
@@ -165,6 +169,7 @@ def summary_row(one: Summary, base: float | None, first: bool) -> str:
     if one.held > one.limit * UNEQUAL > 0:
         held = f'<span class="bad">{held}</span>'
     counts = [count(one.misses), count(one.pages_in), count(one.staging_faults), held]
+    counts.append("" if one.page_cluster is None else str(one.page_cluster))
     return row([percent, escape(one.contestant), *times, *operation, *counts], mark=marks)
 
 
@@ -182,7 +187,7 @@ def workload_section(name: str, group: Sequence[Summary], need: int) -> str:
     ordered = sorted(group, key=lambda one: (-one.percent, order.index(one.contestant)))
     unit = WORKLOADS[name].unit if name in WORKLOADS else "operation"
     head = ["memory", "contestant", "seconds", "from, to", "slowdown", f"µs a {unit}",
-            "p50", "p99", "p99.9", "misses", "pages in", "staging", "MiB held"]
+            "p50", "p99", "p99.9", "misses", "pages in", "staging", "MiB held", "page-cluster"]
     rows, last = [], None
     for one in ordered:
         rows.append(summary_row(one, base, one.percent != last))
@@ -214,8 +219,9 @@ def lines_of(results: Results) -> list[str]:
     ratios = ratios_of(summaries_of(results.records))
     found = []
     for one in ratios:
-        value = f"{one.value:.2f} of {one.rival}" if one.value is not None else one.note
-        found.append(f"{one.workload:12} {one.percent:3} %  {value}")
+        value = "" if one.value is None else f"{one.value:.2f} of {one.rival}"
+        words = "; ".join(part for part in (value, one.note) if part)
+        found.append(f"{one.workload:12} {one.percent:3} %  {words}")
     mean = geometric_mean(one.value for one in ratios if one.value is not None)
     if mean is not None:
         found.append(f"geometric mean    {mean:.2f} of the better of {' and '.join(RIVALS)}")

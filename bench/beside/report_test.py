@@ -7,7 +7,7 @@ import re
 import unittest
 import xml.etree.ElementTree as tree
 
-from . import report
+from . import charts, report
 from .figures import KILLED, LATE, OK, Record
 from .rounds import Results
 
@@ -64,6 +64,12 @@ class Html(unittest.TestCase):
         self.assertIn(LATE, words)
         self.assertIn("this kernel has no zram & <nothing> like it", words)
         self.assertIn("Linux <6.18> & later", words)
+
+    def test_a_bar_says_in_short_how_many_rounds_were_lost(self) -> None:
+        ends = ("killed in 1 of 3 rounds", LATE, "status 1: lost", "signal 11 in 2 of 3 rounds")
+        self.assertEqual(
+            [charts.short_end(end) for end in ends], ["killed 1/3", LATE, "failed", "failed 2/3"]
+        )
 
     def test_marks_who_held_more_than_its_limit(self) -> None:
         marked = [one.text for one in self.root.iter() if one.get("class") == "bad"]

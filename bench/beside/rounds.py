@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import harness
 from harness import MIB
 
 from . import contestants
-from .contestants import Ring, Task
+from .contestants import Ring, Setting, Task
 from .figures import KILLED, LATE, OK, UNLIMITED, UZSWAP, Allowance, Record
 from .settings import CannotRun
 from .workloads import WORKLOADS, Place, measure
@@ -76,6 +77,8 @@ def describe(record: Record) -> str:
         text += f", {record.details['operation_ns'] / 1000:.2f} us an operation"
     if record.misses is not None:
         text += f", {record.misses} misses"
+    if "mean" in record.fault_ns:
+        text += f", {record.fault_ns['mean'] / 1000:.1f} us a fault"
     if record.limit:
         text += f", held {record.held / MIB:.0f} of {record.limit / MIB:.0f} MiB"
     return text
@@ -104,7 +107,8 @@ class Rounds:
                 self._skip(name, str(reason))
 
     def _can_run(self, name: str) -> bool:
-        reason = contestants.obstacle(self._ring, name)
+        ring = self._ring
+        reason = contestants.obstacle(ring.swaps, ring.journal.machine, name)
         if reason is not None:
             self._skip(name, reason)
         return reason is None
@@ -148,46 +152,60 @@ class Rounds:
         return replace(task, reference=found.output)
 
     def _run_rounds(self, task: Task, names: list[str]) -> None:
-        allowed: dict[str, int] = {}
+        settings: dict[str, Setting] = {}
         for name in names:
             if name in self._ring.swaps:
                 try:
-                    allowed[name] = self._fit(task, name)
+                    settings[name] = self._choose(task, name)
                 except CannotRun as reason:
                     self._skip(f"{name}, {task.name} at {task.percent} %", str(reason))
-        names = [name for name in names if name not in self._ring.swaps or name in allowed]
+        names = [name for name in names if name not in self._ring.swaps or name in settings]
         for turn in range(self._plan.rounds):
             for at in range(len(names)):
                 name = names[(at + turn) % len(names)]
-                record = self._run_one(task, name, turn, allowed.get(name, 0))
+                record = self._run_one(task, name, turn, settings.get(name))
                 self.results.records.append(record)
                 self._progress.finish(record)
 
-    def _fit(self, task: Task, name: str) -> int:
-        """The cgroup's limit with which program and pool together hold the task's limit."""
-        swap = self._ring.swaps[name]
+    def _choose(self, task: Task, name: str) -> Setting:
+        """How the kernel swaps this task best. Readahead helps scans and costs time elsewhere; in a
+        small cgroup the kernel even kills the program, because it finds no room for pages that
+        it reads ahead. Each candidate is run until its pool fits, and the fastest is taken."""
+        if name == "swap":
+            return Setting(task.limit)
         allowance = Allowance(self.results.needs[task.name], task.limit)
-        uncharged = name != "swap" and not swap.pool_is_charged(self._ring.hierarchy.version)
-        if not uncharged:
-            return task.limit
+        found = [self._fit(task, name, allowance, one) for one in self._ring.page_clusters]
+        return min(found, key=lambda one: one[0])[1]
+
+    def _fit(
+        self, task: Task, name: str, allowance: Allowance, cluster: int | None
+    ) -> tuple[float, Setting]:
+        """The cgroup's limit with which program and pool together hold the task's limit, and the
+        seconds that the last run with it took."""
+        if self._ring.swaps[name].pool_is_charged(self._ring.hierarchy.version):
+            allowance.allowed = task.limit
         kills = 0
+        seconds = math.inf
         for _ in range(FIT_RUNS):
-            # A program that is killed again and again shows no peak of its pool.
             if (task.name, name) in self._late or kills == KILLS_ENOUGH:
                 break
-            tried = allowance.allowed
-            record, pool = contestants.run_kernel(self._ring, task, name, 0, tried)
+            setting = Setting(allowance.allowed, cluster)
+            record, pool = contestants.run_kernel(self._ring, task, name, 0, setting)
             self._note_late(record)
-            kills += record.end == KILLED
-            if allowance.learn(pool):
-                return tried
-        return allowance.allowed
+            if record.end == KILLED:
+                # It ended before its pool was full, so there is nothing to learn from it.
+                kills += 1
+                continue
+            seconds = record.seconds if record.end == OK else math.inf
+            if setting.allowed == task.limit and pool == 0 or allowance.learn(pool):
+                return seconds, setting
+        return seconds, Setting(allowance.allowed, cluster)
 
     def _note_late(self, record: Record) -> None:
         if record.end == LATE:
             self._late.add((record.workload, record.contestant))
 
-    def _run_one(self, task: Task, name: str, turn: int, allowed: int) -> Record:
+    def _run_one(self, task: Task, name: str, turn: int, setting: Setting | None) -> Record:
         if (task.name, name) in self._late:
             # It would only be later still, with the same memory or less.
             return Record(task.name, task.percent, name, turn, LATE, limit=task.limit)
@@ -196,6 +214,7 @@ class Rounds:
         if name == UZSWAP:
             record = contestants.run_uzswap(self._ring, task, turn)
         else:
-            record, _ = contestants.run_kernel(self._ring, task, name, turn, allowed)
+            assert setting is not None
+            record, _ = contestants.run_kernel(self._ring, task, name, turn, setting)
         self._note_late(record)
         return record

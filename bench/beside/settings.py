@@ -51,7 +51,7 @@ class Machine:
     """The kernel's interfaces: below `root`, and commands like swapon."""
 
     root: Path = Path("/")
-    state: Path = Path("/run/uzswap-bench.json")
+    state: Path = Path("/run/uzswap-bench.json")  # not kept when the machine starts anew
     call: Callable[[list[str]], None] = field(default=call)
 
     def path(self, name: str) -> Path:

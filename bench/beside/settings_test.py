@@ -16,7 +16,6 @@ from .kernel_swap import (
     CONTROL,
     PAGE_CLUSTER,
     ZSWAP,
-    Compressing,
     KernelSwap,
     PlainSwap,
     SwapFile,
@@ -87,7 +86,7 @@ class WithKernel(unittest.TestCase):
 
     def kinds(self) -> list[KernelSwap]:
         file = self.swap_file()
-        return [Zswap(file, Compressing()), Zram(MIB, Compressing()), PlainSwap(file)]
+        return [Zswap(file), Zram(MIB), PlainSwap(file)]
 
     def assert_as_before(self) -> None:
         self.assertEqual(settings_of(self.root), self.before)
@@ -104,16 +103,17 @@ class Restoring(WithKernel):
             self.assert_as_before()
 
     def test_zswap_is_on_with_the_wanted_compressor(self) -> None:
-        kind = Zswap(self.swap_file(), Compressing())
+        kind = Zswap(self.swap_file())
         with Journal(self.machine) as journal, kind.active(journal):
             self.assertEqual(self.machine.read(f"{ZSWAP}/enabled"), "Y")
             self.assertEqual(self.machine.read(f"{ZSWAP}/compressor"), "lz4")
-            self.assertEqual(self.machine.read(PAGE_CLUSTER), "0")
 
-    def test_readahead_can_stay_as_it_is(self) -> None:
-        kind = Zswap(self.swap_file(), Compressing(page_cluster=None))
-        with Journal(self.machine) as journal, kind.active(journal):
-            self.assertEqual(self.machine.read(PAGE_CLUSTER), "3")
+    def test_readahead_is_set_if_wanted(self) -> None:
+        kind = Zswap(self.swap_file())
+        for cluster, expected in ((None, "3"), (0, "0")):
+            with Journal(self.machine) as journal, kind.active(journal, cluster):
+                self.assertEqual(self.machine.read(PAGE_CLUSTER), expected)
+            self.assert_as_before()
 
     def test_zram_and_a_plain_file_are_used_without_zswap(self) -> None:
         (self.root / ZSWAP.lstrip("/") / "enabled").write_text("Y")
@@ -124,7 +124,7 @@ class Restoring(WithKernel):
             self.assert_as_before()
 
     def test_zram_uses_a_device_of_its_own_and_removes_it(self) -> None:
-        with Journal(self.machine) as journal, Zram(MIB, Compressing()).active(journal) as peak:
+        with Journal(self.machine) as journal, Zram(MIB).active(journal) as peak:
             self.assertEqual(self.machine.swaps(), ["/dev/zram3"])
         self.assertEqual(peak.bytes, 4096)
         self.assertEqual((self.root / "sys/class/zram-control/hot_remove").read_text(), "3")
@@ -132,7 +132,7 @@ class Restoring(WithKernel):
     def test_a_failure_in_the_middle_is_mended(self) -> None:
         machine = Machine(self.root, self.machine.state, self.refuse_swapon)
         with contextlib.suppress(CannotRun), Journal(machine) as journal:
-            with Zswap(self.swap_file(), Compressing()).active(journal):
+            with Zswap(self.swap_file()).active(journal):
                 self.fail("swapon has to fail")
         self.assert_as_before()
 
@@ -164,13 +164,13 @@ class Restoring(WithKernel):
 RUN = """
 import sys
 from pathlib import Path
-from beside.kernel_swap import Compressing, SwapFile, Zswap
+from beside.kernel_swap import SwapFile, Zswap
 from beside.settings import Journal
 from beside.settings_test import fake_machine
 root = Path(sys.argv[1])
 with Journal(fake_machine(root)) as journal:
     journal.write("/proc/sys/vm/swappiness", "100")
-    with Zswap(SwapFile(root / "swap", 1 << 20), Compressing()).active(journal):
+    with Zswap(SwapFile(root / "swap", 1 << 20)).active(journal, 0):
         print("ready", flush=True)
         sys.stdin.read()
 """

@@ -202,6 +202,7 @@ double Run(const Options& options, Memory& memory, Found& found) {
   std::barrier warm(static_cast<ptrdiff_t>(options.threads),
                     [&begin]() noexcept { begin = Clock::now(); });
   std::vector<std::thread> threads;
+  threads.reserve(options.threads);
   for (const auto& worker : workers) {
     threads.emplace_back([&warm, &worker] {
       worker->WarmUp();
