@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/testing/page_corpus.h"
+#include "base/testing/slowness.h"
 #include "broker/broker_client.h"
 #include "broker_process.h"
 #include "os/memory_file.h"
@@ -111,7 +112,8 @@ Result<Session> OpenSessionOf(pid_t runner) {
 std::optional<Process> StartBroker(pid_t runner) {
   const Result<Session> session = OpenSessionOf(runner);
   if (!session.ok() || !session.value().broker()) return std::nullopt;
-  Result<BrokerClient> client = BrokerClient::Connect(*session.value().broker(), 60'000);
+  Result<BrokerClient> client =
+      BrokerClient::Connect(*session.value().broker(), Slower<uint32_t>(60'000));
   if (!client.ok()) return std::nullopt;
   const Result<int> opened = client.value().OpenProc(os::ProcLeaf::kStatus);
   if (!opened.ok()) return std::nullopt;
@@ -243,7 +245,8 @@ TEST_F(BrokerRunTest, ItTrainsDictionaries) {
   {
     const Result<Session> session = OpenSessionOf(running.pid());
     ASSERT_TRUE(session.ok());
-    Result<BrokerClient> client = BrokerClient::Connect(*session.value().broker(), 60'000);
+    Result<BrokerClient> client =
+        BrokerClient::Connect(*session.value().broker(), Slower<uint32_t>(60'000));
     ASSERT_TRUE(client.ok());
     Result<os::MemoryFile> memory = os::MemoryFile::Reserve(kTrainingFileBytes, "test");
     ASSERT_TRUE(memory.ok());
@@ -293,7 +296,7 @@ TEST_F(BrokerRunTest, ItServesTheSession) {
   ASSERT_TRUE(session.ok());
   const std::optional<BrokerAddress> address = session.value().broker();
   ASSERT_TRUE(address);
-  Result<BrokerClient> client = BrokerClient::Connect(*address, 60'000);
+  Result<BrokerClient> client = BrokerClient::Connect(*address, Slower<uint32_t>(60'000));
   ASSERT_TRUE(client.ok());
   const Result<int> opened = client.value().OpenProc(os::ProcLeaf::kStatus);
   ASSERT_TRUE(opened.ok()) << opened.error().what;
@@ -383,7 +386,7 @@ class BrokerProcessTest : public ::testing::Test {
   }
   void TearDown() override { broker_.reset(); }
   [[nodiscard]] Result<BrokerClient> Connect() const {
-    return BrokerClient::Connect(*session_->broker(), 60'000);
+    return BrokerClient::Connect(*session_->broker(), Slower<uint32_t>(60'000));
   }
   [[nodiscard]] uint64_t starts() const { return session_->broker_counters().starts.Get(); }
 

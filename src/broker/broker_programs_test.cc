@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 
+#include "base/testing/slowness.h"
 #include "broker/broker_client.h"
 #include "broker/broker_server.h"
 #include "os/probe.h"
@@ -25,7 +26,7 @@
 namespace uzswap {
 namespace {
 
-constexpr uint32_t kDeadlineMs = 60'000;
+const uint32_t kDeadlineMs = Slower<uint32_t>(60'000);
 constexpr uint64_t kPresent = uint64_t{1} << 63;
 
 int PidfdOf(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/slowness.h"
 #include "broker/broker_client.h"
 #include "broker/testing/fake_training_starter.h"
 
@@ -440,7 +441,7 @@ class BrokerClientTest : public ::testing::Test {
     return std::move(client).value();
   }
 
-  static constexpr uint32_t kWaitMs = 60'000;
+  const uint32_t kWaitMs = Slower<uint32_t>(60'000);
   BrokerAddress address_ = NewAddress();
   BrokerCounters counters_;
   int wake_[2] = {-1, -1};
@@ -536,7 +537,7 @@ TEST_F(FalseBrokerTest, AStoppedBrokerIsATimeout) {
 }
 
 TEST_F(FalseBrokerTest, AReplyWithoutTheProofIsRefused) {
-  Result<BrokerClient> client = BrokerClient::Connect(address_, 60'000);
+  Result<BrokerClient> client = BrokerClient::Connect(address_, Slower<uint32_t>(60'000));
   ASSERT_TRUE(client.ok());
   const Result<int> accepted = os::AcceptPacketSocket(listener_);
   ASSERT_TRUE(accepted.ok());
@@ -549,7 +550,7 @@ TEST_F(FalseBrokerTest, AReplyWithoutTheProofIsRefused) {
 
 TEST_F(FalseBrokerTest, AReplyMustHaveADescriptorWhereOneBelongs) {
   for (const bool with_descriptor : {false, true}) {
-    Result<BrokerClient> client = BrokerClient::Connect(address_, 60'000);
+    Result<BrokerClient> client = BrokerClient::Connect(address_, Slower<uint32_t>(60'000));
     ASSERT_TRUE(client.ok());
     const Result<int> accepted = os::AcceptPacketSocket(listener_);
     ASSERT_TRUE(accepted.ok());

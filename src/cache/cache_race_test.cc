@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/testing/slowness.h"
 #include "cache/testing/cache_fixture.h"
 #include "codec/testing/sample_dictionary.h"
 
@@ -225,7 +226,7 @@ int ForkAndLook(CacheFixture& fixture) {
       fixture.cache.Load(fixture.context, fixture.At(kOffset), before.span(), LoadMode::kKeep);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(60);  // a child that hangs is killed, and the test fails
+    alarm(Slower(60u));  // a child that hangs is killed, and the test fails
     fixture.cache.ResetAfterFork();
     os::IoPort* const port = &fixture.port;
     fixture.store.BecomeReader({&port, 1});

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <new>
 
+#include "base/testing/slowness.h"
 #include "engine/testing/fake_session.h"
 
 namespace uzswap {
@@ -19,7 +20,7 @@ namespace {
 
 constexpr Bytes kLimit{16 << 20};
 constexpr uint64_t kProgramPages = (48 << 20) / kPageSize;
-constexpr unsigned kDeadlineSeconds = 100;
+const unsigned kDeadlineSeconds = Slower(100u);
 constexpr uint64_t kStackBytes = 8 << 20;
 
 enum Verdict : int {

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/slowness.h"
 #include "base/units.h"
 #include "engine/testing/fake_fork_port.h"
 #include "os/thread.h"
@@ -217,7 +218,7 @@ TEST_F(ForkCoordinatorTest, AForkingThreadThatStaysAwayIsRescued) {
   };
   Daemon daemon(fork_, port_);
   fork_.Prepare();
-  const uint64_t deadline = os::MonotonicNanoseconds() + uint64_t{30} * 1'000'000'000;
+  const uint64_t deadline = os::MonotonicNanoseconds() + Slower(uint64_t{30} * 1'000'000'000);
   while (rescued.load() == 0) {
     ASSERT_LT(os::MonotonicNanoseconds(), deadline) << "nobody came to rescue";
     os::FutexWait(&rescued, 0, 10'000'000);
@@ -287,7 +288,7 @@ TEST(DaemonWaker, AWakeBeforeTheSleepIsKept) {
   DaemonWaker waker;
   waker.Wake();
   waker.Wake();
-  constexpr uint64_t kLong = uint64_t{60} * 1'000'000'000;
+  const uint64_t kLong = Slower(uint64_t{60} * 1'000'000'000);
   const uint64_t before = os::MonotonicNanoseconds();
   os::ProgramWatch watch;
   waker.Sleep(kLong, watch);

@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "base/testing/slowness.h"
 #include "base/testing/wait_until.h"
 #include "engine/testing/fake_session.h"
 
@@ -220,7 +221,7 @@ TEST_F(FormerImage, IsAwaited) {
     EndEngine();
   });
   // It ends when the engine has ended, long before the timeout, which Left would count.
-  constexpr uint64_t kTimeoutNs = UINT64_C(30) * 1'000'000'000;
+  const uint64_t kTimeoutNs = Slower(UINT64_C(30) * 1'000'000'000);
   image_.AwaitFormerImage(kUsage, kTimeoutNs);
   ender.join();
   EXPECT_EQ(Waits(), 1u);

@@ -19,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/testing/slowness.h"
 #include "os/io_port.h"
 #include "os/testing/temp_directory.h"
 
@@ -193,11 +194,11 @@ TEST(BackingFileTest, AnotherThreadsFileIsReadThroughItsTask) {
     direct = file.direct();
     opened.set_value({gettid(), file.fd()});
     // Longer than the test waits for anything.
-    done.get_future().wait_for(std::chrono::seconds(60));
+    done.get_future().wait_for(Slower(std::chrono::seconds(60)));
   });
   std::future<std::pair<int, int>> opening = opened.get_future();
   // Or the owner has not opened its file in time.
-  UZ_CHECK(opening.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+  UZ_CHECK(opening.wait_for(Slower(std::chrono::seconds(30))) == std::future_status::ready);
   const auto [task, fd] = opening.get();
   Result<BackingFile> reader = BackingFile::OpenForReading(task, fd, direct);
   done.set_value();

@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "base/testing/slowness.h"
 #include "base/testing/wait_until.h"
 #include "os/testing/anonymous_memory.h"
 #include "os/thread.h"
@@ -187,11 +188,11 @@ TEST(TaskReader, SeesEveryThreadAndItsDescriptor) {
   std::thread other([&] {
     started.set_value(static_cast<uint32_t>(gettid()));
     // Longer than the test waits for anything.
-    stop.get_future().wait_for(std::chrono::seconds(60));
+    stop.get_future().wait_for(Slower(std::chrono::seconds(60)));
   });
   std::future<uint32_t> number_of_other = started.get_future();
   // Or the thread has not started in time.
-  UZ_CHECK(number_of_other.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+  UZ_CHECK(number_of_other.wait_for(Slower(std::chrono::seconds(30))) == std::future_status::ready);
   const uint32_t number = number_of_other.get();
   tasks.ForEach(visit, &seen);
   EXPECT_TRUE(seen.contains(number));
@@ -223,7 +224,7 @@ TEST(TaskReader, KnowsWhetherAThreadSleptThrough) {
     thread_id = ThreadNumber();
     uint32_t seen = 0;
     while (seen != 2) {
-      FutexWait(&word, seen, UINT64_C(30) * 1'000'000'000);
+      FutexWait(&word, seen, Slower(UINT64_C(30) * 1'000'000'000));
       seen = word;
     }
   });

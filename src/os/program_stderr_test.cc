@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <string>
 
+#include "base/testing/slowness.h"
 #include "os/thread.h"
 
 namespace uzswap::os {
@@ -56,7 +57,7 @@ TEST_F(ProgramStderr, IsReachedFromAServiceThread) {
     while (true) FutexWait(&g_written, 1, 1'000'000'000);
   };
   ASSERT_TRUE(StartServiceThread(body, nullptr, ServiceHome::kProgram, "writer").ok());
-  const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
+  const uint64_t deadline = MonotonicNanoseconds() + Slower(UINT64_C(30) * 1'000'000'000);
   while (g_written.load(std::memory_order_acquire) == 0) {
     ASSERT_LT(MonotonicNanoseconds(), deadline) << "the service thread has not written";
     FutexWait(&g_written, 0, 100'000'000);

@@ -18,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/slowness.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define UZ_SANITIZED 1
 #elif defined(__has_feature)
@@ -71,7 +73,7 @@ void Look(void* raw) {
 
 // False after half a minute.
 [[nodiscard]] bool Await(const Report& report) {
-  const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
+  const uint64_t deadline = MonotonicNanoseconds() + Slower(UINT64_C(30) * 1'000'000'000);
   while (report.done.load(std::memory_order_acquire) == 0) {
     if (MonotonicNanoseconds() > deadline) return false;
     FutexWait(&report.done, 0, 100'000'000);
@@ -229,13 +231,13 @@ TEST(ServiceThreadTest, TheProgramsSignalMaskIsAsBefore) {
 TEST(FutexTest, DoesNotSleepWhenTheWordIsAnother) {
   const uint32_t word = 5;
   const uint64_t start = MonotonicNanoseconds();
-  FutexWait(&word, 4, UINT64_C(60) * 1'000'000'000);
-  EXPECT_LT(MonotonicNanoseconds() - start, UINT64_C(30) * 1'000'000'000);
+  FutexWait(&word, 4, Slower(UINT64_C(60) * 1'000'000'000));
+  EXPECT_LT(MonotonicNanoseconds() - start, Slower(UINT64_C(30) * 1'000'000'000));
 }
 
 TEST(FutexTest, ASleepEndsByItself) {
   const uint32_t word = 5;
-  const uint64_t deadline = MonotonicNanoseconds() + UINT64_C(60) * 1'000'000'000;
+  const uint64_t deadline = MonotonicNanoseconds() + Slower(UINT64_C(60) * 1'000'000'000);
   const uint64_t start = MonotonicNanoseconds();
   // A sleep may end early; several together reach the time that was asked for.
   while (MonotonicNanoseconds() < start + 2'000'000 && MonotonicNanoseconds() < deadline) {

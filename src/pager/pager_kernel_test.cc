@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/rng.h"
+#include "base/testing/slowness.h"
 #include "base/testing/wait_until.h"
 #include "codec/codec.h"
 #include "frame/frame_arena.h"
@@ -117,7 +118,7 @@ class Program {
   }
   // Stays awake, so that the program writes at the moment it is let.
   void SpinUntilLet(uint64_t round) const {
-    const uint64_t deadline_ns = os::MonotonicNanoseconds() + UINT64_C(30) * 1'000'000'000;
+    const uint64_t deadline_ns = os::MonotonicNanoseconds() + Slower(UINT64_C(30) * 1'000'000'000);
     while (write_.load() < round) {
       if (os::MonotonicNanoseconds() < deadline_ns) continue;
       Panic(__FILE__, __LINE__, "the test does not let the program write");

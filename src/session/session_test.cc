@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/fold_statistics.h"
+#include "base/testing/slowness.h"
 #include "session/session_layout.h"
 
 namespace uzswap {
@@ -40,7 +41,7 @@ Session NewSession() {
   return std::move(made).value();
 }
 
-constexpr int kDeadlineMs = 60'000;
+const int kDeadlineMs = Slower(60'000);
 
 // A process of an unknown namespace, so that no other process finds it dead.
 os::ProcessIdentity Stranger(uint32_t pid) { return {pid, 1, 1}; }
@@ -470,7 +471,7 @@ TEST(SessionTest, AForkedChildHasItsOwnRecordInTheInheritedMapping) {
   parent.Publish(Bytes(10), Bytes(0));
   const pid_t pid = fork();
   if (pid == 0) {
-    alarm(kDeadlineMs / 1000);
+    alarm(static_cast<unsigned>(kDeadlineMs / 1000));
     const std::optional<ProcessRecord> own = session.Claim("child");
     const bool right =
         own && own->index() != parent.index() && own->Publish(Bytes(5), Bytes(0)) == Bytes(15);
@@ -490,7 +491,7 @@ TEST(SessionTest, ProcessorTimeIsThatOfAllLiveProcesses) {
   const auto own_ns = [] { return *os::ProcessorNsOf(static_cast<uint32_t>(getpid())); };
   const pid_t pid = fork();
   if (pid == 0) {
-    alarm(kDeadlineMs / 1000);
+    alarm(static_cast<unsigned>(kDeadlineMs / 1000));
     const std::optional<ProcessRecord> own = session.Claim("child");
     while (own_ns() < kSpentNs) {
     }

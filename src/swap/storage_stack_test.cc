@@ -24,6 +24,7 @@
 #include "base/rng.h"
 #include "base/testing/from_environment.h"
 #include "base/testing/page_corpus.h"
+#include "base/testing/slowness.h"
 #include "frame/testing/frame_arena_peer.h"
 #include "os/testing/fake_io_port.h"
 #include "os/testing/io_stories.h"
@@ -34,7 +35,7 @@ namespace uzswap {
 namespace {
 
 constexpr Bytes kMemory{uint64_t{8} << 20};
-constexpr int kDeadlineMs = 60'000;
+const unsigned kDeadlineMs = Slower(60'000u);
 
 struct Page {
   alignas(8) std::array<std::byte, kPageSize> bytes;

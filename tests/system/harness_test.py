@@ -119,7 +119,7 @@ class HarnessTest(unittest.TestCase):
         self.addCleanup(child.kill)
         harness.wait_until("a cgroup", lambda: children_of(self.hierarchy) != self.before)
         child.terminate()
-        self.assertEqual(child.wait(timeout=60), 128 + 15)
+        self.assertEqual(child.wait(timeout=harness.END_S), 128 + 15)
 
     def test_ends_processes_that_outlive_the_command(self) -> None:
         harness.run(["/bin/sh", "-c", "sleep 600 & sleep 600 & exit 3"], self.hierarchy)

@@ -220,7 +220,7 @@ def play_redis_saving(scene: Scene) -> bytes:
     data.store(client, version=1)
     client.call("BGSAVE")
     data.store(client, version=2, step=3)
-    harness.wait_until("the snapshot", lambda: not saving(client), 200)
+    harness.wait_until("the snapshot", lambda: not saving(client), 200 * harness.SLOWNESS)
     digest = data.check(client, {3: 2})
     shut_down(client)
     return (digest + check_snapshot(scene, data)).encode()
@@ -242,10 +242,10 @@ def check_snapshot(scene: Scene, data: KnownData) -> str:
     )
     try:
         client = connect(scene.folder / "fresh.sock")
-        harness.wait_until("loading", lambda: loaded(client), 60)
+        harness.wait_until("loading", lambda: loaded(client), 60 * harness.SLOWNESS)
         digest = data.check(client, {})
         shut_down(client)
-        server.wait(60)
+        server.wait(60 * harness.SLOWNESS)
     finally:
         server.kill()
         server.wait()

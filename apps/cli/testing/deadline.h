@@ -9,6 +9,8 @@
 
 #include <chrono>
 
+#include "base/testing/slowness.h"
+
 namespace uzswap::cli::testing {
 
 class Deadline {
@@ -16,7 +18,7 @@ class Deadline {
   static constexpr std::chrono::seconds kTestWait{60};
 
   explicit Deadline(std::chrono::milliseconds wait = kTestWait)
-      : end_(std::chrono::steady_clock::now() + wait) {}
+      : end_(std::chrono::steady_clock::now() + Slower(wait)) {}
 
   // What is left, for poll(2); never negative.
   [[nodiscard]] int left_ms() const;

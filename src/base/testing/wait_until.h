@@ -10,13 +10,16 @@
 #include <chrono>
 #include <thread>
 
+#include "base/testing/slowness.h"
+
 namespace uzswap {
 
-// Returns true as soon as `predicate` is true. Returns false if it is still false at the deadline.
+// The deadline is made longer on a slow machine. Returns true as soon as `predicate` is true.
+// Returns false if it is still false at the deadline.
 template <typename Predicate>
 [[nodiscard]] bool WaitUntil(Predicate&& predicate,
                              std::chrono::milliseconds deadline = std::chrono::seconds(30)) {
-  const auto end = std::chrono::steady_clock::now() + deadline;
+  const auto end = std::chrono::steady_clock::now() + Slower(deadline);
   while (!predicate()) {
     if (std::chrono::steady_clock::now() >= end) return predicate();
     std::this_thread::yield();

@@ -8,13 +8,14 @@
 #include <cstring>
 #include <utility>
 
+#include "base/testing/slowness.h"
 #include "os/thread.h"
 
 namespace uzswap::os {
 namespace {
 
 // Far beyond what a loaded machine needs.
-constexpr uint64_t kDeadlineNs = UINT64_C(100) * 1'000'000'000;
+const uint64_t kDeadlineNs = Slower(UINT64_C(100) * 1'000'000'000);
 
 void SleepUntil(uint64_t due_ns) {
   const timespec due = {static_cast<time_t>(due_ns / 1'000'000'000u),

@@ -21,6 +21,7 @@
 #include <string>
 #include <thread>
 
+#include "base/testing/slowness.h"
 #include "os/linux_user_fault.h"
 #include "os/testing/fault_world.h"
 #include "os/thread.h"
@@ -31,7 +32,7 @@ namespace {
 using Kind = MappingChange::Kind;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kDeadline(30);
+const std::chrono::seconds kDeadline = Slower(std::chrono::seconds(30));
 
 // Does what the test asks for at once, so that a story that is wrong fails instead of hanging.
 constexpr uint32_t kTestThread = kWorldThreads + 1;

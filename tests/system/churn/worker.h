@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "base/testing/slowness.h"
 #include "system/churn/heap_bag.h"
 #include "system/churn/region.h"
 #include "system/churn/transfer.h"
@@ -30,7 +31,7 @@ struct Options {
   uint64_t seed = 1;
   unsigned random_percent = 5;
   unsigned children = 2;
-  unsigned hang_seconds = 120;
+  unsigned hang_seconds = Slower(120u);
   std::string folder = "/var/tmp";
   std::string only;     // a comma-separated list of operations, all when empty
   std::string without;  // left out
