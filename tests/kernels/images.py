@@ -36,7 +36,7 @@ MODULES = "virtio_pci virtio_blk crc32c_generic ext4 squashfs overlay virtio_rng
 ROOT_FOLDERS = (
     "bin sbin lib lib64 usr/bin usr/sbin usr/lib64 usr/libexec usr/include usr/local/bin"
     " usr/lib/x86_64-linux-gnu usr/lib/python3 usr/lib/python3.11 usr/lib/gcc usr/lib/locale"
-    " usr/lib/file usr/lib/terminfo usr/lib/os-release usr/lib/bfd-plugins usr/lib/compat-ld"
+    " usr/lib/apt usr/lib/dpkg usr/lib/file usr/lib/terminfo usr/lib/os-release"
     " usr/share/doc usr/share/python3 usr/share/nodejs usr/share/zoneinfo usr/share/perl"
     " usr/share/perl5 usr/share/nbdkit usr/share/gcc usr/share/gdb usr/share/zsh usr/share/fish"
     " usr/share/bash-completion usr/share/groff usr/share/dpkg usr/share/terminfo"
