@@ -16,7 +16,9 @@ void SetOpenFallback(OpenFallback function) {
 }
 
 int OpenByFallback(NeededFile file, int open_errno) {
-  if (open_errno != ENOENT && open_errno != EACCES && open_errno != EPERM) return -1;
+  // ESRCH: the root is a folder of a process that has ended, as in the sandbox of Chromium.
+  const bool hidden = open_errno == ENOENT || open_errno == ESRCH;
+  if (!hidden && open_errno != EACCES && open_errno != EPERM) return -1;
   const OpenFallback function = g_fallback.load(std::memory_order_relaxed);
   return function == nullptr ? -1 : function(file);
 }

@@ -1,7 +1,8 @@
 // OpenFallback: who is asked for a file that an engine needs and cannot open.
 //
 //   reader ── open("/proc/self/maps") ──ok──> descriptor
-//                    │ ENOENT, EACCES, EPERM: the program changed its root or user before it forked
+//                    │ ENOENT, ESRCH, EACCES, EPERM: the program changed its root or user before
+//                    │ it forked
 //                    └──> the installed function ──> descriptor, from the broker of the run
 //
 // The function is installed once, before the service threads start. It is called by the thread that
