@@ -16,7 +16,7 @@ namespace uzswap::cli {
 namespace {
 
 constexpr char kUsageFix[] = "uzswap run --limit 200M -- CMD, or see uzswap help run";
-constexpr char kCommands[] = "run, check, advise, train, ps or top";
+constexpr char kCommands[] = "run, check, advise, train, ps, top, set or shrink";
 
 struct RawOptions {
   std::string limit;
@@ -127,6 +127,23 @@ void DescribeTop(CLI::App& top, TopRequest& request, std::string& order) {
       ->type_name("SECONDS");
   top.add_option("--sort", order, "used, stall, faults, pool or pid; default used")
       ->type_name("ORDER");
+}
+
+void DescribeSet(CLI::App& set, SetRequest& request) {
+  set.add_option("id", request.id, "the run: its number, or that of one of its processes")
+      ->type_name("ID")
+      ->required();
+  set.add_option("changes", request.changes, "limit=SIZE, pool-limit=SIZE or pool-limit=N%")
+      ->type_name("NAME=VALUE")
+      ->required();
+}
+
+void DescribeShrink(CLI::App& shrink, ShrinkRequest& request) {
+  shrink.add_option("id", request.id, "the run: its number, or that of one of its processes")
+      ->type_name("ID")
+      ->required();
+  shrink.add_option("--to", request.to, "what it shall use; default: as little as possible")
+      ->type_name("SIZE");
 }
 
 Refusal Usage(const std::string& cause, const std::string& fix = kUsageFix) {
@@ -250,6 +267,12 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   std::string order = Name(watching.order);
   CLI::App* top = app.add_subcommand("top", "watch the runs on this machine and their processes");
   DescribeTop(*top, watching, order);
+  SetRequest setting;
+  CLI::App* set = app.add_subcommand("set", "change the limits of a run");
+  DescribeSet(*set, setting);
+  ShrinkRequest shrinking;
+  CLI::App* shrink = app.add_subcommand("shrink", "have a run use less memory for a while");
+  DescribeShrink(*shrink, shrinking);
   CLI::App* help = app.add_subcommand("help", "print the manual page of a command");
   std::string topic;
   help->add_option("command", topic, kCommands);
@@ -275,6 +298,8 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   }
   if (train->parsed()) return ToTrainRequest(training, training_size);
   if (ps->parsed()) return list;
+  if (set->parsed()) return setting;
+  if (shrink->parsed()) return shrinking;
   if (top->parsed()) return ToTopRequest(watching, order);
   if (help->parsed()) return ToHelp(topic);
   std::vector<std::string> rest = run->remaining();

@@ -6,7 +6,9 @@
 //     uzswap train --pages FILE -o NAME.dict    uzswap train PID -o NAME.dict
 //     uzswap ps [--json]
 //     uzswap top [--once] [--interval SECONDS] [--sort ORDER]
-//     uzswap help [run|check|advise|train|ps|top]    uzswap --help    uzswap --version
+//     uzswap set ID limit=SIZE pool-limit=SIZE|N%
+//     uzswap shrink ID [--to SIZE]
+//     uzswap help [run|check|advise|train|ps|top|set|shrink]    uzswap --help    uzswap --version
 //
 // An option overrides its environment variable. An empty variable counts as unset.
 #ifndef UZSWAP_APPS_CLI_COMMAND_LINE_H_
@@ -19,6 +21,7 @@
 
 #include "advise.h"
 #include "backing_options.h"
+#include "control.h"
 #include "ps_command.h"
 #include "refusal.h"
 #include "session/options.h"
@@ -52,7 +55,7 @@ struct PrintRequest {
 };
 
 using Request = std::variant<RunRequest, CheckRequest, AdviseRequest, TrainRequest, PsRequest,
-                             TopRequest, PrintRequest, Refusal>;
+                             TopRequest, SetRequest, ShrinkRequest, PrintRequest, Refusal>;
 
 Request ParseCommandLine(int argc, const char* const* argv);
 

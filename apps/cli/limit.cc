@@ -57,7 +57,7 @@ OrRefusal<LimitDecision> Explicit(const std::string& text, const os::CgroupLimit
   } else if (cgroup != nullptr && size.bytes > cgroup->bytes) {
     decision.note = "the limit, " + Human(size.bytes) + ", is more than the cgroup allows (" +
                     cgroup->file + ": " + Human(cgroup->bytes) + "): " + ConsequenceOf(*cgroup) +
-                    "; --limit auto fits";
+                    "; a limit of 'auto' fits";
   }
   return decision;
 }

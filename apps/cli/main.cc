@@ -17,6 +17,8 @@ struct Perform {
   int operator()(const TrainRequest& request) const { return TrainCommand(request); }
   int operator()(const PsRequest& request) const { return PsCommand(request); }
   int operator()(const TopRequest& request) const { return TopCommand(request); }
+  int operator()(const SetRequest& request) const { return SetCommand(request); }
+  int operator()(const ShrinkRequest& request) const { return ShrinkCommand(request); }
   int operator()(const PrintRequest& request) const {
     fputs(request.text.c_str(), stdout);
     return fflush(stdout) == 0 ? 0 : kCannotDo;

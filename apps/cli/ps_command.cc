@@ -1,27 +1,20 @@
 #include "ps_command.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
-#include <system_error>
 #include <utility>
 
-#include "base/parse_size.h"
 #include "figures_json.h"
+#include "find_sessions.h"
 #include "refusal.h"
 #include "session/session.h"
 
 namespace uzswap::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 PsRun RunOf(uint32_t runner, const Session& session) {
   PsRun run;
@@ -37,32 +30,6 @@ PsRun RunOf(uint32_t runner, const Session& session) {
   std::sort(run.processes.begin(), run.processes.end(),
             [](const PsProcess& a, const PsProcess& b) { return a.pid < b.pid; });
   return run;
-}
-
-// The sessions that one process holds.
-void LookAt(uint32_t pid, const fs::path& folder, std::set<uint64_t>* seen, PsReport* report) {
-  std::error_code error;
-  fs::directory_iterator files(folder / "fd", error);
-  // A process that has ended meanwhile is not worth a word.
-  if (error) {
-    report->unreadable += error == std::errc::permission_denied ? 1 : 0;
-    return;
-  }
-  const std::string session_link = std::string("/memfd:") + Session::kMemoryName;
-  for (; !error && files != fs::directory_iterator(); files.increment(error)) {
-    const fs::path link = files->path();
-    std::error_code unreadable;
-    const std::string target = fs::read_symlink(link, unreadable).string();
-    if (unreadable || !target.starts_with(session_link)) continue;
-    struct stat status {};
-    if (stat(link.c_str(), &status) != 0 || !seen->insert(status.st_ino).second) continue;
-    const Result<Session> session = Session::Open(link.c_str());
-    if (session.ok()) {
-      report->runs.push_back(RunOf(pid, session.value()));
-    } else {
-      ++report->other_versions;
-    }
-  }
 }
 
 // Names come from other users: nothing in them may move the cursor of a terminal.
@@ -95,18 +62,13 @@ std::string RowOf(const PsProcess& process) {
 }  // namespace
 
 PsReport FindRuns(const std::string& proc) {
+  const FoundSessions found = FindSessions(proc);
   PsReport report;
-  std::set<uint64_t> seen;
-  std::vector<std::pair<uint32_t, fs::path>> processes;
-  std::error_code error;
-  for (fs::directory_iterator entries(proc, error); !error && entries != fs::directory_iterator();
-       entries.increment(error)) {
-    const std::optional<uint64_t> pid = ParseDecimal(entries->path().filename().native());
-    if (pid) processes.emplace_back(static_cast<uint32_t>(*pid), entries->path());
+  for (const FoundSession& each : found.sessions) {
+    report.runs.push_back(RunOf(each.holder(), each.session));
   }
-  // The runner is older than its broker.
-  std::sort(processes.begin(), processes.end());
-  for (const auto& [pid, folder] : processes) LookAt(pid, folder, &seen, &report);
+  report.other_versions = found.other_versions;
+  report.unreadable = found.unreadable;
   return report;
 }
 

@@ -1,12 +1,8 @@
 // ps: the runs of uzswap on this machine and their processes, as a table or as JSON.
 //
-//     /proc/PID/fd/N -> "/memfd:uzswap-session"      held by the runner, and by the broker after it
-//            │ each session once, by its inode
-//            └─> Session: options, live processes, their figures
+//     FindSessions ──> Session: options, live processes, their figures
 //
-// It reads what the caller may read: root sees all runs, others see their own. It asks no process
-// for anything, so a runner that is stopped does not stop it. A session of another version of
-// uzswap is counted, and not shown.
+// A session of another version of uzswap is counted, and not shown.
 //
 // One thread; exceptions only from allocation.
 #ifndef UZSWAP_APPS_CLI_PS_COMMAND_H_

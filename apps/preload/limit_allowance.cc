@@ -17,11 +17,16 @@ uint64_t WithAllowance(uint64_t limit, uint64_t units) {
   return ((limit & ~kBelowPage) + added) | (units << kUnitsShift) | kMark;
 }
 
+std::optional<uint64_t> AllowanceOf(uint64_t limit) {
+  if (limit == kNoLimit || (limit & kMarkMask) != kMark) return std::nullopt;
+  const uint64_t units = (limit >> kUnitsShift) & kUnitsMask;
+  if (units == 0 || (limit & ~kBelowPage) < units * kLimitUnit) return std::nullopt;
+  return units;
+}
+
 uint64_t WithoutAllowance(uint64_t limit) {
-  if (limit == kNoLimit || (limit & kMarkMask) != kMark) return limit;
-  const uint64_t added = ((limit >> kUnitsShift) & kUnitsMask) * kLimitUnit;
-  const uint64_t pages = limit & ~kBelowPage;
-  return pages >= added && added != 0 ? pages - added : limit;
+  const std::optional<uint64_t> units = AllowanceOf(limit);
+  return units ? (limit & ~kBelowPage) - *units * kLimitUnit : limit;
 }
 
 }  // namespace uzswap

@@ -3,6 +3,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "exported.h"
 #include "loaded_libraries.h"
 
@@ -65,17 +68,24 @@ int SetAndGet(int process, int resource, const Limit* limit, Limit* before) {
   return result;
 }
 
-// A limit that was set before uzswap started, or by a program that is not managed.
-void ExtendPresent(int resource) {
+// A limit that was set before uzswap started, or by a program that is not managed, or when the
+// limit of the run was lower. False if it has an allowance that is smaller, and keeps it.
+bool ExtendPresent(int resource) {
   Limit limit{};
-  if (syscall(SYS_prlimit64, 0, resource, nullptr, &limit) != 0) return;
-  if (limit.soft == kNoLimit || WithoutAllowance(limit.soft) != limit.soft) return;
-  if (SetExtended(resource, limit, nullptr)) return;
+  if (syscall(SYS_prlimit64, 0, resource, nullptr, &limit) != 0) return true;
+  const std::optional<uint64_t> units = AllowanceOf(limit.soft);
+  if (limit.soft == kNoLimit || (units && *units >= g_units)) return true;
+  const Limit own = {WithoutAllowance(limit.soft), WithoutAllowance(limit.hard)};
+  if (SetExtended(resource, own, nullptr)) return true;
   // The hard limit may only be raised with a privilege.
-  const uint64_t soft = WithAllowance(limit.soft, g_units);
-  if (soft > limit.hard) return;
+  const uint64_t soft = WithAllowance(own.soft, g_units);
   const Limit extended = {soft, limit.hard};
-  syscall(SYS_prlimit64, 0, resource, &extended, nullptr);
+  const bool raised =
+      soft <= limit.hard && syscall(SYS_prlimit64, 0, resource, &extended, nullptr) == 0;
+  if (raised || !units) return true;
+  // What is set later shall be for the same memory.
+  g_units = *units;
+  return false;
 }
 
 }  // namespace
@@ -86,10 +96,11 @@ void FindLimitFunctions() {
   FindNext("prlimit", &g_next.prlimit);
 }
 
-void ExtendLimits(Bytes memory) {
+Bytes ExtendLimits(Bytes memory) {
   g_units = LimitUnitsFor(memory);
-  ExtendPresent(kAddressSpace);
-  ExtendPresent(kData);
+  const bool addresses = ExtendPresent(kAddressSpace);
+  const bool data = ExtendPresent(kData);
+  return addresses && data ? memory : std::min(memory, MemoryForUnits(g_units));
 }
 
 }  // namespace uzswap

@@ -9,6 +9,10 @@
 // kernel compares whole pages. The bits below a page carry the mark, which says how much was added:
 // so it survives fork and exec, and any process of any session can read it.
 //
+// The allowance is that of the limit of the run when the limit was set. `uzswap set` may have
+// raised the limit of the run since: then the new image of a process extends it again, as far as
+// the kernel permits, and otherwise reserves no more than the old allowance is for.
+//
 //    63                              12 11     3 2      0
 //   +----------------------------------+--------+--------+
 //   | N + units * 16 MiB, in pages     | units  |  mark  |
@@ -23,6 +27,7 @@
 #define UZSWAP_APPS_PRELOAD_LIMIT_CALLS_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "base/units.h"
 
@@ -30,15 +35,22 @@ namespace uzswap {
 
 inline constexpr uint64_t kNoLimit = ~uint64_t{0};  // RLIM_INFINITY
 inline constexpr uint64_t kLimitUnit = uint64_t{16} << 20;
+inline constexpr uint64_t kUnitsMax = 511;  // the mark has no room for more
+inline constexpr uint64_t kUnitsAlways = 4;
 
 // The units that a process needs whose tree may use `memory`: the pool is at most that large, the
 // tables are at most half of it, and a part does not depend on it.
 constexpr uint64_t LimitUnitsFor(Bytes memory) {
-  constexpr uint64_t kUnitsMax = 511;
-  constexpr uint64_t kUnitsAlways = 4;
   const uint64_t units = memory.raw() / kLimitUnit + 1;
   const uint64_t needed = units + units / 2 + kUnitsAlways;
   return needed < kUnitsMax ? needed : kUnitsMax;
+}
+
+// The reverse: the most memory for which so many units are enough.
+constexpr Bytes MemoryForUnits(uint64_t units) {
+  if (units >= kUnitsMax) return Bytes(~uint64_t{0});
+  if (units <= kUnitsAlways) return Bytes(0);
+  return Bytes(((units - kUnitsAlways) * 2 + 1) / 3 * kLimitUnit - kPageSize);
 }
 
 // What the kernel gets for the program's `limit`. A limit that is infinite or would overflow stays
@@ -46,11 +58,14 @@ constexpr uint64_t LimitUnitsFor(Bytes memory) {
 uint64_t WithAllowance(uint64_t limit, uint64_t units);
 // The reverse, for a value of the kernel's. A value without the mark is returned as it is.
 uint64_t WithoutAllowance(uint64_t limit);
+// The units that a value of the kernel's has. Nothing without the mark.
+std::optional<uint64_t> AllowanceOf(uint64_t limit);
 
 // From the constructor. Before it, every call is passed on.
 void FindLimitFunctions();
-// Afterwards the calls add the allowance for a tree that may use `memory`.
-void ExtendLimits(Bytes memory);
+// Afterwards the calls add the allowance for a tree that may use `memory`. Returns that, or less if
+// the kernel does not permit to extend a limit again.
+Bytes ExtendLimits(Bytes memory);
 
 }  // namespace uzswap
 

@@ -20,6 +20,19 @@ TEST(LimitCalls, TheAllowanceGrowsWithTheMemoryThatTheTreeMayUse) {
   for (const Case& c : cases) EXPECT_EQ(LimitUnitsFor(Bytes(c.memory)), c.units) << c.memory;
 }
 
+TEST(LimitCalls, UnitsTellTheMemoryThatTheyAreFor) {
+  for (uint64_t units = LimitUnitsFor(Bytes(0)); units < kUnitsMax; ++units) {
+    const Bytes memory = MemoryForUnits(units);
+    EXPECT_LE(LimitUnitsFor(memory), units);
+    EXPECT_GT(LimitUnitsFor(memory + Bytes(kPageSize)), units);
+  }
+  EXPECT_EQ(MemoryForUnits(kUnitsMax), Bytes(kInfinite));
+  EXPECT_EQ(MemoryForUnits(4), Bytes(0));
+  EXPECT_EQ(AllowanceOf(WithAllowance(320 * kMiB, 34)), 34u);
+  EXPECT_EQ(AllowanceOf(320 * kMiB), std::nullopt);
+  EXPECT_EQ(AllowanceOf(kInfinite), std::nullopt);
+}
+
 TEST(LimitCalls, TheKernelsValueHoldsTheAllowanceAndTellsIt) {
   for (const uint64_t limit : {uint64_t{0}, kPageSize, 320 * kMiB, uint64_t{1} << 46}) {
     for (const uint64_t units : {1, 2, 34, 511}) {

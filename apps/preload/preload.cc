@@ -92,11 +92,12 @@ __attribute__((constructor)) void StartEngine(int argument_count, char** argumen
     StayOut(std::move(session).value(), name, tool, environment);
     return;
   }
-  uzswap::ExtendLimits(session.value().limit());
+  // Read once: the limit can be changed at any time.
+  const uzswap::Bytes arena = uzswap::ExtendLimits(session.value().limit());
   g_engine = new (g_engine_memory) Engine;
   uzswap::SetPanicHook(LastWords);
   const uzswap::Result<void> started =
-      g_engine->Start(std::move(session).value(), name, DefaultStackBytes());
+      g_engine->Start(std::move(session).value(), {name, DefaultStackBytes(), arena});
   uzswap::FollowExec(g_engine->member().session(), environment);
   // Without a daemon nothing is managed, and a fork has nothing to hold still.
   if (!started.ok()) {

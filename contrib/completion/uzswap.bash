@@ -11,7 +11,9 @@ _uzswap_options() {
     ps) echo "--json --help" ;;
     top) echo "--once --interval --sort --help" ;;
     check) echo "--container --help" ;;
-    help) echo "run check advise train ps top --help" ;;
+    set) echo "limit= pool-limit= --help" ;;
+    shrink) echo "--to --help" ;;
+    help) echo "run check advise train ps top set shrink --help" ;;
   esac
 }
 
@@ -45,6 +47,9 @@ _uzswap_values() {
   esac
 }
 
+# The numbers of the runs of this machine.
+_uzswap_runs() { uzswap ps 2>/dev/null | sed -n 's/^run \([0-9]*\):.*/\1/p'; }
+
 # Where the command of `uzswap run` begins among the words before the current one; nothing if not yet.
 _uzswap_program_at() {
   local at
@@ -63,7 +68,7 @@ _uzswap() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(
-      compgen -W "run check advise train ps top help --help --version" -- "$current")
+      compgen -W "run check advise train ps top set shrink help --help --version" -- "$current")
     return
   fi
   if [[ $command == run ]]; then
@@ -85,8 +90,13 @@ _uzswap() {
     return
   fi
   mapfile -t COMPREPLY < <(compgen -W "$(_uzswap_options "$command")" -- "$current")
-  if [[ $command == advise || $command == train ]] && [[ $current != -* ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$current")
+  if [[ $current != -* ]]; then
+    case $command in
+      advise | train)
+        mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$current") ;;
+      set | shrink)
+        ((COMP_CWORD == 2)) && mapfile -t COMPREPLY < <(compgen -W "$(_uzswap_runs)" -- "$current") ;;
+    esac
   fi
 }
 

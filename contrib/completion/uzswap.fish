@@ -1,6 +1,6 @@
 # Completion of uzswap(1) for fish. Installed as share/fish/vendor_completions.d/uzswap.fish.
 
-set -l commands run check advise train ps top help
+set -l commands run check advise train ps top set shrink help
 set -l no_command "not __fish_seen_subcommand_from $commands"
 
 # The command of `uzswap run` begins at the first word that is no option and no value of one.
@@ -50,6 +50,8 @@ complete -c uzswap -n "$no_command" -a advise -d "report how well given pages co
 complete -c uzswap -n "$no_command" -a train -d "make a dictionary from pages"
 complete -c uzswap -n "$no_command" -a ps -d "list the runs on this machine"
 complete -c uzswap -n "$no_command" -a top -d "watch the runs on this machine"
+complete -c uzswap -n "$no_command" -a set -d "change the limits of a run"
+complete -c uzswap -n "$no_command" -a shrink -d "have a run use less memory for a while"
 complete -c uzswap -n "$no_command" -a help -d "print the manual page of a command"
 complete -c uzswap -n "$no_command" -l version -d "print the version"
 complete -c uzswap -n "$no_command" -l help -d "print the commands"
@@ -82,6 +84,9 @@ complete -c uzswap -n "__fish_seen_subcommand_from train" -l size -x -d "maximum
 complete -c uzswap -n "__fish_seen_subcommand_from top" -l once -d "print once, without a terminal"
 complete -c uzswap -n "__fish_seen_subcommand_from top" -l interval -x -d "seconds between two refreshes"
 complete -c uzswap -n "__fish_seen_subcommand_from top" -l sort -x -a "used stall faults pool pid" -d "order of the processes"
+complete -c uzswap -n "__fish_seen_subcommand_from set" -a "limit= pool-limit="
+complete -c uzswap -n "__fish_seen_subcommand_from set shrink" -a "(uzswap ps 2>/dev/null | string match -r -g '^run (\d+):')"
+complete -c uzswap -n "__fish_seen_subcommand_from shrink" -l to -x -d "what it shall use"
 complete -c uzswap -n "__fish_seen_subcommand_from check" -l container -d "print what a container needs"
-complete -c uzswap -n "__fish_seen_subcommand_from advise train ps top check" -l help -d "print the options"
-complete -c uzswap -n "__fish_seen_subcommand_from help" -a "run check advise train ps top"
+complete -c uzswap -n "__fish_seen_subcommand_from advise train ps top check set shrink" -l help -d "print the options"
+complete -c uzswap -n "__fish_seen_subcommand_from help" -a "run check advise train ps top set shrink"

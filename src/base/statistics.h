@@ -93,6 +93,7 @@ namespace uzswap {
     "programs that waited at their start for the memory of the image before exec")               \
   X(former_images_left, kSum, "of former_image_waits, those that started before it was free")    \
   X(engines_left_out, kSum, "processes without an engine, because the limit on tasks is low")      \
+  X(limit_changes, kSum, "changes of the limit or of what is asked that processes followed")     \
   X(sibling_refusals, kSum, "engines inside the program, because they could not be beside it")     \
   X(unreported_moves, kSum, "pages the kernel moved without reporting it (a bug of Linux 6.18)") \
   X(busy_pages, kSum,                                                                            \

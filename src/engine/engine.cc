@@ -16,19 +16,18 @@ constexpr uint64_t kEndingNs = 10'000'000'000;
 
 }  // namespace
 
-Result<void> Engine::Start(Session session, const char* program_name,
-                           uint64_t default_stack_bytes) {
+Result<void> Engine::Start(Session session, const Program& program) {
   notices_.Init(member_, os::TryWriteToProgramStderr);
-  scanner_.SetDefaultStackBytes(default_stack_bytes);
-  growth_port_.SetDefaultStackBytes(default_stack_bytes);
+  scanner_.SetDefaultStackBytes(program.default_stack_bytes);
+  growth_port_.SetDefaultStackBytes(program.default_stack_bytes);
   os::NoteProgram();
-  Result<void> done = member_.Join(std::move(session), program_name);
+  Result<void> done = member_.Join(std::move(session), program.name);
   if (!done.ok()) return done;
   member_.AwaitFormerImage(WatermarksFor(member_.session().limit()).adopt);
   broker_.Start(member_);
   done = fork_roots_.Find();
   if (!done.ok()) return done;
-  Wire();
+  Wire(program.arena);
   room_.NoteStart();
   return StartDaemonIfRoom(EngineRoom::kShareOfPrograms, os::kKeepNothing);
 }
@@ -70,7 +69,7 @@ void Engine::LastWords(std::string_view line) {
   os::KillProgram();
 }
 
-void Engine::Wire() {
+void Engine::Wire(Bytes arena) {
   const Watermarks watermarks = WatermarksFor(member_.session().options().limit);
   paging_.Init({.member = &member_,
                 .notices = &notices_,
@@ -78,7 +77,8 @@ void Engine::Wire() {
                 .meter = &meter_,
                 .growth = &growth_,
                 .tasks = &scanner_.tasks(),
-                .broker = &broker_},
+                .broker = &broker_,
+                .arena = arena},
                watermarks);
   meter_.Init(readers_, member_, paging_.headroom(), watermarks);
   reclaim_port_.Init({.member = &member_,

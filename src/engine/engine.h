@@ -70,10 +70,14 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Joins the session and starts the reclaim daemon. `default_stack_bytes` is what the C library
-  // gives a new thread. Once, before the program runs. If it fails nothing runs, and the program is
-  // as it was.
-  Result<void> Start(Session session, const char* program_name, uint64_t default_stack_bytes);
+  struct Program {
+    const char* name;
+    uint64_t default_stack_bytes;  // what the C library gives a new thread
+    Bytes arena;                   // PagingStack::Parts
+  };
+  // Joins the session and starts the reclaim daemon. Once, before the program runs. If it fails
+  // nothing runs, and the program is as it was.
+  Result<void> Start(Session session, const Program& program);
 
   // The process has no daemon that could watch it, or Start failed: uzswap reports it once in a
   // tree. A forked child of an active process gets all its pages back first, from `files` what is
@@ -96,7 +100,7 @@ class Engine {
  private:
   static void DaemonMain(void* self);
 
-  void Wire();
+  void Wire(Bytes arena);
   // Returns when the daemon's process or thread exists. `keep`: see os/thread.h.
   Result<void> StartDaemon(const os::KeptDescriptors& keep);
   // The same, if the limits on tasks leave room for it (engine_room.h).

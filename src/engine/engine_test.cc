@@ -43,7 +43,8 @@ Engine* g_engine = nullptr;
 
 bool StartEngine(Bytes limit) {
   g_engine = new (g_memory) Engine;
-  if (!g_engine->Start(NewPrivateSession(limit), "engine_test", kStackBytes).ok()) return false;
+  const Engine::Program program = {"engine_test", kStackBytes, limit};
+  if (!g_engine->Start(NewPrivateSession(limit), program).ok()) return false;
   return pthread_atfork([] { g_engine->PrepareFork(); }, [] { g_engine->ParentAfterFork(); },
                         [] { g_engine->ChildAfterFork(); }) == 0;
 }

@@ -15,7 +15,7 @@ void LiveForkPort::ListThreads() {
 
 void LiveForkPort::MakeRoom() {
   Session& session = parts_.member->session();
-  const Bytes keep = WorkingSetMin(session.limit(), session.LiveCount());
+  const Bytes keep = WorkingSetMin(parts_.paging->watermarks().share_of, session.LiveCount());
   const Pager::Snapshot pages = parts_.paging->pager().TakeSnapshot();
   const int64_t evict = room_.Ask({.now_ns = os::MonotonicNanoseconds(),
                                    .resident_pages = static_cast<int64_t>(pages.resident.raw()),

@@ -44,6 +44,21 @@ void LiveReclaimPort::ResetInChild() {
 
 uint64_t LiveReclaimPort::NowNs() { return os::MonotonicNanoseconds(); }
 
+Watermarks LiveReclaimPort::WantedWatermarks() {
+  const Session& session = parts_.member->session();
+  shrink_.Note(session.asked_usage(), NowNs());
+  const Bytes limit = session.limit();
+  Watermarks marks = WatermarksFor(limit, shrink_.to());
+  // Their tables are address space, as the arena is.
+  marks.frames = WatermarksFor(std::min(limit, parts_.paging->arena())).frames;
+  return marks;
+}
+
+void LiveReclaimPort::UseWatermarks(const Watermarks& watermarks) {
+  parts_.meter->SetWatermarks(watermarks);
+  parts_.paging->SetWatermarks(watermarks);
+}
+
 // Nothing has been registered if it fails, so the program can continue as if we were not there.
 bool LiveReclaimPort::Activate() {
   const uint64_t begin = NowNs();
@@ -100,7 +115,9 @@ void LiveReclaimPort::NoteLasting(uint64_t now_ns) {
 void LiveReclaimPort::OpenFileInChild(uint64_t now_ns) {
   if (child_file_ns_ == 0 || now_ns < child_file_ns_) return;
   const bool again = parts_.paging->WriteInChild([this](const Options& options) {
-    if (options.pool_limit.raw() != 0) SharePoolBound(options);
+    const Bytes pools = shrink_.PoolBound(options.pool_limit);
+    if (pools.raw() != 0) SharePoolBound(pools);
+    return pools;
   });
   child_file_ns_ = again ? now_ns + ForkRoom::kLastingNs : 0;
 }
@@ -131,16 +148,18 @@ void LiveReclaimPort::ChooseCodec() {
 void LiveReclaimPort::ShareBounds() {
   const Options options = parts_.member->session().options();
   if (options.pool_limit.raw() != 0 && (!storage().is_child() || storage().writes())) {
-    SharePoolBound(options);
+    // While the tree is to shrink, pages have to leave the pools too. Where they cannot, the pools
+    // grow by what the program gives up.
+    SharePoolBound(storage().writes() ? shrink_.PoolBound(options.pool_limit) : options.pool_limit);
   }
   if (!storage().writes()) return;
   ShareFileBound(options);
   WarnIfStuck();
 }
 
-// Frames that relatives map too cannot be given up, so the bound is for the others. This process's
-// share of them is taken from it, but never so much that it could not store anything.
-void LiveReclaimPort::SharePoolBound(const Options& options) {
+// Frames that relatives map too cannot be given up, so the bound is for the others.
+void LiveReclaimPort::SharePoolBound(Bytes pools) {
+  parts_.paging->SetPoolBound(pools);
   PoolGate& gate = storage().cache().gate();
   const Bytes pool = storage().store().PoolBytes();
   const Bytes share = parts_.meter->ShareOfPool(pool);
@@ -148,10 +167,14 @@ void LiveReclaimPort::SharePoolBound(const Options& options) {
   gate.SetUncounted((pool - own).raw());
   gate.reservation().ReturnBeyond(own.raw());
   const Bytes held(std::max(share.raw(), gate.reservation().reserved()));
-  const Bytes tree = parts_.member->session().TreeReserved(SharedSpace::kPool);
-  const Bytes bound = StorageBounds::PoolShare(options.pool_limit, tree, held);
-  const Bytes shared = share - own;
-  gate.SetLimit(std::max(bound - std::min(bound, shared), StorageBounds::kPoolMin).raw());
+  const Bytes limit = StorageBounds::PoolLimit(
+      {.bound = pools,
+       .tree = parts_.member->session().TreeReserved(SharedSpace::kPool),
+       .held = held,
+       .shared = share - own,
+       .uncounted = pool - own,
+       .arena = parts_.paging->arena()});
+  gate.SetLimit(limit.raw());
 }
 
 void LiveReclaimPort::ShareFileBound(const Options& options) {
@@ -168,8 +191,8 @@ void LiveReclaimPort::ShareFileBound(const Options& options) {
 
 void LiveReclaimPort::AskForDensity() {
   if (storage().writes()) return;
-  const std::optional<Bytes> target =
-      bounds_.DensityTarget(storage().store().PoolBytes(), parts_.member->session().limit());
+  const Bytes bound = std::min(parts_.paging->watermarks().share_of, parts_.paging->arena());
+  const std::optional<Bytes> target = bounds_.DensityTarget(storage().store().PoolBytes(), bound);
   if (target) storage().writeback().Ask(target->raw());
 }
 

@@ -18,6 +18,7 @@
 #include "engine/range_scanner.h"
 #include "engine/reclaim_port.h"
 #include "engine/robust_lists.h"
+#include "engine/shrink_follower.h"
 #include "engine/statistics_publisher.h"
 #include "engine/storage_bounds.h"
 #include "os/huge_pages.h"
@@ -39,6 +40,8 @@ class LiveReclaimPort final : public ReclaimPort {
 
   uint64_t NowNs() override;
   Statistics& statistics() override { return parts_.member->statistics(); }
+  Watermarks WantedWatermarks() override;
+  void UseWatermarks(const Watermarks& watermarks) override;
   Usage MeasureUsage() override { return parts_.meter->Measure(); }
   void MeasureMetadata() override { parts_.meter->MeasureMetadata(); }
   bool active() override { return parts_.paging->active(); }
@@ -75,7 +78,8 @@ class LiveReclaimPort final : public ReclaimPort {
   StorageStack& storage() { return parts_.paging->storage(); }
   // Each process's bounds follow from what the others hold.
   void ShareBounds();
-  void SharePoolBound(const Options& options);
+  // `pools`: the bound of the tree's pools now.
+  void SharePoolBound(Bytes pools);
   void ShareFileBound(const Options& options);
   // Ends what is kept for forked relatives when nothing is shared any more.
   void NoteSharing();
@@ -90,6 +94,7 @@ class LiveReclaimPort final : public ReclaimPort {
   Parts parts_;
   StatisticsPublisher publisher_;
   StorageBounds bounds_;
+  ShrinkFollower shrink_;
   DiscardFence fence_;
   RobustLists robust_lists_{os::ReadProgramMemory};
   size_t next_list_ = 0;

@@ -41,8 +41,9 @@ TrainResult LiveTrainer::Train(std::span<const std::byte> samples, std::span<std
 
 bool LiveTrainer::AwaitRoom() {
   const uint64_t until = os::MonotonicNanoseconds() + kRoomWithinNs;
-  // The reserve between target and limit may be used: a training is short.
-  const Watermarks& marks = parts_.watermarks;
+  // The reserve between target and limit may be used: a training is short. The limit is that of
+  // now.
+  const Watermarks marks = WatermarksFor(parts_.member->session().limit());
   const auto reserve = static_cast<int64_t>(PagesWithin(marks.limit - marks.target).raw());
   do {
     parts_.waker->Wake();

@@ -34,7 +34,6 @@ class LiveTrainer final : public TrainerPort {
     UsageMeter* meter = nullptr;
     Headroom* headroom = nullptr;
     DaemonWaker* waker = nullptr;
-    Watermarks watermarks;
   };
   // Once. Fails with the errno of mmap.
   Result<void> Init(const Parts& parts);

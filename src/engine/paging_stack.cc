@@ -24,6 +24,11 @@ Result<void> PagingStack::OpenUserFaults() {
   return opened;
 }
 
+void PagingStack::SetWatermarks(const Watermarks& watermarks) {
+  watermarks_ = watermarks;
+  if (active_) pager_.SetWatermarks(watermarks);
+}
+
 Pager::Parts PagingStack::MakeParts() {
   Pager::Parts parts;
   parts.port = &user_fault_;
@@ -60,14 +65,15 @@ Result<void> PagingStack::Activate() {
   Session& session = parts_.member->session();
   const Options options = session.options();
   const Bytes dictionary(session.dictionary().size());
-  done = storage_.Init(StorageOptionsFor(options, dictionary, session.wear_account()));
+  done =
+      storage_.Init(StorageOptionsFor(options, parts_.arena, dictionary, session.wear_account()));
   if (!done.ok()) return done;
   if (storage_.backing_error()) {
     parts_.notices->Backing(BackingTrouble::kUnusable, *storage_.backing_error());
   }
   sharing_.Init(*parts_.meter, address_space_);
   storage_.writeback().SetSharing(&sharing_);
-  ShareSpace(options);
+  ShareSpace(options, options.pool_limit);
   done = daemon_context_.Init(storage_.cache());
   if (!done.ok()) return done;
   done = InitLearning(options);
@@ -82,9 +88,9 @@ Result<void> PagingStack::Activate() {
 
 // The bounds of pools and files are the tree's. A pool without a bound of its own is bounded with
 // the rest of the memory.
-void PagingStack::ShareSpace(const Options& options) {
-  if (options.pool_limit != Bytes(0)) {
-    pool_space_.Bind(*parts_.member, options.pool_limit, storage_.cache().gate().reservation());
+void PagingStack::ShareSpace(const Options& options, Bytes pools) {
+  if (pools != Bytes(0)) {
+    pool_space_.Bind(*parts_.member, pools, storage_.cache().gate().reservation());
   }
   if (options.backing_size != Bytes(0) && storage_.writes()) {
     file_space_.Bind(*parts_.member, options.backing_size, storage_.backing()->space());
@@ -98,8 +104,7 @@ Result<void> PagingStack::InitLearning(const Options& options) {
                          .trainer = {.member = parts_.member,
                                      .meter = parts_.meter,
                                      .headroom = &headroom_,
-                                     .waker = parts_.waker,
-                                     .watermarks = watermarks_}},
+                                     .waker = parts_.waker}},
                         *CodecById(FirstCodecOf(options.codec)));
 }
 

@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: 21 members and 30 methods, because it is composition only: nearly every member is a part
+// Size: 21 members and 34 methods, because it is composition only: nearly every member is a part
 // that it wires, and the methods are what the engine and its two ports need of the parts.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
@@ -61,8 +61,18 @@ class PagingStack {
     GrowthWatch* growth = nullptr;
     const os::TaskReader* tasks = nullptr;
     BrokerFiles* broker = nullptr;
+    // The limit that the program's limits of address space were extended for. It bounds what is
+    // reserved, even if the limit is higher when the process becomes active.
+    Bytes arena{};
   };
   void Init(const Parts& parts, const Watermarks& watermarks);
+  // The reclaim daemon.
+  void SetWatermarks(const Watermarks& watermarks);
+  [[nodiscard]] const Watermarks& watermarks() const { return watermarks_; }
+  // What the pool can hold at most. Any thread.
+  [[nodiscard]] Bytes arena() const { return parts_.arena; }
+  // What the pools of the tree may hold. The reclaim daemon.
+  void SetPoolBound(Bytes bound) { pool_space_.SetBound(bound); }
   // The files of /proc, while they can still be opened: later the program may have changed its root
   // or given up its rights.
   Result<void> OpenProc() { return address_space_.Open(); }
@@ -91,15 +101,14 @@ class PagingStack {
   // By the child's daemon, in whose table the files are kept.
   [[nodiscard]] os::InheritedFiles AdoptForChild() const;
   // In a child that lasts, by its daemon: it gets a backing file of its own, if it inherited one
-  // and does not write yet. `bound` sets the bound of the pool before the writer begins. True: it
-  // failed for a reason that may pass.
+  // and does not write yet. `bound` sets the bound of the pool before the writer begins, and
+  // returns that of the tree's pools. True: it failed for a reason that may pass.
   template <typename Bound>
   bool WriteInChild(Bound&& bound) {
     if (!active_ || storage_.backing() == nullptr || storage_.writes()) return false;
     const Options options = parts_.member->session().options();
     const Result<void> done = storage_.WriteInChild(options.backing, [&] {
-      bound(options);
-      ShareSpace(options);
+      ShareSpace(options, bound(options));
     });
     return NoteChildFile(done);
   }
@@ -128,7 +137,8 @@ class PagingStack {
   void MovePagerHere();
 
   Result<void> OpenUserFaults();
-  void ShareSpace(const Options& options);
+  // `pools`: the bound of the tree's pools now; zero: none.
+  void ShareSpace(const Options& options, Bytes pools);
   bool NoteChildFile(const Result<void>& opened);
   Result<void> InitLearning(const Options& options);
   Result<void> StartServing();

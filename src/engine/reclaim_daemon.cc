@@ -29,7 +29,20 @@ ReclaimDaemon::Step ReclaimDaemon::Run() {
       over_limit};
 }
 
+void ReclaimDaemon::FollowLimit() {
+  Watermarks wanted = port_->WantedWatermarks();
+  // They are made when the process becomes active.
+  if (port_->active()) wanted.frames = watermarks_.frames;
+  if (wanted == watermarks_) return;
+  watermarks_ = wanted;
+  over_limit_ns_ = 0;
+  fruitless_ = 0;
+  port_->statistics().limit_changes.Add();
+  port_->UseWatermarks(watermarks_);
+}
+
 ReclaimOutcome ReclaimDaemon::Work() {
+  FollowLimit();
   usage_ = port_->MeasureUsage();
   if (port_->active()) {
     port_->UpdateStorage();

@@ -3,6 +3,7 @@
 // registered, however much there is to reclaim.
 //
 //   Step
+//    |  another limit, or asked to shrink? all parts follow
 //    |  measure usage
 //    |  not active? ── usage below `adopt`, or a tiny process ──────────────> kWatching
 //    |       |      ── activation fails, now or earlier ────────────────────> kRefused
@@ -95,6 +96,7 @@ class ReclaimDaemon {
   }
 
  private:
+  void FollowLimit();
   ReclaimOutcome Work();
   // False: this process stays unmanaged; *why says for what reason.
   bool BeActive(ReclaimOutcome* why);

@@ -16,6 +16,7 @@ using Calls = std::vector<std::string>;
 class ReclaimDaemonTest : public testing::Test {
  protected:
   ReclaimDaemonTest() {
+    port_.wanted = kMarks;
     daemon_.Init(port_, headroom_, kMarks);
     Use(Bytes(16 * kMiB));
   }
@@ -53,6 +54,40 @@ TEST_F(ReclaimDaemonTest, AStepSaysWhenTheLimitIsExceeded) {
   EXPECT_FALSE(daemon_.Run().over_limit) << "the others hold the memory";
 }
 
+TEST_F(ReclaimDaemonTest, AllPartsFollowAnotherLimit) {
+  BeSettled(Bytes(32 * kMiB));
+  EXPECT_EQ(port_.counts.limit_changes.Get(), 0u);
+  port_.wanted = WatermarksFor(Bytes(30 * kMiB));
+  EXPECT_TRUE(daemon_.Run().over_limit) << "32 MiB are used";
+  EXPECT_EQ(port_.counts.limit_changes.Get(), 1u);
+  EXPECT_EQ(port_.used.limit, Bytes(30 * kMiB));
+  EXPECT_EQ(port_.used.frames, kMarks.frames) << "they were made for the first limit";
+  static_cast<void>(daemon_.Run());
+  EXPECT_EQ(port_.counts.limit_changes.Get(), 1u) << "told once";
+  port_.wanted = kMarks;
+  EXPECT_FALSE(daemon_.Run().over_limit);
+  EXPECT_EQ(port_.used, kMarks);
+}
+
+TEST_F(ReclaimDaemonTest, TheFramesAreThoseOfTheLimitAtWhichItBecomesActive) {
+  Use(Bytes(16 * kMiB));
+  EXPECT_EQ(Step(), ReclaimOutcome::kWatching);
+  port_.wanted = WatermarksFor(Bytes(512 * kMiB));
+  EXPECT_EQ(Step(), ReclaimOutcome::kWatching);
+  EXPECT_EQ(port_.used.frames, WatermarksFor(Bytes(512 * kMiB)).frames);
+}
+
+TEST_F(ReclaimDaemonTest, ToShrinkIsToBecomeActiveWithoutExceedingALimit) {
+  Use(Bytes(16 * kMiB));
+  EXPECT_EQ(Step(), ReclaimOutcome::kWatching);
+  port_.wanted = WatermarksFor(kLimit, Bytes(8 * kMiB));
+  const ReclaimDaemon::Step step = daemon_.Run();
+  EXPECT_TRUE(port_.is_active);
+  EXPECT_FALSE(step.over_limit);
+  EXPECT_EQ(port_.used.target, Bytes(8 * kMiB));
+  EXPECT_EQ(port_.used.limit, kLimit);
+}
+
 TEST_F(ReclaimDaemonTest, WatchesUntilUsageNearsTheLimit) {
   struct Case {
     const char* what;
@@ -72,6 +107,7 @@ TEST_F(ReclaimDaemonTest, WatchesUntilUsageNearsTheLimit) {
   };
   for (const Case& c : cases) {
     FakeReclaimPort port(headroom_);
+    port.wanted = kMarks;
     ReclaimDaemon daemon;
     daemon.Init(port, headroom_, kMarks);
     port.usage.anonymous = port.usage.own = c.anonymous;

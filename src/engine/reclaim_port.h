@@ -33,6 +33,10 @@ class ReclaimPort {
  public:
   virtual uint64_t NowNs() = 0;
   virtual Statistics& statistics() = 0;
+  // What is to be kept to now, and what the other parts shall keep to. The daemon asks at each
+  // step.
+  virtual Watermarks WantedWatermarks() = 0;
+  virtual void UseWatermarks(const Watermarks& watermarks) = 0;
   virtual Usage MeasureUsage() = 0;
   virtual void MeasureMetadata() = 0;
 

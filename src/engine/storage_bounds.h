@@ -19,6 +19,7 @@
 #ifndef UZSWAP_ENGINE_STORAGE_BOUNDS_H_
 #define UZSWAP_ENGINE_STORAGE_BOUNDS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -35,9 +36,19 @@ class StorageBounds {
   // What of `bound` is left for this process, which holds `own` of the `tree`'s total. At least
   // `least`. `tree` may be older than `own`.
   static Bytes Share(Bytes bound, Bytes tree, Bytes own, Bytes least);
-  static Bytes PoolShare(Bytes bound, Bytes tree, Bytes own) {
-    return Share(bound, tree, own, kPoolMin);
-  }
+  // What the frames that this process maps alone may hold.
+  struct PoolParts {
+    Bytes bound;      // of the tree, now
+    Bytes tree;       // what the tree has reserved
+    Bytes held;       // this process's part of it
+    Bytes shared;     // its share of the frames that relatives map too
+    Bytes uncounted;  // all of those frames
+    Bytes arena;      // what the pool can hold at most
+  };
+  // Its share of frames that relatives map too is taken from the bound, but never so much that it
+  // could not store anything. With them the pool never has more than its arena holds: the writer
+  // is called below the limit, and a limit that the pool cannot reach would call nobody.
+  static Bytes PoolLimit(const PoolParts& parts);
   static Bytes FileShare(Bytes bound, Bytes tree, Bytes own) {
     return Share(bound, tree, own, kFileMin);
   }
@@ -45,8 +56,8 @@ class StorageBounds {
   // True when the bounds are to be computed again.
   bool Due(uint64_t now_ns);
 
-  // The size that the pool should shrink to by recompression; nothing: leave it alone. Requires:
-  // nothing can be written.
+  // The size that the pool should shrink to by recompression; nothing: leave it alone. `limit` is
+  // that of the run or of the arena, whichever is less. Requires: nothing can be written.
   std::optional<Bytes> DensityTarget(Bytes pool, Bytes limit);
 
   // In a forked child: the parent asked, the child has not.

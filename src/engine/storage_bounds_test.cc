@@ -28,8 +28,39 @@ TEST(StorageBounds, AProcessTakesWhatTheOthersLeave) {
               Bytes(c.share))
         << c.what;
   }
-  EXPECT_EQ(StorageBounds::PoolShare(Bytes(1), Bytes(0), Bytes(0)), StorageBounds::kPoolMin);
   EXPECT_EQ(StorageBounds::FileShare(Bytes(1), Bytes(0), Bytes(0)), StorageBounds::kFileMin);
+}
+
+// The bound can be raised while a process runs; its arena stays as it is. Frames that relatives map
+// too are in the arena, and count by this process's share.
+TEST(StorageBounds, APoolHoldsNoMoreThanItsArena) {
+  constexpr uint64_t kMiB = 1 << 20;
+  constexpr uint64_t kLeast = StorageBounds::kPoolMin.raw();
+  struct Case {
+    const char* what;
+    uint64_t bound, tree, held, shared, uncounted, arena, limit;
+  };
+  const Case cases[] = {
+      {"below the arena", 7 * kMiB, 0, 0, 0, 0, 8 * kMiB, 7 * kMiB},
+      {"above the arena", 9 * kMiB, 0, 0, 0, 0, 8 * kMiB, 8 * kMiB},
+      {"others hold a part", 8 * kMiB, 6 * kMiB, kMiB, 0, 0, 8 * kMiB, 3 * kMiB},
+      {"the minimum", 1, 0, 0, 0, 0, 8 * kMiB, kLeast},
+      {"a half of shared frames", 8 * kMiB, 0, 0, kMiB, 2 * kMiB, 16 * kMiB, 7 * kMiB},
+      {"shared frames in the arena", 64 * kMiB, 0, 0, kMiB, 2 * kMiB, 16 * kMiB, 14 * kMiB},
+      {"a share above the bound", kMiB, 0, 0, 2 * kMiB, 4 * kMiB, 8 * kMiB, kLeast},
+      {"an arena full of shared frames", 64 * kMiB, 0, 0, kMiB, 8 * kMiB, 8 * kMiB, 0},
+      {"more than the arena", 64 * kMiB, 0, 0, kMiB, 9 * kMiB, 8 * kMiB, 0},
+  };
+  for (const Case& c : cases) {
+    const Bytes limit = StorageBounds::PoolLimit({.bound = Bytes(c.bound),
+                                                  .tree = Bytes(c.tree),
+                                                  .held = Bytes(c.held),
+                                                  .shared = Bytes(c.shared),
+                                                  .uncounted = Bytes(c.uncounted),
+                                                  .arena = Bytes(c.arena)});
+    EXPECT_EQ(limit, Bytes(c.limit)) << c.what;
+    EXPECT_LE(limit.raw() + c.uncounted, std::max(c.arena, c.uncounted)) << c.what;
+  }
 }
 
 // With figures that are up to date, the shares of any tree exceed its bound by no more than the

@@ -4,15 +4,17 @@
 
 namespace uzswap {
 
-StorageOptions StorageOptionsFor(const Options& options, Bytes dictionary, WearAccount* wear) {
+StorageOptions StorageOptionsFor(const Options& options, Bytes arena, Bytes dictionary,
+                                 WearAccount* wear) {
   StorageOptions storage;
   if (options.dictionary != DictionaryMode::kOff) {
     storage.dictionary_max = std::max(dictionary, Bytes(kDictionaryBytesDefault));
   }
   storage.pool = options.pool;
   storage.codec = options.codec;
-  storage.memory_limit = options.limit;
-  storage.pool_limit = options.pool_limit;
+  storage.memory_limit = arena;
+  // The limit may have been raised since the arena was decided on.
+  storage.pool_limit = std::min(options.pool_limit, arena);
   // Incompressible pages cost less where they are, unless they can be written out.
   storage.keep_incompressible = KeepIncompressible::kIfWritable;
   storage.backing.path = options.backing;

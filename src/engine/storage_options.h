@@ -10,9 +10,11 @@ namespace uzswap {
 
 // The result points to the path in `options`. `wear` is the account of bytes written by the whole
 // tree of processes; it outlives the stack. `dictionary` is the size of the content that the run
-// starts with.
-StorageOptions StorageOptionsFor(const Options& options, Bytes dictionary, WearAccount* wear);
-StorageOptions StorageOptionsFor(Options&&, Bytes, WearAccount*) = delete;
+// starts with. `arena` is what the pool can hold at most: the limit that address space is there for
+// (PagingStack::Parts), whatever the limit is now.
+StorageOptions StorageOptionsFor(const Options& options, Bytes arena, Bytes dictionary,
+                                 WearAccount* wear);
+StorageOptions StorageOptionsFor(Options&&, Bytes, Bytes, WearAccount*) = delete;
 
 }  // namespace uzswap
 

@@ -8,7 +8,7 @@ namespace {
 TEST(StorageOptionsForTest, SlotsHoldWhatTheRunStartsWithAndWhatItLearns) {
   Options options;
   const auto room = [&](Bytes dictionary) {
-    return StorageOptionsFor(options, dictionary, nullptr).dictionary_max;
+    return StorageOptionsFor(options, options.limit, dictionary, nullptr).dictionary_max;
   };
   EXPECT_EQ(room(Bytes(0)), Bytes(kDictionaryBytesDefault));
   EXPECT_EQ(room(Bytes(1024)), Bytes(kDictionaryBytesDefault));
@@ -29,7 +29,7 @@ TEST(StorageOptionsForTest, EveryOptionArrives) {
   options.encrypt = true;
   ASSERT_TRUE(SetBacking(options, "/var/tmp"));
   WearAccount wear{};
-  const StorageOptions storage = StorageOptionsFor(options, Bytes(0), &wear);
+  const StorageOptions storage = StorageOptionsFor(options, options.limit, Bytes(0), &wear);
   EXPECT_EQ(storage.memory_limit, options.limit);
   EXPECT_EQ(storage.codec, CodecMode::kZstd);
   EXPECT_EQ(storage.pool, PoolKind::kZbud);
@@ -48,12 +48,23 @@ TEST(StorageOptionsForTest, EveryOptionArrives) {
 TEST(StorageOptionsForTest, TheLeastLimitOfARunIsEnough) {
   Options options;
   options.limit = kLimitMin;
-  const StorageOptions storage = StorageOptionsFor(options, Bytes(0), nullptr);
+  const StorageOptions storage = StorageOptionsFor(options, options.limit, Bytes(0), nullptr);
   EXPECT_FALSE(storage.backing.wanted());
   EXPECT_TRUE(Validate(storage).ok());
   ASSERT_TRUE(SetBacking(options, "/var/tmp"));
   options.backing_size = kBackingSizeMin;
-  EXPECT_TRUE(Validate(StorageOptionsFor(options, Bytes(0), nullptr)).ok());
+  EXPECT_TRUE(Validate(StorageOptionsFor(options, options.limit, Bytes(0), nullptr)).ok());
+}
+
+// A process can become active after `uzswap set` has raised the limit.
+TEST(StorageOptionsForTest, ThePoolFitsIntoTheArenaThatThereIsAddressSpaceFor) {
+  Options options;
+  options.limit = Bytes(800 << 20);
+  options.pool_limit = Bytes(160 << 20);
+  const StorageOptions storage = StorageOptionsFor(options, Bytes(100 << 20), Bytes(0), nullptr);
+  EXPECT_EQ(storage.memory_limit, Bytes(100 << 20));
+  EXPECT_EQ(storage.pool_limit, Bytes(100 << 20));
+  EXPECT_TRUE(Validate(storage).ok());
 }
 
 }  // namespace

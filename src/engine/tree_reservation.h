@@ -8,6 +8,7 @@
 #define UZSWAP_ENGINE_TREE_RESERVATION_H_
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/reservation.h"
 #include "engine/session_member.h"
@@ -22,12 +23,17 @@ class TreeReservation final : public ReservationPort {
   // From here on `reservation` has to reserve what it allows, in a `bound` of the tree.
   void Bind(SessionMember& member, Bytes bound, Reservation& reservation) {
     member_ = &member;
-    bound_ = bound;
+    SetBound(bound);
     reservation.Init(*this, {.least = least_.raw(), .step = StepOf(bound).raw()});
   }
 
+  // Another bound from now on. The reclaim daemon.
+  void SetBound(Bytes bound) { bound_.store(bound.raw(), std::memory_order_relaxed); }
+
   bool Reserve(uint64_t bytes) override {
-    const bool reserved = member_->Reserve(space_, Bytes(bytes), bound_);
+    // Relaxed: a thread may reserve by the former bound once more.
+    const Bytes bound(bound_.load(std::memory_order_relaxed));
+    const bool reserved = member_->Reserve(space_, Bytes(bytes), bound);
     if (!reserved) member_->statistics().reservations_refused.Add();
     return reserved;
   }
@@ -46,7 +52,7 @@ class TreeReservation final : public ReservationPort {
   const SharedSpace space_;
   const Bytes least_;
   SessionMember* member_ = nullptr;
-  Bytes bound_;
+  std::atomic<uint64_t> bound_{0};
 };
 
 }  // namespace uzswap

@@ -42,6 +42,21 @@ TEST(TreeReservation, ABoundIsSharedWithOtherProcesses) {
   reservation.ReturnBeyond(0);
 }
 
+TEST(TreeReservation, TheBoundCanChange) {
+  SessionMember member;
+  ASSERT_TRUE(member.Join(std::move(Session::CreatePrivate(kOptions)).value(), "this").ok());
+  TreeReservation space(SharedSpace::kPool, StorageBounds::kPoolMin);
+  Reservation reservation;
+  space.Bind(member, Bytes(8 << 20), reservation);
+  EXPECT_TRUE(reservation.Cover(8 << 20));
+  space.SetBound(Bytes(4 << 20));
+  reservation.ReturnBeyond(4 << 20);
+  EXPECT_FALSE(reservation.Cover(5 << 20));
+  space.SetBound(Bytes(16 << 20));
+  EXPECT_TRUE(reservation.Cover(16 << 20));
+  reservation.ReturnBeyond(0);
+}
+
 TEST(TreeReservation, StepsFollowTheBoundWithinLimits) {
   struct Case {
     Bytes bound, step;

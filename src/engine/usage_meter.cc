@@ -75,7 +75,7 @@ void UsageMeter::SpareWorkingSet(Bytes pool, Usage* usage) {
   const Bytes own_metadata(metadata.raw() * shares_.metadata_per_mille / 1000);
   const Bytes others = pool_shrinks_ ? ShareOfPool(pool) + own_metadata : pool + metadata;
   const Bytes working_set = Difference(usage->own, others);
-  const Bytes least = WorkingSetMin(watermarks_.limit, session.LiveCount());
+  const Bytes least = WorkingSetMin(watermarks_.share_of, session.LiveCount());
   const int64_t missing = ToPages(least) - ToPages(working_set);
   if (missing <= usage->headroom_pages) return;
   usage->spared = true;

@@ -81,6 +81,9 @@ class UsageMeter {
   void Init(UsageReaders& readers, SessionMember& member, Headroom& headroom,
             const Watermarks& watermarks);
 
+  // The daemon.
+  void SetWatermarks(const Watermarks& watermarks) { watermarks_ = watermarks; }
+
   // Measures, and publishes to the session record, the statistics and the headroom.
   Usage Measure();
   // Corrects the headroom for the growth since the last measurement, if that is old.

@@ -93,6 +93,17 @@ TEST_F(UsageMeterTest, MetadataIsWhatTheReaderSaysAndIsNotChargedTwice) {
   EXPECT_EQ(meter_.Measure().tree, Bytes(10 * kMiB));
 }
 
+TEST_F(UsageMeterTest, TheWorkingSetThatIsSparedFollowsWhatIsAskedFor) {
+  constexpr Bytes kLarge(uint64_t{32} << 30);  // of which 1 GiB would be spared
+  readers_.anonymous = Bytes(100 * kMiB);
+  meter_.SetWatermarks(WatermarksFor(kLarge, Bytes(40 * kMiB)));
+  const Usage usage = meter_.Measure();
+  EXPECT_FALSE(usage.spared);
+  EXPECT_EQ(usage.headroom_pages, -PagesTo(Bytes(60 * kMiB)));
+  readers_.pool = Bytes(98 * kMiB);
+  EXPECT_TRUE(meter_.Measure().spared) << "2 MiB of the program are left";
+}
+
 TEST_F(UsageMeterTest, TheShareIsAskedForOnlyWhileSomethingIsShared) {
   static_cast<void>(meter_.Measure());
   EXPECT_EQ(readers_.share_reads, 0);

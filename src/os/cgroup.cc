@@ -78,7 +78,7 @@ std::optional<Mount> FindMount(std::string_view mountinfo, std::string_view type
   return std::nullopt;
 }
 
-// The path of this process's cgroup in the hierarchy of `controller`. "" is version 2.
+// The path of the process's cgroup in the hierarchy of `controller`. "" is version 2.
 std::optional<std::string> FindPath(std::string_view cgroups, std::string_view controller) {
   for (const std::string_view line : Split(cgroups, '\n')) {
     const size_t first = line.find(':');
@@ -142,9 +142,9 @@ void AddHierarchical(const std::string& root, const std::string& file,
 
 }  // namespace
 
-CgroupLimits FindCgroupLimits(const std::string& root) {
+CgroupLimits FindCgroupLimits(const std::string& root, const std::string& process) {
   CgroupLimits limits;
-  const std::string cgroups = ReadWholeFile(root + "/proc/self/cgroup");
+  const std::string cgroups = ReadWholeFile(root + "/proc/" + process + "/cgroup");
   const std::string mountinfo = ReadWholeFile(root + "/proc/self/mountinfo");
 
   const std::optional<Mount> unified = FindMount(mountinfo, "cgroup2", "");

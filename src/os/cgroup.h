@@ -1,6 +1,6 @@
-// The memory limits of the cgroup of this process, versions 1 and 2.
+// The memory limits of the cgroup of a process, versions 1 and 2.
 //
-//   /proc/self/cgroup      0::/app          4:memory:/docker/abc         the path of the cgroup
+//   /proc/PID/cgroup       0::/app          4:memory:/docker/abc         the path of the cgroup
 //   /proc/self/mountinfo   cgroup2 at ...   cgroup,memory at ...         where it is mounted
 //
 //   mount point / ... / parent / own       the limits of all levels up to the mount point apply:
@@ -32,8 +32,9 @@ struct CgroupLimits {
   bool hidden = false;
 };
 
-// `root` is prepended to all paths, so that tests can use their own file tree.
-CgroupLimits FindCgroupLimits(const std::string& root = "");
+// `root` is prepended to all paths, so that tests can use their own file tree. `process` is its
+// number, or "self". Nothing is found for a process that has ended.
+CgroupLimits FindCgroupLimits(const std::string& root = "", const std::string& process = "self");
 
 // The smallest of `limits`; nullptr if there are none.
 const CgroupLimit* Tightest(const std::vector<CgroupLimit>& limits);

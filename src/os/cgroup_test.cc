@@ -51,6 +51,19 @@ TEST_F(CgroupTest, VersionTwoTakesTheSmallestUpTheTree) {
   EXPECT_EQ(Tightest(limits)->file, "/sys/fs/cgroup/memory.max");
 }
 
+TEST_F(CgroupTest, AnotherProcessHasAnotherCgroup) {
+  Write("/proc/self/cgroup", "0::/a\n");
+  Write("/proc/42/cgroup", "0::/b\n");
+  Write("/proc/self/mountinfo", kUnified);
+  Write("/sys/fs/cgroup/a/memory.max", "500\n");
+  Write("/sys/fs/cgroup/b/memory.max", "300\n");
+  EXPECT_EQ(Smallest(), 500u);
+  const std::vector<CgroupLimit> limits = FindCgroupLimits(tree_.root(), "42").found;
+  ASSERT_EQ(limits.size(), 1u);
+  EXPECT_EQ(limits[0].bytes, Bytes(300));
+  EXPECT_TRUE(FindCgroupLimits(tree_.root(), "43").found.empty());
+}
+
 TEST_F(CgroupTest, InsideACgroupNamespaceTheMountPointIsOurs) {
   Write("/proc/self/cgroup", "0::/\n");
   Write("/proc/self/mountinfo", kUnified);

@@ -78,6 +78,7 @@ class FaultHandler {
   };
 
   void Init(const Parts& parts) { parts_ = parts; }
+  void SetOverdraft(int64_t pages) { parts_.overdraft = pages; }
 
   Resolution Resolve(uint64_t address, Access access, ThreadContext& thread);
 

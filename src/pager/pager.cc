@@ -51,6 +51,12 @@ void Pager::UseParts(const Parts& parts) {
                  .callback_argument = parts.callback_argument});
 }
 
+void Pager::SetWatermarks(const Watermarks& watermarks) {
+  PatientLock lock(mutex_, OnStall());
+  parts_.watermarks = watermarks;
+  handler_.SetOverdraft(watermarks.overdraft);
+}
+
 Result<void> Pager::RegisterOwn() {
   const Result<void> done = reclaimer_.RegisterOwn();
   return done.ok() ? map_.registrar().RegisterProbe() : done;

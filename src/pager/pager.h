@@ -90,6 +90,9 @@ class Pager final {
   // Once. Fails with the errno of mmap or of userfaultfd.
   Result<void> Init(const Parts& parts) UZ_EXCLUDES(mutex_);
 
+  // Another limit. Their number of frames is that of Init.
+  void SetWatermarks(const Watermarks& watermarks) UZ_EXCLUDES(mutex_);
+
   // Sleeps until there is a message (or until the timeout; -1: none) and serves all that wait.
   // Returns the thread whose fault was answered last, 0 if none.
   uint32_t ServeOnce(int timeout_ms) UZ_EXCLUDES(mutex_);

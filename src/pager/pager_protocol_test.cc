@@ -226,6 +226,23 @@ TEST(PagerProtocolPool, FaultsBeyondTheLimitCompressThemselves) {
   EXPECT_TRUE(world.ReadEverything()) << world.failure();
 }
 
+TEST(PagerProtocolPool, FaultsFollowAnotherLimit) {
+  PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 1 << 20});
+  world.MapAndAdopt(0, 128);
+  world.Fill(0, 64, PageKind::kText, 5);
+  EXPECT_EQ(world.statistics.direct_reclaims.Get(), 0u);
+  Watermarks lower;
+  lower.frames = PageCount(64);
+  lower.inactive = 16;
+  lower.room_low = 4;
+  lower.room_high = 8;
+  lower.overdraft = 0;
+  world.pager.SetWatermarks(lower);
+  world.Fill(64, 64, PageKind::kText, 6);
+  EXPECT_GT(world.statistics.direct_reclaims.Get(), 0u);
+  EXPECT_TRUE(world.ReadEverything()) << world.failure();
+}
+
 TEST(PagerProtocolPool, FaultsBeyondTheLimitContinueWhenNothingCompresses) {
   PagerWorld world({.frames = 64, .headroom = 8, .overdraft = 0});
   world.MapAndAdopt(0, 400);

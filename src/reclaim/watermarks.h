@@ -7,10 +7,19 @@
 //
 //   headroom = target - (what the tree of processes holds). Below zero pages must be swapped out.
 //
+// The limit can change while the tree runs (`uzswap set`), and the tree can be asked to use less
+// for a while (`uzswap shrink`): then the target is what was asked for, and the limit stays. The
+// number of staging frames is that of the limit at which a process became active.
+//
+//   0                 adopt     shrink_to            target        limit
+//   |------------------|-----------|------------------|--------------|
+//                                target, while asked
+//
 // Swapping out a page frees less than it holds, because its compressed copy stays in the pool. When
 // pools and tables alone are most of the limit, the limit cannot be kept, and swapping out the rest
 // only makes each access a fault (thrashing). So each process keeps a small working set resident:
-// the headroom of a process is never less than what it is short of WorkingSetMin.
+// the headroom of a process is never less than what it is short of WorkingSetMin. It is a share of
+// the limit, or of what the tree is asked to use: else a tree could not shrink far below its limit.
 //
 // The kernel does not report new mappings. Between two measurements a program can grow by what it
 // can touch in that time. So the interval follows from the headroom and from the fastest growth
@@ -30,6 +39,7 @@ struct Watermarks {
   Bytes limit;
   Bytes target;         // what reclaim aims at
   Bytes adopt;          // usage at which mappings are registered
+  Bytes share_of;       // what WorkingSetMin is a share of
   PageCount frames;     // number of staging frames
   size_t inactive = 0;  // pages that stay staged, for a second chance
   // Headroom in pages that is kept for faults to come. Below room_low the reclaim daemon works
@@ -38,6 +48,8 @@ struct Watermarks {
   int64_t room_low = 0;
   int64_t room_high = 0;
   int64_t overdraft = 0;
+
+  friend bool operator==(const Watermarks&, const Watermarks&) = default;
 };
 
 // A thread touches new memory at 2.4 to 2.7 GB/s on the project's kind of machine, and there are
@@ -46,11 +58,12 @@ inline constexpr uint64_t kGrowthBytesPerMs = 6 << 20;
 inline constexpr uint64_t kIntervalMinNs = 500'000;
 inline constexpr uint64_t kIntervalMaxNs = 50'000'000;
 
-constexpr Watermarks WatermarksFor(Bytes limit) {
+// `shrink_to`: what the tree is asked to use for a while; zero, or more than the target: nothing.
+constexpr Watermarks WatermarksFor(Bytes limit, Bytes shrink_to = Bytes(0)) {
   constexpr uint64_t kMiB = 1 << 20;
   const uint64_t raw = limit.raw();
   Watermarks marks;
-  marks.limit = limit;
+  marks.limit = marks.share_of = limit;
   marks.target = Bytes(raw - std::min(raw / 16, 2 * kMiB + raw / 128));
   marks.adopt = Bytes(raw - std::max(raw / 4, std::min(raw / 2, 24 * kMiB)));
   const uint64_t pages = raw >> kPageShift;
@@ -59,11 +72,18 @@ constexpr Watermarks WatermarksFor(Bytes limit) {
   marks.room_low = static_cast<int64_t>(std::clamp<uint64_t>(pages / 256, 32, 1024));
   marks.room_high = 2 * marks.room_low;
   marks.overdraft = static_cast<int64_t>((raw - marks.target.raw()) >> kPageShift) / 4;
+  if (shrink_to != Bytes(0) && shrink_to < marks.target) {
+    // Faults need not help before usage exceeds the limit.
+    marks.overdraft += static_cast<int64_t>((marks.target - shrink_to).raw() >> kPageShift);
+    marks.target = marks.share_of = shrink_to;
+    marks.adopt = std::min(marks.adopt, Bytes(shrink_to.raw() / 2));
+  }
   return marks;
 }
 
 // What each of `processes` keeps resident: 4 MiB, or a 32nd of the limit together if that is more,
 // but never more than a quarter of the limit together.
+// `limit`: Watermarks::share_of.
 constexpr Bytes WorkingSetMin(Bytes limit, uint64_t processes) {
   constexpr uint64_t kEach = 4 << 20;
   const uint64_t share = limit.raw() / std::max<uint64_t>(processes, 1);

@@ -23,7 +23,32 @@ TEST(Watermarks, TheMarksStandInOrderForEveryLimit) {
   }
 }
 
+TEST(Watermarks, ToShrinkMovesTheTargetAndNotTheLimit) {
+  constexpr Bytes kLimit(64 * kMiB);
+  const Watermarks plain = WatermarksFor(kLimit);
+  const Watermarks shrunk = WatermarksFor(kLimit, Bytes(20 * kMiB));
+  EXPECT_EQ(shrunk.limit, kLimit);
+  EXPECT_EQ(shrunk.target, Bytes(20 * kMiB));
+  EXPECT_LE(shrunk.adopt, shrunk.target);
+  EXPECT_EQ(shrunk.frames, plain.frames);
+  // Faults help from the same usage on as before.
+  const auto pages = [](Bytes bytes) { return static_cast<int64_t>(bytes.raw() >> kPageShift); };
+  EXPECT_EQ(pages(shrunk.target) + shrunk.overdraft, pages(plain.target) + plain.overdraft);
+  EXPECT_EQ(WatermarksFor(kLimit, Bytes(0)), plain);
+  EXPECT_EQ(WatermarksFor(kLimit, plain.target), plain);
+  EXPECT_EQ(WatermarksFor(kLimit, kLimit), plain);
+  EXPECT_EQ(WatermarksFor(kLimit, Bytes(1)).target, Bytes(1));
+}
+
+// A run without a limit of its own has the machine's memory: a 32nd of that is much.
+TEST(Watermarks, TheWorkingSetIsAShareOfWhatIsAskedFor) {
+  constexpr Bytes kLimit(uint64_t{64} << 30);
+  EXPECT_EQ(WorkingSetMin(WatermarksFor(kLimit).share_of, 1), Bytes(uint64_t{2} << 30));
+  EXPECT_EQ(WorkingSetMin(WatermarksFor(kLimit, Bytes(64 * kMiB)).share_of, 1), Bytes(4 * kMiB));
+}
+
 // What may be overdrawn, and what is kept as room, lies within the reserve below the limit.
+
 TEST(Watermarks, TheOverdraftStaysWithinTheReserve) {
   for (const uint64_t mib : {8, 64, 512, 4096, 65536}) {
     const Watermarks levels = WatermarksFor(Bytes(mib * kMiB));

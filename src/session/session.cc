@@ -26,10 +26,10 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
   header.magic = internal::kSessionMagic;
   header.version = internal::kSessionVersion;
   header.layout_bytes = static_cast<uint32_t>(kLayoutBytes.raw());
-  header.limit_bytes = options.limit.raw();
+  header.limit_bytes.store(options.limit.raw(), std::memory_order_relaxed);
   header.codec = static_cast<uint32_t>(options.codec);
   header.pool = static_cast<uint32_t>(options.pool);
-  header.pool_limit_bytes = options.pool_limit.raw();
+  header.pool_limit_bytes.store(options.pool_limit.raw(), std::memory_order_relaxed);
   header.backing_size_bytes = options.backing_size.raw();
   header.write_limit_bytes = options.write_limit.raw();
   header.write_period_s = options.write_period_s;
@@ -96,7 +96,9 @@ Options Session::options() const {
   options.limit = limit();
   options.codec = static_cast<CodecMode>(header.codec);
   options.pool = static_cast<PoolKind>(header.pool);
-  options.pool_limit = Bytes(header.pool_limit_bytes);
+  // The two can change between the loads.
+  options.pool_limit =
+      std::min(Bytes(header.pool_limit_bytes.load(std::memory_order_relaxed)), options.limit);
   options.backing_size = Bytes(header.backing_size_bytes);
   options.write_limit = Bytes(header.write_limit_bytes);
   options.write_period_s = header.write_period_s;
@@ -120,7 +122,31 @@ void Session::SetDictionary(std::span<const std::byte> content) {
   layout().header.dictionary_bytes = static_cast<uint32_t>(content.size());
 }
 
-Bytes Session::limit() const { return Bytes(layout().header.limit_bytes); }
+Bytes Session::limit() const {
+  return Bytes(layout().header.limit_bytes.load(std::memory_order_relaxed));
+}
+
+void Session::SetLimits(Bytes limit, Bytes pool_limit) {
+  internal::SessionHeader& header = layout().header;
+  header.pool_limit_bytes.store(pool_limit.raw(), std::memory_order_relaxed);
+  header.limit_bytes.store(limit.raw(), std::memory_order_relaxed);
+}
+
+void Session::AskToShrink(Bytes to, Bytes pool) {
+  internal::SessionHeader& header = layout().header;
+  header.shrink_to_bytes.store(to.raw(), std::memory_order_relaxed);
+  header.shrink_pool_bytes.store(pool.raw(), std::memory_order_relaxed);
+  // Release: who sees the beat sees what is asked. Added, because another caller may do the same.
+  header.shrink_beat.fetch_add(1, std::memory_order_release);
+}
+
+AskedUsage Session::asked_usage() const {
+  const internal::SessionHeader& header = layout().header;
+  // Acquire pairs with the release in AskToShrink.
+  const uint64_t beat = header.shrink_beat.load(std::memory_order_acquire);
+  return {Bytes(header.shrink_to_bytes.load(std::memory_order_relaxed)),
+          Bytes(header.shrink_pool_bytes.load(std::memory_order_relaxed)), beat};
+}
 
 Session::Path Session::path() const {
   UZ_CHECK_GE(memory_.descriptor(), 0);

@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 57 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 60 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -126,6 +126,14 @@ class ProcessRecord {
   uint64_t word_;  // as claimed: generation included
 };
 
+// What the tree is asked to use for a while. It holds while `beat` increases
+// (engine/shrink_follower.h).
+struct AskedUsage {
+  Bytes to;    // zero: nothing is asked
+  Bytes pool;  // of the pools together, where pages can be written
+  uint64_t beat = 0;
+};
+
 class Session {
  public:
   // The name of its memory, in /proc/PID/fd and in maps.
@@ -154,6 +162,13 @@ class Session {
   void SetDictionary(std::span<const std::byte> content);
   // options().limit, without a copy of the rest: for what is asked at every step of reclaim.
   [[nodiscard]] Bytes limit() const;
+  // New limits for the tree, whose processes follow within a step of reclaim. Requires: checked
+  // like options; no pool limit if there was none.
+  void SetLimits(Bytes limit, Bytes pool_limit);
+  // Asks the tree to use at most `to`, and at most `pool` of it for pools. It has to be repeated
+  // several times a second. The last caller wins. To zero: nothing is asked any more.
+  void AskToShrink(Bytes to, Bytes pool);
+  [[nodiscard]] AskedUsage asked_usage() const;
   // Where children find it. Requires: made by Create.
   using Path = os::TextLine<64>;
   [[nodiscard]] Path path() const;
@@ -253,7 +268,7 @@ class Session {
   // A record as another process sees it. The reference is valid during the visit only.
   struct RecordView {
     uint32_t index;
-    os::ProcessIdentity process;
+    os::ProcessIdentity process;  // a number in the PID namespace that it names
     os::TextLine<25> name;
     Bytes usage;
     const Statistics& statistics;

@@ -24,7 +24,7 @@ namespace uzswap::internal {
 inline constexpr uint64_t kSessionMagic = 0x31736573'70777a75;  // "uzwpses1" in memory
 // Increment it with every change of this file, of Statistics, of CodecMode, of PoolKind or of
 // session/broker_record.h.
-inline constexpr uint32_t kSessionVersion = 22;
+inline constexpr uint32_t kSessionVersion = 23;
 inline constexpr int kNameWords = 3;
 
 // The word of a record.
@@ -71,11 +71,18 @@ struct SessionHeader {
   uint64_t magic;
   uint32_t version;
   uint32_t layout_bytes;
+  // Written by the creator before the memory is shared, then by `uzswap set`. Relaxed.
+  std::atomic<uint64_t> limit_bytes;
+  std::atomic<uint64_t> pool_limit_bytes;
+  // What the tree is asked to use for a while; zero: nothing. Relaxed, but for the last one:
+  // storing it is a release and reading it is an acquire, so who sees it increase sees what is
+  // asked.
+  std::atomic<uint64_t> shrink_to_bytes;
+  std::atomic<uint64_t> shrink_pool_bytes;
+  std::atomic<uint64_t> shrink_beat;
   // Written by the creator before the memory is shared, then constant.
-  uint64_t limit_bytes;
   uint32_t codec;
   uint32_t pool;
-  uint64_t pool_limit_bytes;
   uint64_t backing_size_bytes;
   uint64_t write_limit_bytes;
   uint32_t write_period_s;

@@ -105,6 +105,38 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   EXPECT_STREQ(options.backing, "/var/tmp");
 }
 
+TEST(SessionTest, LimitsCanChangeWhileOthersRead) {
+  Session session = NewSession();
+  Result<Session> opened = Session::Open(session.path().c_str());
+  ASSERT_TRUE(opened.ok());
+  session.SetLimits(Bytes(300 << 20), Bytes(30 << 20));
+  EXPECT_EQ(opened.value().limit(), Bytes(300 << 20));
+  EXPECT_EQ(opened.value().options().limit, Bytes(300 << 20));
+  EXPECT_EQ(opened.value().options().pool_limit, Bytes(30 << 20));
+}
+
+// A process can read between the two stores of a change.
+TEST(SessionTest, APoolLimitIsNeverAboveTheLimit) {
+  Session session = NewSession();
+  session.SetLimits(Bytes(20 << 20), Bytes(30 << 20));
+  EXPECT_EQ(session.options().pool_limit, Bytes(20 << 20));
+}
+
+TEST(SessionTest, ARequestToShrinkIsSeenWithItsBeat) {
+  Session session = NewSession();
+  Result<Session> opened = Session::Open(session.path().c_str());
+  ASSERT_TRUE(opened.ok());
+  EXPECT_EQ(opened.value().asked_usage().to, Bytes(0));
+  const uint64_t before = opened.value().asked_usage().beat;
+  session.AskToShrink(Bytes(10 << 20), Bytes(2 << 20));
+  const AskedUsage seen = opened.value().asked_usage();
+  EXPECT_EQ(seen.to, Bytes(10 << 20));
+  EXPECT_EQ(seen.pool, Bytes(2 << 20));
+  EXPECT_NE(seen.beat, before);
+  session.AskToShrink(Bytes(10 << 20), Bytes(2 << 20));
+  EXPECT_NE(opened.value().asked_usage().beat, seen.beat) << "the same again is a beat too";
+}
+
 TEST(SessionTest, CarriesADictionary) {
   Session session = NewSession();
   EXPECT_TRUE(session.dictionary().empty());

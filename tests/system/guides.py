@@ -140,6 +140,23 @@ def of_pages(shell: Shell, command: str) -> None:
     shell.run(filled.replace("NAME.dict", str(shell.folder / "pages.dict")))
 
 
+def of_run(shell: Shell, command: str) -> None:
+    """Names the number of a run."""
+    program = f"uzswap run --limit 200M -- /usr/bin/python3 -c '{WAITING}'"
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {program}"],
+        env=shell.variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        require(process.stdout.readline() == "ready\n", "the run did not start")
+        shell.run(command.replace("ID", str(process.pid)))
+        process.communicate("")
+
+
 def redis(shell: Shell, command: str) -> None:
     """A server that runs until it is told to end."""
     process = shell.start(command)
@@ -227,7 +244,10 @@ COMMANDS: dict[str, Action] = {
     "uzswap run --limit 200M --summary -- python3 job.py": program,
     "uzswap run --limit 200M --backing /var/tmp -- python3 job.py": program,
     "uzswap check": as_is,
+    "uzswap ps": as_is,
     "uzswap top --once": as_is,
+    "uzswap set ID limit=300M": of_run,
+    "uzswap shrink ID --to 100M": of_run,
     "uzswap advise PID": of_process,
     "uzswap advise --pages FILE": of_pages,
     "uzswap advise --pages FILE --json": of_pages,

@@ -28,6 +28,8 @@ EXPECTED = (
     "share/zsh/vendor-completions/_uzswap",
     "share/man/man1/uzswap.1",
     "share/man/man1/uzswap-ps.1",
+    "share/man/man1/uzswap-set.1",
+    "share/man/man1/uzswap-shrink.1",
     "share/man/man1/uzswap-top.1",
     "share/man/man1/uzswap-run.1",
     "share/man/man1/uzswap-train.1",

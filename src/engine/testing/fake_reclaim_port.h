@@ -24,6 +24,8 @@ class FakeReclaimPort : public ReclaimPort {
 
   uint64_t NowNs() override { return now_ns; }
   Statistics& statistics() override { return counts; }
+  Watermarks WantedWatermarks() override { return wanted; }
+  void UseWatermarks(const Watermarks& watermarks) override { used = watermarks; }
   Usage MeasureUsage() override {
     headroom.Set(usage.headroom_pages);
     return usage;
@@ -92,6 +94,8 @@ class FakeReclaimPort : public ReclaimPort {
   Headroom& headroom;
   uint64_t now_ns = uint64_t{1} << 40;
   Statistics counts;
+  Watermarks wanted;  // to be set before the first step
+  Watermarks used;    // what the daemon told the other parts; changes
   Usage usage;
   bool is_active = false;
   bool can_activate = true;

@@ -1,0 +1,99 @@
+#include "new_options.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "limit.h"
+
+namespace uzswap::cli {
+namespace {
+
+constexpr char kFix[] = "uzswap set ID limit=300M, or pool-limit=20%";
+
+struct Assignment {
+  std::string_view name;
+  std::string value;
+};
+
+OrRefusal<Assignment> Split(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals + 1 == text.size()) {
+    return Refusal{kCannotDo, "'" + text + "' is not of the form NAME=VALUE", kFix};
+  }
+  return Assignment{std::string_view(text).substr(0, equals), text.substr(equals + 1)};
+}
+
+Refusal BadValue(const Assignment& assignment, const char* why) {
+  return {
+      kCannotDo,
+      std::string(assignment.name) + "=" + assignment.value + ": '" + assignment.value + "' " + why,
+      kFix};
+}
+
+std::optional<Refusal> SetLimit(const Assignment& assignment, const os::CgroupLimit* cgroup,
+                                Bytes machine, NewOptions& to) {
+  const auto decided = DecideLimit(assignment.value, cgroup, machine);
+  if (const Refusal* refusal = RefusalOf(decided)) {
+    return Refusal{kCannotDo, "limit=" + assignment.value + ": " + refusal->cause, kFix};
+  }
+  to.options.limit = std::get<LimitDecision>(decided).limit;
+  to.note = std::get<LimitDecision>(decided).note;
+  return std::nullopt;
+}
+
+// After the limit, whatever their order: a share is one of the new limit.
+std::optional<Refusal> SetPoolLimit(const Assignment& assignment, NewOptions& to) {
+  if (to.options.pool_limit == Bytes(0)) {
+    return Refusal{kCannotDo, "the run has no limit of its pools, and cannot get one now",
+                   "start it with --pool-limit"};
+  }
+  const ParsedBound pool = ParsePoolLimit(assignment.value, to.options.limit);
+  if (!pool.ok()) return BadValue(assignment, pool.error);
+  to.options.pool_limit = pool.bytes;
+  return std::nullopt;
+}
+
+}  // namespace
+
+OrRefusal<NewOptions> DecideNewOptions(const Options& now, const std::vector<std::string>& changes,
+                                       const os::CgroupLimit* cgroup, Bytes machine) {
+  NewOptions wanted{now, ""};
+  std::optional<Assignment> pool;
+  for (const std::string& text : changes) {
+    const auto split = Split(text);
+    if (const Refusal* refusal = RefusalOf(split)) return *refusal;
+    const Assignment& assignment = std::get<Assignment>(split);
+    std::optional<Refusal> refused;
+    if (assignment.name == "limit") {
+      refused = SetLimit(assignment, cgroup, machine, wanted);
+    } else if (assignment.name == "pool-limit") {
+      pool = assignment;
+    } else {
+      refused = Refusal{kCannotDo,
+                        "'" + std::string(assignment.name) +
+                            "' is not an option that can be changed while a run is on",
+                        kFix};
+    }
+    if (refused) return *refused;
+  }
+  if (changes.empty()) return Refusal{kCannotDo, "nothing is to be changed", kFix};
+  if (pool) {
+    if (const auto refused = SetPoolLimit(*pool, wanted)) return *refused;
+  } else {
+    wanted.options.pool_limit = PoolLimitAt(now, wanted.options.limit);
+  }
+  return wanted;
+}
+
+Bytes PoolLimitAt(const Options& now, Bytes limit) {
+  if (now.pool_limit == Bytes(0)) return Bytes(0);
+  if (now.backing[0] == '\0') return std::min(now.pool_limit, limit);
+  // In proportion, without overflow.
+  const double share =
+      static_cast<double>(now.pool_limit.raw()) / static_cast<double>(now.limit.raw());
+  const Bytes scaled(static_cast<uint64_t>(share * static_cast<double>(limit.raw())));
+  return std::clamp(scaled, kPoolLimitMin, limit);
+}
+
+}  // namespace uzswap::cli
