@@ -133,7 +133,8 @@ void DescribeSet(CLI::App& set, SetRequest& request) {
   set.add_option("id", request.id, "the run: its number, or that of one of its processes")
       ->type_name("ID")
       ->required();
-  set.add_option("changes", request.changes, "limit=SIZE, pool-limit=SIZE or pool-limit=N%")
+  set.add_option("changes", request.changes,
+                 "limit=SIZE, pool-limit=SIZE, pool-limit=N%, codec=NAME, write-limit=SIZE/PERIOD")
       ->type_name("NAME=VALUE")
       ->required();
 }
@@ -268,7 +269,7 @@ Request Dispatch(const std::vector<std::string>& words, std::vector<std::string>
   CLI::App* top = app.add_subcommand("top", "watch the runs on this machine and their processes");
   DescribeTop(*top, watching, order);
   SetRequest setting;
-  CLI::App* set = app.add_subcommand("set", "change the limits of a run");
+  CLI::App* set = app.add_subcommand("set", "change the options of a run");
   DescribeSet(*set, setting);
   ShrinkRequest shrinking;
   CLI::App* shrink = app.add_subcommand("shrink", "have a run use less memory for a while");

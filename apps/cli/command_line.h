@@ -6,7 +6,7 @@
 //     uzswap train --pages FILE -o NAME.dict    uzswap train PID -o NAME.dict
 //     uzswap ps [--json]
 //     uzswap top [--once] [--interval SECONDS] [--sort ORDER]
-//     uzswap set ID limit=SIZE pool-limit=SIZE|N%
+//     uzswap set ID limit=SIZE pool-limit=SIZE|N% codec=NAME write-limit=SIZE/PERIOD|off
 //     uzswap shrink ID [--to SIZE]
 //     uzswap help [run|check|advise|train|ps|top|set|shrink]    uzswap --help    uzswap --version
 //

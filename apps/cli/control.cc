@@ -156,11 +156,20 @@ std::optional<Refusal> MakeFit(FoundSession& run, Asking& asking, const Options&
   return std::nullopt;
 }
 
+std::string WriteLimitText(const Options& options) {
+  if (options.write_limit == Bytes(0)) return "off";
+  return Human(options.write_limit) + PeriodSuffix(options.write_period_s);
+}
+
 void PrintChanges(const FoundSession& run, const Options& before, const Options& now) {
   const auto print = [&](const char* what, const std::string& is, const std::string& was) {
     printf("%s: %s %s (was %s)\n", RunName(run).c_str(), what, is.c_str(), was.c_str());
   };
   print("limit", Human(now.limit), Human(before.limit));
+  if (now.codec != before.codec) print("codec", Name(now.codec), Name(before.codec));
+  if (now.write_limit != before.write_limit || now.write_period_s != before.write_period_s) {
+    print("write limit", WriteLimitText(now), WriteLimitText(before));
+  }
   if (now.pool_limit != before.pool_limit) {
     print("pool limit", Human(now.pool_limit), Human(before.pool_limit));
   }
@@ -176,7 +185,7 @@ int Set(FoundSession& run, const std::vector<std::string>& changes) {
   if (!wanted.note.empty()) fprintf(stderr, "uzswap: %s\n", wanted.note.c_str());
   Asking asking(run.session);
   if (const auto refused = MakeFit(run, asking, before, wanted.options)) return Refuse(*refused);
-  run.session.SetLimits(wanted.options.limit, wanted.options.pool_limit);
+  run.session.ChangeOptions(wanted.options);
   PrintChanges(run, before, wanted.options);
   return 0;
 }

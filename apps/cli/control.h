@@ -1,11 +1,11 @@
-// `uzswap set` and `uzswap shrink`: change the limits of a run, or have it use less for a while.
+// `uzswap set` and `uzswap shrink`: change the options of a run, or have it use less for a while.
 //
 //   uzswap set ID limit=300M          uzswap shrink ID --to 200M
 //        │                                  │
 //        │ holds more than that? ──yes─> ask the run through its session's memory, again and again,
 //        │                                  │           and look how much it holds (ShrinkWatch)
 //        │                                  ├── reached ────────────────────> done
-//        └── Session::SetLimits <── set ────┤
+//        └── Session::ChangeOptions <─ set ────┤
 //                                           └── no progress ── set: holds less than the new limits?
 //                                                   │                   ──> done
 //                                                   └── refused; nothing is changed

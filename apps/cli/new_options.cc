@@ -9,7 +9,7 @@
 namespace uzswap::cli {
 namespace {
 
-constexpr char kFix[] = "uzswap set ID limit=300M, or pool-limit=20%";
+constexpr char kFix[] = "uzswap set ID limit=300M, pool-limit=20%, codec=lz4 or write-limit=10G/d";
 
 struct Assignment {
   std::string_view name;
@@ -54,6 +54,30 @@ std::optional<Refusal> SetPoolLimit(const Assignment& assignment, NewOptions& to
   return std::nullopt;
 }
 
+std::optional<Refusal> SetCodec(const Assignment& assignment, NewOptions& to) {
+  const std::optional<CodecMode> mode = CodecModeByName(assignment.value);
+  if (!mode) return BadValue(assignment, "is not a codec; known are auto, lz4 and zstd");
+  to.options.codec = *mode;
+  return std::nullopt;
+}
+
+std::optional<Refusal> SetWriteLimit(const Assignment& assignment, NewOptions& to) {
+  if (to.options.backing[0] == '\0') {
+    return Refusal{kCannotDo, "write-limit: the run has no backing store, so nothing is written",
+                   "start it with --backing"};
+  }
+  if (assignment.value == "off") {
+    to.options.write_limit = Bytes(0);
+    to.options.write_period_s = 0;
+    return std::nullopt;
+  }
+  const ParsedBound limit = ParseWriteLimit(assignment.value);
+  if (!limit.ok()) return BadValue(assignment, limit.error);
+  to.options.write_limit = limit.bytes;
+  to.options.write_period_s = limit.period_s;
+  return std::nullopt;
+}
+
 }  // namespace
 
 OrRefusal<NewOptions> DecideNewOptions(const Options& now, const std::vector<std::string>& changes,
@@ -69,6 +93,10 @@ OrRefusal<NewOptions> DecideNewOptions(const Options& now, const std::vector<std
       refused = SetLimit(assignment, cgroup, machine, wanted);
     } else if (assignment.name == "pool-limit") {
       pool = assignment;
+    } else if (assignment.name == "codec") {
+      refused = SetCodec(assignment, wanted);
+    } else if (assignment.name == "write-limit") {
+      refused = SetWriteLimit(assignment, wanted);
     } else {
       refused = Refusal{kCannotDo,
                         "'" + std::string(assignment.name) +

@@ -64,6 +64,19 @@ TEST(NewOptionsTest, TheOtherOptionsStay) {
   EXPECT_EQ(decided.codec, expected.codec);
 }
 
+TEST(NewOptionsTest, CodecAndWriteLimit) {
+  const Options now = Running(MiB(200), MiB(40));
+  EXPECT_EQ(Decide(now, {"codec=lz4"}).options.codec, CodecMode::kLz4);
+  EXPECT_EQ(Decide(now, {"codec=zstd", "codec=auto"}).options.codec, CodecMode::kAuto);
+  const Options limited = Decide(now, {"write-limit=1G/h"}).options;
+  EXPECT_EQ(limited.write_limit, MiB(1024));
+  EXPECT_EQ(limited.write_period_s, 3600u);
+  const Options off = Decide(limited, {"write-limit=off"}).options;
+  EXPECT_EQ(off.write_limit, Bytes(0));
+  EXPECT_EQ(off.write_period_s, 0u);
+  EXPECT_EQ(Decide(limited, {"codec=lz4"}).options.write_limit, MiB(1024)) << "it stays";
+}
+
 TEST(NewOptionsTest, TheLastOfEqualNamesCounts) {
   const Options now = Running(MiB(200), Bytes(0));
   EXPECT_EQ(LimitOf(now, {"limit=100M", "limit=150M"}), MiB(150));
@@ -99,6 +112,9 @@ TEST(NewOptionsTest, RefusesByNameAndWithAFix) {
       {{"limit=1M"}, "too small"},
       {{"limit=0"}, "is zero"},
       {{"limit=auto"}, "no cgroup"},
+      {{"codec=gzip"}, "is not a codec"},
+      {{"write-limit=1G/year"}, "unknown period"},
+      {{"write-limit=much"}, "is not a size"},
       {{"pool=zbud"}, "'pool' is not an option"},
       {{"pool-limit=0%"}, "1% to 100%"},
       {{"pool-limit=300M"}, "more than the limit"},
@@ -114,6 +130,10 @@ TEST(NewOptionsTest, RefusesByNameAndWithAFix) {
     EXPECT_NE(refusal->cause.find(row.cause), std::string::npos) << refusal->cause;
     EXPECT_FALSE(refusal->fix.empty()) << refusal->cause;
   }
+  const auto no_file = DecideNewOptions(Running(MiB(200), Bytes(0), nullptr), {"write-limit=1G/d"},
+                                        nullptr, kMachine);
+  ASSERT_NE(RefusalOf(no_file), nullptr);
+  EXPECT_NE(RefusalOf(no_file)->fix.find("--backing"), std::string::npos);
   const auto no_pool =
       DecideNewOptions(Running(MiB(200), Bytes(0)), {"pool-limit=10M"}, nullptr, kMachine);
   ASSERT_NE(RefusalOf(no_pool), nullptr);

@@ -11,7 +11,7 @@ _uzswap_options() {
     ps) echo "--json --help" ;;
     top) echo "--once --interval --sort --help" ;;
     check) echo "--container --help" ;;
-    set) echo "limit= pool-limit= --help" ;;
+    set) echo "limit= pool-limit= codec= write-limit= --help" ;;
     shrink) echo "--to --help" ;;
     help) echo "run check advise train ps top set shrink --help" ;;
   esac

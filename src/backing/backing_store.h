@@ -127,6 +127,8 @@ class BackingStore {
                     WearAccount* account = nullptr) {
     wear_.Limit(bytes, period_ns, now_ns, account);
   }
+  // Another limit with the same account. Any thread, after SetWearLimit.
+  void ChangeWearLimit(uint64_t bytes, uint64_t period_ns) { wear_.Change(bytes, period_ns); }
   // Bounds the space on the medium from now on; options.size_max still holds. Any thread.
   void SetSizeLimit(uint64_t bytes);
   // Of a size that other processes share. Segments are reserved in it before they are written.

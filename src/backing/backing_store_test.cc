@@ -165,6 +165,25 @@ TEST(BackingStoreTest, AWearLimitMayBeShared) {
   EXPECT_EQ(first.available(), 1000);
 }
 
+TEST(BackingStoreTest, AWearLimitCanChange) {
+  WearAccount account{};
+  WearBudget budget;
+  budget.Limit(0, 0, 5, &account);
+  EXPECT_TRUE(budget.Allows()) << "no limit";
+  budget.Change(1000, 100);
+  EXPECT_TRUE(budget.limited());
+  EXPECT_FALSE(budget.Allows()) << "nothing is available before time passes";
+  budget.Tick(55);
+  EXPECT_EQ(budget.available(), 500);
+  budget.Change(100, 100);
+  budget.Tick(56);
+  EXPECT_EQ(budget.available(), 100) << "what is beyond the lower limit is lost";
+  budget.Charge(100);
+  EXPECT_FALSE(budget.Allows());
+  budget.Change(0, 0);
+  EXPECT_TRUE(budget.Allows());
+}
+
 TEST(SegmentTableTest, ALimitBindsWhatIsTakenOnTheMedium) {
   SegmentTable table;
   ASSERT_TRUE(table.Init(8).ok());

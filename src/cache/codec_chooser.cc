@@ -10,13 +10,19 @@ void CodecChooser::InitFixed(const Codec& codec) {
 }
 
 void CodecChooser::InitAutomatic() {
-  automatic_ = true;
+  automatic_.store(true, std::memory_order_relaxed);
   chosen_.store(CodecById(CodecId::kZstd), std::memory_order_relaxed);
+}
+
+void CodecChooser::Use(CodecMode mode) {
+  const bool automatic = mode == CodecMode::kAuto;
+  automatic_.store(automatic, std::memory_order_relaxed);
+  if (!automatic) chosen_.store(CodecById(FirstCodecOf(mode)), std::memory_order_relaxed);
 }
 
 CodecChooser::Pick CodecChooser::PickForStore(Countdown& countdown) {
   const Codec* const codec = chosen_.load(std::memory_order_relaxed);
-  if (!automatic_) return {codec, false};
+  if (!automatic()) return {codec, false};
   const uint32_t number = countdown.stores++;
   if (number % kExploreEvery == kExploreEvery - 1) {
     return {CodecById(codec->id() == CodecId::kZstd ? CodecId::kLz4 : CodecId::kZstd), true};
@@ -25,7 +31,7 @@ CodecChooser::Pick CodecChooser::PickForStore(Countdown& countdown) {
 }
 
 bool CodecChooser::PickForLoad(CodecId codec, Countdown& countdown) {
-  if (!automatic_) return false;
+  if (!automatic()) return false;
   ++countdown.since_other;
   if (codec == chosen().id()) return countdown.loads++ % kMeasureEvery == 0;
   // Usually objects of the other codec are few, and each of their loads counts. They are many when
@@ -68,7 +74,7 @@ bool CodecChooser::Choose(CodecId codec) {
 }
 
 bool CodecChooser::Decide(uint64_t fault_ns, uint64_t pool_percent) {
-  if (!automatic_) return false;
+  if (!automatic()) return false;
   if (pool_percent > kPressurePercent) pressure_ = true;
   if (pool_percent < kReliefPercent) pressure_ = false;
   if (pressure_) return Choose(CodecId::kZstd);

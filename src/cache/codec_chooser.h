@@ -23,7 +23,9 @@
 //
 // A fixed chooser always answers with one codec and measures nothing.
 //
-// Pick and the notes: any thread, each with its own countdown. Decide: one thread. Nothing
+//   [ fixed ] <──Use──> [ automatic ]       objects that are stored already keep their codec
+//
+// Pick and the notes: any thread, each with its own countdown. Decide and Use: one thread. Nothing
 // allocates, no locks.
 #ifndef UZSWAP_CACHE_CODEC_CHOOSER_H_
 #define UZSWAP_CACHE_CODEC_CHOOSER_H_
@@ -64,7 +66,10 @@ class CodecChooser {
   // better: lz4 or zstd.
   void InitAutomatic();
 
-  [[nodiscard]] bool automatic() const { return automatic_; }
+  // Another mode for the stores to come. The thread of Decide.
+  void Use(CodecMode mode);
+
+  [[nodiscard]] bool automatic() const { return automatic_.load(std::memory_order_relaxed); }
   [[nodiscard]] const Codec& chosen() const { return *chosen_.load(std::memory_order_relaxed); }
 
   // The codec for the next store of a thread, and whether to note what it costs.
@@ -107,7 +112,8 @@ class CodecChooser {
 
   Figures& FiguresOf(CodecId codec) { return figures_[codec == CodecId::kZstd ? 1 : 0]; }
 
-  bool automatic_ = false;
+  // Relaxed: a store may go by the former mode once more.
+  std::atomic<bool> automatic_{false};
   bool pressure_ = false;  // Decide's
   // Relaxed: which codec an object has is in its entry.
   std::atomic<const Codec*> chosen_{nullptr};

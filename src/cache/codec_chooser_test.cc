@@ -41,6 +41,27 @@ TEST(CodecChooserTest, AFixedOneMeasuresNothing) {
   EXPECT_EQ(chooser.chosen().id(), CodecId::kZstd);
 }
 
+TEST(CodecChooserTest, TheModeCanChange) {
+  CodecChooser chooser;
+  chooser.InitAutomatic();
+  chooser.Use(CodecMode::kAuto);
+  EXPECT_TRUE(chooser.automatic());
+  chooser.Use(CodecMode::kLz4);
+  CodecChooser::Countdown countdown;
+  for (uint32_t i = 0; i < 2 * CodecChooser::kExploreEvery; ++i) {
+    EXPECT_EQ(chooser.PickForStore(countdown).codec->id(), CodecId::kLz4);
+  }
+  Observe(chooser, {9000, 9000, 4000}, {1, 1, 1});
+  EXPECT_FALSE(chooser.Decide(kFaultNs, kAtEase));
+  EXPECT_EQ(chooser.chosen().id(), CodecId::kLz4);
+  chooser.Use(CodecMode::kZstd);
+  EXPECT_EQ(chooser.chosen().id(), CodecId::kZstd);
+  chooser.Use(CodecMode::kLz4);
+  chooser.Use(CodecMode::kAuto);
+  EXPECT_TRUE(chooser.Decide(kFaultNs, kAtEase)) << "zstd was seen to be better";
+  EXPECT_EQ(chooser.chosen().id(), CodecId::kZstd);
+}
+
 TEST(CodecChooserTest, TheOtherCodecIsTriedNowAndThen) {
   CodecChooser chooser;
   chooser.InitAutomatic();

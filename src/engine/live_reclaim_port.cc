@@ -88,8 +88,9 @@ void LiveReclaimPort::UpdateStorage() {
     statistics().compressed_bytes.Set(storage().ObjectBytes().raw());
   }
   if (bounds_.Due(now)) {
-    ShareBounds();
-    ChooseCodec();
+    const Options options = parts_.member->session().options();
+    ShareBounds(options);
+    ChooseCodec(options);
     PermitDensifying();
   }
   AskForDensity();
@@ -117,6 +118,7 @@ void LiveReclaimPort::OpenFileInChild(uint64_t now_ns) {
   const bool again = parts_.paging->WriteInChild([this](const Options& options) {
     const Bytes pools = shrink_.PoolBound(options.pool_limit);
     if (pools.raw() != 0) SharePoolBound(pools);
+    FollowWriteLimit(options);
     return pools;
   });
   child_file_ns_ = again ? now_ns + ForkRoom::kLastingNs : 0;
@@ -136,17 +138,17 @@ void LiveReclaimPort::PermitDensifying() {
   storage().writeback().PermitDensifying(learned && !parts_.meter->sharing());
 }
 
-void LiveReclaimPort::ChooseCodec() {
+void LiveReclaimPort::ChooseCodec(const Options& options) {
   CodecChooser& chooser = storage().cache().chooser();
+  chooser.Use(options.codec);
   if (!chooser.automatic()) return;
   const uint64_t faults = statistics().fault_ns.Quantile(500);
   const uint64_t pool = storage().store().PoolBytes().raw();
-  const uint64_t percent = pool * 100 / parts_.member->session().limit().raw();
+  const uint64_t percent = pool * 100 / options.limit.raw();
   if (chooser.Decide(faults + kFaultOutsideNs, percent)) statistics().codec_changes.Add();
 }
 
-void LiveReclaimPort::ShareBounds() {
-  const Options options = parts_.member->session().options();
+void LiveReclaimPort::ShareBounds(const Options& options) {
   if (options.pool_limit.raw() != 0 && (!storage().is_child() || storage().writes())) {
     // While the tree is to shrink, pages have to leave the pools too. Where they cannot, the pools
     // grow by what the program gives up.
@@ -180,6 +182,7 @@ void LiveReclaimPort::SharePoolBound(Bytes pools) {
 void LiveReclaimPort::ShareFileBound(const Options& options) {
   BackingStore& backing = *storage().backing();
   storage().ReleaseChildren();
+  FollowWriteLimit(options);
   statistics().backing_file_bytes.Set(backing.file_bytes());
   statistics().backing_live_bytes.Set(backing.segments().live_bytes());
   if (options.backing_size.raw() == 0) return;
@@ -187,6 +190,11 @@ void LiveReclaimPort::ShareFileBound(const Options& options) {
   const Bytes own(backing.space().reserved());
   const Bytes tree = parts_.member->session().TreeReserved(SharedSpace::kFile);
   backing.SetSizeLimit(StorageBounds::FileShare(options.backing_size, tree, own).raw());
+}
+
+void LiveReclaimPort::FollowWriteLimit(const Options& options) {
+  const uint64_t period_ns = uint64_t{options.write_period_s} * 1'000'000'000;
+  storage().backing()->ChangeWearLimit(options.write_limit.raw(), period_ns);
 }
 
 void LiveReclaimPort::AskForDensity() {

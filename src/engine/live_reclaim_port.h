@@ -77,10 +77,11 @@ class LiveReclaimPort final : public ReclaimPort {
   void CheckDiscards();
   StorageStack& storage() { return parts_.paging->storage(); }
   // Each process's bounds follow from what the others hold.
-  void ShareBounds();
+  void ShareBounds(const Options& options);
   // `pools`: the bound of the tree's pools now.
   void SharePoolBound(Bytes pools);
   void ShareFileBound(const Options& options);
+  void FollowWriteLimit(const Options& options);
   // Ends what is kept for forked relatives when nothing is shared any more.
   void NoteSharing();
   void NoteLasting(uint64_t now_ns);
@@ -88,7 +89,7 @@ class LiveReclaimPort final : public ReclaimPort {
   void RetryRefused(uint64_t now_ns);
   void AskForDensity();
   void PermitDensifying();
-  void ChooseCodec();
+  void ChooseCodec(const Options& options);
   void WarnIfStuck();
 
   Parts parts_;

@@ -26,13 +26,9 @@ Result<Session> Session::Format(Result<os::SharedMemory> memory, const Options& 
   header.magic = internal::kSessionMagic;
   header.version = internal::kSessionVersion;
   header.layout_bytes = static_cast<uint32_t>(kLayoutBytes.raw());
-  header.limit_bytes.store(options.limit.raw(), std::memory_order_relaxed);
-  header.codec = static_cast<uint32_t>(options.codec);
+  session.ChangeOptions(options);
   header.pool = static_cast<uint32_t>(options.pool);
-  header.pool_limit_bytes.store(options.pool_limit.raw(), std::memory_order_relaxed);
   header.backing_size_bytes = options.backing_size.raw();
-  header.write_limit_bytes = options.write_limit.raw();
-  header.write_period_s = options.write_period_s;
   header.encrypt = options.encrypt ? 1 : 0;
   header.engine_home = static_cast<uint32_t>(options.engine);
   header.dictionary_mode = static_cast<uint32_t>(options.dictionary);
@@ -94,14 +90,14 @@ Options Session::options() const {
   const internal::SessionHeader& header = layout().header;
   Options options;
   options.limit = limit();
-  options.codec = static_cast<CodecMode>(header.codec);
+  options.codec = static_cast<CodecMode>(header.codec.load(std::memory_order_relaxed));
   options.pool = static_cast<PoolKind>(header.pool);
   // The two can change between the loads.
   options.pool_limit =
       std::min(Bytes(header.pool_limit_bytes.load(std::memory_order_relaxed)), options.limit);
   options.backing_size = Bytes(header.backing_size_bytes);
-  options.write_limit = Bytes(header.write_limit_bytes);
-  options.write_period_s = header.write_period_s;
+  options.write_limit = Bytes(header.write_limit_bytes.load(std::memory_order_relaxed));
+  options.write_period_s = header.write_period_s.load(std::memory_order_relaxed);
   options.encrypt = header.encrypt != 0;
   options.engine = static_cast<EngineHome>(header.engine_home);
   options.dictionary = static_cast<DictionaryMode>(header.dictionary_mode);
@@ -126,10 +122,14 @@ Bytes Session::limit() const {
   return Bytes(layout().header.limit_bytes.load(std::memory_order_relaxed));
 }
 
-void Session::SetLimits(Bytes limit, Bytes pool_limit) {
+void Session::ChangeOptions(const Options& options) {
   internal::SessionHeader& header = layout().header;
-  header.pool_limit_bytes.store(pool_limit.raw(), std::memory_order_relaxed);
-  header.limit_bytes.store(limit.raw(), std::memory_order_relaxed);
+  const auto relaxed = std::memory_order_relaxed;
+  header.codec.store(static_cast<uint32_t>(options.codec), relaxed);
+  header.write_period_s.store(options.write_period_s, relaxed);
+  header.write_limit_bytes.store(options.write_limit.raw(), relaxed);
+  header.pool_limit_bytes.store(options.pool_limit.raw(), relaxed);
+  header.limit_bytes.store(options.limit.raw(), relaxed);
 }
 
 void Session::AskToShrink(Bytes to, Bytes pool) {

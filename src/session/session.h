@@ -162,9 +162,10 @@ class Session {
   void SetDictionary(std::span<const std::byte> content);
   // options().limit, without a copy of the rest: for what is asked at every step of reclaim.
   [[nodiscard]] Bytes limit() const;
-  // New limits for the tree, whose processes follow within a step of reclaim. Requires: checked
-  // like options; no pool limit if there was none.
-  void SetLimits(Bytes limit, Bytes pool_limit);
+  // Changes the limit, the pool limit, the write limit and the codec of the tree, whose processes
+  // follow within a few steps of reclaim. Requires: checked options; no pool limit if there was
+  // none.
+  void ChangeOptions(const Options& options);
   // Asks the tree to use at most `to`, and at most `pool` of it for pools. It has to be repeated
   // several times a second. The last caller wins. To zero: nothing is asked any more.
   void AskToShrink(Bytes to, Bytes pool);

@@ -74,6 +74,9 @@ struct SessionHeader {
   // Written by the creator before the memory is shared, then by `uzswap set`. Relaxed.
   std::atomic<uint64_t> limit_bytes;
   std::atomic<uint64_t> pool_limit_bytes;
+  std::atomic<uint64_t> write_limit_bytes;
+  std::atomic<uint32_t> write_period_s;
+  std::atomic<uint32_t> codec;
   // What the tree is asked to use for a while; zero: nothing. Relaxed, but for the last one:
   // storing it is a release and reading it is an acquire, so who sees it increase sees what is
   // asked.
@@ -81,11 +84,8 @@ struct SessionHeader {
   std::atomic<uint64_t> shrink_pool_bytes;
   std::atomic<uint64_t> shrink_beat;
   // Written by the creator before the memory is shared, then constant.
-  uint32_t codec;
   uint32_t pool;
   uint64_t backing_size_bytes;
-  uint64_t write_limit_bytes;
-  uint32_t write_period_s;
   uint32_t encrypt;
   uint32_t engine_home;
   uint32_t dictionary_mode;

@@ -105,20 +105,33 @@ TEST(SessionTest, IsFoundByPathWithItsOptions) {
   EXPECT_STREQ(options.backing, "/var/tmp");
 }
 
-TEST(SessionTest, LimitsCanChangeWhileOthersRead) {
+TEST(SessionTest, OptionsCanChangeWhileOthersRead) {
   Session session = NewSession();
   Result<Session> opened = Session::Open(session.path().c_str());
   ASSERT_TRUE(opened.ok());
-  session.SetLimits(Bytes(300 << 20), Bytes(30 << 20));
+  Options options = session.options();
+  options.limit = Bytes(300 << 20);
+  options.pool_limit = Bytes(30 << 20);
+  options.write_limit = Bytes(3 << 20);
+  options.write_period_s = 60;
+  options.codec = CodecMode::kLz4;
+  session.ChangeOptions(options);
   EXPECT_EQ(opened.value().limit(), Bytes(300 << 20));
-  EXPECT_EQ(opened.value().options().limit, Bytes(300 << 20));
-  EXPECT_EQ(opened.value().options().pool_limit, Bytes(30 << 20));
+  const Options seen = opened.value().options();
+  EXPECT_EQ(seen.limit, Bytes(300 << 20));
+  EXPECT_EQ(seen.pool_limit, Bytes(30 << 20));
+  EXPECT_EQ(seen.write_limit, Bytes(3 << 20));
+  EXPECT_EQ(seen.write_period_s, 60u);
+  EXPECT_EQ(seen.codec, CodecMode::kLz4);
 }
 
-// A process can read between the two stores of a change.
+// A process can read between two stores of a change.
 TEST(SessionTest, APoolLimitIsNeverAboveTheLimit) {
   Session session = NewSession();
-  session.SetLimits(Bytes(20 << 20), Bytes(30 << 20));
+  Options options = session.options();
+  options.limit = Bytes(20 << 20);
+  options.pool_limit = Bytes(30 << 20);
+  session.ChangeOptions(options);
   EXPECT_EQ(session.options().pool_limit, Bytes(20 << 20));
 }
 

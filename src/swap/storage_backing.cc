@@ -46,10 +46,9 @@ Result<void> StorageBacking::TryOpen(const StorageBackingOptions& options, Bytes
   os::IoPort& port = on_file_ ? port_.port() : *options.port;
   const Result<void> done = store_.Init(port, owner, store_options);
   if (!done.ok()) return done;
-  if (options.write_limit != Bytes(0)) {
-    store_.SetWearLimit(options.write_limit.raw(), options.write_period_s * kNsPerSecond,
-                        os::MonotonicNanoseconds(), options.wear);
-  }
+  // Also without a limit: one can be given later.
+  store_.SetWearLimit(options.write_limit.raw(), options.write_period_s * kNsPerSecond,
+                      os::MonotonicNanoseconds(), options.wear);
   return {};
 }
 

@@ -195,7 +195,8 @@ def refused(folder: Path) -> str:
         run.fails("does not shrink", "set", "limit=24M")
         run.fails("still 96.0 MiB", "set", "limit=24M")
         run.fails("does not shrink", "shrink", "--to", "24M")
-        for wrong in ("limit=1M", "limit=much", "pool=zbud", "limit", "pool-limit=10M"):
+        wrong_values = ("limit=1M", "limit=much", "codec=gzip", "pool=zbud", "limit", "pool-limit=10M")
+        for wrong in wrong_values:
             run.fails("", "set", wrong)
         run.fails("'pool' is not an option", "set", "limit=200M", "pool=zbud")
         run.fails("", "shrink", "--to", "little")
@@ -255,6 +256,25 @@ def raised(folder: Path) -> str:
     return "100 % of a higher limit"
 
 
+def codec_and_writes(folder: Path) -> str:
+    """Other codec, no more writes: both are in force for what is stored afterwards."""
+    options = ("--codec", "zstd", "--dictionary", "off", "--backing", str(folder))
+    with running(folder, "160M", ("96", "--random", "2048"), *options) as run:
+        printed = run.succeeds("set", "codec=lz4", "write-limit=64K/h")
+        require("codec lz4 (was zstd)" in printed, f"printed: {printed}")
+        require("write limit 64.0 KiB/h (was off)" in printed, f"printed: {printed}")
+        run.control("shrink", "--to", "60M")
+        written = sum(process["written_back_bytes"] for process in run.seen()["processes"])
+        # One request can overdraw the account of each process.
+        require(written < 4 * MIB, f"{written} bytes were written")
+        run.succeeds("set", "write-limit=off")
+        run.succeeds("shrink", "--to", "30M")
+        after = sum(process["written_back_bytes"] for process in run.seen()["processes"])
+        require(after > 8 * MIB, f"{after} bytes were written without a limit")
+        run.finish()
+    return f"{written / MIB:.1f} MiB with the write limit, {after / MIB:.0f} without"
+
+
 def address_space(folder: Path) -> str:
     """A process that becomes active later has address space for the limit at its start only."""
     shell = ("bash", "-c", 'ulimit -v 700000; exec "$@"', "bash")
@@ -307,6 +327,7 @@ SCENES = {
     "backing": backing,
     "pools": pools,
     "raised": raised,
+    "codec-and-writes": codec_and_writes,
     "address-space": address_space,
     "strangers": strangers,
 }
