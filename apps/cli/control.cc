@@ -162,17 +162,21 @@ std::string WriteLimitText(const Options& options) {
 }
 
 void PrintChanges(const FoundSession& run, const Options& before, const Options& now) {
-  const auto print = [&](const char* what, const std::string& is, const std::string& was) {
+  bool any = false;
+  const auto print = [&](bool changed, const char* what, const std::string& is,
+                         const std::string& was) {
+    any = any || changed;
+    if (!changed) return;
     printf("%s: %s %s (was %s)\n", RunName(run).c_str(), what, is.c_str(), was.c_str());
   };
-  print("limit", Human(now.limit), Human(before.limit));
-  if (now.codec != before.codec) print("codec", Name(now.codec), Name(before.codec));
-  if (now.write_limit != before.write_limit || now.write_period_s != before.write_period_s) {
-    print("write limit", WriteLimitText(now), WriteLimitText(before));
-  }
-  if (now.pool_limit != before.pool_limit) {
-    print("pool limit", Human(now.pool_limit), Human(before.pool_limit));
-  }
+  print(now.limit != before.limit, "limit", Human(now.limit), Human(before.limit));
+  print(now.pool_limit != before.pool_limit, "pool limit", Human(now.pool_limit),
+        Human(before.pool_limit));
+  print(now.codec != before.codec, "codec", Name(now.codec), Name(before.codec));
+  const bool writes =
+      now.write_limit != before.write_limit || now.write_period_s != before.write_period_s;
+  print(writes, "write limit", WriteLimitText(now), WriteLimitText(before));
+  if (!any) printf("%s: nothing has changed\n", RunName(run).c_str());
 }
 
 int Set(FoundSession& run, const std::vector<std::string>& changes) {
