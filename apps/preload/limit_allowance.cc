@@ -20,7 +20,9 @@ uint64_t WithAllowance(uint64_t limit, uint64_t units) {
 std::optional<uint64_t> AllowanceOf(uint64_t limit) {
   if (limit == kNoLimit || (limit & kMarkMask) != kMark) return std::nullopt;
   const uint64_t units = (limit >> kUnitsShift) & kUnitsMask;
-  if (units == 0 || (limit & ~kBelowPage) < units * kLimitUnit) return std::nullopt;
+  // Less is never added, so it is a value of the program's own.
+  if (units < LimitUnitsFor(Bytes(0)) || (limit & ~kBelowPage) < units * kLimitUnit)
+    return std::nullopt;
   return units;
 }
 

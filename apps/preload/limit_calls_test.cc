@@ -35,7 +35,7 @@ TEST(LimitCalls, UnitsTellTheMemoryThatTheyAreFor) {
 
 TEST(LimitCalls, TheKernelsValueHoldsTheAllowanceAndTellsIt) {
   for (const uint64_t limit : {uint64_t{0}, kPageSize, 320 * kMiB, uint64_t{1} << 46}) {
-    for (const uint64_t units : {1, 2, 34, 511}) {
+    for (const uint64_t units : {5, 7, 34, 511}) {
       const uint64_t kernel = WithAllowance(limit, units);
       EXPECT_EQ(kernel >> kPageShift, (limit + units * kLimitUnit) >> kPageShift);
       EXPECT_EQ(WithoutAllowance(kernel), limit) << units;
@@ -55,7 +55,7 @@ TEST(LimitCalls, WhatCannotBeExtendedStays) {
       {"part of a page: the kernel counts pages", 5 * kPageSize + 17, 0},
   };
   for (const Case& c : cases) {
-    const uint64_t kernel = WithAllowance(c.limit, 2);
+    const uint64_t kernel = WithAllowance(c.limit, 5);
     if (c.kernel != 0) {
       EXPECT_EQ(kernel, c.kernel) << c.what;
       EXPECT_EQ(WithoutAllowance(kernel), c.limit) << c.what;
@@ -65,9 +65,15 @@ TEST(LimitCalls, WhatCannotBeExtendedStays) {
   }
 }
 
+// It is what a program can have set by chance.
+TEST(LimitCalls, AnAllowanceThatIsTooSmallIsNone) {
+  EXPECT_EQ(AllowanceOf(WithAllowance(320 * kMiB, 4)), std::nullopt);
+  EXPECT_EQ(AllowanceOf(WithAllowance(320 * kMiB, 5)), 5u);
+}
+
 TEST(LimitCalls, AValueWithoutTheMarkIsTheProgramsOwn) {
-  for (const uint64_t limit :
-       {320 * kMiB, uint64_t{1}, kInfinite, 4096 * kMiB + 12, uint64_t{0x2d}, kLimitUnit + 0x5}) {
+  for (const uint64_t limit : {320 * kMiB, uint64_t{1}, kInfinite, 4096 * kMiB + 12, uint64_t{0x2d},
+                               kLimitUnit + 0x5, 5 * kLimitUnit + 0x25}) {
     EXPECT_EQ(WithoutAllowance(limit), limit);
   }
 }

@@ -182,6 +182,10 @@ TEST(BackingStoreTest, AWearLimitCanChange) {
   EXPECT_FALSE(budget.Allows());
   budget.Change(0, 0);
   EXPECT_TRUE(budget.Allows());
+  budget.Tick(956);
+  budget.Change(100, 100);
+  budget.Tick(966);
+  EXPECT_EQ(budget.available(), 10) << "the time without a limit gains nothing";
 }
 
 TEST(SegmentTableTest, ALimitBindsWhatIsTakenOnTheMedium) {

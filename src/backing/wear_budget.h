@@ -43,7 +43,12 @@ class WearBudget {
     const uint64_t limit = limit_bytes();
     const uint64_t period_ns = period_ns_.load(std::memory_order_relaxed);
     uint64_t filled = account_->filled_ns.load(std::memory_order_relaxed);
-    if (limit == 0 || now_ns <= filled) return;
+    if (now_ns <= filled) return;
+    if (limit == 0) {
+      // What passes without a limit is not gained when there is one.
+      account_->filled_ns.compare_exchange_strong(filled, now_ns, std::memory_order_relaxed);
+      return;
+    }
     const uint64_t elapsed = std::min(now_ns - filled, period_ns);
     const double gain =
         static_cast<double>(limit) * static_cast<double>(elapsed) / static_cast<double>(period_ns);

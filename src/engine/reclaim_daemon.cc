@@ -33,12 +33,17 @@ void ReclaimDaemon::FollowLimit() {
   Watermarks wanted = port_->WantedWatermarks();
   // They are made when the process becomes active.
   if (port_->active()) wanted.frames = watermarks_.frames;
+  // As WatermarksFor has it: what stays staged must leave frames for what is being stored.
+  wanted.inactive = std::min(wanted.inactive, static_cast<size_t>(wanted.frames.raw()) / 6);
   if (wanted == watermarks_) return;
   watermarks_ = wanted;
   over_limit_ns_ = 0;
   fruitless_ = 0;
   port_->statistics().limit_changes.Add();
   port_->UseWatermarks(watermarks_);
+  // Else a process that was killed counts until another one notices, and a command that waits for
+  // less usage would fail.
+  port_->MarkDead();
 }
 
 ReclaimOutcome ReclaimDaemon::Work() {

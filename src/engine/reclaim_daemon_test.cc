@@ -77,6 +77,28 @@ TEST_F(ReclaimDaemonTest, TheFramesAreThoseOfTheLimitAtWhichItBecomesActive) {
   EXPECT_EQ(port_.used.frames, WatermarksFor(Bytes(512 * kMiB)).frames);
 }
 
+// The limit was raised far since.
+TEST_F(ReclaimDaemonTest, NoMoreStayStagedThanTheFramesPermit) {
+  BeSettled(Bytes(16 * kMiB));
+  port_.wanted = WatermarksFor(Bytes(4096 * kMiB));
+  static_cast<void>(daemon_.Run());
+  EXPECT_EQ(port_.used.frames, kMarks.frames);
+  EXPECT_EQ(port_.used.inactive, kMarks.frames.raw() / 6);
+  EXPECT_EQ(port_.used.inactive, kMarks.inactive);
+}
+
+TEST_F(ReclaimDaemonTest, ANewRequestDoesNotCountTheDead) {
+  BeSettled(Bytes(16 * kMiB));
+  static_cast<void>(daemon_.Run());
+  EXPECT_FALSE(port_.Called("mark dead"));
+  port_.wanted = WatermarksFor(kLimit, Bytes(40 * kMiB));
+  static_cast<void>(daemon_.Run());
+  EXPECT_TRUE(port_.Called("mark dead"));
+  port_.TakeCalls();
+  static_cast<void>(daemon_.Run());
+  EXPECT_FALSE(port_.Called("mark dead")) << "once";
+}
+
 TEST_F(ReclaimDaemonTest, ToShrinkIsToBecomeActiveWithoutExceedingALimit) {
   Use(Bytes(16 * kMiB));
   EXPECT_EQ(Step(), ReclaimOutcome::kWatching);

@@ -7,7 +7,8 @@
 // Who asks increases a number, and each process looks by its own clock when the number changed
 // last. So nobody compares the clocks of two processes, which can be in different time namespaces,
 // and a command that is killed leaves nothing behind. What a process sees at its first look says
-// nothing: it may be left from an earlier command.
+// nothing: it may be left from an earlier command. The same holds for the first look after a
+// process was stopped for longer than kHeldNs.
 //
 // Plain arithmetic; one thread: the reclaim daemon.
 #ifndef UZSWAP_ENGINE_SHRINK_FOLLOWER_H_
@@ -27,8 +28,10 @@ class ShrinkFollower {
 
   // `seen` is the request of the session now.
   void Note(const AskedUsage& seen, uint64_t now_ns) {
-    const bool changed = beat_ && *beat_ != seen.beat;
+    const bool looks = beat_ && now_ns - looked_ns_ <= kHeldNs;
+    const bool changed = looks && *beat_ != seen.beat;
     beat_ = seen.beat;
+    looked_ns_ = now_ns;
     if (changed) changed_ns_ = now_ns;
     const bool held = changed_ns_ && now_ns - *changed_ns_ < kHeldNs;
     asked_ = held ? seen : AskedUsage{};
@@ -44,6 +47,7 @@ class ShrinkFollower {
 
  private:
   std::optional<uint64_t> beat_;        // at the last look
+  uint64_t looked_ns_ = 0;              // when that was
   std::optional<uint64_t> changed_ns_;  // when it was seen to change
   AskedUsage asked_;
 };

@@ -22,9 +22,10 @@ TEST(ShrinkFollower, ARequestHoldsWhileItBeats) {
   EXPECT_EQ(follower.to(), kTo);
   follower.Note({kTo, kPool, 2}, 2000 + 2 * kHeld - 1);
   EXPECT_EQ(follower.to(), Bytes(0)) << "its command was killed";
-  follower.Note({kTo, kPool, 3}, 2000 + 9 * kHeld);
+  follower.Note({kTo, kPool, 2}, 2000 + 3 * kHeld - 1);
+  follower.Note({kTo, kPool, 3}, 2000 + 4 * kHeld - 1);
   EXPECT_EQ(follower.to(), kTo);
-  follower.Note({Bytes(0), Bytes(0), 4}, 2000 + 9 * kHeld);
+  follower.Note({Bytes(0), Bytes(0), 4}, 2000 + 4 * kHeld);
   EXPECT_EQ(follower.to(), Bytes(0)) << "taken back";
 }
 
@@ -33,6 +34,16 @@ TEST(ShrinkFollower, WhatWasAskedBeforeTheFirstLookIsOver) {
   follower.Note({kTo, kPool, 77}, 5);
   EXPECT_EQ(follower.to(), Bytes(0));
   follower.Note({kTo, kPool, 78}, 6);
+  EXPECT_EQ(follower.to(), kTo);
+}
+
+// The command may have ended while the process was stopped.
+TEST(ShrinkFollower, AProcessThatWasStoppedWaitsForTheNextBeat) {
+  ShrinkFollower follower;
+  follower.Note({kTo, kPool, 1}, 5);
+  follower.Note({kTo, kPool, 9}, 5 + kHeld + 1);
+  EXPECT_EQ(follower.to(), Bytes(0));
+  follower.Note({kTo, kPool, 10}, 5 + kHeld + 2);
   EXPECT_EQ(follower.to(), kTo);
 }
 

@@ -5,6 +5,8 @@
 //   calls     a line for each action, in order: "isolate 64", "store 16", ...
 //
 // One thread.
+//
+// Size: 26 methods: one for each call of the port, and two for the tests.
 #ifndef UZSWAP_ENGINE_TESTING_FAKE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_TESTING_FAKE_RECLAIM_PORT_H_
 
