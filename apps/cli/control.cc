@@ -17,6 +17,7 @@
 #include "os/probe.h"
 #include "reclaim/watermarks.h"
 #include "refusal.h"
+#include "run_lock.h"
 
 namespace uzswap::cli {
 namespace {
@@ -134,15 +135,19 @@ Refusal PoolsTooLarge(const FoundSession& run, const Held& held, const Options& 
 
 // Has the run hold no more than it may with the options that are wanted. Nothing if it does.
 std::optional<Refusal> MakeFit(FoundSession& run, Asking& asking, const Options& before,
-                               const Options& wanted) {
-  const auto pools = [&] { return PoolsWithin(wanted.pool_limit, run.session.LiveCount()); };
-  const bool lower_pool = wanted.pool_limit < before.pool_limit;
-  if (wanted.limit >= before.limit && !lower_pool) return std::nullopt;
+                               const NewOptions& decided) {
+  const Options& wanted = decided.options;
+  // A limit of the pools that was not named follows, and is no reason to refuse.
+  const bool lower_pool = decided.names_pool && wanted.pool_limit < before.pool_limit;
+  const auto pools = [&] {
+    return lower_pool ? PoolsWithin(wanted.pool_limit, run.session.LiveCount()) : Bytes(UINT64_MAX);
+  };
+  const bool lower = wanted.limit < before.limit;
+  if (!lower && !lower_pool) return std::nullopt;
   Pause();
   const Held now = HeldBy(run.session);
   const bool backed = before.backing[0] != '\0';
   if (!backed && lower_pool && now.pools > pools()) return PoolsTooLarge(run, now, before, wanted);
-  const bool lower = wanted.limit < before.limit;
   const Bytes target = WatermarksFor(wanted.limit).target;
   const Held aim{lower ? target : Bytes(UINT64_MAX), pools()};
   const Shrunk shrunk = Shrink(run.session, asking, aim, {target, wanted.pool_limit});
@@ -179,7 +184,14 @@ void PrintChanges(const FoundSession& run, const Options& before, const Options&
   if (!any) printf("%s: nothing has changed\n", RunName(run).c_str());
 }
 
+Refusal BeingChanged(const FoundSession& run) {
+  return {kCannotDo, "another command changes " + RunName(run),
+          "wait until it has ended, then repeat this one"};
+}
+
 int Set(FoundSession& run, const std::vector<std::string>& changes) {
+  const RunLock lock(run.memory);
+  if (!lock.held()) return Refuse(BeingChanged(run));
   const os::CgroupLimits cgroup = os::FindCgroupLimits("", std::to_string(run.holder()));
   const Options before = run.session.options();
   const auto decided =
@@ -188,13 +200,15 @@ int Set(FoundSession& run, const std::vector<std::string>& changes) {
   const NewOptions& wanted = std::get<NewOptions>(decided);
   if (!wanted.note.empty()) fprintf(stderr, "uzswap: %s\n", wanted.note.c_str());
   Asking asking(run.session);
-  if (const auto refused = MakeFit(run, asking, before, wanted.options)) return Refuse(*refused);
+  if (const auto refused = MakeFit(run, asking, before, wanted)) return Refuse(*refused);
   run.session.ChangeOptions(wanted.options);
   PrintChanges(run, before, wanted.options);
   return 0;
 }
 
 int Shrink(FoundSession& run, Bytes to, bool as_far_as_possible) {
+  const RunLock lock(run.memory);
+  if (!lock.held()) return Refuse(BeingChanged(run));
   const Options options = run.session.options();
   Pause();
   const Bytes before = run.session.TreeUsage();
@@ -219,11 +233,11 @@ int Shrink(FoundSession& run, Bytes to, bool as_far_as_possible) {
 }  // namespace
 
 Held HeldBy(const Session& session) {
-  Held held{session.TreeUsage(), Bytes(0)};
-  session.VisitLive([&held](const Session::RecordView& record) {
-    held.pools += Bytes(record.statistics.pool_total_size.Get());
-  });
-  return held;
+  const bool backed = session.options().backing[0] != '\0';
+  const Bytes pools = session.TreePool();
+  const Bytes kept = backed ? session.TreeKeptPool() : Bytes(0);
+  // The figures are not of one moment.
+  return {session.TreeUsage(), pools - std::min(pools, kept)};
 }
 
 Bytes PoolsWithin(Bytes pool_limit, uint32_t processes) {
@@ -247,6 +261,12 @@ int ShrinkCommand(const ShrinkRequest& request) {
       return Refuse({kCannotDo, "--to: '" + request.to + "' " + Describe(size.error), "--to 100M"});
     }
     to = size.bytes;
+  }
+  if (to < kLimitMin) {
+    return Refuse({kCannotDo,
+                   "--to: " + request.to + " is too small to run anything; the minimum is " +
+                       Human(kLimitMin),
+                   "--to 100M"});
   }
   auto found = Find(request.id);
   if (const Refusal* refusal = RefusalOf(found)) return Refuse(*refusal);

@@ -15,8 +15,8 @@
 // has to wait for that, and a limit that cannot be kept is refused. While a run with a backing file
 // shrinks, the bound of its pools falls with it: what they hold is a part of what must become less.
 //
-// These commands only look and ask. They do not decide which processes of the run live: they may be
-// in another PID namespace.
+// One command at a time changes a run (run_lock.h). These commands only look and ask. They do not
+// decide which processes of the run live: they may be in another PID namespace.
 //
 // The kernel permits it to the user of the run and to root, because it lets nobody else open the
 // session (find_sessions.h). One thread; exceptions only from allocation.
@@ -42,7 +42,7 @@ struct ShrinkRequest {
   std::string to;  // empty: as far as possible
 };
 
-// The live processes together.
+// The live processes together. With a backing store `pools` is without what no process can give up.
 Held HeldBy(const Session& session);
 // What the pools may hold with a bound of `pool_limit`, zero if there is none: each process may
 // keep a little.

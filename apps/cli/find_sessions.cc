@@ -96,7 +96,8 @@ class Search {
         return;
       }
       entry->second = found_.sessions.size();
-      found_.sessions.push_back({{}, std::move(session).value()});
+      OwnDescriptor file(fcntl(memory.descriptor, F_DUPFD_CLOEXEC, 0));
+      found_.sessions.push_back({{}, std::move(session).value(), std::move(file)});
     }
     if (entry->second == kUnreadable) return;
     std::vector<SessionHolder>& holders = found_.sessions[entry->second].holders;
@@ -126,9 +127,15 @@ bool IsProcessOf(const FoundSession& run, uint32_t id, uint64_t own_namespace) {
 }
 
 Refusal Ambiguous(uint32_t id, const std::vector<FoundSession*>& named) {
-  std::string cause = std::to_string(id) + " is a process of several runs:";
-  for (const FoundSession* run : named) cause += " " + std::to_string(run->holder());
-  return {kCannotDo, cause, "give the number of another process, as uzswap ps shows it"};
+  std::string runners;
+  for (const FoundSession* run : named) {
+    runners += (runners.empty() ? "" : " or ") + std::to_string(run->holder());
+  }
+  // One process can hold several sessions: then its number is of no use.
+  const bool told_apart = named.front()->holder() != named.back()->holder();
+  return {kCannotDo, std::to_string(id) + " is a process of several runs",
+          told_apart ? "give the number of the runner: " + runners
+                     : "give the number of another process, as uzswap ps shows it"};
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "refusal.h"
+#include "run_lock.h"
 #include "session/session.h"
 
 namespace uzswap::cli {
@@ -39,6 +40,7 @@ struct SessionHolder {
 struct FoundSession {
   std::vector<SessionHolder> holders;  // the oldest first: the runner is older than its broker
   Session session;
+  OwnDescriptor memory;  // its file, which can only be looked at; for RunLock
 
   [[nodiscard]] uint32_t holder() const { return holders.front().pid; }
 };

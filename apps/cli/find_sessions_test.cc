@@ -38,7 +38,7 @@ Session NewSession(Bytes limit = Bytes(100 << 20)) {
 FoundSessions Found(size_t count) {
   FoundSessions found;
   for (size_t i = 0; i < count; ++i) {
-    found.sessions.push_back({{{1, kHolder + static_cast<uint32_t>(i)}}, NewSession()});
+    found.sessions.push_back({{{1, kHolder + static_cast<uint32_t>(i)}}, NewSession(), {}});
   }
   return found;
 }
@@ -95,7 +95,10 @@ TEST(FindRunTest, AnAmbiguousNumberIsRefused) {
   FoundSessions live = Found(2);
   ClaimIn(live, 0, 7, kHere);
   ClaimIn(live, 1, 7, kHere);
-  EXPECT_NE(RefusalOf(FindRun(std::move(live), 7, kHere)), nullptr);
+  const auto both = FindRun(std::move(live), 7, kHere);
+  ASSERT_NE(RefusalOf(both), nullptr);
+  const std::string runners = std::to_string(kHolder) + " or " + std::to_string(kHolder + 1);
+  EXPECT_NE(RefusalOf(both)->fix.find(runners), std::string::npos) << RefusalOf(both)->fix;
 }
 
 TEST(FindRunTest, SaysWhoMaySeeIt) {
@@ -132,6 +135,7 @@ TEST(FindSessionsTest, FindsAllHoldersOfASessionAndTheOldestIsFirst) {
   ASSERT_EQ(own->holders.size(), 2u);
   EXPECT_EQ(own->holder(), static_cast<uint32_t>(getpid()));
   EXPECT_EQ(own->holders[1].pid, static_cast<uint32_t>(child));
+  EXPECT_TRUE(RunLock(own->memory).held());
 }
 
 TEST(LookAtMemoryTest, TakesAMemoryFileOfItsOwner) {

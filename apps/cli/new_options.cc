@@ -82,7 +82,7 @@ std::optional<Refusal> SetWriteLimit(const Assignment& assignment, NewOptions& t
 
 OrRefusal<NewOptions> DecideNewOptions(const Options& now, const std::vector<std::string>& changes,
                                        const os::CgroupLimit* cgroup, Bytes machine) {
-  NewOptions wanted{now, ""};
+  NewOptions wanted{now, "", false};
   std::optional<Assignment> pool;
   for (const std::string& text : changes) {
     const auto split = Split(text);
@@ -107,6 +107,7 @@ OrRefusal<NewOptions> DecideNewOptions(const Options& now, const std::vector<std
   }
   if (changes.empty()) return Refusal{kCannotDo, "nothing is to be changed", kFix};
   if (pool) {
+    wanted.names_pool = true;
     if (const auto refused = SetPoolLimit(*pool, wanted)) return *refused;
   } else {
     wanted.options.pool_limit = PoolLimitAt(now, wanted.options.limit);
@@ -115,13 +116,15 @@ OrRefusal<NewOptions> DecideNewOptions(const Options& now, const std::vector<std
 }
 
 Bytes PoolLimitAt(const Options& now, Bytes limit) {
-  if (now.pool_limit == Bytes(0)) return Bytes(0);
+  if (now.pool_limit == Bytes(0) || limit == now.limit) return now.pool_limit;
   if (now.backing[0] == '\0') return std::min(now.pool_limit, limit);
-  // In proportion, without overflow.
-  const double share =
-      static_cast<double>(now.pool_limit.raw()) / static_cast<double>(now.limit.raw());
-  const Bytes scaled(static_cast<uint64_t>(share * static_cast<double>(limit.raw())));
-  return std::clamp(scaled, kPoolLimitMin, limit);
+  // In proportion. Another process can have damaged the memory of the session.
+  __extension__ typedef unsigned __int128 Wide;
+  const uint64_t before = std::max<uint64_t>(now.limit.raw(), 1);
+  const Wide scaled = Wide{now.pool_limit.raw()} * limit.raw() / before;
+  const Bytes most =
+      std::min(Bytes(static_cast<uint64_t>(std::min<Wide>(scaled, UINT64_MAX))), limit);
+  return std::max(most, std::min(kPoolLimitMin, limit));
 }
 
 }  // namespace uzswap::cli

@@ -24,7 +24,8 @@ namespace uzswap::cli {
 // `now`, with what is changed.
 struct NewOptions {
   Options options;
-  std::string note;  // one sentence for standard error, or empty
+  std::string note;         // one sentence for standard error, or empty
+  bool names_pool = false;  // the limit of the pools was given, and does not only follow
 };
 
 // `cgroup` is the tightest limit of the run's; nullptr: none.

@@ -45,6 +45,27 @@ TEST(NewOptionsTest, APoolLimitKeepsItsShareUnlessItIsNamed) {
   EXPECT_EQ(PoolOf(Running(MiB(200), Bytes(0)), {"limit=100M"}), Bytes(0));
 }
 
+TEST(NewOptionsTest, APoolLimitIsExactAtAnySize) {
+  constexpr Bytes kHuge(UINT64_MAX / 2);
+  EXPECT_EQ(PoolLimitAt(Running(MiB(300), Bytes(MiB(100).raw() + 1)), MiB(300)),
+            Bytes(MiB(100).raw() + 1))
+      << "the same limit";
+  EXPECT_EQ(PoolLimitAt(Running(kHuge, kHuge - Bytes(3)), kHuge), kHuge - Bytes(3));
+  EXPECT_EQ(PoolLimitAt(Running(MiB(3), MiB(1)), MiB(6)), MiB(2));
+  EXPECT_EQ(PoolLimitAt(Running(MiB(1), MiB(1)), kHuge), kHuge);
+  EXPECT_EQ(PoolLimitAt(Running(MiB(1), Bytes(UINT64_MAX)), kHuge), kHuge) << "a damaged session";
+  EXPECT_EQ(PoolLimitAt(Running(Bytes(0), MiB(1)), MiB(8)), MiB(8)) << "a damaged session";
+  EXPECT_EQ(PoolLimitAt(Running(MiB(200), MiB(20)), Bytes(4096)), Bytes(4096))
+      << "below the least pool limit";
+  EXPECT_EQ(PoolLimitAt(Running(MiB(200), MiB(20)), Bytes(0)), Bytes(0));
+}
+
+TEST(NewOptionsTest, SaysWhetherThePoolLimitWasNamed) {
+  const Options now = Running(MiB(200), MiB(40));
+  EXPECT_FALSE(Decide(now, {"limit=100M"}).names_pool);
+  EXPECT_TRUE(Decide(now, {"limit=100M", "pool-limit=10M"}).names_pool);
+}
+
 // Nothing leaves the pools: while the run shrinks they grow.
 TEST(NewOptionsTest, WithoutABackingStoreAPoolLimitStaysWithinTheLimit) {
   const Options now = Running(MiB(200), MiB(40), nullptr);

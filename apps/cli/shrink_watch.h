@@ -4,6 +4,10 @@
 //                                    ├── neither has fallen for kPatienceNs ─> kStuck
 //                                    └── otherwise ─────────────────────────> kGoesOn
 //
+// There is no deadline for the whole: a large run takes long to write its pages, and each
+// kPatienceNs of it is at least kProgressMin of progress. Whoever does not want to wait that long
+// ends the command, and nothing is changed.
+//
 // Pure; the caller provides the time.
 #ifndef UZSWAP_APPS_CLI_SHRINK_WATCH_H_
 #define UZSWAP_APPS_CLI_SHRINK_WATCH_H_

@@ -169,13 +169,13 @@ void LiveReclaimPort::SharePoolBound(Bytes pools) {
   gate.SetUncounted((pool - own).raw());
   gate.reservation().ReturnBeyond(own.raw());
   const Bytes held(std::max(share.raw(), gate.reservation().reserved()));
-  const Bytes limit = StorageBounds::PoolLimit(
-      {.bound = pools,
-       .tree = parts_.member->session().TreeReserved(SharedSpace::kPool),
-       .held = held,
-       .shared = share - own,
-       .uncounted = pool - own,
-       .arena = parts_.paging->arena()});
+  const Bytes limit =
+      StorageBounds::PoolLimit({.bound = pools,
+                                .tree = parts_.member->session().TreeReserved(SharedSpace::kPool),
+                                .held = held,
+                                .shared = share - own,
+                                .uncounted = pool - own,
+                                .arena = parts_.paging->arena()});
   gate.SetLimit(limit.raw());
 }
 

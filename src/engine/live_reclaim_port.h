@@ -8,7 +8,8 @@
 //
 // Forwards, and decides nothing. The reclaim daemon's thread only.
 //
-// Size: 30 methods: 19 are the calls of the port that it implements, most others are steps of them.
+// Size: 13 data members and 39 methods: 22 are the calls of the port that it implements, most
+// others are steps of them.
 #ifndef UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_LIVE_RECLAIM_PORT_H_
 

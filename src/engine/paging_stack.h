@@ -15,7 +15,7 @@
 // Nothing is registered and no memory is used before Activate. The pager thread runs on the
 // processor of the thread that faults.
 //
-// Size: 21 members and 34 methods, because it is composition only: nearly every member is a part
+// Size: 22 members and 36 methods, because it is composition only: nearly every member is a part
 // that it wires, and the methods are what the engine and its two ports need of the parts.
 //
 // This class and the two ports of the engine are all that calls the pager. Activate and
@@ -107,9 +107,8 @@ class PagingStack {
   bool WriteInChild(Bound&& bound) {
     if (!active_ || storage_.backing() == nullptr || storage_.writes()) return false;
     const Options options = parts_.member->session().options();
-    const Result<void> done = storage_.WriteInChild(options.backing, [&] {
-      ShareSpace(options, bound(options));
-    });
+    const Result<void> done =
+        storage_.WriteInChild(options.backing, [&] { ShareSpace(options, bound(options)); });
     return NoteChildFile(done);
   }
 

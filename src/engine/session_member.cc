@@ -48,8 +48,8 @@ void SessionMember::NoteWithoutEngine() {
   if (record_) session_->NoteWithoutEngine(*record_);
 }
 
-Bytes SessionMember::Publish(Bytes usage, Bytes pool) {
-  return record_ ? record_->Publish(usage, pool) : session_->TreeUsage() + usage;
+Bytes SessionMember::Publish(Bytes usage, Bytes pool, Bytes kept) {
+  return record_ ? record_->Publish(usage, pool, kept) : session_->TreeUsage() + usage;
 }
 
 bool SessionMember::Reserve(SharedSpace space, Bytes more, Bytes bound) {

@@ -52,7 +52,7 @@ class SessionMember {
   // What this process counts into.
   Statistics& statistics() { return record_ ? record_->statistics() : uncounted_; }
   // Tells the tree what this process holds; returns what the tree holds.
-  Bytes Publish(Bytes usage, Bytes pool);
+  Bytes Publish(Bytes usage, Bytes pool, Bytes kept = Bytes(0));
   // See ProcessRecord. Without a record nothing is reserved, and others do not see what it holds.
   bool Reserve(SharedSpace space, Bytes more, Bytes bound);
   void Return(SharedSpace space, Bytes less);

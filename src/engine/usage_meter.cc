@@ -45,7 +45,9 @@ Usage UsageMeter::Measure() {
   counts.pool_total_size_peak.RaiseTo(pool.raw());
   const Bytes charge(charge_.load(std::memory_order_relaxed));
   usage.own = WithoutShared(usage.anonymous) + charge;
-  usage.tree = member_->Publish(usage.own, ShareOfPool(pool));
+  const Bytes share = ShareOfPool(pool);
+  const Bytes kept = pool_shrinks_ ? Difference(share, OwnOfPool(pool)) : share;
+  usage.tree = member_->Publish(usage.own, share, kept);
   usage.headroom_pages = ToPages(watermarks_.target) - ToPages(usage.tree);
   SpareWorkingSet(pool, &usage);
   full_at_pages_.store(ToPages(usage.anonymous) + usage.headroom_pages, std::memory_order_relaxed);

@@ -191,13 +191,15 @@ TEST_F(UsageMeterTest, SparesTheWorkingSetBesideTheShareOfThePool) {
     os::PageSharing pool;
     os::PageSharing metadata;
     int64_t working_set;  // MiB of the share of 60
+    uint64_t pool_share;  // in MiB, as `kept`
+    uint64_t kept;        // of it, if the pool can be made smaller
   };
   const Case cases[] = {
-      {"nothing is known", {}, {}, 60 - 48 - 8},
-      {"all is private", {100, 100}, {10, 10}, 60 - 48 - 8},
-      {"the pool is shared by two", {100, 0}, {10, 10}, 60 - 24 - 8},
-      {"half of the pool", {100, 50}, {10, 10}, 60 - 36 - 8},
-      {"half of the pool, and the tables", {100, 50}, {10, 0}, 60 - 36 - 4},
+      {"nothing is known", {}, {}, 60 - 48 - 8, 48, 0},
+      {"all is private", {100, 100}, {10, 10}, 60 - 48 - 8, 48, 0},
+      {"the pool is shared by two", {100, 0}, {10, 10}, 60 - 24 - 8, 24, 24},
+      {"half of the pool", {100, 50}, {10, 10}, 60 - 36 - 8, 36, 12},
+      {"half of the pool, and the tables", {100, 50}, {10, 0}, 60 - 36 - 4, 36, 12},
   };
   readers_.anonymous = Bytes(100 * kMiB);
   readers_.share = Bytes(60 * kMiB);
@@ -219,6 +221,9 @@ TEST_F(UsageMeterTest, SparesTheWorkingSetBesideTheShareOfThePool) {
       const int64_t headroom = PagesTo(kMarks.target) - PagesTo(usage.tree);
       EXPECT_EQ(usage.headroom_pages, std::max(missing, headroom)) << c.what;
       EXPECT_EQ(usage.spared, missing > headroom) << c.what;
+      const uint64_t kept = shrinks ? c.kept : c.pool_share;
+      EXPECT_EQ(member_.session().TreePool(), Bytes(c.pool_share * kMiB)) << c.what;
+      EXPECT_EQ(member_.session().TreeKeptPool(), Bytes(kept * kMiB)) << c.what;
     }
   }
 }

@@ -128,10 +128,11 @@ class ProcessorTimes {
 
 Statistics& ProcessRecord::statistics() const { return layout_->statistics[index_].figures; }
 
-Bytes ProcessRecord::Publish(Bytes usage, Bytes pool) const {
+Bytes ProcessRecord::Publish(Bytes usage, Bytes pool, Bytes kept) const {
   RecordEntry& entry = layout_->records[index_];
   entry.usage_bytes.Set(usage.raw());
   entry.pool_bytes.Set(pool.raw());
+  entry.kept_pool_bytes.Set(kept.raw());
   const uint64_t tree = SumOfLive(*layout_, &RecordEntry::usage_bytes);
   layout_->header.usage_peak.RaiseTo(tree);
   layout_->header.pool_peak.RaiseTo(SumOfLive(*layout_, &RecordEntry::pool_bytes));
@@ -252,6 +253,10 @@ void Session::SetEngine(const ProcessRecord& record, const os::ProcessIdentity& 
 
 Bytes Session::TreeUsage() const { return Bytes(SumOfLive(layout(), &RecordEntry::usage_bytes)); }
 Bytes Session::TreeReserved(SharedSpace space) const { return Bytes(SumReserved(layout(), space)); }
+Bytes Session::TreePool() const { return Bytes(SumOfLive(layout(), &RecordEntry::pool_bytes)); }
+Bytes Session::TreeKeptPool() const {
+  return Bytes(SumOfLive(layout(), &RecordEntry::kept_pool_bytes));
+}
 Bytes Session::TreeUsagePeak() const { return Bytes(layout().header.usage_peak.Get()); }
 Bytes Session::TreePoolPeak() const { return Bytes(layout().header.pool_peak.Get()); }
 uint64_t Session::ClaimCount() const { return layout().header.claims.Get(); }
@@ -362,6 +367,7 @@ void Session::FinishFold(uint32_t index, uint64_t word) {
   ClearStatistics(figures);
   entry.usage_bytes.Set(0);
   entry.pool_bytes.Set(0);
+  entry.kept_pool_bytes.Set(0);
   for (std::atomic<uint64_t>& reserved : entry.reserved) {
     reserved.store(0, std::memory_order_relaxed);
   }

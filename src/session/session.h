@@ -49,7 +49,7 @@
 // This runs inside foreign programs: no heap, no stdio, no locale, no exceptions. Any thread
 // and any process may call everything here, except where a comment names one.
 //
-// Size: 60 methods, because the runner, the processes of the tree and observers each have their own
+// Size: 63 methods, because the runner, the processes of the tree and observers each have their own
 // calls on the same memory, and most are one line.
 #ifndef UZSWAP_SESSION_SESSION_H_
 #define UZSWAP_SESSION_SESSION_H_
@@ -107,8 +107,9 @@ class ProcessRecord {
   [[nodiscard]] uint32_t index() const { return index_; }
   [[nodiscard]] Statistics& statistics() const;
   // `usage` is what this process holds now: resident pages, pool and metadata. `pool` is the pool
-  // alone. Raises the peaks of the tree, and returns its usage.
-  Bytes Publish(Bytes usage, Bytes pool) const;
+  // alone, and `kept` what of it the process cannot give up. Raises the peaks of the tree, and
+  // returns its usage.
+  Bytes Publish(Bytes usage, Bytes pool, Bytes kept = Bytes(0)) const;
   // Reserves `more` of a `bound` of the tree. False if the tree would then hold more: nothing is
   // reserved. Of several processes that ask at once each can be refused, although there is room for
   // one of them; never are too many served.
@@ -191,6 +192,10 @@ class Session {
   [[nodiscard]] Bytes TreeUsage() const;
   // What is reserved. Of a pool what the process holds, if that is more.
   [[nodiscard]] Bytes TreeReserved(SharedSpace space) const;
+  // The pools, and what of them no process can give up: frames that relatives map too, and the
+  // pools of processes that cannot write.
+  [[nodiscard]] Bytes TreePool() const;
+  [[nodiscard]] Bytes TreeKeptPool() const;
   [[nodiscard]] Bytes TreeUsagePeak() const;
   [[nodiscard]] Bytes TreePoolPeak() const;
   // Processor time that the live processes, their engines and a training process have used so far,

@@ -55,6 +55,7 @@ struct alignas(kCacheLineSize) RecordEntry {
   std::atomic<uint64_t> without_engine;  // 1: it runs without one
   // Bytes that it may use of what the tree shares. Sequentially consistent: see Reserve.
   std::atomic<uint64_t> reserved[kSharedSpaces];
+  RelaxedCounter kept_pool_bytes;  // of pool_bytes what the process cannot give up
 };
 static_assert(sizeof(RecordEntry) == 2 * kCacheLineSize);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

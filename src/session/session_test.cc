@@ -234,7 +234,9 @@ TEST(SessionTest, ARecordCountsUntilItIsRetired) {
   Session session = NewSession();
   const std::optional<ProcessRecord> record = session.Claim("program with a name of many letters");
   ASSERT_TRUE(record.has_value());
-  EXPECT_EQ(record->Publish(Bytes(1000), Bytes(100)), Bytes(1000));
+  EXPECT_EQ(record->Publish(Bytes(1000), Bytes(100), Bytes(30)), Bytes(1000));
+  EXPECT_EQ(session.TreePool(), Bytes(100));
+  EXPECT_EQ(session.TreeKeptPool(), Bytes(30));
   record->Publish(Bytes(700), Bytes(50));
   EXPECT_EQ(session.TreeUsage(), Bytes(700));
   EXPECT_EQ(session.TreeReserved(SharedSpace::kPool), Bytes(50));

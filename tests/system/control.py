@@ -27,6 +27,7 @@ SLACK = 4 * MIB
 # What a process may keep in its pool; see PoolsWithin.
 POOL_SLACK = MIB
 REFUSED = 125
+STEPS = ("fill", "wait", "check")
 
 
 class Running:
@@ -39,6 +40,7 @@ class Running:
         pages: tuple[str, ...],
         *options: str,
         wrapper: tuple[str, ...] = (),
+        steps: tuple[str, ...] = STEPS,
     ) -> None:
         limits = [] if limit is None else ["--limit", limit]
         command = [UZSWAP, "run", *limits, *options, "--", *wrapper, "/usr/bin/python3", PAGES]
@@ -46,7 +48,7 @@ class Running:
             name: text for name, text in os.environ.items() if not name.startswith("UZSWAP_")
         }
         self.process = subprocess.Popen(
-            [*command, *pages, "fill", "wait", "check"],
+            [*command, *pages, *steps],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -118,8 +120,9 @@ def running(
     pages: tuple[str, ...],
     *options: str,
     wrapper: tuple[str, ...] = (),
+    steps: tuple[str, ...] = STEPS,
 ) -> Iterator[Running]:
-    run = Running(folder, limit, pages, *options, wrapper=wrapper)
+    run = Running(folder, limit, pages, *options, wrapper=wrapper, steps=steps)
     try:
         yield run
     finally:
@@ -195,11 +198,13 @@ def refused(folder: Path) -> str:
         run.fails("does not shrink", "set", "limit=24M")
         run.fails("still 96.0 MiB", "set", "limit=24M")
         run.fails("does not shrink", "shrink", "--to", "24M")
-        wrong_values = ("limit=1M", "limit=much", "codec=gzip", "pool=zbud", "limit", "pool-limit=10M")
-        for wrong in wrong_values:
+        sizes = ("limit=1M", "limit=much", "limit", "pool-limit=10M")
+        for wrong in (*sizes, "codec=gzip", "pool=zbud"):
             run.fails("", "set", wrong)
         run.fails("'pool' is not an option", "set", "limit=200M", "pool=zbud")
         run.fails("", "shrink", "--to", "little")
+        run.fails("is zero", "shrink", "--to", "0")
+        run.fails("too small", "shrink", "--to", "1M")
         # Above the target of the reclaim daemon, and within the limit: it can be kept.
         used = run.seen()["usage"]
         run.succeeds("set", f"limit={used // 1024 + 256}K")
@@ -215,7 +220,8 @@ def backing(folder: Path) -> str:
         printed = run.succeeds("set", "limit=40M")
         require("pool limit 8.0 MiB (was 32.0 MiB)" in printed, f"printed: {printed}")
         require(run.seen()["usage"] <= 40 * MIB + SLACK, f"used: {run.seen()['usage']}")
-        require(run.pools() <= 8 * MIB + POOL_SLACK, f"the pools hold {run.pools()}")
+        # A limit of the pools that was not named is not awaited.
+        harness.wait_until("the pools follow", lambda: run.pools() <= 8 * MIB + POOL_SLACK)
         run.succeeds("set", "pool-limit=50%")
         run.finish()
     return "20 % of the new limit"
@@ -239,6 +245,49 @@ def pools(folder: Path) -> str:
         run.fails("no backing store", "set", "limit=100M", "pool-limit=1M")
         run.finish()
     return f"{before / MIB:.0f} MiB in the pools before"
+
+
+def workers(folder: Path) -> str:
+    """What forked processes share is not counted for each of them."""
+    pages = ("96", "--random", "2048")
+    steps = ("fill", "workers")
+    with running(folder, "80M", pages, "--backing", str(folder), steps=steps) as run:
+        counted, limit = run.pools(), run.limit()
+        require(len(run.seen()["processes"]) == 5, f"processes: {run.seen()['processes']}")
+        pool_limit = limit // 5
+        require(counted > pool_limit + 5 * POOL_SLACK, f"nothing is shared: {counted} in pools")
+        for mib, pool in ((64, ()), (128, ()), (72, ()), (64, ("pool-limit=6M",))):
+            run.succeeds("set", f"limit={mib}M", *pool)
+            used = run.seen()["usage"]
+            require(used <= mib * MIB + SLACK, f"with {mib} MiB: {used} bytes are used")
+        run.finish()
+    return f"{counted / MIB:.0f} MiB in the pools, counted for each process"
+
+
+# Locks the file that is named until its standard input ends. Younger than the run, as a command is:
+# the oldest process that has the memory of a session open is its runner.
+LOCK = """import fcntl, sys
+file = open(sys.argv[1], "r+b")
+fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("locked", flush=True)
+sys.stdin.read()"""
+
+
+def one_at_a_time(folder: Path) -> str:
+    """While a command changes a run, another one is refused."""
+    with running(folder, "96M", ("32", "--random", "512")) as run:
+        files = Path(f"/proc/{run.process.pid}/fd").iterdir()
+        memory = [str(file) for file in files if "uzswap-session" in os.readlink(file)]
+        command = [sys.executable, "-c", LOCK, memory[0]]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as lock:
+            assert lock.stdout is not None
+            require(lock.stdout.readline() == b"locked\n", "the lock")
+            run.fails("another command", "set", "limit=64M")
+            run.fails("another command", "shrink", "--to", "20M")
+            lock.kill()
+        run.succeeds("set", "limit=64M")
+        run.finish()
+    return "set and shrink"
 
 
 def raised(folder: Path) -> str:
@@ -326,6 +375,8 @@ SCENES = {
     "refused": refused,
     "backing": backing,
     "pools": pools,
+    "workers": workers,
+    "one-at-a-time": one_at_a_time,
     "raised": raised,
     "codec-and-writes": codec_and_writes,
     "address-space": address_space,

@@ -6,7 +6,7 @@
 //
 // One thread.
 //
-// Size: 26 methods: one for each call of the port, and two for the tests.
+// Size: 26 methods: 22 are the calls of the port, the others are for the tests.
 #ifndef UZSWAP_ENGINE_TESTING_FAKE_RECLAIM_PORT_H_
 #define UZSWAP_ENGINE_TESTING_FAKE_RECLAIM_PORT_H_
 

@@ -15,6 +15,8 @@ A page that is not what it has to be ends the program with status 3. Steps:
     fork             a child checks what it inherited while the parent rewrites; both must succeed
     generations      a child checks and forks another one that does, three deep
     daemon FILE      the parent ends; a grandchild checks, and writes its status to FILE
+    workers          four children rewrite an eighth each, the parent waits as above, then each
+                     child checks every page
     held FILE        as fork, but the child writes its number to FILE and sleeps till it is killed
 """
 
@@ -75,6 +77,10 @@ class Pages:
             if self._memory[number * PAGE : (number + 1) * PAGE] != self._content(number):
                 print(f"page {number} is wrong", flush=True)
                 os._exit(MISMATCH)
+
+    def rewrite_part(self, part: int, parts: int) -> None:
+        for number in range(part, self._count, parts):
+            self._memory[number * PAGE : (number + 1) * PAGE] = self._content(number)
 
     def halve(self) -> None:
         self._step = 2
@@ -161,6 +167,30 @@ def wait(_: Pages) -> None:
     sys.stdin.readline()
 
 
+def workers(pages: Pages) -> None:
+    ready, is_ready = os.pipe()
+    goes_on, go_on = os.pipe()
+    children = []
+    for part in range(4):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(DEADLINE_S)
+            os.close(go_on)
+            pages.rewrite_part(part, 8)
+            os.write(is_ready, b".")
+            os.read(goes_on, 1)
+            pages.check()
+            end_with(0)
+        children.append(child)
+    for _ in children:
+        os.read(ready, 1)
+    wait(pages)
+    os.close(go_on)
+    for child in children:
+        expect_success(child)
+    pages.check()
+
+
 STEPS: dict[str, Callable[[Pages], None]] = {
     "fill": Pages.write,
     "check": Pages.check,
@@ -169,6 +199,7 @@ STEPS: dict[str, Callable[[Pages], None]] = {
     "wait": wait,
     "fork": fork_and_rewrite,
     "generations": generations,
+    "workers": workers,
 }
 STEPS_WITH_FILE: dict[str, Callable[[Pages, Path], None]] = {
     "daemon": become_daemon,
