@@ -23,9 +23,9 @@ class LiveFrameSharing final : public FrameSharing {
     meter_ = &meter;
     space_ = &space;
   }
-  bool IsShared(const std::byte* in_frame) override {
+  bool IsShared(const std::byte* frame) override {
     if (!meter_->sharing()) return false;
-    const uint64_t page = RoundDownToPage(reinterpret_cast<uint64_t>(in_frame));
+    const uint64_t page = RoundDownToPage(reinterpret_cast<uint64_t>(frame));
     const os::PageSharing seen = space_->SharingOf(page, page + kPageSize);
     return seen.present == 1 && seen.mapped_once == 0;
   }

@@ -30,7 +30,7 @@
 // is free, the outcome is an invalid FrameId. Misuse (double free, free of a pinned frame) ends the
 // process with a message that names it.
 //
-// Size: 17 data members, 45 methods. Allocation, pins, limits and ranges all change the same
+// Size: 17 data members, 46 methods. Allocation, pins, limits and ranges all change the same
 // bitmaps, magazines and descriptors under the same locks, so they are one class. The members are
 // these structures, and copies of their counts that are read without a lock. A third of the methods
 // are short accessors (pins, queries, owners). The others are divided over frame_arena.cc,
@@ -121,6 +121,10 @@ class FrameArena {
 
   // --- Queries. The results are hints unless the caller keeps the frame in its state ---
   [[nodiscard]] uint32_t pins(FrameId frame) const;
+  // For questions about the memory, not for its bytes.
+  [[nodiscard]] const std::byte* AddressOf(FrameId frame) const {
+    return memory_.data() + (size_t{frame.raw()} << kPageShift);
+  }
   [[nodiscard]] FrameKind kind(FrameId frame) const;
   [[nodiscard]] FrameOwnerId owner(FrameId frame) const;
   // 64 bits for the owner, for example the number of the unit that has the frame.

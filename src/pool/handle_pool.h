@@ -42,7 +42,7 @@ struct PoolOptions {
 class HandlePool : public Pool {
  public:
   PinnedObject Pin(Handle handle) final;
-  PinnedObject TryPin(Handle handle) final;
+  PinnedObject TryPin(Handle handle);
   AllocateResult Store(std::span<const std::byte> bytes, uint64_t owner_key) final;
   // Requires: size > 0. The content is unspecified until written.
   AllocateResult Allocate(size_t size, uint64_t owner_key);

@@ -75,6 +75,8 @@ struct [[nodiscard]] ReclaimUnit {
   uint32_t unit = kNone;
   uint32_t frames = 0;   // frames of the unit when the reclaim began
   uint32_t objects = 0;  // objects that were listed
+  // Where a frame of the unit was then. An address only: the bytes may be freed at any time.
+  const std::byte* at = nullptr;
   [[nodiscard]] bool valid() const { return unit != kNone; }
 };
 
@@ -143,8 +145,6 @@ class Pool : public FrameOwner {
 
   // Requires: live.
   virtual PinnedObject Pin(Handle handle) = 0;
-  // Empty if the handle is stale.
-  virtual PinnedObject TryPin(Handle handle) = 0;
   [[nodiscard]] virtual uint64_t OwnerOf(Handle handle) = 0;
 
   // --- Geometry ---

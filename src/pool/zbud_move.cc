@@ -39,7 +39,7 @@ ReclaimUnit ZbudPool::Detach(Shard& shard, Bud& bud, std::span<ObjectInfo> objec
   PublishOldest(shard);
   const size_t count = List(bud, objects);
   UZ_CHECK_LE(count, objects.size());
-  return {UnitOf(bud), 1, static_cast<uint32_t>(count)};
+  return {UnitOf(bud), 1, static_cast<uint32_t>(count), arena_->AddressOf(FrameId(bud.frame))};
 }
 
 uint32_t ZbudPool::EndReclaim(const ReclaimUnit& unit) {

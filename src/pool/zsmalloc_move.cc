@@ -35,8 +35,13 @@ ReclaimUnit ZsmallocPool::BeginReclaimLocked(Group& group, Zspage& page,
   Detach(group, page);
   const size_t count = ListObjects(page, 0, ClassOf(page).positions, objects);
   UZ_CHECK_LE(count, objects.size());
-  return {pages_.UnitOf(page), static_cast<uint32_t>(std::popcount(page.present)),
-          static_cast<uint32_t>(count)};
+  ReclaimUnit unit = {pages_.UnitOf(page), static_cast<uint32_t>(std::popcount(page.present)),
+                      static_cast<uint32_t>(count)};
+  if (page.present != 0) {
+    const auto first = static_cast<uint32_t>(std::countr_zero(page.present));
+    unit.at = arena_->AddressOf(FrameId(View(page).frame(first)));
+  }
+  return unit;
 }
 
 uint32_t ZsmallocPool::EndReclaim(const ReclaimUnit& unit) {

@@ -40,7 +40,9 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
   const ReclaimUnit unit = cache_->pool().BeginReclaim(objects);
   if (!unit.valid()) return StepOutcome::kIdle;
   counters_.units_taken.Add();
-  if (unit.objects > 0 && IsShared(objects[0])) {
+  // Its objects are not pinned for that: they may be freed at any time.
+  if (sharing_ != nullptr && store_ != nullptr && unit.at != nullptr &&
+      sharing_->IsShared(unit.at)) {
     counters_.units_shared.Add();
     EndUnit(unit);
     return StepOutcome::kWorked;
@@ -61,12 +63,6 @@ StepOutcome Writeback::StepOnce(bool may_wait) {
   }
   cleaner_.CleanOnBatch();
   return fate == ObjectFate::kBlocked ? StepOutcome::kBlocked : StepOutcome::kWorked;
-}
-
-bool Writeback::IsShared(const ObjectInfo& object) {
-  if (sharing_ == nullptr || store_ == nullptr) return false;
-  const PinnedObject pinned = cache_->pool().TryPin(object.handle);
-  return pinned && sharing_->IsShared(pinned.segment(0).data());
 }
 
 Writeback::ObjectFate Writeback::Evict(const ObjectInfo& object, bool sparse, bool may_wait) {

@@ -28,7 +28,7 @@
 // writer's thread. Only one thread at a time may be in any of them; it is also the writer of
 // the BackingStore. Nothing here can reach the cache's Store; nothing allocates after Init.
 //
-// Size: 14 members and 32 methods, because the steps of the writer are separate calls for tests
+// Size: 14 members and 31 methods, because the steps of the writer are separate calls for tests
 // that interleave them.
 #ifndef UZSWAP_WRITEBACK_WRITEBACK_H_
 #define UZSWAP_WRITEBACK_WRITEBACK_H_
@@ -94,7 +94,8 @@ enum class [[nodiscard]] StepOutcome : uint8_t{
 // Whether forked relatives map a frame of the pool too. Called by the writer's thread.
 class FrameSharing {
  public:
-  virtual bool IsShared(const std::byte* in_frame) = 0;
+  // `frame`: an address, whose bytes may be freed at any time.
+  virtual bool IsShared(const std::byte* frame) = 0;
 
  protected:
   ~FrameSharing() = default;
@@ -168,7 +169,6 @@ class Writeback {
   // These work until the gate has been called more often than `calls_seen`.
   void Densify(uint32_t calls_seen);
   void CleanStore(uint32_t calls_seen);
-  bool IsShared(const ObjectInfo& object);
   ObjectFate Evict(const ObjectInfo& object, bool sparse, bool may_wait);
   ObjectFate Write(const ObjectInfo& object, bool may_wait);
   bool Append(const ObjectInfo& object, const EvictResult& begun, bool may_wait);

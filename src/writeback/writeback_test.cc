@@ -1,6 +1,7 @@
 #include "writeback/writeback.h"
 
 #include <cerrno>
+#include <functional>
 #include <gtest/gtest.h>
 #include <string>
 #include <thread>
@@ -64,15 +65,38 @@ TEST(WritebackTest, WhatWasLoadedIsSparedOnce) {
 // Frames in a range of addresses are mapped by a relative too.
 class FakeSharing final : public FrameSharing {
  public:
-  bool IsShared(const std::byte* in_frame) override {
+  bool IsShared(const std::byte* frame) override {
     ++asked;
-    return in_frame >= begin && in_frame < end;
+    if (while_asked) while_asked();
+    return frame >= begin && frame < end;
   }
 
   const std::byte* begin = nullptr;
   const std::byte* end = nullptr;
   uint64_t asked = 0;
+  std::function<void()> while_asked;
 };
+
+// What another thread may do at that moment: free all objects of the unit.
+TEST(WritebackTest, ObjectsMayBeFreedWhileItAsksWhetherTheyAreShared) {
+  for (const bool shared : {false, true}) {
+    Rig rig;
+    FakeSharing sharing;
+    rig.writeback.SetSharing(&sharing);
+    rig.Fill(100);
+    if (shared) sharing.end = reinterpret_cast<const std::byte*>(UINTPTR_MAX);
+    sharing.while_asked = [&] {
+      for (uint64_t i = 0; i < 100; ++i) {
+        static_cast<void>(rig.cache.Invalidate(rig.other, rig.At(i)));
+      }
+    };
+    ASSERT_EQ(rig.writeback.Step(), StepOutcome::kWorked);
+    EXPECT_EQ(sharing.asked, 1u);
+    rig.writeback.WaitForWrites();
+    EXPECT_EQ(rig.pool.Snapshot().objects, 0u);
+    rig.cache.Audit();
+  }
+}
 
 TEST(WritebackTest, UnitsThatARelativeMapsTooStay) {
   Rig rig;
