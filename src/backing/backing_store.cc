@@ -41,7 +41,7 @@ Result<void> BackingStore::Init(os::IoPort& port, ObjectOwner& owner,
       {SegmentsWithin(options.size_max), port.capacity() / segment_size_, kSegmentsMax - 1});
   if (count < 2) return Error{ENOSPC, "the backing store is smaller than two segments"};
   const uint32_t depth = std::min(port.depth(), BatchSet::kBatchesMax);
-  const uint64_t rows = std::min(count * kFilesMax, kSegmentsMax - 1);
+  const uint64_t rows = std::min(count * os::kFilesReadMax, kSegmentsMax - 1);
   if (Result<void> done = segments_.Init(static_cast<uint32_t>(count), static_cast<uint32_t>(rows));
       !done.ok()) {
     return done;

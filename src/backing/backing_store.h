@@ -82,8 +82,6 @@ struct BackingOptions {
 
 class BackingStore {
  public:
-  static constexpr size_t kFilesMax = os::kFilesReadMax;
-
   BackingStore() = default;
   ~BackingStore();
   BackingStore(const BackingStore&) = delete;
@@ -158,7 +156,7 @@ class BackingStore {
   // is on the writer's side; MayBecomeWriter().
   Result<void> BecomeWriter(os::IoPort& port);
   // False where descendants could not read all of the files.
-  [[nodiscard]] bool MayBecomeWriter() const { return file_count() < kFilesMax; }
+  [[nodiscard]] bool MayBecomeWriter() const { return file_count() < os::kFilesReadMax; }
   // Files that have, or had, segments: the last one is this process's own if it writes.
   [[nodiscard]] size_t file_count() const { return own_.load(std::memory_order_acquire) + 1; }
   // False if nothing in it is live, as far as that is known without a walk over its segments.
@@ -261,7 +259,7 @@ class BackingStore {
   uint32_t segment_size_ = 0;
   bool encrypt_ = false;
   bool reader_ = false;  // a forked child that has no file of its own
-  File files_[kFilesMax];
+  File files_[os::kFilesReadMax];
   // The last file. Release: who sees the number sees the file. Readers acquire; a place in it is
   // published later.
   std::atomic<size_t> own_{0};

@@ -11,13 +11,16 @@ class Storing {
  public:
   explicit Storing(ReclaimPort& port) : port_(port), gained_ns_(port.NowNs()) {}
 
-  // Isolates up to `want` pages and stores about as many. False: it is no use to go on.
-  bool Batch(size_t want, size_t* isolated) {
-    *isolated = want == 0 ? 0 : port_.Isolate(want);
+  // Isolates up to `want` pages, and returns how many. Counts them as stored.
+  size_t Isolate(size_t want) {
+    const size_t isolated = port_.Isolate(want);
+    port_.statistics().fork_pages_stored.Add(isolated);
+    return isolated;
+  }
+  // Stores a batch of what is staged. False: it is no use to go on.
+  bool StoreBatch() {
     const size_t staged = port_.CountPages().staged;
-    const size_t gained = ReclaimDaemon::StoreAndRelease(port_);
-    port_.statistics().fork_pages_stored.Add(*isolated);
-    if (gained > 0) {
+    if (ReclaimDaemon::StoreAndRelease(port_) > 0) {
       gained_ns_ = port_.NowNs();
       poor_ = 0;
       return true;
@@ -51,14 +54,11 @@ void StoreBeforeFork(ReclaimPort& port, int64_t pages) {
   // Faults stage pages meanwhile, so the steps are counted, not the pages.
   int64_t steps = kAwaitsMax + 2 * (pages + kBatch - 1) / kBatch;
   for (int64_t left = pages; left > 0 && steps > 0; --steps) {
-    size_t isolated = 0;
-    const auto want = static_cast<size_t>(std::min(left, kBatch));
-    if (!storing.Batch(want, &isolated)) return;
-    left -= static_cast<int64_t>(isolated);
+    left -= static_cast<int64_t>(storing.Isolate(static_cast<size_t>(std::min(left, kBatch))));
+    if (!storing.StoreBatch()) return;
   }
   for (; port.CountPages().staged > 0 && steps > 0; --steps) {
-    size_t isolated = 0;
-    if (!storing.Batch(0, &isolated)) return;
+    if (!storing.StoreBatch()) return;
   }
 }
 

@@ -1,12 +1,10 @@
 #include "engine/live_frame_sharing.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 
 #include "engine/testing/fake_session.h"
 #include "os/testing/anonymous_memory.h"
+#include "os/testing/waiting_child.h"
 
 namespace uzswap {
 namespace {
@@ -41,25 +39,14 @@ TEST(LiveFrameSharing, KnowsFramesOfARelativeFromOwnOnes) {
   };
   frames.data()[0] = 1;
   frames.data()[kPageSize] = 1;
-  int end[2];
-  ASSERT_EQ(pipe(end), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    char byte = 0;
-    close(end[1]);
-    _exit(read(end[0], &byte, 1) == 0 ? 0 : 1);
-  }
+  os::WaitingChild child;
   frames.data()[kPageSize] = 2;
   EXPECT_FALSE(sharing.IsShared(frame(0))) << "the meter knows of no relative: nothing is asked";
   meter.NoteFork();
   EXPECT_TRUE(sharing.IsShared(frame(0)));
   EXPECT_FALSE(sharing.IsShared(frame(1))) << "written since: a copy";
   EXPECT_FALSE(sharing.IsShared(frame(2))) << "not present";
-  close(end[1]);
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  close(end[0]);
+  EXPECT_EQ(child.End(), 0);
   EXPECT_FALSE(sharing.IsShared(frame(0))) << "the relative has gone";
 }
 

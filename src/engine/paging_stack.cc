@@ -124,7 +124,7 @@ void PagingStack::ForgetInChild() {
   address_space_.Forget();
 }
 
-static_assert(os::kKeptMax == os::kInheritedFilesMax);
+static_assert(os::kKeptMax == os::kFilesReadMax);
 
 os::KeptDescriptors PagingStack::descriptors_for_child() const {
   os::KeptDescriptors kept = os::kKeepNothing;
@@ -135,7 +135,7 @@ os::KeptDescriptors PagingStack::descriptors_for_child() const {
 
 os::InheritedFiles PagingStack::AdoptForChild() const {
   os::InheritedFiles files;
-  for (size_t i = 0; for_child_ && i < os::kInheritedFilesMax; ++i) {
+  for (size_t i = 0; for_child_ && i < os::kFilesReadMax; ++i) {
     if (!for_child_->file[i].is_open()) continue;
     os::BackingFile kept = os::BackingFile::AdoptFd(static_cast<int>(os::kKeptDescriptor + i));
     if (!kept.IsSameFile(for_child_->file[i])) {

@@ -122,9 +122,7 @@ class FrameArena {
   // --- Queries. The results are hints unless the caller keeps the frame in its state ---
   [[nodiscard]] uint32_t pins(FrameId frame) const;
   // For questions about the memory, not for its bytes.
-  [[nodiscard]] const std::byte* AddressOf(FrameId frame) const {
-    return memory_.data() + (size_t{frame.raw()} << kPageShift);
-  }
+  [[nodiscard]] const std::byte* AddressOf(FrameId frame) const { return Address(frame.raw()); }
   [[nodiscard]] FrameKind kind(FrameId frame) const;
   [[nodiscard]] FrameOwnerId owner(FrameId frame) const;
   // 64 bits for the owner, for example the number of the unit that has the frame.
@@ -207,7 +205,9 @@ class FrameArena {
   void MarkInUse(uint32_t frame, FrameKind kind, FrameOwnerId owner, uint64_t tag);
   uint64_t SpareLocked() const UZ_REQUIRES(mutex_);
   void PublishCountsLocked() UZ_REQUIRES(mutex_);
-  std::byte* Address(uint32_t frame) { return memory_.data() + (size_t{frame} << kPageShift); }
+  [[nodiscard]] std::byte* Address(uint32_t frame) const {
+    return memory_.data() + (size_t{frame} << kPageShift);
+  }
   std::byte* PinGuarded(FrameId frame);
   void UnpinGuarded(FrameId frame);
   Bitmap::Run TakeWarmRun(size_t below, size_t at_least, size_t at_most);

@@ -106,9 +106,8 @@ class BackingFile {
 
 // What a forked child reads: the file of the process that wrote first, then those of descendants
 // that write, down to its parent. One that is not open has nothing for the child.
-inline constexpr size_t kInheritedFilesMax = kFilesReadMax;
 struct InheritedFiles {
-  BackingFile file[kInheritedFilesMax];
+  BackingFile file[kFilesReadMax];
 };
 
 // How often a call is repeated that failed with EINTR or EAGAIN.

@@ -25,7 +25,7 @@ void BackingPort::BecomeReader(InheritedFiles files) {
   uring_.Forget();
   file_.Forget();
   port_ = nullptr;
-  for (size_t i = 0; i < kInheritedFilesMax; ++i) {
+  for (size_t i = 0; i < kFilesReadMax; ++i) {
     inherited_.file[i].Forget();
     inherited_.file[i] = std::move(files.file[i]);
     inherited_ports_[i].Init(inherited_.file[i], 0);

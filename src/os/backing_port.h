@@ -37,7 +37,7 @@ class BackingPort {
   // Requires: open.
   [[nodiscard]] IoPort& port() { return *port_; }
   [[nodiscard]] const BackingFile& file() const { return file_; }
-  // Requires: BecomeReader was called. `i` < kInheritedFilesMax.
+  // Requires: BecomeReader was called. `i` < kFilesReadMax.
   [[nodiscard]] IoPort& inherited_port(size_t i) { return inherited_ports_[i]; }
   [[nodiscard]] const BackingFile& inherited_file(size_t i) const { return inherited_.file[i]; }
 
@@ -47,7 +47,7 @@ class BackingPort {
   ThreadPort threads_;
   IoPort* port_ = nullptr;
   InheritedFiles inherited_;
-  ThreadPort inherited_ports_[kInheritedFilesMax];
+  ThreadPort inherited_ports_[kFilesReadMax];
 };
 
 }  // namespace uzswap::os

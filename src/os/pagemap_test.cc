@@ -1,13 +1,12 @@
 #include "os/pagemap.h"
 
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <optional>
 
 #include "os/testing/anonymous_memory.h"
+#include "os/testing/waiting_child.h"
 
 namespace uzswap::os {
 namespace {
@@ -52,15 +51,7 @@ TEST(ShareReader, TellsPagesOfARelativeFromOwnPages) {
   const std::optional<AnonymousSplit> alone = share.Split();
   ASSERT_TRUE(alone.has_value());
 
-  int end[2];
-  ASSERT_EQ(pipe(end), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    char byte = 0;
-    close(end[1]);
-    _exit(read(end[0], &byte, 1) == 0 ? 0 : 1);
-  }
-  ASSERT_GT(child, 0);
+  WaitingChild child;
   memory.data()[0] = 2;
   EXPECT_EQ(pagemap.MappedOnce(memory.start()), true) << "written: a copy";
   EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), false) << "shared";
@@ -80,11 +71,7 @@ TEST(ShareReader, TellsPagesOfARelativeFromOwnPages) {
   EXPECT_LT(shared->share.raw() + size / 4, alone->share.raw());
   EXPECT_LE(shared->exclusive, shared->share);
 
-  close(end[1]);
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  close(end[0]);
+  EXPECT_EQ(child.End(), 0);
   EXPECT_EQ(pagemap.MappedOnce(memory.start() + kPageSize), true) << "the child has gone";
   EXPECT_EQ(pagemap.SharingOf(memory.start(), memory.start() + kPageSize).mapped_once, 1u);
   EXPECT_EQ(pagemap.SharingOf(memory.start(), memory.start()).present, 0u);

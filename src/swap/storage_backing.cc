@@ -85,7 +85,7 @@ void StorageBacking::BecomeReader(os::InheritedFiles files) {
   children_ = 0;
   owner_thread_ = os::ThreadNumber();
   if (on_file_) port_.BecomeReader(std::move(files));
-  os::IoPort* ports[os::kInheritedFilesMax];
+  os::IoPort* ports[os::kFilesReadMax];
   const size_t count = store_.file_count();
   for (size_t i = 0; i < count; ++i) {
     ports[i] = on_file_ ? &port_.inherited_port(i) : other_port_;

@@ -188,7 +188,7 @@ TEST_P(StorageStackFork, OnlySoManyGenerationsWrite) {
   Rig rig(OptionsWithFile());
   std::vector<SwapSlot> slots = rig.Fill(50);
   ASSERT_TRUE(rig.EmptyPool());
-  for (size_t generation = 1; generation <= os::kInheritedFilesMax; ++generation) {
+  for (size_t generation = 1; generation <= os::kFilesReadMax; ++generation) {
     // The same process stands for its children: it closes and forgets what they would not have.
     os::InheritedFiles files;
     {
@@ -200,7 +200,7 @@ TEST_P(StorageStackFork, OnlySoManyGenerationsWrite) {
     rig.stack.BecomeChild(std::move(files));
     Writer writer(rig.stack);
     const Result<void> done = rig.stack.WriteInChild(directory_.path().c_str(), [] {});
-    EXPECT_EQ(done.ok(), generation < os::kInheritedFilesMax) << generation;
+    EXPECT_EQ(done.ok(), generation < os::kFilesReadMax) << generation;
     EXPECT_EQ(rig.stack.writes(), done.ok());
     if (!done.ok()) {
       EXPECT_EQ(done.error().errno_value, ENOTSUP);

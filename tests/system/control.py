@@ -96,6 +96,13 @@ class Running:
         require(status == 0, f"{arguments}: {status}: {printed}")
         return printed
 
+    def shrinks(self, mib: int) -> int:
+        """It shrinks to that. Returns what it uses then."""
+        self.succeeds("shrink", "--to", f"{mib}M")
+        used = self.seen()["usage"]
+        require(used <= mib * MIB + SLACK, f"{used} bytes are used")
+        return used
+
     def fails(self, cause: str, *arguments: str) -> None:
         """It is refused with the cause and a fix, and nothing is changed."""
         before = self.limit()
@@ -185,9 +192,7 @@ def without_limit(folder: Path) -> str:
     """The working set that is kept follows what is asked for, not the memory of the machine."""
     with running(folder, None, ("96", "--random", "512")) as run:
         # The tables of a process are made for the limit, here the memory of the machine.
-        run.succeeds("shrink", "--to", "70M")
-        used = run.seen()["usage"]
-        require(used <= 70 * MIB + SLACK, f"{used} bytes are used")
+        used = run.shrinks(70)
         run.finish()
     return f"{used / MIB:.0f} MiB"
 
@@ -329,9 +334,7 @@ def address_space(folder: Path) -> str:
     shell = ("bash", "-c", 'ulimit -v 700000; exec "$@"', "bash")
     with running(folder, "160M", ("32", "--random", "512"), wrapper=shell) as run:
         run.succeeds("set", "limit=64G")
-        run.succeeds("shrink", "--to", "20M")
-        used = run.seen()["usage"]
-        require(used <= 20 * MIB + SLACK, f"used: {used}")
+        used = run.shrinks(20)
         run.finish()
     return f"{used / MIB:.0f} MiB"
 
